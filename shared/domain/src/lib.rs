@@ -1,1 +1,26 @@
-//! domain
+#![doc = include_str!("../README.md")]
+
+pub mod access;
+pub mod delivery;
+pub mod error;
+pub mod event;
+pub mod event_type;
+pub mod headers;
+pub mod id;
+mod members;
+pub mod page;
+pub mod payload;
+pub mod retry;
+pub mod secret;
+pub mod url;
+pub mod webhook;
+
+pub use access::Caller;
+pub use delivery::{Delivery, DeliveryTask, FailureKind, Status, Trigger};
+pub use error::{FieldProblem, Invalid};
+pub use event::Event;
+pub use headers::Headers;
+pub use id::{DeliveryId, TenantId, UserId, WebhookId};
+pub use secret::Secret;
+pub use url::WebhookUrl;
+pub use webhook::{Level, Origin, Webhook, WebhookSpec};

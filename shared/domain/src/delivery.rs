@@ -1,0 +1,154 @@
+//! A delivery: the task that travels through the queue, and the history row that says what was sent and what came back.
+
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::event::Event;
+use crate::id::{DeliveryId, TenantId, WebhookId};
+
+/// How long history is kept (contract section 4).
+pub const RETENTION: Duration = Duration::days(7);
+/// Bytes of a receiver's answer that are read and kept. Our choice; the contract names no bound.
+pub const MAX_RESPONSE_BODY: usize = 16 * 1024;
+
+/// Why an attempt is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// An event happened.
+    Event,
+    /// An earlier attempt failed.
+    Retry,
+    /// Somebody asked for it.
+    Resend,
+}
+
+/// One attempt to be made: a message of the deliveries queue. Carries the event, never configuration or secrets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryTask {
+    /// Whose webhook it is.
+    pub tenant_id: TenantId,
+    /// The webhook to send to.
+    pub webhook_id: WebhookId,
+    /// The attempt's history row, minted for the moment the attempt is due: a message received twice writes one row.
+    pub delivery_id: DeliveryId,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// Why it is made.
+    pub trigger: Trigger,
+    /// What is sent.
+    pub event: Event,
+}
+
+/// Whether the receiver took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The receiver answered 2xx.
+    Success,
+    /// Anything else.
+    Fail,
+}
+
+/// Why an attempt failed; stable names that programs may rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The name could not be resolved.
+    Dns,
+    /// No connection could be made, or it broke.
+    Connect,
+    /// The TLS handshake failed, or the certificate was not accepted.
+    Tls,
+    /// It took longer than allowed.
+    Timeout,
+    /// The name leads to an address that webhooks may not reach.
+    Blocked,
+    /// The receiver answered with a redirect, which is never followed.
+    Redirect,
+    /// The receiver answered with another status than 2xx.
+    HttpStatus,
+    /// The receiver's answer broke off.
+    Body,
+    /// Nothing was sent: the webhook was disabled before its turn came.
+    Disabled,
+}
+
+impl FailureKind {
+    /// Whether a later attempt may fare better. Redirects, blocked targets and disabled webhooks stay as they are until somebody
+    /// changes the webhook.
+    #[must_use]
+    pub fn is_retried(self) -> bool {
+        !matches!(self, Self::Blocked | Self::Redirect | Self::Disabled)
+    }
+}
+
+/// A history row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The attempt's id; sorts by the time it was due.
+    pub id: DeliveryId,
+    /// Whose webhook it is.
+    pub tenant_id: TenantId,
+    /// The webhook.
+    pub webhook_id: WebhookId,
+    /// The event's type.
+    pub event_type: String,
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed, for programs.
+    pub failure: Option<FailureKind>,
+    /// Why it failed, for people.
+    pub status_message: Option<String>,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// Why it was made.
+    pub trigger: Trigger,
+    /// From the first look-up to the last byte read, in milliseconds.
+    pub duration_ms: u32,
+    /// When the next attempt is due, if there will be one.
+    pub next_attempt_at: Option<OffsetDateTime>,
+    /// What was sent, or would have been.
+    pub request: SentRequest,
+    /// What came back, if anything did.
+    pub response: Option<ReceivedResponse>,
+}
+
+impl Delivery {
+    /// When it was triggered: the time its id was minted for.
+    #[must_use]
+    pub fn triggered_at(&self) -> OffsetDateTime {
+        self.id.time()
+    }
+
+    /// When the row disappears: 7 days after it was triggered.
+    #[must_use]
+    pub fn expires_at(&self) -> OffsetDateTime {
+        self.triggered_at() + RETENTION
+    }
+}
+
+/// What was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentRequest {
+    /// The webhook's URL at the time.
+    pub url: String,
+    /// All headers we set, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body, byte for byte.
+    pub body: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedResponse {
+    /// The HTTP status.
+    pub status_code: u16,
+    /// The answer's headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// The first 16 KiB of the body; what is not UTF-8 is replaced.
+    pub body: String,
+    /// Whether there was more.
+    pub body_cut: bool,
+}

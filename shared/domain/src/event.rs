@@ -1,0 +1,346 @@
+//! An event as producers publish it: CloudEvents 1.0, the legacy 0.1 object, or both at once (contract section 3.3).
+//!
+//! Kept as `CloudEvents` 1.0 plus what only the legacy form says, so that either form can be written without loss.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::error::{Invalid, Problems};
+use crate::id::TenantId;
+use crate::members::{Members, as_text, json_string};
+
+/// Largest event taken, in bytes of minified JSON. Our choice; the contract names no bound.
+pub const MAX_EVENT: usize = 64 * 1024;
+
+/// Members of the legacy 0.1 form that have another name, or none, in `CloudEvents` 1.0. `extensions` is not among them:
+/// data-integration events have a member of that name in the 1.0 form too.
+const LEGACY_NAMES: [&str; 6] =
+    ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventTypeVersion", "eventType"];
+
+/// Legacy `extensions` members and the `CloudEvents` attributes they became.
+pub(crate) const EXTENSIONS: [(&str, &str); 5] = [
+    ("ownerId", "ownerid"),
+    ("tenantId", "tenantid"),
+    ("userId", "userid"),
+    ("spaceId", "spaceid"),
+    ("topLevelResourceId", "toplevelresourceid"),
+];
+
+/// A checked event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub struct Event {
+    /// The `CloudEvents` 1.0 object, `data` last when we wrote it.
+    pub(crate) attributes: Members,
+    pub(crate) legacy: Legacy,
+    head: Head,
+}
+
+/// What only the legacy form says.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Legacy {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) event_type_version: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) extensions: Option<Members>,
+}
+
+/// The attributes that decide where an event goes, decoded.
+#[derive(Debug, Clone, Default)]
+struct Head {
+    id: String,
+    source: String,
+    event_type: String,
+    tenant: Option<TenantId>,
+    user: Option<String>,
+    owner: Option<String>,
+}
+
+/// How an event travels through our queues.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    cloud_event: Members,
+    #[serde(default)]
+    legacy: Legacy,
+}
+
+impl Event {
+    /// Reads one event from its JSON text. A missing `time` becomes `now`.
+    ///
+    /// # Errors
+    /// Every problem found, under the member's own name (`eventId`, `type`, …); `event` for the object as a whole.
+    pub fn parse(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
+        let members: Members =
+            serde_json::from_str(json).map_err(|error| Invalid::one("event", format!("is not valid: {error}")))?;
+        let event = if members.get("specversion").is_some() {
+            Self::from_cloudevent(members, now)
+        } else if members.get("cloudEventsVersion").is_some() {
+            Self::from_legacy(members, now)
+        } else {
+            Err(Invalid::one("specversion", "is required (or `cloudEventsVersion` for the legacy form)"))
+        }?;
+        if event.size() > MAX_EVENT {
+            return Err(Invalid::one("event", format!("must have at most {MAX_EVENT} bytes of minified JSON")));
+        }
+        Ok(event)
+    }
+
+    fn from_cloudevent(mut members: Members, now: OffsetDateTime) -> Result<Self, Invalid> {
+        let mut legacy = Legacy::default();
+        // Both forms at once: the 1.0 names say it all, but for these two.
+        if members.get("cloudEventsVersion").is_some() {
+            legacy.event_type_version = members.take("eventTypeVersion");
+            legacy.extensions = members.take("extensions").map(|raw| read_extensions(&raw)).transpose()?;
+            for name in LEGACY_NAMES {
+                members.take(name);
+            }
+        }
+        Self::checked(members, legacy, &["specversion", "id", "source", "type", "time"], now)
+    }
+
+    fn from_legacy(mut members: Members, now: OffsetDateTime) -> Result<Self, Invalid> {
+        let mut problems = Problems::default();
+        match members.take("cloudEventsVersion").as_deref().and_then(as_text).as_deref() {
+            Some("0.1") => {}
+            _ => problems.add("cloudEventsVersion", "must be \"0.1\""),
+        }
+        let extensions = match members.take("extensions") {
+            Some(raw) => problems.take(read_extensions(&raw)),
+            None => Some(Members::default()),
+        };
+        let extensions = problems.finish(extensions)?;
+
+        let mut attributes = Members::default();
+        attributes.set("specversion", json_string("1.0"));
+        for (old, new) in [
+            ("eventId", "id"),
+            ("source", "source"),
+            ("eventType", "type"),
+            ("eventTime", "time"),
+            ("contentType", "datacontenttype"),
+        ] {
+            if let Some(value) = members.take(old) {
+                attributes.set(new, value);
+            }
+        }
+        for (name, value) in extensions.iter() {
+            let known = EXTENSIONS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
+            let name = known.unwrap_or_else(|| name.to_ascii_lowercase());
+            // Attributes of CloudEvents 1.0 are scalars with names of lower-case letters and digits; others stay in `extensions` only.
+            let scalar = !value.get().starts_with(['{', '[', 'n']);
+            let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            if scalar && named && attributes.get(&name).is_none() && name != "data" {
+                attributes.set(&name, value.to_owned());
+            }
+        }
+        let data = members.take("data");
+        let legacy = Legacy { event_type_version: members.take("eventTypeVersion"), extensions: Some(extensions) };
+        for (name, value) in members.iter() {
+            if attributes.get(name).is_none() {
+                attributes.set(name, value.to_owned());
+            }
+        }
+        if let Some(data) = data {
+            attributes.set("data", data);
+        }
+        Self::checked(attributes, legacy, &["cloudEventsVersion", "eventId", "source", "eventType", "eventTime"], now)
+    }
+
+    /// Checks the attributes that we need; `names` are the client's names for specversion, id, source, type and time.
+    fn checked(mut attributes: Members, legacy: Legacy, names: &[&str; 5], now: OffsetDateTime) -> Result<Self, Invalid> {
+        let mut problems = Problems::default();
+        let [specversion, id, source, event_type, time] = *names;
+        match attributes.get("specversion").and_then(as_text) {
+            Some(version) if version == "1.0" || version.starts_with("1.0.") => {}
+            _ => problems.add(specversion, "must be \"1.0\""),
+        }
+        attributes.set("specversion", json_string("1.0"));
+        let mut needed = |name: &str, field: &str| {
+            let text = attributes.get(name).and_then(as_text).filter(|text| !text.is_empty() && text.len() <= 1024);
+            if text.is_none() {
+                problems.add(field, "is required and must be a string of 1 to 1024 bytes");
+            }
+            text.unwrap_or_default()
+        };
+        let (id, source, event_type) = (needed("id", id), needed("source", source), needed("type", event_type));
+        match attributes.get("time").map(as_text) {
+            None => attributes.set("time", json_string(&now.format(&Rfc3339).unwrap_or_default())),
+            Some(Some(text)) if OffsetDateTime::parse(&text, &Rfc3339).is_ok() => {}
+            Some(_) => problems.add(time, "must be a date and time as in RFC 3339, like 2026-11-24T10:00:00Z"),
+        }
+        let tenant = attributes.get("tenantid").map(|raw| {
+            as_text(raw)
+                .ok_or_else(|| Invalid::one("tenantid", "must be a string"))
+                .and_then(|text| TenantId::parse(&text))
+        });
+        let tenant = problems.take(tenant.transpose());
+        let optional = |name| attributes.get(name).and_then(as_text);
+        let (user, owner) = (optional("userid"), optional("ownerid"));
+        let head = tenant.map(|tenant| Head { id, source, event_type, tenant, user, owner });
+        let head = problems.finish(head)?;
+        Ok(Self { attributes, legacy, head })
+    }
+
+    /// The producer's id of the event; unique together with [`Event::source`].
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.head.id
+    }
+
+    /// The system the event comes from.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.head.source
+    }
+
+    /// What happened, e.g. `com.qlik.v1.app.created`.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        &self.head.event_type
+    }
+
+    /// The tenant it happened in, when the event says so.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.head.tenant.as_ref()
+    }
+
+    /// The user who caused it, when the event says so.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.head.user.as_deref()
+    }
+
+    /// The user who owns the resource, when the event says so.
+    #[must_use]
+    pub fn owner_id(&self) -> Option<&str> {
+        self.head.owner.as_deref()
+    }
+
+    /// The same event, said to have happened in `tenant`.
+    #[must_use]
+    pub fn in_tenant(mut self, tenant: TenantId) -> Self {
+        self.attributes.set("tenantid", json_string(tenant.as_str()));
+        self.head.tenant = Some(tenant);
+        self
+    }
+
+    /// Bytes of the event as it travels, near enough to its size as a payload.
+    fn size(&self) -> usize {
+        let members = |members: &Members| -> usize {
+            members.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum()
+        };
+        members(&self.attributes) + self.legacy.extensions.as_ref().map_or(0, members)
+    }
+}
+
+fn read_extensions(raw: &RawValue) -> Result<Members, Invalid> {
+    serde_json::from_str(raw.get()).map_err(|error| Invalid::one("extensions", format!("must be an object: {error}")))
+}
+
+impl From<Event> for Wire {
+    fn from(event: Event) -> Self {
+        Self { cloud_event: event.attributes, legacy: event.legacy }
+    }
+}
+
+impl TryFrom<Wire> for Event {
+    type Error = Invalid;
+    fn try_from(wire: Wire) -> Result<Self, Invalid> {
+        // `now` is never used: an event of ours always has a time.
+        let names = &["specversion", "id", "source", "type", "time"];
+        Self::checked(wire.cloud_event, wire.legacy, names, OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+/// Reads a request body or queue message: one event, or an array of events (the `CloudEvents` JSON batch format).
+///
+/// # Errors
+/// The problems of all bad events, each field prefixed with its place, `[2].type`; none is taken then.
+pub fn parse_one_or_many(json: &str, now: OffsetDateTime) -> Result<Vec<Event>, Invalid> {
+    if !json.trim_start().starts_with('[') {
+        return Event::parse(json, now).map(|event| vec![event]);
+    }
+    let items: Vec<&RawValue> =
+        serde_json::from_str(json).map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))?;
+    if items.is_empty() {
+        return Err(Invalid::one("body", "must hold at least one event"));
+    }
+    let mut problems = Problems::default();
+    let events: Vec<_> = items
+        .iter()
+        .enumerate()
+        .filter_map(|(index, raw)| {
+            problems.take(Event::parse(raw.get(), now).map_err(|invalid| invalid.within(&format!("[{index}]."))))
+        })
+        .collect();
+    problems.finish(Some(events))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-24 10:00 UTC);
+
+    fn problem_fields(json: &str) -> Vec<String> {
+        let Err(Invalid(problems)) = parse_one_or_many(json, NOW) else { panic!("accepted {json}") };
+        problems.into_iter().map(|problem| problem.field).collect()
+    }
+
+    #[test]
+    fn a_cloudevent_is_read() {
+        let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","userid":"u","data":{"x":1}}"#;
+        let event = Event::parse(json, NOW).unwrap();
+        assert_eq!((event.id(), event.source(), event.event_type()), ("1", "s", "t"));
+        assert_eq!((event.tenant().unwrap().as_str(), event.user_id(), event.owner_id()), ("acme", Some("u"), None));
+        assert_eq!(event.attributes.get("time").unwrap().get(), "\"2026-11-24T10:00:00Z\"");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_as_the_client_names_it() {
+        assert_eq!(problem_fields("{}"), ["specversion"]);
+        assert_eq!(problem_fields(r#"{"specversion":"1.0"}"#), ["id", "source", "type"]);
+        assert_eq!(problem_fields(r#"{"cloudEventsVersion":"0.1"}"#), ["eventId", "source", "eventType"]);
+        assert_eq!(problem_fields(r#"{"cloudEventsVersion":"0.2"}"#), ["cloudEventsVersion"]);
+        assert_eq!(
+            problem_fields(r#"{"specversion":"2","id":1,"source":"s","type":"t","time":"now","tenantid":"a b"}"#),
+            ["specversion", "id", "time", "tenantid"]
+        );
+        assert_eq!(problem_fields("[]"), ["body"]);
+        assert_eq!(problem_fields(r#"[{"specversion":"1.0","id":"1","source":"s","type":"t"},{}]"#), ["[1].specversion"]);
+        assert_eq!(problem_fields("nonsense"), ["event"]);
+    }
+
+    #[test]
+    fn an_event_larger_than_the_bound_is_refused() {
+        let event = |n| format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":"{}"}}"#, "x".repeat(n));
+        assert!(Event::parse(&event(MAX_EVENT - 200), NOW).is_ok());
+        assert_eq!(problem_fields(&event(MAX_EVENT)), ["event"]);
+    }
+
+    #[test]
+    fn an_event_survives_the_queue() {
+        let json = r#"{"cloudEventsVersion":"0.1","eventId":"1","source":"s","eventType":"t","eventTypeVersion":"2.0.0",
+            "extensions":{"tenantId":"acme","odd":{"a":1}},"data":[1.0]}"#;
+        let event = Event::parse(json, NOW).unwrap();
+        let text = serde_json::to_string(&event).unwrap();
+        let back: Event = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+        assert_eq!(back.tenant().unwrap().as_str(), "acme");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,60}|[\\[\\]{}\":,a0 ]{0,60}") {
+            let _ = parse_one_or_many(&text, NOW);
+        }
+    }
+}

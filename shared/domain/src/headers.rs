@@ -1,0 +1,113 @@
+//! Extra headers a webhook sends: names and values that are safe to put on the wire, within the contract's size.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Invalid, Problems};
+
+/// Bound on the bytes of all names and values together (contract section 4).
+pub const MAX_HEADERS: usize = 2048;
+
+/// Names a webhook may not set: the ones we set, the ones that frame a message, and the ones that speak to intermediaries.
+const RESERVED: [&str; 19] = [
+    "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive",
+    "proxy-authenticate", "proxy-authorization", "proxy-connection", "qlik-signature", "te", "trailer",
+    "transfer-encoding", "upgrade", "user-agent", "via", "x-forwarded-for",
+];
+
+/// Prefix of the Standard Webhooks headers, all ours.
+const RESERVED_PREFIX: &str = "webhook-";
+
+/// Checked headers, sorted by name; names are unique without regard to case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Headers(BTreeMap<String, String>);
+
+impl Headers {
+    /// Checks names (RFC 9110 tokens, not reserved, unique), values (visible ASCII, inner spaces and tabs) and the size of all.
+    pub fn parse(raw: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        let mut problems = Problems::default();
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, value) in &raw {
+            let field = format!("headers.{name}");
+            let lower = name.to_ascii_lowercase();
+            if !is_token(name) {
+                problems.add(&field, "must have a name of letters, digits and !#$%&'*+-.^_`|~");
+            } else if RESERVED.contains(&lower.as_str()) || lower.starts_with(RESERVED_PREFIX) {
+                problems.add(&field, "is a reserved header name");
+            } else if !seen.insert(lower) {
+                problems.add(&field, "appears twice (names are compared without regard to case)");
+            }
+            if !is_value(value) {
+                problems.add(&field, "must have a value of visible ASCII characters, with spaces only inside");
+            }
+        }
+        let size: usize = raw.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if size > MAX_HEADERS {
+            problems.add("headers", format!("must have at most {MAX_HEADERS} bytes of names and values together"));
+        }
+        problems.finish(Some(Self(raw)))
+    }
+
+    /// Names and values, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn is_value(value: &str) -> bool {
+    value.bytes().all(|b| b.is_ascii_graphic() || b == b' ' || b == b'\t') && value.trim() == value
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> Result<Headers, Invalid> {
+        Headers::parse(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn ordinary_headers_pass() {
+        assert!(headers(&[("Authorization", "Bearer abc.def"), ("X-Key", "a b"), ("x-empty", "")]).is_ok());
+    }
+
+    #[test]
+    fn smuggling_reserved_and_double_names_are_refused() {
+        for bad in [
+            [("X-A", "b\r\nEvil: 1")], [("X-A", "b\0")], [("X A", "b")], [("X-A:", "b")], [("", "b")], [("X-A", " b")],
+            [("Content-Type", "text/plain")], [("HOST", "a")], [("Webhook-Id", "1")], [("qlik-signature", "0")],
+            [("X-A", "é")], [("Transfer-Encoding", "chunked")],
+        ] {
+            assert!(headers(&bad).is_err(), "{bad:?}");
+        }
+        assert!(headers(&[("X-A", "1"), ("x-a", "2")]).is_err());
+        assert!(headers(&[("X-A", &"v".repeat(MAX_HEADERS - 2))]).is_err());
+        assert!(headers(&[("X-A", &"v".repeat(MAX_HEADERS - 3))]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_accepted_header_can_end_its_line(name in "\\PC{0,12}|[ -~\r\n\0]{0,12}", value in "[ -~\r\n\t\0é]{0,20}") {
+            if let Ok(accepted) = headers(&[(&name, &value)]) {
+                for (n, v) in accepted.iter() {
+                    prop_assert!(!n.is_empty() && !n.contains([':', ' ', '\r', '\n']));
+                    prop_assert!(!v.contains(['\r', '\n', '\0']));
+                }
+            }
+        }
+    }
+}

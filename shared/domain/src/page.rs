@@ -1,0 +1,176 @@
+//! Pages of a list: a limit, a direction, and opaque cursors that do not depend on the limit.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Invalid;
+
+/// Items on a page when the request does not say (contract section 1.1).
+pub const DEFAULT_LIMIT: usize = 20;
+/// Most items on a page (contract section 1.1).
+pub const MAX_LIMIT: usize = 100;
+
+/// Reads the `limit` parameter: 1 to 100, 20 when absent.
+pub fn limit(text: Option<&str>) -> Result<usize, Invalid> {
+    match text.map(str::parse) {
+        None => Ok(DEFAULT_LIMIT),
+        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(Invalid::one("limit", format!("must be a whole number from 1 to {MAX_LIMIT}"))),
+    }
+}
+
+/// Which way a list is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Smallest, or oldest, first.
+    #[serde(rename = "+")]
+    Ascending,
+    /// Largest, or newest, first.
+    #[serde(rename = "-")]
+    Descending,
+}
+
+/// Reads a `sort` parameter: a field of `fields`, after `+` (or a space, which is what an unescaped `+` becomes), `-` or nothing.
+pub fn sort(text: &str, fields: &[&'static str]) -> Result<(&'static str, Order), Invalid> {
+    let (order, name) = match text.strip_prefix('-') {
+        Some(name) => (Order::Descending, name),
+        None => (Order::Ascending, text.strip_prefix(['+', ' ']).unwrap_or(text)),
+    };
+    let field = fields.iter().find(|field| **field == name);
+    field
+        .map(|field| (*field, order))
+        .ok_or_else(|| Invalid::one("sort", format!("must be one of {}, each with + or - before it", fields.join(", "))))
+}
+
+/// One page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Its items, in the order asked for.
+    pub items: Vec<T>,
+    /// Whether there are items after the last one.
+    pub has_next: bool,
+    /// Whether there are items before the first one.
+    pub has_prev: bool,
+}
+
+/// Where a page begins: just after, or just before, an item that the client has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position<T> {
+    /// The first page.
+    Start,
+    /// The page after this item.
+    After(T),
+    /// The page that ends before this item.
+    Before(T),
+}
+
+/// Writes a cursor: unpadded base64url of the key's JSON.
+pub fn encode_cursor<T: Serialize>(key: &T) -> String {
+    // Keys are small structs of strings and ids: they always have a JSON form.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
+}
+
+/// Reads the `next` and `prev` parameters; at most one may be given.
+pub fn position<T: DeserializeOwned>(next: Option<&str>, prev: Option<&str>) -> Result<Position<T>, Invalid> {
+    let decode = |field: &str, text: &str| {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .ok_or_else(|| Invalid::one(field, "must be a cursor taken from a link of this list"))
+    };
+    match (next, prev) {
+        (None, None) => Ok(Position::Start),
+        (Some(text), None) => decode("next", text).map(Position::After),
+        (None, Some(text)) => decode("prev", text).map(Position::Before),
+        (Some(_), Some(_)) => Err(Invalid::one("next", "must not be given together with `prev`")),
+    }
+}
+
+/// Cuts a page out of `items`, which are sorted in the order asked for by `key`, each key unique.
+pub fn cut<T, K: PartialOrd>(items: Vec<T>, key: impl Fn(&T) -> K, order: Order, position: &Position<K>, limit: usize) -> Page<T> {
+    let follows = |a: &K, b: &K| if order == Order::Ascending { a > b } else { a < b };
+    let total = items.len();
+    let start = match position {
+        Position::Start => 0,
+        Position::After(seen) => items.iter().position(|item| follows(&key(item), seen)).unwrap_or(total),
+        Position::Before(seen) => {
+            let end = items.iter().position(|item| !follows(seen, &key(item))).unwrap_or(total);
+            return Page {
+                has_next: end < total,
+                has_prev: end > limit,
+                items: items.into_iter().take(end).skip(end.saturating_sub(limit)).collect(),
+            };
+        }
+    };
+    Page { has_prev: start > 0, has_next: total > start + limit, items: items.into_iter().skip(start).take(limit).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn limits_and_sorts_are_read_as_the_contract_says() {
+        assert_eq!(limit(None).unwrap(), 20);
+        assert_eq!(limit(Some("100")).unwrap(), 100);
+        for bad in ["0", "101", "-1", "x", "", "1.5"] {
+            assert!(limit(Some(bad)).is_err(), "{bad}");
+        }
+        let fields = ["name", "createdAt"];
+        assert_eq!(sort("name", &fields).unwrap(), ("name", Order::Ascending));
+        assert_eq!(sort("+name", &fields).unwrap(), ("name", Order::Ascending));
+        assert_eq!(sort(" name", &fields).unwrap(), ("name", Order::Ascending));
+        assert_eq!(sort("-createdAt", &fields).unwrap(), ("createdAt", Order::Descending));
+        assert!(sort("secret", &fields).is_err());
+    }
+
+    #[test]
+    fn a_cursor_is_opaque_safe_in_a_url_and_refused_when_foreign() {
+        let cursor = encode_cursor(&("näme", 7));
+        assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert_eq!(position::<(String, u8)>(Some(&cursor), None).unwrap(), Position::After(("näme".to_owned(), 7)));
+        assert!(position::<(String, u8)>(Some("!!"), None).is_err());
+        assert!(position::<u8>(Some(&cursor), None).is_err());
+        assert!(position::<(String, u8)>(Some(&cursor), Some(&cursor)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn walking_forward_and_back_shows_every_item_once(count in 0..60_u32, limit in 1..13_usize, descending: bool) {
+            let mut items: Vec<u32> = (0..count).collect();
+            let order = if descending { items.reverse(); Order::Descending } else { Order::Ascending };
+            let page = |position| cut(items.clone(), |item| *item, order, &position, limit);
+
+            let (mut seen, mut position) = (Vec::<u32>::new(), Position::Start);
+            loop {
+                let page = page(position);
+                prop_assert_eq!(page.has_prev, !seen.is_empty());
+                seen.extend(&page.items);
+                match page.items.last() {
+                    Some(last) if page.has_next => position = Position::After(*last),
+                    _ => break,
+                }
+            }
+            prop_assert_eq!(&seen, &items);
+
+            // And back again, from the last item to the first.
+            let Some(last) = items.last().copied() else { return Ok(()) };
+            let (mut back, mut before) = (vec![last], last);
+            loop {
+                let page = page(Position::Before(before));
+                prop_assert!(page.has_next);
+                back.extend(page.items.iter().rev());
+                match page.items.first() {
+                    Some(first) if page.has_prev => before = *first,
+                    _ => break,
+                }
+            }
+            back.reverse();
+            prop_assert_eq!(&back, &items);
+        }
+    }
+}

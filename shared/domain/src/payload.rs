@@ -1,0 +1,143 @@
+//! What receivers get: the hybrid object (legacy names and `CloudEvents` names side by side) or pure `CloudEvents` 1.0.
+
+use serde_json::value::RawValue;
+
+use crate::event::{EXTENSIONS, Event};
+use crate::members::{Members, json_string};
+
+impl Event {
+    /// The body a webhook gets, as minified JSON: pure `CloudEvents` 1.0, or the hybrid of contract section 3.3 (b).
+    #[must_use]
+    pub fn payload(&self, cloud_events: bool) -> String {
+        let written = if cloud_events {
+            serde_json::to_string(&self.attributes)
+        } else {
+            serde_json::to_string(&self.hybrid())
+        };
+        // Members are names and values that are JSON already: writing them cannot fail.
+        written.unwrap_or_default()
+    }
+
+    /// Legacy names first, in the order of the seed's example, then the `CloudEvents` names, `data` last.
+    fn hybrid(&self) -> Members {
+        let mut hybrid = Members::default();
+        let attribute = |name: &str| self.attributes.get(name).map(RawValue::to_owned);
+        let mut put = |name: &str, value: Option<Box<RawValue>>| {
+            if let Some(value) = value {
+                hybrid.set(name, value);
+            }
+        };
+        put("cloudEventsVersion", Some(json_string("0.1")));
+        put("source", attribute("source"));
+        put("contentType", attribute("datacontenttype").or_else(|| Some(json_string("application/json"))));
+        put("eventId", attribute("id"));
+        put("eventTime", attribute("time"));
+        put("eventTypeVersion", self.legacy.event_type_version.clone().or_else(|| Some(json_string("1.0.0"))));
+        put("eventType", attribute("type"));
+        put("extensions", self.extensions());
+        for (name, value) in self.attributes.iter() {
+            if !["data", "extensions"].contains(&name) {
+                put(name, Some(value.to_owned()));
+            }
+        }
+        put("data", attribute("data"));
+        hybrid
+    }
+
+    /// The legacy `extensions`: as they came, completed from the attributes that took their place.
+    fn extensions(&self) -> Option<Box<RawValue>> {
+        let own = || self.attributes.get("extensions").and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let mut extensions: Members = self.legacy.extensions.clone().or_else(own).unwrap_or_default();
+        for (old, new) in EXTENSIONS {
+            if let (None, Some(value)) = (extensions.get(old), self.attributes.get(new)) {
+                extensions.set(old, value.to_owned());
+            }
+        }
+        serde_json::value::to_raw_value(&extensions).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use time::OffsetDateTime;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::id::TenantId;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-24 10:00 UTC);
+    const SEED: &str = include_str!("../../../tests/events/app-deleted.json");
+
+    fn payload(json: &str, cloud_events: bool) -> Value {
+        serde_json::from_str(&Event::parse(json, NOW).unwrap().payload(cloud_events)).unwrap()
+    }
+
+    #[test]
+    fn the_seeds_example_keeps_every_legacy_field_and_gains_the_cloudevents_names() {
+        let seed: Value = serde_json::from_str(SEED).unwrap();
+        let hybrid = payload(SEED, false);
+        for (name, value) in seed.as_object().unwrap() {
+            assert_eq!(&hybrid[name], value, "{name}");
+        }
+        assert_eq!(hybrid["specversion"], "1.0");
+        for (new, old) in [("id", "eventId"), ("type", "eventType"), ("time", "eventTime"), ("datacontenttype", "contentType")] {
+            assert_eq!(hybrid[new], seed[old], "{new}");
+        }
+        assert_eq!(hybrid["tenantid"], seed["extensions"]["tenantId"]);
+        assert_eq!(hybrid["ownerid"], seed["extensions"]["ownerId"]);
+    }
+
+    #[test]
+    fn the_pure_form_of_a_legacy_event_has_no_legacy_names() {
+        let seed: Value = serde_json::from_str(SEED).unwrap();
+        let pure = payload(SEED, true);
+        assert_eq!(
+            pure,
+            json!({
+                "specversion": "1.0", "id": seed["eventId"], "source": seed["source"], "type": seed["eventType"],
+                "time": seed["eventTime"], "datacontenttype": "application/json",
+                "tenantid": seed["extensions"]["tenantId"], "userid": seed["extensions"]["userId"],
+                "ownerid": seed["extensions"]["ownerId"], "data": seed["data"],
+            })
+        );
+    }
+
+    #[test]
+    fn the_hybrid_of_a_cloudevent_is_understood_by_a_legacy_receiver() {
+        let event = json!({"specversion":"1.0","id":"e1","source":"com.qlik/engine","type":"com.qlik.v1.app.created",
+            "tenantid":"acme","spaceid":"s1","myown":"kept","data":{"id":"a"}});
+        assert_eq!(payload(&event.to_string(), true)["myown"], "kept");
+        let hybrid = payload(&event.to_string(), false);
+        for (name, value) in json!({"cloudEventsVersion":"0.1","source":"com.qlik/engine","contentType":"application/json",
+            "eventId":"e1","eventTime":"2026-11-24T10:00:00Z","eventTypeVersion":"1.0.0",
+            "eventType":"com.qlik.v1.app.created","extensions":{"tenantId":"acme","spaceId":"s1"},
+            "specversion":"1.0","id":"e1","myown":"kept","data":{"id":"a"}}).as_object().unwrap()
+        {
+            assert_eq!(&hybrid[name], value, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_extensions_member_of_a_cloudevent_is_kept_in_both_forms() {
+        let event = json!({"specversion":"1.0","id":"e1","source":"s","type":"t","tenantid":"acme",
+            "extensions":{"actor":{"id":"u"},"updates":[]}}).to_string();
+        assert_eq!(payload(&event, true)["extensions"], json!({"actor":{"id":"u"},"updates":[]}));
+        assert_eq!(payload(&event, false)["extensions"], json!({"actor":{"id":"u"},"updates":[],"tenantId":"acme"}));
+    }
+
+    #[test]
+    fn a_hybrid_read_again_is_the_same_hybrid() {
+        let first = Event::parse(SEED, NOW).unwrap().payload(false);
+        assert_eq!(Event::parse(&first, NOW).unwrap().payload(false), first);
+        assert_eq!(payload(&first, true), payload(SEED, true));
+    }
+
+    #[test]
+    fn the_tenant_of_the_publisher_reaches_both_forms() {
+        let event = json!({"specversion":"1.0","id":"e1","source":"s","type":"t"}).to_string();
+        let event = Event::parse(&event, NOW).unwrap().in_tenant(TenantId::parse("acme").unwrap());
+        let hybrid: Value = serde_json::from_str(&event.payload(false)).unwrap();
+        assert_eq!((&hybrid["tenantid"], &hybrid["extensions"]["tenantId"]), (&json!("acme"), &json!("acme")));
+    }
+}

@@ -1,0 +1,248 @@
+//! A webhook: what a tenant may say about it (`WebhookSpec`), what we add (`Webhook`), and which events it gets.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::error::{Invalid, Problems};
+use crate::event::Event;
+use crate::event_type;
+use crate::headers::Headers;
+use crate::id::{TenantId, UserId, WebhookId};
+use crate::secret::Secret;
+use crate::url::WebhookUrl;
+
+/// Webhooks a tenant may have in all, unless the deployment says otherwise (contract section 4).
+pub const WEBHOOK_CAP: u32 = 100;
+/// Longest name, in characters (contract section 4).
+pub const MAX_NAME: usize = 512;
+/// Longest description, in characters (contract section 4).
+pub const MAX_DESCRIPTION: usize = 1024;
+
+/// Which events a webhook hears: all of the tenant's, or those of resources its owner has to do with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Every event of the tenant.
+    #[default]
+    Tenant,
+    /// Events whose `userid` or `ownerid` is the webhook's owner.
+    User,
+}
+
+/// Where a webhook was made. Never changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Through the API.
+    #[default]
+    Api,
+    /// By an automation.
+    Automations,
+    /// In the console.
+    ManagementConsole,
+}
+
+/// Everything a tenant decides about a webhook, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSpec {
+    /// A human name; 1–512 characters, not unique.
+    pub name: String,
+    /// A human description; up to 1024 characters.
+    pub description: Option<String>,
+    /// Where events are posted.
+    pub url: WebhookUrl,
+    /// Names of the event types it hears, without repetition. Not empty while enabled.
+    pub event_types: Vec<String>,
+    /// Which of the tenant's events of those types it hears.
+    pub level: Level,
+    /// The user it belongs to.
+    pub owner_id: UserId,
+    /// The signing secret. Without one, requests carry no signature.
+    pub secret: Option<Secret>,
+    /// Extra headers it sends.
+    pub headers: Headers,
+    /// Whether it gets events at all.
+    pub enabled: bool,
+    /// Whether it gets pure CloudEvents 1.0 instead of the hybrid form that old receivers understand too.
+    pub cloud_events: bool,
+}
+
+/// The parts of a webhook that a request names, each still to be checked; absent ones already have their defaults.
+#[derive(Debug, Clone)]
+pub struct RawSpec {
+    /// See [`WebhookSpec::name`].
+    pub name: Option<String>,
+    /// See [`WebhookSpec::description`]. An empty one counts as none.
+    pub description: Option<String>,
+    /// See [`WebhookSpec::url`].
+    pub url: Option<String>,
+    /// See [`WebhookSpec::event_types`].
+    pub event_types: Vec<String>,
+    /// See [`WebhookSpec::level`].
+    pub level: Level,
+    /// See [`WebhookSpec::owner_id`].
+    pub owner_id: String,
+    /// See [`WebhookSpec::secret`]. An empty one counts as none.
+    pub secret: Option<String>,
+    /// See [`WebhookSpec::headers`].
+    pub headers: std::collections::BTreeMap<String, String>,
+    /// See [`WebhookSpec::enabled`].
+    pub enabled: bool,
+    /// See [`WebhookSpec::cloud_events`].
+    pub cloud_events: bool,
+}
+
+impl RawSpec {
+    /// Checks every part; all problems are reported together.
+    pub fn check(self) -> Result<WebhookSpec, Invalid> {
+        let mut problems = Problems::default();
+        let name = problems.take(required("name", self.name).and_then(|name| text("name", name, MAX_NAME)));
+        let description = self.description.filter(|text| !text.is_empty());
+        let description = problems.take(description.map(|d| text("description", d, MAX_DESCRIPTION)).transpose());
+        let url = problems.take(required("url", self.url).and_then(|url| WebhookUrl::parse(&url)));
+        let secret = problems.take(self.secret.filter(|s| !s.is_empty()).map(Secret::parse).transpose());
+        let headers = problems.take(Headers::parse(self.headers));
+        let owner_id = problems.take(UserId::parse(&self.owner_id));
+        let event_types = check_event_types(self.event_types, self.level, self.enabled, &mut problems);
+        let spec = (|| {
+            Some(WebhookSpec {
+                name: name?,
+                description: description?,
+                url: url?,
+                event_types,
+                level: self.level,
+                owner_id: owner_id?,
+                secret: secret?,
+                headers: headers?,
+                enabled: self.enabled,
+                cloud_events: self.cloud_events,
+            })
+        })();
+        problems.finish(spec)
+    }
+}
+
+fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
+    value.filter(|text| !text.trim().is_empty()).ok_or_else(|| Invalid::one(field, "is required and must not be empty"))
+}
+
+fn text(field: &str, value: String, max: usize) -> Result<String, Invalid> {
+    if value.chars().count() > max {
+        return Err(Invalid::one(field, format!("must have at most {max} characters")));
+    }
+    if value.chars().any(|c| c.is_control() && !(c == '\n' && field == "description")) {
+        return Err(Invalid::one(field, "must not contain control characters"));
+    }
+    Ok(value)
+}
+
+fn check_event_types(names: Vec<String>, level: Level, enabled: bool, problems: &mut Problems) -> Vec<String> {
+    let mut kept = Vec::with_capacity(names.len());
+    for (index, name) in names.into_iter().enumerate() {
+        let field = format!("eventTypes[{index}]");
+        match event_type::find(&name) {
+            None => problems.add(field, format!("is not a known event type: {name:?}; see GET …/webhooks/event-types")),
+            Some(known) if !known.levels.contains(&level) => {
+                problems.add(field, format!("{name} is not available to webhooks of this level"));
+            }
+            Some(_) if !kept.contains(&name) => kept.push(name),
+            Some(_) => {}
+        }
+    }
+    if enabled && kept.is_empty() {
+        problems.add("eventTypes", "must name at least one event type while the webhook is enabled");
+    }
+    kept
+}
+
+/// A stored webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Its id, which also says when it was created.
+    pub id: WebhookId,
+    /// The tenant it belongs to.
+    pub tenant_id: TenantId,
+    /// What the tenant decided.
+    pub spec: WebhookSpec,
+    /// Where it was made.
+    pub origin: Origin,
+    /// When it was created.
+    pub created_at: OffsetDateTime,
+    /// When its spec was last changed.
+    pub updated_at: OffsetDateTime,
+    /// Who created it.
+    pub created_by: UserId,
+    /// Who last changed its spec.
+    pub updated_by: UserId,
+    /// Goes up by one with every change; a writer that read an older one has to read again.
+    pub version: u64,
+}
+
+impl Webhook {
+    /// Whether an event of its tenant goes to this webhook.
+    #[must_use]
+    pub fn hears(&self, event: &Event) -> bool {
+        let spec = &self.spec;
+        let owner = Some(spec.owner_id.as_str());
+        spec.enabled
+            && spec.event_types.iter().any(|name| name == event.event_type())
+            && (spec.level == Level::Tenant || event.user_id() == owner || event.owner_id() == owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw() -> RawSpec {
+        RawSpec {
+            name: Some("Orders".to_owned()),
+            description: None,
+            url: Some("https://hooks.example.com/x".to_owned()),
+            event_types: vec!["com.qlik.v1.app.created".to_owned()],
+            level: Level::Tenant,
+            owner_id: "user-1".to_owned(),
+            secret: None,
+            headers: std::collections::BTreeMap::new(),
+            enabled: true,
+            cloud_events: false,
+        }
+    }
+
+    fn fields(raw: RawSpec) -> Vec<String> {
+        raw.check().map_or_else(|Invalid(problems)| problems.into_iter().map(|p| p.field).collect(), |_| Vec::new())
+    }
+
+    #[test]
+    fn a_good_spec_passes_and_repeated_event_types_become_one() {
+        let spec = RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }.check().unwrap();
+        assert_eq!(spec.event_types, ["com.qlik.v1.app.created"]);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_its_field() {
+        let bad = RawSpec {
+            name: None,
+            description: Some("d".repeat(1025)),
+            url: Some("http://example.com".to_owned()),
+            secret: Some("short".to_owned()),
+            event_types: vec!["nope".to_owned()],
+            ..raw()
+        };
+        assert_eq!(fields(bad), ["name", "description", "url", "secret", "eventTypes[0]", "eventTypes"]);
+    }
+
+    #[test]
+    fn an_enabled_webhook_needs_an_event_type_and_a_disabled_one_does_not() {
+        assert_eq!(fields(RawSpec { event_types: vec![], ..raw() }), ["eventTypes"]);
+        assert!(fields(RawSpec { event_types: vec![], enabled: false, ..raw() }).is_empty());
+    }
+
+    #[test]
+    fn a_tenant_only_type_is_refused_on_user_level() {
+        let deleted = vec!["com.qlik.v1.app.deleted".to_owned()];
+        assert!(fields(RawSpec { event_types: deleted.clone(), ..raw() }).is_empty());
+        let user = RawSpec { event_types: deleted, level: Level::User, enabled: false, ..raw() };
+        assert_eq!(fields(user), ["eventTypes[0]"]);
+    }
+}
