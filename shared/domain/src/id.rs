@@ -89,6 +89,13 @@ macro_rules! minted_id {
                 Self(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.nanosecond())))
             }
 
+            /// The smallest id of that moment: ids minted from then on are larger, those minted before are smaller.
+            #[must_use]
+            pub fn floor(at: OffsetDateTime) -> Self {
+                let millis = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+                Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+            }
+
             /// The moment this id was minted for, to the millisecond.
             #[must_use]
             pub fn time(&self) -> OffsetDateTime {
@@ -147,6 +154,8 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(early.time(), datetime!(2026-11-24 10:00:00.123 UTC));
         assert!((0.0..1.0).contains(&early.fraction()));
+        let floor = DeliveryId::floor(datetime!(2026-11-24 10:00:00.124 UTC));
+        assert!(early < floor && floor < late);
     }
 
     #[test]

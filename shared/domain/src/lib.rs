@@ -24,3 +24,6 @@ pub use id::{DeliveryId, TenantId, UserId, WebhookId};
 pub use secret::Secret;
 pub use url::WebhookUrl;
 pub use webhook::{Level, Origin, Webhook, WebhookSpec};
+
+/// Tells the time. A plain function, so that tests can give their own.
+pub type Clock = fn() -> time::OffsetDateTime;

@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// The steps that a queue can wait by itself; the longer ones of the design (30 min to 12 h) come with the scheduler.
 pub const SCHEDULE: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120), Duration::from_secs(600)];
+    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(10)];
 
 /// Jitter goes upward only, so a receiver is never asked earlier than promised: at most this share of the wait.
 const JITTER: f64 = 0.2;

@@ -1,1 +1,12 @@
-//! store
+#![doc = include_str!("../README.md")]
+
+mod deliveries;
+mod delivery_item;
+mod error;
+mod keys;
+mod webhook_item;
+mod webhooks;
+
+pub use deliveries::{Deliveries, DeliveryFilter, DeliveryPage, DeliveryQuery};
+pub use error::StoreError;
+pub use webhooks::{Snapshot, Webhooks};

@@ -1,0 +1,54 @@
+//! Names to vetted addresses. The connection is made to what this returns, so no second look-up can answer differently.
+
+use std::net::SocketAddr;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::address::is_public;
+use crate::error::NameRefused;
+
+/// The system's resolver, with every address vetted: one that is not public refuses the name, whatever the others are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VettingResolver {
+    #[cfg(feature = "local")]
+    pub(crate) receiver: Option<SocketAddr>,
+}
+
+impl Resolve for VettingResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        #[cfg(feature = "local")]
+        if let Some(address) = crate::local::receiver_for(name.as_str(), self.receiver) {
+            return Box::pin(async move { Ok(Box::new(std::iter::once(address)) as Addrs) });
+        }
+        Box::pin(async move {
+            // Port 0: the client puts in the URL's own.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let addresses: Vec<SocketAddr> = found.map_err(|_| NameRefused::Unknown)?.collect();
+            Ok(Box::new(vet(addresses)?.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn vet(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NameRefused> {
+    if addresses.is_empty() {
+        return Err(NameRefused::Unknown);
+    }
+    if addresses.iter().all(|address| is_public(address.ip())) { Ok(addresses) } else { Err(NameRefused::NotPublic) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect()
+    }
+
+    #[test]
+    fn one_private_address_among_public_ones_refuses_the_name() {
+        assert!(vet(addresses(&["1.1.1.1", "2606:4700::1111"])).is_ok());
+        assert_eq!(vet(addresses(&["1.1.1.1", "10.0.0.1"])), Err(NameRefused::NotPublic));
+        assert_eq!(vet(addresses(&["::1"])), Err(NameRefused::NotPublic));
+        assert_eq!(vet(Vec::new()), Err(NameRefused::Unknown));
+    }
+}

@@ -1,0 +1,60 @@
+//! The layout of both tables, on one page.
+//!
+//! **webhooks**
+//!
+//! | pk | sk | what | written by | read by |
+//! |---|---|---|---|---|
+//! | `TENANT#<tenant>` | `QUOTA` | `webhookCount`, `revision` | every write to a webhook of the tenant | dispatch, on each call |
+//! | `TENANT#<tenant>` | `WEBHOOK#<id>` | the webhook | api | api, dispatch (when `revision` moved), sender |
+//!
+//! **deliveries**: `expiresAt` is the table's TTL attribute
+//!
+//! | pk | sk | what | index `failures` |
+//! |---|---|---|---|
+//! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so the sort key is the time | failed rows only: `failedOf` = pk, `sk` |
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use anzol_domain::{DeliveryId, TenantId, WebhookId};
+
+/// Attribute names that expressions mention.
+pub(crate) const PK: &str = "pk";
+pub(crate) const SK: &str = "sk";
+/// Sort key of a tenant's quota item.
+pub(crate) const QUOTA: &str = "QUOTA";
+/// Start of the sort keys of a tenant's webhooks.
+pub(crate) const WEBHOOK_PREFIX: &str = "WEBHOOK#";
+/// The index that holds failed deliveries only.
+pub(crate) const FAILURES: &str = "failures";
+
+pub(crate) type Key = HashMap<String, AttributeValue>;
+
+fn key(pk: String, sk: String) -> Key {
+    HashMap::from([(PK.to_owned(), AttributeValue::S(pk)), (SK.to_owned(), AttributeValue::S(sk))])
+}
+
+pub(crate) fn tenant_pk(tenant: &TenantId) -> String {
+    format!("TENANT#{tenant}")
+}
+
+pub(crate) fn quota_key(tenant: &TenantId) -> Key {
+    key(tenant_pk(tenant), QUOTA.to_owned())
+}
+
+pub(crate) fn webhook_sk(id: WebhookId) -> String {
+    format!("{WEBHOOK_PREFIX}{id}")
+}
+
+pub(crate) fn webhook_key(tenant: &TenantId, id: WebhookId) -> Key {
+    key(tenant_pk(tenant), webhook_sk(id))
+}
+
+pub(crate) fn history_pk(tenant: &TenantId, webhook: WebhookId) -> String {
+    format!("{tenant}#{webhook}")
+}
+
+pub(crate) fn delivery_key(tenant: &TenantId, webhook: WebhookId, id: DeliveryId) -> Key {
+    key(history_pk(tenant, webhook), id.to_string())
+}

@@ -1,0 +1,240 @@
+//! The webhooks table: create under the cap, read, replace, delete; every write moves the tenant's revision.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update};
+
+use anzol_domain::{TenantId, Webhook, WebhookId};
+
+use crate::error::StoreError;
+use crate::{keys, webhook_item};
+
+/// Tries of a transaction that collides with other writers of the same tenant. With the waits below, about 4 s in all.
+const TRIES: u32 = 9;
+/// First wait between those tries; doubles each time up to [`MAX_WAIT`], and half of it is random.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const MAX_WAIT: Duration = Duration::from_millis(800);
+
+/// The webhooks table.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    client: Client,
+    table: String,
+}
+
+/// All webhooks of a tenant, as they were at a revision or a little later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The tenant's revision before the webhooks were read: when it still holds, so does the snapshot.
+    pub revision: u64,
+    /// The webhooks, oldest first.
+    pub webhooks: Vec<Webhook>,
+}
+
+impl Webhooks {
+    /// The table of that name, reached with this configuration.
+    #[must_use]
+    pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(config), table: table.into() }
+    }
+
+    /// Opens the connection by a read that finds nothing, so that the first request does not have to.
+    pub async fn warm_up(&self) -> Result<(), StoreError> {
+        let key = HashMap::from([
+            (keys::PK.to_owned(), AttributeValue::S("WARM_UP".to_owned())),
+            (keys::SK.to_owned(), AttributeValue::S("WARM_UP".to_owned())),
+        ]);
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key));
+        request.send().await.map(drop).map_err(|error| StoreError::from_sdk(&error))
+    }
+
+    /// Adds a webhook, unless the tenant already has `cap` of them.
+    ///
+    /// One transaction puts the webhook and counts it, so the cap holds whatever happens at the same time.
+    ///
+    /// # Errors
+    /// [`StoreError::CapReached`]; [`StoreError::Busy`] when other writers of the tenant kept getting in the way.
+    pub async fn create(&self, webhook: &Webhook, cap: u32) -> Result<(), StoreError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(webhook_item::write(webhook)?))
+            .condition_expression("attribute_not_exists(pk)");
+        let count = self
+            .quota(&webhook.tenant_id, "ADD webhookCount :one, revision :one")
+            .condition_expression("attribute_not_exists(webhookCount) OR webhookCount < :cap")
+            .expression_attribute_values(":cap", AttributeValue::N(cap.to_string()));
+        self.transact(put_item(put)?, count, [StoreError::Changed, StoreError::CapReached(cap)]).await
+    }
+
+    /// Replaces a webhook that was read at `webhook.version - 1`.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] when somebody changed or deleted it since.
+    pub async fn replace(&self, webhook: &Webhook) -> Result<(), StoreError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(webhook_item::write(webhook)?))
+            .condition_expression("version = :read")
+            .expression_attribute_values(":read", AttributeValue::N(webhook.version.saturating_sub(1).to_string()));
+        let count = self.quota(&webhook.tenant_id, "ADD revision :one");
+        self.transact(put_item(put)?, count, [StoreError::Changed, StoreError::Changed]).await
+    }
+
+    /// Removes a webhook.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] when there is none of that id.
+    pub async fn delete(&self, tenant: &TenantId, id: WebhookId) -> Result<(), StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(keys::webhook_key(tenant, id)))
+            .condition_expression("attribute_exists(pk)")
+            .build()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let count = self
+            .quota(tenant, "ADD webhookCount :minus, revision :one")
+            .expression_attribute_values(":minus", AttributeValue::N("-1".to_owned()));
+        let delete = TransactWriteItem::builder().delete(delete).build();
+        self.transact(delete, count, [StoreError::Changed, StoreError::Changed]).await
+    }
+
+    /// One webhook of a tenant.
+    pub async fn get(&self, tenant: &TenantId, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(keys::webhook_key(tenant, id)));
+        let answer = request.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
+        answer.item.map(webhook_item::read).transpose()
+    }
+
+    /// The webhooks of those ids that exist. At most 100 ids, the bound of one call to the database.
+    pub async fn get_many(&self, ids: &BTreeSet<(TenantId, WebhookId)>) -> Result<Vec<Webhook>, StoreError> {
+        let mut wanted: Vec<_> = ids.iter().map(|(tenant, id)| keys::webhook_key(tenant, *id)).collect();
+        let mut found = Vec::with_capacity(wanted.len());
+        for round in 0..TRIES {
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            pause(round).await;
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build()
+                .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            let request = self.client.batch_get_item().request_items(&self.table, keys);
+            let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
+            for item in answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default() {
+                found.push(webhook_item::read(item)?);
+            }
+            // Throttled or too large for one answer: ask for the rest again.
+            wanted = answer.unprocessed_keys.unwrap_or_default().remove(&self.table).map_or_else(Vec::new, |k| k.keys);
+        }
+        Err(StoreError::Busy("the database kept leaving webhooks out of its answer".to_owned()))
+    }
+
+    /// The tenant's revision, which every write to one of its webhooks moves; 0 when it never had one.
+    pub async fn revision(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::quota_key(tenant)))
+            .projection_expression("revision")
+            .consistent_read(true);
+        let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
+        let Some(value) = answer.item.and_then(|mut item| item.remove("revision")) else { return Ok(0) };
+        let number = value.as_n().ok().and_then(|number| number.parse().ok());
+        number.ok_or_else(|| StoreError::Corrupt("a quota item without a revision".to_owned()))
+    }
+
+    /// All webhooks of a tenant, oldest first.
+    pub async fn list(&self, tenant: &TenantId) -> Result<Vec<Webhook>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", AttributeValue::S(keys::tenant_pk(tenant)))
+            .expression_attribute_values(":prefix", AttributeValue::S(keys::WEBHOOK_PREFIX.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut webhooks = Vec::new();
+        while let Some(item) = pages.next().await {
+            webhooks.push(webhook_item::read(item.map_err(|error| StoreError::from_sdk(&error))?)?);
+        }
+        Ok(webhooks)
+    }
+
+    fn quota(&self, tenant: &TenantId, update: &str) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+        Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(keys::quota_key(tenant)))
+            .update_expression(update)
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+    }
+
+    /// Writes the webhook and its tenant's quota item together. `failed` says what a failed condition of either means.
+    async fn transact(
+        &self,
+        webhook: TransactWriteItem,
+        quota: aws_sdk_dynamodb::types::builders::UpdateBuilder,
+        failed: [StoreError; 2],
+    ) -> Result<(), StoreError> {
+        let quota = quota.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let quota = TransactWriteItem::builder().update(quota).build();
+        let [webhook_failed, quota_failed] = failed;
+        for round in 0..TRIES {
+            pause(round).await;
+            let request = self.client.transact_write_items().transact_items(webhook.clone()).transact_items(quota.clone());
+            let Err(error) = request.send().await else { return Ok(()) };
+            match refusal(&error) {
+                Refusal::Condition(0) => return Err(webhook_failed),
+                Refusal::Condition(_) => return Err(quota_failed),
+                Refusal::Collision => {}
+                Refusal::Other => return Err(StoreError::from_sdk(&error)),
+            }
+        }
+        Err(StoreError::Busy("too many changes to the tenant's webhooks at once".to_owned()))
+    }
+}
+
+fn put_item(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, StoreError> {
+    let put = put.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+/// Why a transaction was refused.
+enum Refusal {
+    /// The condition of the item at this place did not hold.
+    Condition(usize),
+    /// Another transaction was at work on one of the items; the SDK does not retry this by itself.
+    Collision,
+    Other,
+}
+
+fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Refusal {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+            let codes: Vec<_> = cancelled.cancellation_reasons().iter().map(|reason| reason.code()).collect();
+            if let Some(place) = codes.iter().position(|code| *code == Some("ConditionalCheckFailed")) {
+                return Refusal::Condition(place);
+            }
+            let passing = [Some("TransactionConflict"), Some("ThrottlingError"), Some("ProvisionedThroughputExceeded")];
+            if codes.iter().any(|code| passing.contains(code)) { Refusal::Collision } else { Refusal::Other }
+        }
+        Some(other) if other.code() == Some("TransactionInProgressException") => Refusal::Collision,
+        _ => Refusal::Other,
+    }
+}
+
+/// Waits before a further try: longer each time, half of it by chance, so that colliding writers part ways.
+pub(crate) async fn pause(round: u32) {
+    if round > 0 {
+        let full = MAX_WAIT.min(FIRST_WAIT.saturating_mul(1 << (round - 1).min(16)));
+        tokio::time::sleep(full.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+    }
+}
