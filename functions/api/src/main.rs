@@ -1,1 +1,30 @@
-fn main() {}
+//! Cold start of `api`.
+
+use anzol_api::{AppState, router};
+use anzol_domain::webhook::WEBHOOK_CAP;
+use anzol_egress::{Egress, Settings};
+use anzol_http::Claims;
+use anzol_pipeline::Deliverer;
+use anzol_runtime::config::{Env, optional};
+use anzol_store::{Deliveries, Webhooks};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    anzol_runtime::telemetry::init();
+    let mut env = Env::new();
+    let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
+    let cap = env.or("WEBHOOK_CAP", WEBHOOK_CAP);
+    env.finish()?;
+
+    let aws = anzol_runtime::aws::config().await;
+    let state = AppState {
+        webhooks: Webhooks::new(&aws, webhooks),
+        deliveries: Deliveries::new(&aws, deliveries),
+        deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
+        claims: Claims::read(optional),
+        cap,
+        clock: anzol_runtime::now,
+    };
+    anzol_runtime::warm_up("webhooks table", state.webhooks.warm_up()).await;
+    lambda_http::run(router(state)).await
+}

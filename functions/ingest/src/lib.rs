@@ -1,1 +1,98 @@
-//! ingest
+#![doc = include_str!("../README.md")]
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{FromRef, State};
+use axum::routing::post;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use anzol_domain::error::Problems;
+use anzol_domain::event::parse_one_or_many;
+use anzol_domain::{Caller, Clock, Event, Invalid};
+use anzol_http::{ApiError, Claims, Verified, content_type};
+use anzol_pipeline::Dispatcher;
+
+/// Largest request body, in bytes. Our choice.
+pub const MAX_BODY: usize = 1024 * 1024;
+/// Most events in one request. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
+pub const MAX_EVENTS: usize = 100;
+
+/// State of the router.
+#[derive(Debug, Clone)]
+pub struct IngestState {
+    /// Finds and queues.
+    pub dispatcher: Arc<Dispatcher>,
+    /// Which claims say what.
+    pub claims: Claims,
+    /// The time, for events that name none.
+    pub clock: Clock,
+}
+
+impl FromRef<IngestState> for Claims {
+    fn from_ref(state: &IngestState) -> Self {
+        state.claims.clone()
+    }
+}
+
+/// All routes.
+pub fn router(state: IngestState) -> Router {
+    let limit = axum::extract::DefaultBodyLimit::max(MAX_BODY);
+    anzol_http::shell(Router::new().route("/api/v1/events", post(publish)).layer(limit).with_state(state))
+}
+
+/// What became of the events of a request.
+#[derive(Debug, Serialize)]
+struct Published {
+    /// Events taken.
+    accepted: usize,
+    /// Deliveries queued for them.
+    deliveries: usize,
+}
+
+async fn publish(
+    State(state): State<IngestState>,
+    Verified(caller): Verified,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<(StatusCode, axum::Json<Published>), ApiError> {
+    let kinds = ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
+    if content_type(&headers).is_some_and(|kind| !kinds.contains(&kind.as_str())) {
+        return Err(ApiError::UnsupportedMediaType(format!("the body must be one of {}", kinds.join(", "))));
+    }
+    let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
+    let text = std::str::from_utf8(&body).map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
+    let events = parse_one_or_many(text, (state.clock)())?;
+    if events.len() > MAX_EVENTS {
+        return Err(Invalid::one("body", format!("must hold at most {MAX_EVENTS} events")).into());
+    }
+    let events = authorize(&caller, events)?;
+    let deliveries = state.dispatcher.dispatch(&events).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
+}
+
+/// Events of tenants the caller may publish for; those that name no tenant belong to the caller's.
+fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, ApiError> {
+    if !(caller.roles.admin || caller.roles.publisher || caller.roles.platform) {
+        return Err(ApiError::Forbidden("publishing takes the role Publisher or TenantAdmin, or a publish scope".to_owned()));
+    }
+    let mut problems = Problems::default();
+    let mut allowed = Vec::with_capacity(events.len());
+    for (index, event) in events.into_iter().enumerate() {
+        let event = match (event.tenant(), &caller.tenant) {
+            (None, Some(own)) => event.in_tenant(own.clone()),
+            (None, None) => {
+                problems.add(format!("[{index}].tenantid"), "is required, as your token names no tenant");
+                continue;
+            }
+            (Some(_), _) => event,
+        };
+        if !event.tenant().is_some_and(|tenant| caller.may_publish_for(tenant)) {
+            return Err(ApiError::Forbidden(format!("event [{index}] is of a tenant that you may not publish for")));
+        }
+        allowed.push(event);
+    }
+    Ok(problems.finish(Some(allowed))?)
+}

@@ -1,1 +1,26 @@
-fn main() {}
+//! Cold start of `ingest`.
+
+use std::sync::Arc;
+
+use anzol_http::Claims;
+use anzol_ingest::{IngestState, router};
+use anzol_pipeline::Dispatcher;
+use anzol_queue::DeliveryQueues;
+use anzol_runtime::config::{Env, optional};
+use anzol_store::Webhooks;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    anzol_runtime::telemetry::init();
+    let mut env = Env::new();
+    let webhooks = env.required("WEBHOOKS_TABLE");
+    let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
+    env.finish()?;
+
+    let aws = anzol_runtime::aws::config().await;
+    let webhooks = Webhooks::new(&aws, webhooks);
+    anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
+    let dispatcher = Dispatcher::new(webhooks, DeliveryQueues::new(&aws, fast, slow), anzol_runtime::now);
+    let state = IngestState { dispatcher: Arc::new(dispatcher), claims: Claims::read(optional), clock: anzol_runtime::now };
+    lambda_http::run(router(state)).await
+}

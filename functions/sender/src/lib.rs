@@ -1,1 +1,92 @@
-//! sender
+#![doc = include_str!("../README.md")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use futures::stream::StreamExt as _;
+
+use anzol_domain::{Delivery, DeliveryTask, Webhook};
+use anzol_pipeline::{Deliverer, Settler};
+use anzol_store::Webhooks;
+
+/// POSTs under way at the same time: a whole batch.
+const CONCURRENCY: usize = 10;
+
+/// What the sender works with.
+#[derive(Debug)]
+pub struct Sender {
+    /// The webhooks table.
+    pub webhooks: Webhooks,
+    /// The way out.
+    pub deliverer: Deliverer,
+    /// History and retries.
+    pub settler: Settler,
+}
+
+impl Sender {
+    /// Works off a batch. A message that cannot be settled comes back alone; the others are done.
+    pub async fn handle(&self, batch: SqsEvent) -> SqsBatchResponse {
+        let mut response = SqsBatchResponse::default();
+        let mut failed = BTreeSet::new();
+        let mut tasks = Vec::with_capacity(batch.records.len());
+        for message in batch.records {
+            let message_id = message.message_id.unwrap_or_default();
+            match anzol_queue::decode(message.body.as_deref().unwrap_or_default()) {
+                Ok(task) => tasks.push((message_id, task)),
+                Err(error) => {
+                    tracing::error!(message_id, error, "a delivery message cannot be read");
+                    failed.insert(message_id);
+                }
+            }
+        }
+        let messages: Vec<_> = tasks.iter().map(|(id, task)| (task.delivery_id, id.clone())).collect();
+        match self.webhooks_of(&tasks).await {
+            Err(error) => {
+                tracing::error!(%error, "the webhooks of a batch cannot be read");
+                failed.extend(messages.into_iter().map(|(_, message_id)| message_id));
+            }
+            Ok(webhooks) => {
+                let outcomes = self.deliver_all(tasks, &webhooks).await;
+                let unsettled = self.settler.settle(outcomes).await;
+                let lost = messages.into_iter().filter(|(id, _)| unsettled.contains(id));
+                failed.extend(lost.map(|(_, message_id)| message_id));
+            }
+        }
+        response.set_failures(failed);
+        response
+    }
+
+    async fn webhooks_of(
+        &self,
+        tasks: &[(String, DeliveryTask)],
+    ) -> Result<BTreeMap<anzol_domain::WebhookId, Webhook>, anzol_store::StoreError> {
+        let ids: BTreeSet<_> = tasks.iter().map(|(_, task)| (task.tenant_id.clone(), task.webhook_id)).collect();
+        let webhooks = self.webhooks.get_many(&ids).await?;
+        Ok(webhooks.into_iter().map(|webhook| (webhook.id, webhook)).collect())
+    }
+
+    async fn deliver_all(
+        &self,
+        tasks: Vec<(String, DeliveryTask)>,
+        webhooks: &BTreeMap<anzol_domain::WebhookId, Webhook>,
+    ) -> Vec<(DeliveryTask, Delivery)> {
+        futures::stream::iter(tasks)
+            .map(|(_, task)| async move {
+                let Some(webhook) = webhooks.get(&task.webhook_id) else {
+                    // Its history went with it; there is nothing left to record this in.
+                    tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
+                    return None;
+                };
+                let delivery = if webhook.spec.enabled {
+                    self.deliverer.deliver(webhook, &task).await
+                } else {
+                    self.deliverer.skip_disabled(webhook, &task)
+                };
+                Some((task, delivery))
+            })
+            .buffer_unordered(CONCURRENCY)
+            .filter_map(|outcome| async { outcome })
+            .collect()
+            .await
+    }
+}

@@ -74,19 +74,27 @@ impl Event {
     /// # Errors
     /// Every problem found, under the member's own name (`eventId`, `type`, …); `event` for the object as a whole.
     pub fn parse(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
+        let event = Self::from_payload(json, now)?;
+        if event.size() > MAX_EVENT {
+            return Err(Invalid::one("event", format!("must have at most {MAX_EVENT} bytes of minified JSON")));
+        }
+        Ok(event)
+    }
+
+    /// Reads an event back from what was sent, which may be larger than what a producer may publish: the hybrid says things twice.
+    ///
+    /// # Errors
+    /// As [`Event::parse`], but for the size.
+    pub fn from_payload(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
         let members: Members =
             serde_json::from_str(json).map_err(|error| Invalid::one("event", format!("is not valid: {error}")))?;
-        let event = if members.get("specversion").is_some() {
+        if members.get("specversion").is_some() {
             Self::from_cloudevent(members, now)
         } else if members.get("cloudEventsVersion").is_some() {
             Self::from_legacy(members, now)
         } else {
             Err(Invalid::one("specversion", "is required (or `cloudEventsVersion` for the legacy form)"))
-        }?;
-        if event.size() > MAX_EVENT {
-            return Err(Invalid::one("event", format!("must have at most {MAX_EVENT} bytes of minified JSON")));
         }
-        Ok(event)
     }
 
     fn from_cloudevent(mut members: Members, now: OffsetDateTime) -> Result<Self, Invalid> {

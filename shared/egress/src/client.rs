@@ -40,6 +40,21 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// The defaults; local builds also learn where the local stack's receiver is, by the variables `ANZOL_RECEIVER_ADDRESS` and
+    /// `ANZOL_RECEIVER_CA_FILE`.
+    #[cfg_attr(not(feature = "local"), expect(unused_variables, reason = "only local builds have variables"))]
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            #[cfg(feature = "local")]
+            receiver: variable("ANZOL_RECEIVER_ADDRESS").and_then(|text| text.parse().ok()),
+            #[cfg(feature = "local")]
+            receiver_ca: variable("ANZOL_RECEIVER_CA_FILE").map(Into::into),
+            ..Self::default()
+        }
+    }
+}
+
 /// How an exchange went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {

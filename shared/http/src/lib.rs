@@ -1,1 +1,15 @@
-//! http
+#![doc = include_str!("../README.md")]
+
+mod base;
+mod body;
+mod caller;
+mod error;
+mod params;
+mod shell;
+
+pub use base::PublicBase;
+pub use body::{Json, content_type, read_json};
+pub use caller::{Claims, Verified};
+pub use error::ApiError;
+pub use params::{Links, Params};
+pub use shell::shell;

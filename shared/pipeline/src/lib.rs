@@ -1,1 +1,9 @@
-//! pipeline
+#![doc = include_str!("../README.md")]
+
+pub mod deliver;
+pub mod dispatch;
+pub mod settle;
+
+pub use deliver::Deliverer;
+pub use dispatch::{DispatchError, Dispatcher};
+pub use settle::Settler;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use anzol_domain::{DeliveryTask, TenantId};
 
@@ -14,6 +15,8 @@ use crate::message;
 const BATCH: usize = 10;
 /// Bytes in one call. SQS takes 1 MiB since 2025; other implementations of its API still take 256 KiB.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Calls under way at the same time.
+const CONCURRENT_CALLS: usize = 8;
 /// Longest delay of a message, SQS's own bound.
 pub const MAX_DELAY: Duration = Duration::from_mins(15);
 /// Tries of messages that SQS refuses one by one, which it does when it is throttled.
@@ -93,17 +96,8 @@ impl Queue {
 
     /// Puts all messages on the queue, or says why not all of them are.
     async fn send_all(&self, messages: Vec<Message>) -> Result<(), QueueError> {
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut bytes = 0;
-        for message in messages {
-            if batch.len() == BATCH || (bytes + message.body.len() > BATCH_BYTES && !batch.is_empty()) {
-                self.send_batch(std::mem::take(&mut batch)).await?;
-                bytes = 0;
-            }
-            bytes += message.body.len();
-            batch.push(message);
-        }
-        if batch.is_empty() { Ok(()) } else { self.send_batch(batch).await }
+        let calls = batches(messages).into_iter().map(|batch| self.send_batch(batch));
+        futures::stream::iter(calls).buffer_unordered(CONCURRENT_CALLS).try_collect().await
     }
 
     async fn send_batch(&self, messages: Vec<Message>) -> Result<(), QueueError> {
@@ -137,6 +131,25 @@ impl Queue {
     }
 }
 
+/// Cuts messages into batches of what one call may hold.
+fn batches(messages: Vec<Message>) -> Vec<Vec<Message>> {
+    let mut batches: Vec<Vec<Message>> = Vec::new();
+    let mut bytes = 0;
+    for message in messages {
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH && bytes + message.body.len() <= BATCH_BYTES => {
+                bytes += message.body.len();
+                batch.push(message);
+            }
+            _ => {
+                bytes = message.body.len();
+                batches.push(vec![message]);
+            }
+        }
+    }
+    batches
+}
+
 impl DeliveryQueues {
     /// Both lanes, for dispatching.
     #[must_use]
@@ -164,5 +177,24 @@ impl DeliveryQueues {
             queue.send_all(fast).await?;
         }
         self.slow.send_all(slow).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_keep_to_both_bounds_and_lose_nothing() {
+        let message = |size: usize| Message { body: "x".repeat(size), group: String::new(), delay: Duration::ZERO };
+        let sizes: Vec<usize> = (0..57).map(|n| (n * 7919) % 100_000).chain([300_000]).collect();
+        let cut = batches(sizes.iter().copied().map(message).collect());
+        let all: Vec<usize> = cut.iter().flatten().map(|message| message.body.len()).collect();
+        assert_eq!(all, sizes);
+        for batch in &cut {
+            let bytes: usize = batch.iter().map(|message| message.body.len()).sum();
+            assert!(batch.len() <= BATCH && (bytes <= BATCH_BYTES || batch.len() == 1));
+        }
+        assert!(batches(Vec::new()).is_empty());
     }
 }

@@ -1,1 +1,22 @@
-//! runtime
+#![doc = include_str!("../README.md")]
+
+pub mod aws;
+pub mod config;
+pub mod telemetry;
+
+/// The time of day.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place the rule points to")]
+pub fn now() -> time::OffsetDateTime {
+    time::OffsetDateTime::now_utc()
+}
+
+/// Runs a connection warm-up during cold start, where CPU is not throttled. A failure is logged and left to the first request.
+pub async fn warm_up<E: std::fmt::Display>(what: &str, call: impl Future<Output = Result<(), E>>) {
+    let limit = std::time::Duration::from_millis(500);
+    match tokio::time::timeout(limit, call).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, what, "the warm-up call failed"),
+        Err(_) => tracing::warn!(what, "the warm-up call took too long"),
+    }
+}

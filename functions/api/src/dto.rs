@@ -1,0 +1,234 @@
+//! Requests and answers as the contract spells them (contract section 2), and their way to and from domain types.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+use anzol_domain::error::Problems;
+use anzol_domain::webhook::RawSpec;
+use anzol_domain::{
+    Delivery, DeliveryId, FailureKind, Headers, Invalid, Level, Origin, Status, Trigger, UserId, Webhook, WebhookId, WebhookSpec,
+};
+use anzol_http::Links;
+
+/// A webhook as a client writes it. Members it does not know are ignored, as clients send back what they were given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WebhookIn {
+    name: Option<String>,
+    description: Option<String>,
+    url: Option<String>,
+    event_types: Option<Vec<String>>,
+    level: Option<Level>,
+    owner_id: Option<String>,
+    secret: Option<String>,
+    headers: Option<BTreeMap<String, String>>,
+    enabled: Option<bool>,
+    enable_cloud_event_delivery: Option<bool>,
+    origin: Option<Origin>,
+    filter: Option<String>,
+    encrypted_headers: Option<Value>,
+    check_certificate_revocation: Option<bool>,
+}
+
+/// What members that a request leaves out come to.
+pub(crate) struct Defaults<'a> {
+    pub(crate) level: Level,
+    pub(crate) owner: &'a UserId,
+    pub(crate) enabled: bool,
+    pub(crate) cloud_events: bool,
+}
+
+impl WebhookIn {
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin.unwrap_or_default()
+    }
+
+    /// The checked spec; all problems are reported together.
+    pub(crate) fn check(self, defaults: &Defaults<'_>) -> Result<WebhookSpec, Invalid> {
+        let mut problems = Problems::default();
+        // Promises we cannot keep yet are refused, never stored.
+        let unsupported = "is not supported by this version";
+        if self.filter.is_some_and(|filter| !filter.is_empty()) {
+            problems.add("filter", unsupported);
+        }
+        let empty = |value: &Value| {
+            value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(serde_json::Map::is_empty)
+        };
+        if self.encrypted_headers.as_ref().is_some_and(|value| !empty(value)) {
+            problems.add("encryptedHeaders", unsupported);
+        }
+        if self.check_certificate_revocation == Some(true) {
+            problems.add("checkCertificateRevocation", unsupported);
+        }
+        let raw = RawSpec {
+            name: self.name,
+            description: self.description,
+            url: self.url,
+            event_types: self.event_types.unwrap_or_default(),
+            level: self.level.unwrap_or(defaults.level),
+            owner_id: self.owner_id.unwrap_or_else(|| defaults.owner.to_string()),
+            secret: self.secret,
+            headers: self.headers.unwrap_or_default(),
+            enabled: self.enabled.unwrap_or(defaults.enabled),
+            cloud_events: self.enable_cloud_event_delivery.unwrap_or(defaults.cloud_events),
+        };
+        let spec = problems.take(raw.check());
+        problems.finish(spec)
+    }
+}
+
+/// A webhook as clients see it. The secret is write-only: they see whether there is one.
+#[expect(clippy::struct_excessive_bools, reason = "the contract's shape")]
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WebhookOut {
+    id: WebhookId,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    url: String,
+    event_types: Vec<String>,
+    level: Level,
+    owner_id: UserId,
+    secret_key_added: bool,
+    headers: Headers,
+    encrypted_headers: [&'static str; 0],
+    enabled: bool,
+    check_certificate_revocation: bool,
+    enable_cloud_event_delivery: bool,
+    origin: Origin,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    updated_at: OffsetDateTime,
+    created_by_user_id: UserId,
+    updated_by_user_id: UserId,
+}
+
+impl From<Webhook> for WebhookOut {
+    fn from(webhook: Webhook) -> Self {
+        let Webhook { id, spec, origin, created_at, updated_at, created_by, updated_by, .. } = webhook;
+        Self {
+            id,
+            name: spec.name,
+            description: spec.description,
+            url: spec.url.into(),
+            event_types: spec.event_types,
+            level: spec.level,
+            owner_id: spec.owner_id,
+            secret_key_added: spec.secret.is_some(),
+            headers: spec.headers,
+            encrypted_headers: [],
+            enabled: spec.enabled,
+            check_certificate_revocation: false,
+            enable_cloud_event_delivery: spec.cloud_events,
+            origin,
+            created_at,
+            updated_at,
+            created_by_user_id: created_by,
+            updated_by_user_id: updated_by,
+        }
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct PageOut<T> {
+    pub(crate) data: Vec<T>,
+    pub(crate) links: Links,
+}
+
+/// A delivery as clients see it: the contract's fields, and ours (`attempt`, `trigger`, `failure`, `durationMs`, `nextAttemptAt`).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeliveryOut {
+    id: DeliveryId,
+    webhook_id: WebhookId,
+    event_type: String,
+    #[serde(with = "time::serde::rfc3339")]
+    triggered_at: OffsetDateTime,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureKind>,
+    attempt: u32,
+    trigger: Trigger,
+    duration_ms: u32,
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    next_attempt_at: Option<OffsetDateTime>,
+    request: RequestOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<ResponseOut>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestOut {
+    url: String,
+    headers: BTreeMap<String, String>,
+    body: Box<RawValue>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResponseOut {
+    status_code: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+    /// Whether the body went on after what is kept of it.
+    body_truncated: bool,
+}
+
+impl From<Delivery> for DeliveryOut {
+    fn from(delivery: Delivery) -> Self {
+        let triggered_at = delivery.triggered_at();
+        let Delivery { id, webhook_id, event_type, status, status_message, failure, attempt, trigger, duration_ms, .. } = delivery;
+        Self {
+            id,
+            webhook_id,
+            event_type,
+            triggered_at,
+            status,
+            status_message,
+            failure,
+            attempt,
+            trigger,
+            duration_ms,
+            next_attempt_at: delivery.next_attempt_at,
+            request: RequestOut {
+                url: delivery.request.url,
+                headers: header_map(delivery.request.headers),
+                // We wrote it as JSON; `null` is the answer to what cannot happen.
+                body: RawValue::from_string(delivery.request.body).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            },
+            response: delivery.response.map(|response| ResponseOut {
+                status_code: response.status_code,
+                headers: header_map(response.headers),
+                body: response.body,
+                body_truncated: response.body_cut,
+            }),
+        }
+    }
+}
+
+/// Headers as a JSON object; the values of a repeated name are joined as HTTP allows.
+fn header_map(headers: Vec<(String, String)>) -> BTreeMap<String, String> {
+    let mut map = BTreeMap::<String, String>::new();
+    for (name, value) in headers {
+        match map.get_mut(&name) {
+            Some(joined) => {
+                joined.push_str(", ");
+                joined.push_str(&value);
+            }
+            None => {
+                map.insert(name, value);
+            }
+        }
+    }
+    map
+}

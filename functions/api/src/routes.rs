@@ -1,0 +1,5 @@
+//! The handlers, one file a resource; each is named after what it does.
+
+pub(crate) mod deliveries;
+pub(crate) mod event_types;
+pub(crate) mod webhooks;

@@ -1,0 +1,246 @@
+//! Create, list, get, replace, patch and delete webhooks.
+
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde_json::Value;
+
+use anzol_domain::page::{self, Order, Position};
+use anzol_domain::{Caller, Invalid, Level, Origin, UserId, Webhook, WebhookId, WebhookSpec};
+use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
+use anzol_store::StoreError;
+
+use crate::dto::{Defaults, PageOut, WebhookIn, WebhookOut};
+use crate::patch;
+use crate::state::{AppState, tenant};
+
+/// Tries of a change when somebody else changes the same webhook at the same time; each reads it again.
+const TRIES: usize = 4;
+
+/// Creates a webhook; enabled, unless the request says otherwise.
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    Json(input): Json<WebhookIn>,
+) -> Result<(StatusCode, axum::Json<WebhookOut>), ApiError> {
+    let tenant_id = tenant(&caller)?.clone();
+    let origin = input.origin();
+    let spec = input.check(&Defaults { level: Level::Tenant, owner: &caller.user, enabled: true, cloud_events: false })?;
+    authorize(&caller, &spec, &caller.user)?;
+    let now = (state.clock)();
+    let webhook = Webhook {
+        id: WebhookId::mint(now),
+        tenant_id,
+        spec,
+        origin,
+        created_at: now,
+        updated_at: now,
+        created_by: caller.user.clone(),
+        updated_by: caller.user,
+        version: 1,
+    };
+    state.webhooks.create(&webhook, state.cap).await?;
+    Ok((StatusCode::CREATED, axum::Json(webhook.into())))
+}
+
+/// Shows one webhook.
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    Path(id): Path<String>,
+) -> Result<axum::Json<WebhookOut>, ApiError> {
+    Ok(axum::Json(state.visible(&caller, &id).await?.into()))
+}
+
+/// Replaces a webhook: what the request leaves out goes back to its default, and it is disabled unless the request enables it.
+pub(crate) async fn replace(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    Path(id): Path<String>,
+    Json(body): Json<Value>,
+) -> Result<axum::Json<WebhookOut>, ApiError> {
+    let webhook = change(&state, &caller, &id, |webhook| {
+        let input: WebhookIn = serde_path_to_error::deserialize(&body).map_err(|error| {
+            let path = error.path().to_string();
+            Invalid::one(if path == "." { "body".to_owned() } else { path }, format!("cannot be read: {}", error.into_inner()))
+        })?;
+        let cloud_events = webhook.spec.cloud_events;
+        input.check(&Defaults { level: Level::Tenant, owner: &webhook.created_by, enabled: false, cloud_events })
+    })
+    .await?;
+    Ok(axum::Json(webhook.into()))
+}
+
+/// Changes parts of a webhook by JSON Patch: all operations, or none.
+pub(crate) async fn patch(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    Path(id): Path<String>,
+    Json(body): Json<Value>,
+) -> Result<StatusCode, ApiError> {
+    if patch::is_empty(&body) {
+        state.visible(&caller, &id).await?;
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    change(&state, &caller, &id, |webhook| {
+        let spec = &webhook.spec;
+        let kept = Defaults { level: spec.level, owner: &spec.owner_id, enabled: false, cloud_events: false };
+        patch::apply(spec, &body)?.check(&kept)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a webhook. Deliveries already queued for it are dropped when their turn comes.
+pub(crate) async fn delete(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let webhook = state.visible(&caller, &id).await?;
+    match state.webhooks.delete(&webhook.tenant_id, webhook.id).await {
+        Err(StoreError::Changed) => Err(ApiError::NotFound(format!("there is no webhook {id}"))),
+        done => done.map(|()| StatusCode::NO_CONTENT).map_err(ApiError::from),
+    }
+}
+
+/// Reads a webhook, makes the new spec, and writes it, unless somebody else wrote in between: then all over again.
+async fn change(
+    state: &AppState,
+    caller: &Caller,
+    id: &str,
+    new_spec: impl Fn(&Webhook) -> Result<WebhookSpec, Invalid>,
+) -> Result<Webhook, ApiError> {
+    for _ in 0..TRIES {
+        let stored = state.visible(caller, id).await?;
+        let spec = new_spec(&stored)?;
+        authorize(caller, &spec, &stored.spec.owner_id)?;
+        if stored.spec.cloud_events && !spec.cloud_events {
+            return Err(ApiError::Forbidden("`enableCloudEventDelivery` cannot be turned off again".to_owned()));
+        }
+        let changed = Webhook {
+            spec,
+            updated_at: (state.clock)(),
+            updated_by: caller.user.clone(),
+            version: stored.version + 1,
+            ..stored
+        };
+        match state.webhooks.replace(&changed).await {
+            Err(StoreError::Changed) => {}
+            done => return done.map(|()| changed).map_err(ApiError::from),
+        }
+    }
+    Err(StoreError::Changed.into())
+}
+
+/// Whether the caller may have a webhook be like this; `owner` is who it belongs to so far.
+fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), ApiError> {
+    if !caller.may_set_level(spec.level) {
+        return Err(ApiError::Forbidden("a webhook of level `tenant` takes a tenant admin; use level `user`".to_owned()));
+    }
+    if spec.owner_id != *owner && !caller.may_set_owner(&spec.owner_id) {
+        return Err(ApiError::Forbidden("only a tenant admin can give a webhook to another user".to_owned()));
+    }
+    Ok(())
+}
+
+/// Lists the webhooks the caller sees: filtered, sorted, a page at a time (contract section 1.1).
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    PublicBase(base): PublicBase,
+    params: Params,
+) -> Result<axum::Json<PageOut<WebhookOut>>, ApiError> {
+    let filter = Filter::read(&params)?;
+    let sort = params.get("sort").unwrap_or("-createdAt");
+    let (field, order) = page::sort(sort, &["name", "url", "createdAt", "updatedAt"])?;
+    let limit = page::limit(params.get("limit"))?;
+    let position: Position<(String, WebhookId)> = page::position(params.get("next"), params.get("prev"))?;
+
+    let mut webhooks = state.webhooks.list(tenant(&caller)?).await?;
+    webhooks.retain(|webhook| caller.sees(webhook) && filter.matches(webhook));
+    let key = |webhook: &Webhook| (sort_key(webhook, field), webhook.id);
+    webhooks.sort_by_cached_key(key);
+    if order == Order::Descending {
+        webhooks.reverse();
+    }
+    let page = page::cut(webhooks, key, order, &position, limit);
+    let cursor = |webhook: Option<&Webhook>| webhook.map(|webhook| page::encode_cursor(&key(webhook)));
+    let next = if page.has_next { cursor(page.items.last()) } else { None };
+    let prev = if page.has_prev { cursor(page.items.first()) } else { None };
+    let links = params.links(&format!("{base}/api/v1/webhooks"), next, prev);
+    Ok(axum::Json(PageOut { data: page.items.into_iter().map(WebhookOut::from).collect(), links }))
+}
+
+fn sort_key(webhook: &Webhook, field: &str) -> String {
+    let time = |at: time::OffsetDateTime| format!("{:020}", at.unix_timestamp_nanos());
+    match field {
+        "name" => webhook.spec.name.to_lowercase(),
+        "url" => webhook.spec.url.as_str().to_lowercase(),
+        "updatedAt" => time(webhook.updated_at),
+        _ => time(webhook.created_at),
+    }
+}
+
+/// Which webhooks a list shows; every part given has to hold.
+struct Filter {
+    name: Option<String>,
+    url: Option<String>,
+    enabled: Option<bool>,
+    event_types: Vec<String>,
+    level: Option<Level>,
+    origins: Vec<Origin>,
+    created_by: Option<String>,
+    updated_by: Option<String>,
+    owner: Option<String>,
+}
+
+impl Filter {
+    fn read(params: &Params) -> Result<Self, Invalid> {
+        let text = |name: &str| params.get(name).map(str::to_owned);
+        let items = |name: &str| params.get(name).into_iter().flat_map(|list| list.split(',')).map(str::trim);
+        let enabled = match params.get("enabled").map(str::to_lowercase).as_deref() {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(_) => return Err(Invalid::one("enabled", "must be true or false")),
+        };
+        let level = match params.get("level") {
+            None => None,
+            Some("tenant") => Some(Level::Tenant),
+            Some("user") => Some(Level::User),
+            Some(_) => return Err(Invalid::one("level", "must be tenant or user")),
+        };
+        let origin = |name: &str| match name {
+            "api" => Ok(Origin::Api),
+            "automations" => Ok(Origin::Automations),
+            "management-console" => Ok(Origin::ManagementConsole),
+            _ => Err(Invalid::one("origins", "must be a list of api, automations and management-console")),
+        };
+        Ok(Self {
+            name: text("name").map(|name| name.to_lowercase()),
+            url: text("url").map(|url| url.to_lowercase()),
+            enabled,
+            event_types: items("eventTypes").chain(items("eventType")).map(str::to_owned).collect(),
+            level,
+            origins: items("origins").map(origin).collect::<Result<_, _>>()?,
+            created_by: text("createdByUserId"),
+            updated_by: text("updatedByUserId"),
+            owner: text("ownerId"),
+        })
+    }
+
+    fn matches(&self, webhook: &Webhook) -> bool {
+        let spec = &webhook.spec;
+        let part = |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|part| text.to_lowercase().contains(part));
+        let same = |wanted: &Option<String>, id: &UserId| wanted.as_ref().is_none_or(|wanted| wanted == id.as_str());
+        part(&self.name, &spec.name)
+            && part(&self.url, spec.url.as_str())
+            && self.enabled.is_none_or(|enabled| enabled == spec.enabled)
+            && self.event_types.iter().all(|name| spec.event_types.contains(name))
+            && self.level.is_none_or(|level| level == spec.level)
+            && (self.origins.is_empty() || self.origins.contains(&webhook.origin))
+            && same(&self.created_by, &webhook.created_by)
+            && same(&self.updated_by, &webhook.updated_by)
+            && same(&self.owner, &spec.owner_id)
+    }
+}

@@ -1,0 +1,47 @@
+//! What handlers need, built once at cold start.
+
+use axum::extract::FromRef;
+
+use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
+use anzol_http::{ApiError, Claims};
+use anzol_pipeline::Deliverer;
+use anzol_store::{Deliveries, Webhooks};
+
+/// State of the router.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// The webhooks table.
+    pub webhooks: Webhooks,
+    /// The history.
+    pub deliveries: Deliveries,
+    /// The way out, for resends.
+    pub deliverer: Deliverer,
+    /// Which claims say what.
+    pub claims: Claims,
+    /// Most webhooks a tenant may have.
+    pub cap: u32,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl FromRef<AppState> for Claims {
+    fn from_ref(state: &AppState) -> Self {
+        state.claims.clone()
+    }
+}
+
+impl AppState {
+    /// The webhook of that id, if it exists for this caller; someone else's does not.
+    pub(crate) async fn visible(&self, caller: &Caller, id: &str) -> Result<Webhook, ApiError> {
+        let not_found = || ApiError::NotFound(format!("there is no webhook {id}"));
+        let tenant = tenant(caller)?;
+        let id: WebhookId = id.parse().map_err(|_| not_found())?;
+        let webhook = self.webhooks.get(tenant, id).await?;
+        webhook.filter(|webhook| caller.sees(webhook)).ok_or_else(not_found)
+    }
+}
+
+/// The caller's tenant; webhooks belong to one, so without it there is nothing to manage.
+pub(crate) fn tenant(caller: &Caller) -> Result<&TenantId, ApiError> {
+    caller.tenant.as_ref().ok_or_else(|| ApiError::Forbidden("the token names no tenant".to_owned()))
+}

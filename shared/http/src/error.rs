@@ -1,0 +1,157 @@
+//! Errors as clients see them: `{"errors":[{code,title,detail}],"traceId"}` (contract section 2.4), and the one table of statuses.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+
+use anzol_domain::{FieldProblem, Invalid};
+use anzol_pipeline::DispatchError;
+use anzol_store::StoreError;
+
+/// Everything that can go wrong with a request. `details` are for the client; nothing internal goes in.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The input breaks rules, each named with its field.
+    Invalid(Invalid),
+    /// There are no verified claims, or not the ones we need.
+    Unauthorized(String),
+    /// The caller may not do this.
+    Forbidden(String),
+    /// It does not exist, as far as this caller is concerned.
+    NotFound(String),
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// Somebody else changed it at the same time, or it cannot be changed.
+    Conflict(String),
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// The body is not of a kind that is read here; the text says which are.
+    UnsupportedMediaType(String),
+    /// Too much at once; trying again soon will do.
+    Busy,
+    /// Our fault; logged where it was noticed.
+    Internal,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ErrorItem {
+    code: String,
+    title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// The errors of a response that is not written yet: the shell writes it, when it knows the trace id.
+#[derive(Debug, Clone)]
+pub(crate) struct Errors(pub(crate) Vec<ErrorItem>);
+
+impl Errors {
+    /// The errors of a status, one a detail; at least one.
+    pub(crate) fn of(status: StatusCode, details: Vec<String>) -> Self {
+        let item = |detail| ErrorItem {
+            code: format!("HTTP-{}", status.as_u16()),
+            title: title(status).to_owned(),
+            detail,
+        };
+        if details.is_empty() {
+            return Self(vec![item(None)]);
+        }
+        Self(details.into_iter().map(|detail| item(Some(detail))).collect())
+    }
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "The request is not valid",
+        StatusCode::UNAUTHORIZED => "Authentication is required",
+        StatusCode::FORBIDDEN => "This is not allowed",
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::METHOD_NOT_ALLOWED => "The method is not allowed here",
+        StatusCode::CONFLICT => "The resource was changed meanwhile, or cannot be changed so",
+        StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "The media type is not supported",
+        StatusCode::SERVICE_UNAVAILABLE => "Busy; try again soon",
+        _ => "Something went wrong on our side",
+    }
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn details(self) -> Vec<String> {
+        match self {
+            Self::Invalid(Invalid(problems)) => problems.iter().map(FieldProblem::to_string).collect(),
+            Self::Unauthorized(detail)
+            | Self::Forbidden(detail)
+            | Self::NotFound(detail)
+            | Self::Conflict(detail)
+            | Self::UnsupportedMediaType(detail) => vec![detail],
+            Self::TooLarge(bytes) => vec![format!("the body must have at most {bytes} bytes")],
+            Self::MethodNotAllowed | Self::Busy | Self::Internal => Vec::new(),
+        }
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::CapReached(cap) => {
+                Self::Forbidden(format!("the tenant already has {cap} webhooks, which is the most it can have"))
+            }
+            StoreError::Changed => Self::Conflict("it was changed or deleted meanwhile; read it again".to_owned()),
+            StoreError::Busy(reason) => {
+                tracing::warn!(reason, "the store is busy");
+                Self::Busy
+            }
+            StoreError::Unavailable(_) | StoreError::Corrupt(_) => {
+                tracing::error!(%error, "the store failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<DispatchError> for ApiError {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::Store(error) => error.into(),
+            DispatchError::Queue(error) => {
+                tracing::error!(%error, "the queue failed");
+                Self::Busy
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let busy = matches!(self, Self::Busy);
+        let mut response = status.into_response();
+        if busy {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(Errors::of(status, self.details()));
+        response
+    }
+}

@@ -1,0 +1,85 @@
+//! Query parameters: read one by one, unknown ones ignored, and written back into the links of a page.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use serde::Serialize;
+use url::form_urlencoded;
+
+/// The parameters of a request. When one is given twice, the last counts. An empty one counts as absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Params(BTreeMap<String, String>);
+
+impl Params {
+    /// The value of a parameter.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The links of a page (contract section 1.6): absolute, with everything that the request asked for; absent ones left out.
+    #[must_use]
+    pub fn links(&self, list: &str, next: Option<String>, prev: Option<String>) -> Links {
+        let link = |cursor: Option<(&str, String)>| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            let cursors = ["next", "prev"];
+            match cursor {
+                // The same page again: as it was asked for.
+                None => query.extend_pairs(&self.0),
+                Some(cursor) => {
+                    let kept = self.0.iter().filter(|(name, _)| !cursors.contains(&name.as_str()));
+                    query.extend_pairs(kept).append_pair(cursor.0, &cursor.1)
+                }
+            };
+            let query = query.finish();
+            Link { href: if query.is_empty() { list.to_owned() } else { format!("{list}?{query}") } }
+        };
+        Links {
+            this: link(None),
+            next: next.map(|cursor| link(Some(("next", cursor)))),
+            prev: prev.map(|cursor| link(Some(("prev", cursor)))),
+        }
+    }
+}
+
+/// Where a page is, and its neighbours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Links {
+    #[serde(rename = "self")]
+    this: Link,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Link>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev: Option<Link>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Link {
+    href: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_carry_the_request_and_replace_its_cursor() {
+        let params = Params([("sort", "+name"), ("limit", "2"), ("next", "abc")].map(|(n, v)| (n.into(), v.into())).into());
+        let links = params.links("https://h/api", Some("xyz".into()), None);
+        assert_eq!(links.this.href, "https://h/api?limit=2&next=abc&sort=%2Bname");
+        assert_eq!(links.next.unwrap().href, "https://h/api?limit=2&sort=%2Bname&next=xyz");
+        assert_eq!(links.prev, None);
+        assert_eq!(Params::default().links("https://h/api", None, None).this.href, "https://h/api");
+    }
+}

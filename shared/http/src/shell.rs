@@ -1,0 +1,45 @@
+//! What every router is wrapped in: errors in one shape, whoever made them, with the trace id of the invocation.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use lambda_http::RequestExt as _;
+use serde::Serialize;
+
+use crate::error::{ApiError, ErrorItem, Errors};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorBody {
+    errors: Vec<ErrorItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+/// Wraps a router: unknown paths are 404, known ones with another method 405, and every error has the contract's shape.
+pub fn shell(router: Router) -> Router {
+    router
+        .fallback(|request: Request| async move { ApiError::NotFound(format!("there is no {}", request.uri().path())) })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(middleware::from_fn(write_errors))
+}
+
+async fn write_errors(request: Request, next: Next) -> Response {
+    let trace_id = request.lambda_context_ref().map(|context| context.request_id.clone());
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    // An error without our items was made by the framework: a bad path parameter, say. Its text may be anything; its status tells enough.
+    let Errors(errors) = response.extensions_mut().remove().unwrap_or_else(|| Errors::of(status, Vec::new()));
+    let body = serde_json::to_vec(&ErrorBody { errors, trace_id }).unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *response.body_mut() = Body::from(body);
+    response
+}

@@ -1,0 +1,105 @@
+//! Task → signed POST → what happened.
+
+use std::time::Duration;
+
+use anzol_domain::delivery::{ReceivedResponse, SentRequest};
+use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Status, Webhook};
+use anzol_egress::{Answer, Egress, Failure};
+use anzol_signing as signing;
+
+/// What Qlik's own sender calls itself; receivers compare it (contract section 3.1).
+pub const USER_AGENT: &str = "Qlik Webhook";
+
+/// Sends what webhooks are owed.
+#[derive(Debug, Clone)]
+pub struct Deliverer {
+    egress: Egress,
+    clock: Clock,
+}
+
+impl Deliverer {
+    /// A deliverer that sends through `egress`.
+    #[must_use]
+    pub fn new(egress: Egress, clock: Clock) -> Self {
+        Self { egress, clock }
+    }
+
+    /// Makes the attempt. Whatever the receiver does, the answer is a history row; when to try again is for [`crate::settle`].
+    pub async fn deliver(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
+        let request = self.request(webhook, task);
+        let url = webhook.spec.url.as_url();
+        let Answer { outcome, duration } = self.egress.post(url, &request.headers, request.body.clone()).await;
+        row(task, request, judge(&outcome), duration, outcome.ok())
+    }
+
+    /// The row of an attempt whose turn came after its webhook was disabled: nothing is sent.
+    #[must_use]
+    pub fn skip_disabled(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
+        let request = self.request(webhook, task);
+        let message = "not sent: the webhook was disabled before this delivery's turn came".to_owned();
+        row(task, request, Some((FailureKind::Disabled, message)), Duration::ZERO, None)
+    }
+
+    /// The request as it goes out: the body in the form the webhook asked for, our headers, then the webhook's own.
+    fn request(&self, webhook: &Webhook, task: &DeliveryTask) -> SentRequest {
+        let body = task.event.payload(webhook.spec.cloud_events);
+        let message_id = signing::message_id(&task.tenant_id, task.webhook_id, &task.event);
+        let timestamp = (self.clock)().unix_timestamp();
+        let mut headers = vec![
+            ("Content-Type".to_owned(), "application/json".to_owned()),
+            ("User-Agent".to_owned(), USER_AGENT.to_owned()),
+            (signing::WEBHOOK_ID.to_owned(), message_id.clone()),
+            (signing::WEBHOOK_TIMESTAMP.to_owned(), timestamp.to_string()),
+        ];
+        if let Some(secret) = &webhook.spec.secret {
+            let bytes = body.as_bytes();
+            let standard = signing::standard_signature(secret, &message_id, timestamp, bytes);
+            headers.push((signing::QLIK_SIGNATURE.to_owned(), signing::qlik_signature(secret, bytes)));
+            headers.push((signing::WEBHOOK_SIGNATURE.to_owned(), standard));
+        }
+        headers.extend(webhook.spec.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        SentRequest { url: webhook.spec.url.to_string(), headers, body }
+    }
+}
+
+/// Judges what came back. Success is 2xx; our choice, the contract does not say.
+fn judge(outcome: &Result<ReceivedResponse, Failure>) -> Option<(FailureKind, String)> {
+    let response = match outcome {
+        Ok(response) if (200..300).contains(&response.status_code) => return None,
+        Ok(response) => response,
+        Err(failure) => return Some((failure.kind, failure.message.clone())),
+    };
+    let status = response.status_code;
+    if !(300..400).contains(&status) {
+        return Some((FailureKind::HttpStatus, format!("the receiver answered {status}")));
+    }
+    let target = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
+    let target = target.map_or("nowhere", |(_, target)| target);
+    let message = format!("the receiver answered {status}, a redirect to {target}; redirects are not followed");
+    Some((FailureKind::Redirect, message))
+}
+
+fn row(
+    task: &DeliveryTask,
+    request: SentRequest,
+    failure: Option<(FailureKind, String)>,
+    duration: Duration,
+    response: Option<ReceivedResponse>,
+) -> Delivery {
+    let (failure, status_message) = failure.unzip();
+    Delivery {
+        id: task.delivery_id,
+        tenant_id: task.tenant_id.clone(),
+        webhook_id: task.webhook_id,
+        event_type: task.event.event_type().to_owned(),
+        status: if failure.is_some() { Status::Fail } else { Status::Success },
+        failure,
+        status_message,
+        attempt: task.attempt,
+        trigger: task.trigger,
+        duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
+        next_attempt_at: None,
+        request,
+        response,
+    }
+}

@@ -1,0 +1,94 @@
+//! Event → one delivery task for each webhook that hears it, queued.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anzol_domain::{Clock, DeliveryId, DeliveryTask, Event, TenantId, Trigger, Webhook};
+use anzol_queue::{DeliveryQueues, Lane, Outgoing, QueueError};
+use anzol_store::{Snapshot, StoreError, Webhooks};
+use futures::stream::{StreamExt as _, TryStreamExt as _};
+use quick_cache::sync::Cache;
+
+/// Tenants whose webhooks are kept in memory between calls.
+const CACHED_TENANTS: usize = 200;
+/// Tenants looked up at the same time when a batch of events names several.
+const LOOKUPS: usize = 8;
+
+/// Why events were not dispatched. The producer, or the queue, has to try again.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The webhooks could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Not all deliveries could be queued.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Finds who hears an event.
+#[derive(Debug)]
+pub struct Dispatcher {
+    webhooks: Webhooks,
+    queues: DeliveryQueues,
+    clock: Clock,
+    /// Snapshots by tenant. Each is checked against the tenant's revision before it is used, so age does no harm.
+    snapshots: Cache<TenantId, Arc<Snapshot>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher that reads from `webhooks` and writes to `queues`.
+    #[must_use]
+    pub fn new(webhooks: Webhooks, queues: DeliveryQueues, clock: Clock) -> Self {
+        Self { webhooks, queues, clock, snapshots: Cache::new(CACHED_TENANTS) }
+    }
+
+    /// Queues one task for each webhook that hears one of the events; answers how many.
+    ///
+    /// Events without a tenant belong to nobody and are heard by nobody: callers refuse them first.
+    pub async fn dispatch(&self, events: &[Event]) -> Result<usize, DispatchError> {
+        let tenants: BTreeSet<TenantId> = events.iter().filter_map(Event::tenant).cloned().collect();
+        let snapshots: BTreeMap<_, _> = futures::stream::iter(tenants)
+            .map(|tenant| async move {
+                let snapshot = self.snapshot(&tenant).await?;
+                Ok::<_, StoreError>((tenant, snapshot))
+            })
+            .buffer_unordered(LOOKUPS)
+            .try_collect()
+            .await?;
+        let mut outgoing = Vec::new();
+        for event in events {
+            let Some((tenant, snapshot)) = event.tenant().and_then(|t| snapshots.get(t).map(|s| (t, s))) else { continue };
+            let heard = snapshot.webhooks.iter().filter(|webhook| webhook.hears(event));
+            outgoing.extend(heard.map(|webhook| self.first_attempt(tenant, webhook, event)));
+        }
+        let count = outgoing.len();
+        self.queues.send(outgoing).await?;
+        Ok(count)
+    }
+
+    fn first_attempt(&self, tenant: &TenantId, webhook: &Webhook, event: &Event) -> Outgoing {
+        let task = DeliveryTask {
+            tenant_id: tenant.clone(),
+            webhook_id: webhook.id,
+            delivery_id: DeliveryId::mint((self.clock)()),
+            attempt: 1,
+            trigger: Trigger::Event,
+            event: event.clone(),
+        };
+        Outgoing { task, lane: Lane::Fast, delay: Duration::ZERO }
+    }
+
+    /// The tenant's webhooks as of now: one small read when nothing changed since the last call.
+    async fn snapshot(&self, tenant: &TenantId) -> Result<Arc<Snapshot>, StoreError> {
+        let revision = self.webhooks.revision(tenant).await?;
+        if let Some(snapshot) = self.snapshots.get(tenant).filter(|snapshot| snapshot.revision == revision) {
+            return Ok(snapshot);
+        }
+        // Read after the revision: what we keep may be newer than it says, never older.
+        let webhooks = if revision == 0 { Vec::new() } else { self.webhooks.list(tenant).await? };
+        let snapshot = Arc::new(Snapshot { revision, webhooks });
+        self.snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+}
