@@ -1,1 +1,7 @@
-//! tests
+//! What the suites stand on: a TLS receiver that plays the customer's endpoint, the deployed stack as `stack.json` describes it,
+//! and small clients for the API, the receiver and the cloud's own endpoints.
+
+pub mod aws;
+pub mod client;
+pub mod receiver;
+pub mod stack;

@@ -1,0 +1,97 @@
+//! The mission's cap: 100 webhooks per tenant, however many ask at once.
+
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+const CAP: usize = 100;
+const CALLERS: usize = 200;
+
+fn create(number: usize) -> anzol_tests::client::Answer {
+    let request = json!({
+        "name": format!("cap {number}"), "url": "https://hooks.receiver.test/cap", "eventTypes": [APP_CREATED], "enabled": false,
+    });
+    world().globex_admin.post(WEBHOOKS, &request).unwrap()
+}
+
+/// The ids on every page, by the links alone.
+fn ids_through_paging(limit: usize) -> Vec<String> {
+    let (mut ids, mut next) = (Vec::new(), Some(format!("{WEBHOOKS}?limit={limit}")));
+    while let Some(page) = next {
+        let page = world()
+            .globex_admin
+            .get(&page)
+            .unwrap()
+            .expect_status(200)
+            .unwrap()
+            .json()
+            .unwrap();
+        let webhooks = page["data"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no data in {page:#}"));
+        assert!(webhooks.len() <= limit, "{} on a page of {limit}", webhooks.len());
+        ids.extend(
+            webhooks
+                .iter()
+                .map(|webhook| webhook["id"].as_str().unwrap().to_owned()),
+        );
+        assert!(ids.len() <= 10 * CAP, "pages without end: {}", page["links"]);
+        next = page["links"]["next"]["href"].as_str().map(str::to_owned);
+    }
+    ids
+}
+
+#[test]
+fn two_hundred_parallel_creates_leave_exactly_a_hundred_webhooks() {
+    let _alone = globex_alone();
+    let together = Barrier::new(CALLERS);
+    let answers: Vec<_> = thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|number| {
+                let together = &together;
+                scope.spawn(move || {
+                    together.wait();
+                    create(number)
+                })
+            })
+            .collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    });
+
+    let created: BTreeSet<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 201)
+        .map(|a| a.json().unwrap()["id"].to_string())
+        .collect();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 201).collect();
+    for answer in &refused {
+        assert_refused(answer, 403, "100");
+    }
+    assert_eq!((created.len(), refused.len()), (CAP, CALLERS - CAP));
+
+    let listed = ids_through_paging(30);
+    assert_eq!(listed.len(), CAP);
+    let distinct: BTreeSet<_> = listed
+        .iter()
+        .map(|id| Value::from(id.as_str()).to_string())
+        .collect();
+    assert_eq!(distinct, created, "the list shows what was created, each once");
+
+    assert_refused(&create(CALLERS), 403, "100");
+    world()
+        .globex_admin
+        .delete(&format!("{WEBHOOKS}/{}", listed[0]))
+        .unwrap()
+        .expect_status(204)
+        .unwrap();
+    create(CALLERS).expect_status(201).unwrap();
+    assert_refused(&create(CALLERS), 403, "100");
+    assert_eq!(ids_through_paging(100).len(), CAP);
+
+    delete_all(&world().globex_admin);
+    assert_eq!(ids_through_paging(100), Vec::<String>::new());
+}

@@ -1,0 +1,21 @@
+//! End to end, against a deployed stack: real functions, real queues and tables, real TLS to the receiver.
+//!
+//! Start a stack with `cargo xtask up --detach`, or name another one's `stack.json` in `ANZOL_STACK`. Tests run in parallel, so
+//! each uses webhooks and receiver paths of its own, looks only at its own events, and takes its webhooks away again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop where it is; indexing a JSON value that lacks the member gives null"
+)]
+
+mod access;
+mod cap;
+mod console;
+mod delivery;
+mod failure;
+mod history;
+mod payload;
+mod validation;
+mod world;

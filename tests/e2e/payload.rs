@@ -1,0 +1,124 @@
+//! The forms an event may come in and go out, and what the publisher is told.
+
+use serde_json::json;
+
+use crate::world::*;
+
+const LEGACY_NAMES: [&str; 7] = [
+    "cloudEventsVersion",
+    "contentType",
+    "eventId",
+    "eventTime",
+    "eventTypeVersion",
+    "eventType",
+    "extensions",
+];
+
+#[test]
+fn a_cloudevent_goes_out_in_both_forms_at_once_by_default() {
+    let hook = Hook::new(&world().admin, "hybrid", &[APP_CREATED], &json!({}));
+    let (id, event) = cloud_event(APP_CREATED, &world().acme);
+    publish(&world().publisher, &event);
+    let body = body_json(&hook.await_received(&id, 1)[0]);
+    for (name, value) in event.as_object().unwrap() {
+        assert_eq!(&body[name], value, "{name} in {body:#}");
+    }
+    for (name, value) in [
+        ("cloudEventsVersion", json!("0.1")),
+        ("contentType", json!("application/json")),
+        ("eventId", json!(id)),
+        ("eventTime", event["time"].clone()),
+        ("eventTypeVersion", json!("1.0.0")),
+        ("eventType", json!(APP_CREATED)),
+    ] {
+        assert_eq!(body[name], value, "{name} in {body:#}");
+    }
+    assert_eq!(body["extensions"]["tenantId"], world().acme, "{body:#}");
+    assert_eq!(body["extensions"]["userId"], "user-1", "{body:#}");
+}
+
+#[test]
+fn a_cloudevent_webhook_gets_pure_cloudevents_whatever_form_came_in() {
+    let more = json!({ "enableCloudEventDelivery": true });
+    let hook = Hook::new(&world().admin, "pure", &[APP_CREATED, APP_DELETED], &more);
+    let (id, event) = cloud_event(APP_CREATED, &world().acme);
+    publish(&world().publisher, &event);
+    let received = hook.await_received(&id, 1);
+    assert_eq!(
+        received[0].header("content-type"),
+        "application/json",
+        "{received:#?}"
+    );
+    assert_eq!(body_json(&received[0]), event, "unchanged");
+
+    let (id, event) = legacy_event(&world().acme);
+    publish(&world().publisher, &event);
+    let body = body_json(&hook.await_received(&id, 1)[0]);
+    assert_eq!(body["specversion"], "1.0", "{body:#}");
+    assert_eq!(body["type"], APP_DELETED, "{body:#}");
+    assert_eq!(body["time"], event["eventTime"], "{body:#}");
+    assert_eq!(body["tenantid"], world().acme, "{body:#}");
+    assert_eq!(body["data"], event["data"], "{body:#}");
+    for name in LEGACY_NAMES {
+        assert!(body.get(name).is_none(), "{name} in {body:#}");
+    }
+}
+
+#[test]
+fn the_publisher_is_told_how_many_events_and_deliveries_there_are() {
+    let _alone = globex_alone();
+    let both = Hook::new(
+        &world().globex_admin,
+        "both",
+        &[APP_CREATED, APP_EXPORTED],
+        &json!({}),
+    );
+    let one = Hook::new(&world().globex_admin, "one", &[APP_CREATED], &json!({}));
+    let (created, first) = cloud_event(APP_CREATED, &world().globex);
+    let (exported, second) = cloud_event(APP_EXPORTED, &world().globex);
+    let (unheard, third) = cloud_event(APP_RELOAD_FINISHED, &world().globex);
+
+    let counts = publish(&world().platform, &json!([first, second, third]));
+    assert_eq!(counts["accepted"], 3, "{counts}");
+    assert_eq!(counts["deliveries"], 3, "{counts}");
+    both.await_received(&created, 1);
+    both.await_received(&exported, 1);
+    one.await_received(&created, 1);
+    one.got_nothing_of(&exported);
+    assert!(both.received(&unheard).is_empty() && one.received(&unheard).is_empty());
+
+    let (_, unheard) = cloud_event(APP_RELOAD_FINISHED, &world().globex);
+    let counts = publish(&world().platform, &unheard);
+    assert_eq!(counts["accepted"], 1, "{counts}");
+    assert_eq!(counts["deliveries"], 0, "{counts}");
+}
+
+#[test]
+fn an_event_that_is_none_is_refused_with_what_is_wrong() {
+    let (_, event) = cloud_event(APP_CREATED, &world().acme);
+    let without = |member: &str| {
+        let mut event = event.clone();
+        event.as_object_mut().unwrap().remove(member);
+        event
+    };
+    for (wrong, named) in [
+        (without("id"), "id"),
+        (without("type"), "type"),
+        (without("source"), "source"),
+        (without("specversion"), "specversion"),
+        (json!("not an event"), ""),
+        (json!(7), ""),
+    ] {
+        let answer = world()
+            .publisher
+            .post_as(EVENTS, "application/cloudevents+json", &wrong)
+            .unwrap();
+        assert_refused(&answer, 400, named);
+    }
+    let batch = json!([event, without("id")]);
+    let answer = world()
+        .publisher
+        .post_as(EVENTS, "application/cloudevents-batch+json", &batch)
+        .unwrap();
+    assert_refused(&answer, 400, "id");
+}

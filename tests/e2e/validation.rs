@@ -1,0 +1,211 @@
+//! What a webhook may be: every rule of the mission's page, and what is said when one is broken.
+
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+fn good() -> Value {
+    json!({ "name": "n", "url": "https://hooks.receiver.test/n", "eventTypes": [APP_CREATED], "enabled": false })
+}
+
+/// A good request with one member changed, or taken away by `null`.
+fn with(member: &str, value: Value) -> Value {
+    let mut request = good();
+    if value.is_null() {
+        request.as_object_mut().unwrap().remove(member);
+    } else {
+        request[member] = value;
+    }
+    request
+}
+
+#[test]
+fn wrong_input_is_refused_by_create_and_put_with_the_field_named() {
+    let hook = Hook::new(&world().admin, "valid", &[APP_CREATED], &json!({}));
+    let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
+    for (wrong, field) in [
+        (with("name", Value::Null), "name"),
+        (with("name", json!("")), "name"),
+        (with("name", json!(7)), "name"),
+        (with("name", json!("n".repeat(513))), "name"),
+        (with("description", json!("d".repeat(1025))), "description"),
+        (with("url", Value::Null), "url"),
+        (with("url", json!("http://hooks.receiver.test/n")), "url"),
+        (with("url", json!("https://192.0.2.7/n")), "url"),
+        (with("url", json!("https://127.0.0.1/n")), "url"),
+        (with("url", json!("https://[2001:db8::1]/n")), "url"),
+        (with("url", json!("https://2130706433/n")), "url"),
+        (with("url", json!("https://localhost/n")), "url"),
+        (
+            with("url", json!("https://user:password@hooks.receiver.test/n")),
+            "url",
+        ),
+        (with("url", json!("hooks.receiver.test/n")), "url"),
+        (
+            with(
+                "url",
+                json!(format!("https://hooks.receiver.test/{}", "u".repeat(2048))),
+            ),
+            "url",
+        ),
+        (with("secret", json!("s".repeat(31))), "secret"),
+        (with("secret", json!("s".repeat(65))), "secret"),
+        (
+            with("headers", json!({ "Content-Type": "text/plain" })),
+            "headers",
+        ),
+        (with("headers", json!({ "qlik-signature": "mine" })), "headers"),
+        (with("headers", json!({ "Webhook-Id": "mine" })), "headers"),
+        (with("headers", json!({ "Host": "elsewhere" })), "headers"),
+        (with("headers", json!({ "not a name": "x" })), "headers"),
+        (with("headers", json!({ "X-Split": "a\r\nX-Evil: b" })), "headers"),
+        (
+            with("headers", json!({ "X-Same": "a", "x-same": "b" })),
+            "headers",
+        ),
+        (with("headers", json!({ "X-Large": "v".repeat(2048) })), "headers"),
+        (with("headers", json!(["X-List"])), "headers"),
+        (
+            with("eventTypes", json!(["com.qlik.v1.app.imagined"])),
+            "eventTypes",
+        ),
+        (with("eventTypes", json!(APP_CREATED)), "eventTypes"),
+        (with("level", json!("planet")), "level"),
+        (with("enabled", json!("maybe")), "enabled"),
+    ] {
+        assert_refused(&world().admin.post(WEBHOOKS, &wrong).unwrap(), 400, field);
+        assert_refused(&world().admin.put(&hook.at(), &wrong).unwrap(), 400, field);
+    }
+    let mut without_types = good();
+    without_types["eventTypes"] = json!([]);
+    without_types["enabled"] = json!(true);
+    assert_refused(
+        &world().admin.post(WEBHOOKS, &without_types).unwrap(),
+        400,
+        "eventTypes",
+    );
+    for not_an_object in [json!([]), json!("webhook"), json!(null)] {
+        assert_refused(&world().admin.post(WEBHOOKS, &not_an_object).unwrap(), 400, "");
+    }
+    assert_eq!(
+        world().admin.get(&hook.at()).unwrap().json().unwrap(),
+        before,
+        "a refused PUT changes nothing"
+    );
+}
+
+#[test]
+fn a_patch_whose_result_is_wrong_is_refused_and_changes_nothing() {
+    let hook = Hook::new(&world().admin, "patched", &[APP_CREATED], &json!({}));
+    let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
+    for (patch, field) in [
+        (
+            json!([{ "op": "replace", "path": "/url", "value": "http://hooks.receiver.test/n" }]),
+            "url",
+        ),
+        (
+            json!([{ "op": "replace", "path": "/secret", "value": "short" }]),
+            "secret",
+        ),
+        (json!([{ "op": "remove", "path": "/name" }]), "name"),
+        (
+            json!([{ "op": "replace", "path": "/name", "value": "half done" },
+                   { "op": "replace", "path": "/eventTypes", "value": ["nope"] }]),
+            "eventTypes",
+        ),
+        (json!([{ "op": "replace", "path": "/enabled" }]), ""),
+        (json!([{ "op": "test", "path": "/name", "value": "n" }]), ""),
+        (json!([{ "op": "replace", "path": "/id", "value": "mine" }]), ""),
+        (json!({ "name": "not a patch" }), ""),
+    ] {
+        assert_refused(&world().admin.patch(&hook.at(), &patch).unwrap(), 400, field);
+        assert_eq!(
+            world().admin.get(&hook.at()).unwrap().json().unwrap(),
+            before,
+            "after {patch}"
+        );
+    }
+}
+
+#[test]
+fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
+    let more = json!({ "description": "Ação", "secret": SECRET, "headers": { "X-Custom": "of my own" } });
+    let hook = Hook::new(&world().admin, "read-back", &[APP_CREATED, USER_DELETED], &more);
+    let read = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap();
+    assert!(!read.text.contains(SECRET), "{read}");
+    let webhook = read.json().unwrap();
+    assert_eq!(webhook, hook.created, "create and read agree");
+    assert_eq!(
+        webhook["url"],
+        format!("{}{}", world().stack.receiver.url, hook.path)
+    );
+    for (member, value) in [
+        ("description", json!("Ação")),
+        ("headers", json!({ "X-Custom": "of my own" })),
+        ("eventTypes", json!([APP_CREATED, USER_DELETED])),
+        ("secretKeyAdded", json!(true)),
+        ("enabled", json!(true)),
+        ("level", json!("tenant")),
+        ("origin", json!("api")),
+    ] {
+        assert_eq!(webhook[member], value, "{member} in {webhook:#}");
+    }
+    for member in ["createdAt", "updatedAt", "createdByUserId", "updatedByUserId"] {
+        assert!(webhook[member].is_string(), "{member} in {webhook:#}");
+    }
+
+    // PUT replaces: what it leaves out is gone, `enabled` included.
+    let put = world()
+        .admin
+        .put(
+            &hook.at(),
+            &json!({ "name": "new", "url": "https://hooks.receiver.test/new" }),
+        )
+        .unwrap();
+    let put = put.expect_status(200).unwrap().json().unwrap();
+    assert_eq!(put, world().admin.get(&hook.at()).unwrap().json().unwrap());
+    assert_eq!(
+        (&put["name"], &put["enabled"], &put["secretKeyAdded"]),
+        (&json!("new"), &json!(false), &json!(false))
+    );
+    assert_eq!(put["eventTypes"], json!([]), "{put:#}");
+
+    world()
+        .admin
+        .delete(&hook.at())
+        .unwrap()
+        .expect_status(204)
+        .unwrap();
+    assert_refused(&world().admin.get(&hook.at()).unwrap(), 404, "");
+    assert_refused(&world().admin.delete(&hook.at()).unwrap(), 404, "");
+}
+
+#[test]
+fn the_event_types_of_the_mission_can_all_be_subscribed_to() {
+    let listed = world()
+        .admin
+        .get(&format!("{WEBHOOKS}/event-types"))
+        .unwrap()
+        .expect_status(200)
+        .unwrap()
+        .json()
+        .unwrap();
+    let names: Vec<_> = listed["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event_type| &event_type["name"])
+        .collect();
+    for event_type in EVENT_TYPES {
+        assert!(
+            names.contains(&&json!(event_type)),
+            "{event_type} is not in {listed:#}"
+        );
+    }
+    Hook::new(
+        &world().admin,
+        "all-types",
+        &EVENT_TYPES,
+        &json!({ "enabled": false }),
+    );
+}

@@ -1,0 +1,246 @@
+//! What every test starts from: a database with both tables, the way out to a receiver, and the router that stands on them.
+
+use std::path::PathBuf;
+
+use anzol_api::AppState;
+use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
+use anzol_domain::{Level, Origin, TenantId, UserId, Webhook, WebhookId};
+use anzol_egress::{Egress, Settings};
+use anzol_http::Claims;
+use anzol_pipeline::Deliverer;
+use anzol_runtime::now;
+use anzol_store::{Deliveries, Webhooks};
+use anzol_tests::aws::Aws;
+use anzol_tests::client::Control;
+use anzol_tests::receiver::{Options, Receiver};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+const REGION: &str = "us-east-1";
+
+pub(crate) struct Cloud {
+    pub(crate) webhooks: Webhooks,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) deliveries_table: String,
+    /// The database's own API, for looking past the store.
+    pub(crate) raw: Aws,
+}
+
+impl Cloud {
+    pub(crate) async fn start() -> Self {
+        let endpoint = match anzol_runtime::config::optional("AWS_ENDPOINT_URL") {
+            Some(endpoint) => endpoint,
+            None => in_memory().await,
+        };
+        let raw = Aws::at(&endpoint, REGION);
+        let unique = WebhookId::mint(now());
+        let (webhooks, deliveries_table) = (format!("webhooks-{unique}"), format!("deliveries-{unique}"));
+        // As infra/template.yaml has them.
+        let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
+        let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
+        create(&raw, json!({
+            "TableName": webhooks, "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("pk"), text("sk")], "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+        })).await;
+        create(
+            &raw,
+            json!({
+                "TableName": deliveries_table, "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [text("pk"), text("sk"), text("failedOf")],
+                "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+                "GlobalSecondaryIndexes": [{
+                    "IndexName": "failures", "KeySchema": [key("failedOf", "HASH"), key("sk", "RANGE")],
+                    "Projection": { "ProjectionType": "ALL" },
+                }],
+            }),
+        )
+        .await;
+        let credentials = Credentials::new("test", "test", None, None, "tests");
+        let config = anzol_runtime::aws::config()
+            .await
+            .into_builder()
+            .endpoint_url(endpoint)
+            .region(aws_types::region::Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        Self {
+            webhooks: Webhooks::new(&config, webhooks),
+            deliveries: Deliveries::new(&config, &deliveries_table),
+            deliveries_table,
+            raw,
+        }
+    }
+
+    /// The router of `api` on this database, sending to `way_out`.
+    pub(crate) fn api(&self, way_out: &WayOut) -> Api {
+        Api(anzol_api::router(AppState {
+            webhooks: self.webhooks.clone(),
+            deliveries: self.deliveries.clone(),
+            deliverer: Deliverer::new(way_out.egress.clone(), now),
+            claims: Claims::default(),
+            cap: WEBHOOK_CAP,
+            clock: now,
+        }))
+    }
+
+    /// A stored item as the database holds it.
+    pub(crate) async fn raw_deliveries(&self, sort_key: String) -> Vec<Value> {
+        let (raw, table) = (self.raw.clone(), self.deliveries_table.clone());
+        tokio::task::spawn_blocking(move || raw.items_with_sort_key_like(&table, &sort_key))
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
+
+async fn in_memory() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(dynoxide::server::serve_on(
+        listener,
+        dynoxide::Database::memory().unwrap(),
+    ));
+    endpoint
+}
+
+async fn create(raw: &Aws, table: Value) {
+    let raw = raw.clone();
+    let created =
+        tokio::task::spawn_blocking(move || raw.call("dynamodb", "DynamoDB_20120810.CreateTable", &table));
+    created.await.unwrap().unwrap();
+}
+
+/// The way out and the receiver at its end.
+pub(crate) struct WayOut {
+    pub(crate) egress: Egress,
+    pub(crate) receiver: Control,
+    ca_file: PathBuf,
+}
+
+impl WayOut {
+    /// A receiver of its own, reached as `*.receiver.test`.
+    pub(crate) async fn start(settings: Settings) -> Self {
+        let receiver = Receiver::start(Options::default()).await.unwrap();
+        let ca_file = std::env::temp_dir().join(format!("anzol-ca-{}.pem", WebhookId::mint(now())));
+        std::fs::write(&ca_file, receiver.ca_pem()).unwrap();
+        let state = receiver.state(&ca_file);
+        tokio::spawn(receiver.run());
+        let settings = Settings {
+            receiver: Some(state.address.parse().unwrap()),
+            receiver_ca: Some(ca_file.clone()),
+            ..settings
+        };
+        Self {
+            egress: Egress::new(&settings).unwrap(),
+            receiver: Control::new(&state.control_url),
+            ca_file,
+        }
+    }
+
+    /// Calls the receiver's control API, which blocks.
+    pub(crate) async fn control<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(Control) -> T + Send + 'static,
+    ) -> T {
+        let receiver = self.receiver.clone();
+        tokio::task::spawn_blocking(move || call(receiver)).await.unwrap()
+    }
+}
+
+impl Drop for WayOut {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.ca_file).ok();
+    }
+}
+
+/// Who calls, as the gateway would say it.
+#[derive(Clone)]
+pub(crate) struct As(Value);
+
+impl As {
+    pub(crate) fn admin(tenant: &str) -> Self {
+        Self(
+            json!({ "sub": format!("{tenant}-admin"), "custom:tenantId": tenant, "cognito:groups": "[TenantAdmin]" }),
+        )
+    }
+
+    pub(crate) fn user(tenant: &str, name: &str) -> Self {
+        Self(json!({ "sub": name, "custom:tenantId": tenant }))
+    }
+
+    pub(crate) fn claims(claims: Value) -> Self {
+        Self(claims)
+    }
+}
+
+/// The router, called with the events that the gateway sends to Lambda.
+pub(crate) struct Api(Router);
+
+impl Api {
+    /// Calls it; answers status, body and headers.
+    pub(crate) async fn call(
+        &self,
+        who: Option<&As>,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut context = json!({
+            "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
+            "routeKey": "$default", "stage": "$default", "requestId": "r", "accountId": "1", "apiId": "a",
+            "domainName": "hooks.example.com", "timeEpoch": 0,
+        });
+        if let Some(As(claims)) = who {
+            context["authorizer"] = json!({ "jwt": { "claims": claims, "scopes": null } });
+        }
+        let event = json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
+            "headers": { "host": "hooks.example.com", "content-type": "application/json" },
+            "requestContext": context, "isBase64Encoded": false,
+            "body": body.map(|body| match body { Value::String(raw) => raw, json => json.to_string() }),
+        });
+        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        let response = self.0.clone().oneshot(request.map(Body::new)).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        (status, body)
+    }
+}
+
+/// A webhook of a tenant's admin that hears of new apps.
+pub(crate) fn webhook(tenant: &str) -> Webhook {
+    let user = UserId::parse(&format!("{tenant}-admin")).unwrap();
+    let raw = RawSpec {
+        name: Some("Test".to_owned()),
+        description: None,
+        url: Some("https://hooks.receiver.test/in".to_owned()),
+        event_types: vec!["com.qlik.v1.app.created".to_owned()],
+        level: Level::Tenant,
+        owner_id: user.to_string(),
+        secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        headers: [("X-Key".to_owned(), "value".to_owned())].into(),
+        enabled: true,
+        cloud_events: false,
+    };
+    Webhook {
+        id: WebhookId::mint(now()),
+        tenant_id: TenantId::parse(tenant).unwrap(),
+        spec: raw.check().unwrap(),
+        origin: Origin::Api,
+        created_at: now(),
+        updated_at: now(),
+        created_by: user.clone(),
+        updated_by: user,
+        version: 1,
+    }
+}

@@ -1,0 +1,312 @@
+//! The deliveries table: one write unit a row, 7 days, pages in both directions, failures by their index.
+
+use anzol_domain::delivery::{ReceivedResponse, SentRequest};
+use anzol_domain::page::{Order, Position};
+use anzol_domain::{Delivery, DeliveryId, Event, FailureKind, Status, Trigger, Webhook};
+use anzol_runtime::now;
+use anzol_store::{DeliveryFilter, DeliveryQuery};
+use time::{Duration, OffsetDateTime};
+
+use crate::cloud::{Cloud, webhook};
+
+const SEED: &str = include_str!("../events/app-deleted.json");
+
+fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) -> Delivery {
+    let body = Event::parse(SEED, now()).unwrap().payload(false);
+    let signature = "04d0cb10af02069aabc4eb1b185d379574f9cc812bb3e4a346d4f6e1271e1805";
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("User-Agent", "Qlik Webhook"),
+        ("webhook-id", "msg_KvIfq6wmPGoSJ2PfVqtvFw"),
+        ("webhook-timestamp", "1795514400"),
+        ("Qlik-Signature", signature),
+        (
+            "webhook-signature",
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        ),
+        ("X-Key", "value"),
+    ];
+    let pairs = |list: &[(&str, &str)]| {
+        list.iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect()
+    };
+    let fail = status == Status::Fail;
+    Delivery {
+        id: DeliveryId::mint(at),
+        tenant_id: webhook.tenant_id.clone(),
+        webhook_id: webhook.id,
+        event_type: "com.qlik.v1.app.deleted".to_owned(),
+        status,
+        failure: fail.then_some(FailureKind::HttpStatus),
+        status_message: fail.then(|| "the receiver answered 500".to_owned()),
+        attempt: 1,
+        trigger: Trigger::Event,
+        duration_ms: 87,
+        next_attempt_at: None,
+        request: SentRequest {
+            url: webhook.spec.url.to_string(),
+            headers: pairs(&headers),
+            body,
+        },
+        response: Some(ReceivedResponse {
+            status_code: if fail { 500 } else { 200 },
+            headers: pairs(&[
+                ("content-type", "text/plain"),
+                ("content-length", "2"),
+                ("date", "Tue, 24 Nov 2026 10:00:00 GMT"),
+            ]),
+            body: "OK".to_owned(),
+            body_cut: false,
+        }),
+    }
+}
+
+fn query(
+    filter: DeliveryFilter,
+    order: Order,
+    position: Position<DeliveryId>,
+    limit: usize,
+) -> DeliveryQuery {
+    DeliveryQuery {
+        filter,
+        order,
+        position,
+        limit,
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_comes_back_as_it_went_in() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("acme");
+    for status in [Status::Success, Status::Fail] {
+        let written = delivery(&webhook, now(), status);
+        assert!(
+            cloud
+                .deliveries
+                .put_all(std::slice::from_ref(&written))
+                .await
+                .is_empty()
+        );
+        let read = cloud
+            .deliveries
+            .get(&webhook.tenant_id, webhook.id, written.id, now())
+            .await
+            .unwrap();
+        assert_eq!(read, Some(written));
+    }
+}
+
+#[tokio::test]
+async fn the_seeds_example_fits_one_write_unit_and_carries_its_expiry() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("oZcMPa_1PwH4FUdrh6839YHHdEJN");
+    let written = delivery(&webhook, now(), Status::Success);
+    assert!(
+        cloud
+            .deliveries
+            .put_all(std::slice::from_ref(&written))
+            .await
+            .is_empty()
+    );
+    let items = cloud.raw_deliveries(written.id.to_string()).await;
+    let [item] = items.as_slice() else {
+        panic!("{items:?}")
+    };
+    let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
+    assert_eq!(
+        expires,
+        written.triggered_at().unix_timestamp() + 7 * 24 * 60 * 60
+    );
+    // Item size as DynamoDB counts it: names and values in bytes; a number takes about a byte for two digits, plus one.
+    let size: usize = item
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| {
+            let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+            let text = value.as_str().unwrap();
+            name.len()
+                + match kind.as_str() {
+                    "S" => text.len(),
+                    "N" => text.len().div_ceil(2) + 1,
+                    "B" => text.len() / 4 * 3,
+                    other => panic!("unexpected attribute type {other}"),
+                }
+        })
+        .sum();
+    assert!(
+        size <= 1024,
+        "the row takes {size} bytes, more than one write unit"
+    );
+}
+
+#[tokio::test]
+async fn rows_older_than_seven_days_are_never_shown() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("acme");
+    let fresh = delivery(
+        &webhook,
+        now() - Duration::days(7) + Duration::minutes(1),
+        Status::Fail,
+    );
+    let stale = delivery(
+        &webhook,
+        now() - Duration::days(7) - Duration::minutes(1),
+        Status::Fail,
+    );
+    assert!(
+        cloud
+            .deliveries
+            .put_all(&[fresh.clone(), stale.clone()])
+            .await
+            .is_empty()
+    );
+    for status in [None, Some(Status::Fail)] {
+        for order in [Order::Ascending, Order::Descending] {
+            let query = query(
+                DeliveryFilter {
+                    status,
+                    event_type: None,
+                },
+                order,
+                Position::Start,
+                10,
+            );
+            let page = cloud
+                .deliveries
+                .list(&webhook.tenant_id, webhook.id, &query, now())
+                .await
+                .unwrap();
+            assert_eq!(page.items, [fresh.clone()]);
+        }
+    }
+    assert_eq!(
+        cloud
+            .deliveries
+            .get(&webhook.tenant_id, webhook.id, stale.id, now())
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn pages_show_every_row_once_in_both_directions_with_and_without_filters() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("acme");
+    let start = now() - Duration::hours(1);
+    let rows: Vec<_> = (0..23)
+        .map(|n| {
+            delivery(
+                &webhook,
+                start + Duration::seconds(n),
+                if n % 3 == 0 { Status::Fail } else { Status::Success },
+            )
+        })
+        .collect();
+    assert!(cloud.deliveries.put_all(&rows).await.is_empty());
+    let filters = [
+        DeliveryFilter::default(),
+        DeliveryFilter {
+            status: Some(Status::Fail),
+            event_type: None,
+        },
+        DeliveryFilter {
+            status: Some(Status::Success),
+            event_type: None,
+        },
+        DeliveryFilter {
+            status: None,
+            event_type: Some("com.qlik.v1.app.deleted".to_owned()),
+        },
+    ];
+    for filter in filters {
+        for order in [Order::Ascending, Order::Descending] {
+            for limit in [1, 4, 8, 50] {
+                let mut wanted: Vec<_> = rows
+                    .iter()
+                    .filter(|row| filter.status.is_none_or(|status| status == row.status))
+                    .map(|row| row.id)
+                    .collect();
+                if order == Order::Descending {
+                    wanted.reverse();
+                }
+                let list = async |position| {
+                    let query = query(filter.clone(), order, position, limit);
+                    cloud
+                        .deliveries
+                        .list(&webhook.tenant_id, webhook.id, &query, now())
+                        .await
+                        .unwrap()
+                };
+                let mut page = list(Position::Start).await;
+                assert_eq!(page.prev, None);
+                let mut seen: Vec<_> = page.items.iter().map(|row| row.id).collect();
+                while let Some(next) = page.next {
+                    page = list(Position::After(next)).await;
+                    assert!(page.items.len() <= limit);
+                    seen.extend(page.items.iter().map(|row| row.id));
+                }
+                assert_eq!(seen, wanted, "{filter:?} {order:?} by {limit}");
+
+                let mut back: Vec<_> = page.items.iter().rev().map(|row| row.id).collect();
+                while let Some(prev) = page.prev {
+                    page = list(Position::Before(prev)).await;
+                    back.extend(page.items.iter().rev().map(|row| row.id));
+                }
+                back.reverse();
+                assert_eq!(back, wanted, "{filter:?} {order:?} by {limit}, backward");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_written_twice_is_one_row_also_within_a_batch() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("acme");
+    let row = delivery(&webhook, now(), Status::Success);
+    assert!(
+        cloud
+            .deliveries
+            .put_all(&[row.clone(), row.clone()])
+            .await
+            .is_empty()
+    );
+    assert!(
+        cloud
+            .deliveries
+            .put_all(std::slice::from_ref(&row))
+            .await
+            .is_empty()
+    );
+    let all = query(DeliveryFilter::default(), Order::Ascending, Position::Start, 10);
+    assert_eq!(
+        cloud
+            .deliveries
+            .list(&webhook.tenant_id, webhook.id, &all, now())
+            .await
+            .unwrap()
+            .items,
+        [row]
+    );
+}
+
+#[tokio::test]
+async fn more_rows_than_one_call_takes_are_all_written() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("acme");
+    let rows: Vec<_> = (0..60)
+        .map(|n| delivery(&webhook, now() - Duration::seconds(n), Status::Success))
+        .collect();
+    assert!(cloud.deliveries.put_all(&rows).await.is_empty());
+    let all = query(DeliveryFilter::default(), Order::Ascending, Position::Start, 100);
+    let page = cloud
+        .deliveries
+        .list(&webhook.tenant_id, webhook.id, &all, now())
+        .await
+        .unwrap();
+    assert_eq!((page.items.len(), page.next), (60, None));
+}

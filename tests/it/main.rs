@@ -1,0 +1,17 @@
+//! In process: the real store and the real router against DynamoDB's API, the real way out against the TLS receiver.
+//!
+//! By default each test gets a database of its own, in memory. With `AWS_ENDPOINT_URL` set, tables are made there instead, so the
+//! same tests run against any other implementation.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop where it is; indexing a JSON value that lacks the member gives null"
+)]
+
+mod api;
+mod cloud;
+mod egress;
+mod history;
+mod store;

@@ -1,0 +1,683 @@
+//! A customer's HTTPS endpoint for tests: keeps every request it gets and answers each path as told, badly if need be.
+//!
+//! One TLS listener serves `receiver.test` and `*.receiver.test` with a certificate of its own CA; one plain HTTP listener is
+//! the control API. Both listen on loopback only, and everything kept is bounded.
+//!
+//! | control call | what it does |
+//! |---|---|
+//! | `GET /requests[?path=/x]` | the requests kept (of that path, query ignored), newest last: `{method, path, host, headers, bodyBase64, time}` |
+//! | `DELETE /requests` | forgets them |
+//! | `PUT /behaviours/<path>` | how `/<path>` answers from now on: [`Behaviour`] as JSON, all of it optional |
+//! | `PUT /behaviours/host:<name>` | the same for every path of that host which has no behaviour of its own |
+//! | `DELETE /behaviours` | back to 200 everywhere |
+//!
+//! `bad-tls` has to be decided before there is a path, so it is taken only in the `host:` form: handshakes that ask for that
+//! host by SNI get a certificate of an unknown issuer. For no answer at all, headers included, give a long `delayMs`.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::crypto::ring::sign::any_ecdsa_type;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+/// The domain of the receiver; every name below it leads here too.
+pub const DOMAIN: &str = "receiver.test";
+
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+const LARGEST_BODY: usize = 2 * 1024 * 1024;
+const LARGEST_CONTROL_BODY: usize = 4 * 1024 * 1024;
+const LARGEST_DELAY_MS: u64 = 600_000;
+const ENDLESS_CHUNK: usize = 8 * 1024;
+
+/// Where to listen and how much to keep. Port 0 is any free port.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Port of the TLS listener.
+    pub tls_port: u16,
+    /// Port of the control API.
+    pub control_port: u16,
+    /// Most requests kept; older ones go first.
+    pub kept_requests: usize,
+    /// Most body bytes kept over all requests; older ones go first.
+    pub kept_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tls_port: 0,
+            control_port: 0,
+            kept_requests: 20_000,
+            kept_bytes: 128 * 1024 * 1024,
+        }
+    }
+}
+
+/// What the receiver writes into its state file.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// `127.0.0.1:PORT` of the TLS listener.
+    pub address: String,
+    /// Base URL of the control API.
+    pub control_url: String,
+    /// PEM file of the CA that signed the receiver's certificate.
+    pub ca_file: PathBuf,
+}
+
+/// A request as it arrived.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Received {
+    /// `POST`, usually.
+    pub method: String,
+    /// Path with its query.
+    pub path: String,
+    /// The `Host` header as sent.
+    pub host: String,
+    /// Lower-case names; values of a repeated header are joined by `, `.
+    pub headers: BTreeMap<String, String>,
+    /// The raw body.
+    pub body_base64: String,
+    /// RFC 3339, when the last byte had been read.
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+}
+
+impl Received {
+    /// The raw body.
+    pub fn body(&self) -> Result<Vec<u8>> {
+        STANDARD
+            .decode(&self.body_base64)
+            .context("bodyBase64 is not base64")
+    }
+
+    /// A header by its lower-case name; empty when absent.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    fn is_of(&self, path: &str) -> bool {
+        self.path.split('?').next() == Some(path)
+    }
+}
+
+/// How a path or a host answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Behaviour {
+    /// 200…599.
+    pub status: u16,
+    /// Response headers.
+    pub headers: BTreeMap<String, String>,
+    /// Response body; what `endless` repeats.
+    pub body: String,
+    /// Wait this long before the answer.
+    pub delay_ms: u64,
+    /// What happens then.
+    pub mode: Mode,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            status: 200,
+            headers: BTreeMap::new(),
+            body: String::new(),
+            delay_ms: 0,
+            mode: Mode::Ok,
+        }
+    }
+}
+
+/// The ways to answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Status, headers, body.
+    #[default]
+    Ok,
+    /// Status and headers, then nothing more.
+    Stall,
+    /// A body without end.
+    Endless,
+    /// The request is read, then the TCP connection is reset.
+    Reset,
+    /// The handshake shows a certificate nobody trusts.
+    BadTls,
+}
+
+/// A listening receiver. Dropping it, or the future of [`Receiver::run`], ends it.
+#[derive(Debug)]
+pub struct Receiver {
+    tls: TcpListener,
+    control: TcpListener,
+    config: Arc<ServerConfig>,
+    ca_pem: String,
+    state: State,
+    shared: Arc<Shared>,
+}
+
+impl Receiver {
+    /// Binds both listeners and makes a CA.
+    pub async fn start(options: Options) -> Result<Self> {
+        let tls = listen(options.tls_port).await?;
+        let control = listen(options.control_port).await?;
+        let state = State {
+            address: tls.local_addr()?.to_string(),
+            control_url: format!("http://{}", control.local_addr()?),
+            ca_file: PathBuf::new(),
+        };
+        let shared = Arc::new(Shared::new(options));
+        let ca = Ca::new("Anzol test receiver")?;
+        let certificates = Certificates {
+            good: ca.issue()?,
+            bad: Ca::new("Nobody trusts this")?.issue()?,
+            shared: Arc::clone(&shared),
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(certificates));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            tls,
+            control,
+            config: Arc::new(config),
+            ca_pem: ca.pem,
+            state,
+            shared,
+        })
+    }
+
+    /// The CA to trust.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Where it listens, and where the caller keeps [`Receiver::ca_pem`].
+    #[must_use]
+    pub fn state(&self, ca_file: &Path) -> State {
+        State {
+            ca_file: ca_file.to_owned(),
+            ..self.state.clone()
+        }
+    }
+
+    /// Serves until dropped.
+    pub async fn run(self) -> Result<()> {
+        let Self {
+            tls,
+            control,
+            config,
+            shared,
+            ..
+        } = self;
+        let acceptor = TlsAcceptor::from(config);
+        loop {
+            tokio::select! {
+                stream = tls.accept() => if let Some(stream) = accepted(stream).await {
+                    tokio::spawn(serve_tls(stream, acceptor.clone(), Arc::clone(&shared)));
+                },
+                stream = control.accept() => if let Some(stream) = accepted(stream).await {
+                    tokio::spawn(serve_control(stream, Arc::clone(&shared)));
+                },
+            }
+        }
+    }
+}
+
+async fn listen(port: u16) -> Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))
+}
+
+/// A failed accept is the peer's doing or a lack of descriptors; neither may end the receiver or spin it.
+async fn accepted(stream: std::io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {
+    if let Ok((stream, _)) = stream {
+        stream.set_nodelay(true).ok();
+        return Some(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    None
+}
+
+// ---------------------------------------------------------------- what is kept
+
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    kept: Mutex<Kept>,
+    behaviours: Mutex<HashMap<Target, Behaviour>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    requests: VecDeque<Received>,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Target {
+    Path(String),
+    Host(String),
+}
+
+impl Shared {
+    fn new(options: Options) -> Self {
+        Self {
+            options,
+            kept: Mutex::default(),
+            behaviours: Mutex::default(),
+        }
+    }
+
+    fn keep(&self, request: Received) {
+        let mut kept = lock(&self.kept);
+        kept.bytes += request.body_base64.len();
+        kept.requests.push_back(request);
+        while kept.requests.len() > self.options.kept_requests || kept.bytes > self.options.kept_bytes {
+            let Some(oldest) = kept.requests.pop_front() else {
+                break;
+            };
+            kept.bytes -= oldest.body_base64.len();
+        }
+    }
+
+    fn behaviour(&self, path: &str, host: &str) -> Behaviour {
+        let behaviours = lock(&self.behaviours);
+        behaviours
+            .get(&Target::Path(path.to_owned()))
+            .or_else(|| behaviours.get(&Target::Host(host.to_ascii_lowercase())))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn has_bad_tls(&self, host: &str) -> bool {
+        lock(&self.behaviours)
+            .get(&Target::Host(host.to_ascii_lowercase()))
+            .is_some_and(|behaviour| behaviour.mode == Mode::BadTls)
+    }
+}
+
+/// A panicking holder leaves these maps whole, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// ---------------------------------------------------------------- certificates
+
+struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Ca {
+    fn new(name: &str) -> Result<Self> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate()?;
+        let pem = params.self_signed(&key)?.pem();
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        })
+    }
+
+    fn issue(&self) -> Result<Arc<CertifiedKey>> {
+        let mut params = CertificateParams::new(vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")])?;
+        params.distinguished_name.push(DnType::CommonName, DOMAIN);
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(key.serialize_der().into()))?;
+        Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
+    }
+}
+
+#[derive(Debug)]
+struct Certificates {
+    good: Arc<CertifiedKey>,
+    bad: Arc<CertifiedKey>,
+    shared: Arc<Shared>,
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let bad = hello
+            .server_name()
+            .is_some_and(|name| self.shared.has_bad_tls(name));
+        Some(Arc::clone(if bad { &self.bad } else { &self.good }))
+    }
+}
+
+// ---------------------------------------------------------------- the customer's side
+
+type Answer = Response<BoxBody<Bytes, Infallible>>;
+
+async fn serve_tls(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await else {
+        return;
+    };
+    let reset = Arc::new(Notify::new());
+    let service = service_fn(|request| answer(request, Arc::clone(&shared), Arc::clone(&reset)));
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = reset.notified() => None,
+    };
+    if ended.is_none() {
+        // Closing with no time to linger is what makes the kernel send RST instead of FIN.
+        let stream = connection.into_parts().io.into_inner();
+        stream.get_ref().0.set_zero_linger().ok();
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+    reset: Arc<Notify>,
+) -> Result<Answer, Infallible> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
+        return Ok(plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the receiver keeps no body this large\n",
+        ));
+    };
+    let mut headers = BTreeMap::<String, String>::new();
+    for (name, value) in &head.headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        headers
+            .entry(name.as_str().to_owned())
+            .and_modify(|all| {
+                all.push_str(", ");
+                all.push_str(&value);
+            })
+            .or_insert_with(|| value.clone().into_owned());
+    }
+    let host = headers.get("host").cloned().unwrap_or_default();
+    let behaviour = shared.behaviour(head.uri.path(), host.split(':').next().unwrap_or_default());
+    shared.keep(Received {
+        method: head.method.to_string(),
+        path: head
+            .uri
+            .path_and_query()
+            .map_or_else(|| head.uri.path().to_owned(), ToString::to_string),
+        host,
+        headers,
+        body_base64: STANDARD.encode(body.to_bytes()),
+        time: OffsetDateTime::now_utc(),
+    });
+    if behaviour.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await;
+    }
+    if behaviour.mode == Mode::Reset {
+        reset.notify_one();
+        std::future::pending::<()>().await;
+    }
+    Ok(behave(&behaviour))
+}
+
+fn behave(behaviour: &Behaviour) -> Answer {
+    let body = match behaviour.mode {
+        Mode::Stall => Silence.boxed(),
+        Mode::Endless => Endless::of(&behaviour.body).boxed(),
+        Mode::Ok | Mode::Reset | Mode::BadTls => Full::new(Bytes::from(behaviour.body.clone())).boxed(),
+    };
+    let mut response = Response::builder().status(behaviour.status);
+    for (name, value) in &behaviour.headers {
+        response = response.header(name, value);
+    }
+    // The control API lets nothing through that could fail here.
+    response
+        .body(body)
+        .unwrap_or_else(|error| plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")))
+}
+
+fn plain(status: StatusCode, text: &str) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(text.to_owned())).boxed());
+    *response.status_mut() = status;
+    response
+}
+
+/// A body that never comes.
+struct Silence;
+
+impl Body for Silence {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+/// A body that never ends.
+struct Endless(Bytes);
+
+impl Endless {
+    fn of(text: &str) -> Self {
+        let text = if text.is_empty() { "x" } else { text };
+        Self(Bytes::from(text.repeat(ENDLESS_CHUNK.div_ceil(text.len()))))
+    }
+}
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(Frame::data(self.0.clone()))))
+    }
+}
+
+// ---------------------------------------------------------------- the control API
+
+async fn serve_control(stream: TcpStream, shared: Arc<Shared>) {
+    let service = service_fn(|request| control(request, Arc::clone(&shared)));
+    // A caller that hangs up is no concern of ours.
+    http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .ok();
+}
+
+async fn control(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answer, Infallible> {
+    Ok(match route(request, &shared).await {
+        Ok(answer) => answer,
+        Err(Refusal(status, reason)) => json(status, &serde_json::json!({ "error": reason })),
+    })
+}
+
+struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn bad(reason: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, reason.into())
+    }
+}
+
+async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Refusal> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    match (&head.method, path) {
+        (&Method::GET, "/requests") => {
+            let wanted = wanted_path(head.uri.query())?;
+            let kept = lock(&shared.kept);
+            let requests: Vec<&Received> = kept
+                .requests
+                .iter()
+                .filter(|r| wanted.as_ref().is_none_or(|path| r.is_of(path)))
+                .collect();
+            Ok(json(StatusCode::OK, &requests))
+        }
+        (&Method::DELETE, "/requests") => {
+            *lock(&shared.kept) = Kept::default();
+            Ok(plain(StatusCode::NO_CONTENT, ""))
+        }
+        (&Method::DELETE, "/behaviours") => {
+            lock(&shared.behaviours).clear();
+            Ok(plain(StatusCode::NO_CONTENT, ""))
+        }
+        (&Method::PUT, _) if path.starts_with("/behaviours/") => {
+            let target = target(path.trim_start_matches("/behaviours"))?;
+            let body = Limited::new(body, LARGEST_CONTROL_BODY)
+                .collect()
+                .await
+                .map_err(|error| {
+                    let what = if error.is::<LengthLimitError>() {
+                        "larger than 4 MiB"
+                    } else {
+                        "not complete"
+                    };
+                    Refusal::bad(format!("the body is {what}"))
+                })?;
+            let behaviour = behaviour(&target, &body.to_bytes())?;
+            lock(&shared.behaviours).insert(target, behaviour);
+            Ok(plain(StatusCode::NO_CONTENT, ""))
+        }
+        (method, path) => Err(Refusal(
+            StatusCode::NOT_FOUND,
+            format!(
+                "no {method} {path} here; there are GET and DELETE /requests, PUT /behaviours/<path>, \
+                 PUT /behaviours/host:<name>, DELETE /behaviours"
+            ),
+        )),
+    }
+}
+
+fn wanted_path(query: Option<&str>) -> Result<Option<String>, Refusal> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else {
+        return Ok(None);
+    };
+    let Some(value) = query.strip_prefix("path=").filter(|value| !value.contains('&')) else {
+        return Err(Refusal::bad(format!(
+            "the query {query:?} is not path=/…, the only one there is"
+        )));
+    };
+    let path = percent_decoded(value)
+        .ok_or_else(|| Refusal::bad(format!("the path {value:?} is not percent-encoded UTF-8")))?;
+    if !path.starts_with('/') {
+        return Err(Refusal::bad(format!("the path {path:?} does not begin with /")));
+    }
+    Ok(Some(path))
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn target(path: &str) -> Result<Target, Refusal> {
+    let Some(host) = path.strip_prefix("/host:") else {
+        return Ok(Target::Path(path.to_owned()));
+    };
+    let host = host.to_ascii_lowercase();
+    if host == DOMAIN || host.ends_with(&format!(".{DOMAIN}")) {
+        return Ok(Target::Host(host));
+    }
+    Err(Refusal::bad(format!(
+        "the host {host:?} is neither {DOMAIN} nor below it"
+    )))
+}
+
+fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
+    // By way of a map, because serde would take an array for a struct too.
+    let behaviour: Behaviour = serde_json::from_slice(json)
+        .and_then(|members: serde_json::Map<_, _>| serde_json::from_value(members.into()))
+        .map_err(|error| Refusal::bad(format!("not a behaviour: {error}")))?;
+    if !(200..=599).contains(&behaviour.status) {
+        return Err(Refusal::bad(format!(
+            "status {} is not within 200…599",
+            behaviour.status
+        )));
+    }
+    if behaviour.delay_ms > LARGEST_DELAY_MS {
+        return Err(Refusal::bad(format!(
+            "delayMs {} is above {LARGEST_DELAY_MS}",
+            behaviour.delay_ms
+        )));
+    }
+    for (name, value) in &behaviour.headers {
+        let lower = name.to_ascii_lowercase();
+        if lower == header::CONTENT_LENGTH.as_str() || lower == header::TRANSFER_ENCODING.as_str() {
+            return Err(Refusal::bad(format!(
+                "headers: {name} is the receiver's own business"
+            )));
+        }
+        if header::HeaderName::from_bytes(name.as_bytes()).is_err()
+            || header::HeaderValue::from_str(value).is_err()
+        {
+            return Err(Refusal::bad(format!(
+                "headers: {name:?}: {value:?} is not a header"
+            )));
+        }
+    }
+    if behaviour.mode == Mode::BadTls && matches!(target, Target::Path(_)) {
+        return Err(Refusal::bad(
+            "bad-tls is decided before the path is known: PUT /behaviours/host:<name> instead, such as \
+             host:bad.receiver.test",
+        ));
+    }
+    Ok(behaviour)
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let text = serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+    let mut response = plain(status, &text);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+#[cfg(test)]
+#[path = "receiver_tests.rs"]
+mod tests;
