@@ -20,23 +20,17 @@ impl Failure {
 
     /// Sorts an error of the HTTP client by what lies at its root.
     pub(crate) fn from_client(error: &reqwest::Error) -> Self {
-        let mut source: Option<&(dyn Error + 'static)> = error.source();
         let mut deepest = error.to_string();
-        while let Some(cause) = source {
+        let mut next = error.source();
+        while let Some(cause) = next {
             if let Some(refused) = cause.downcast_ref::<NameRefused>() {
                 return refused.into();
             }
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 return Self::new(FailureKind::Tls, format!("the TLS connection failed: {tls}"));
             }
-            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-                // TLS errors travel inside I/O errors, where `source` does not show them.
-                if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return Self::new(FailureKind::Tls, format!("the TLS connection failed: {tls}"));
-                }
-            }
             deepest = cause.to_string();
-            source = cause.source();
+            next = cause_of(cause);
         }
         if error.is_timeout() && error.is_connect() {
             Self::new(FailureKind::Timeout, "no connection within the time allowed")
@@ -47,6 +41,14 @@ impl Failure {
         } else {
             Self::new(FailureKind::Connect, format!("the connection failed: {deepest}"))
         }
+    }
+}
+
+/// What lies under an error. I/O errors do not show what they wrap as their source, and TLS errors travel inside them.
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
 }
 
