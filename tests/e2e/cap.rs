@@ -3,19 +3,38 @@
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use anzol_tests::client::Answer;
+use serde_json::json;
 
 use crate::world::*;
 
 const CAP: usize = 100;
 const CALLERS: usize = 200;
 
-fn create(number: usize) -> anzol_tests::client::Answer {
+fn create(number: usize) -> Answer {
     let request = json!({
         "name": format!("cap {number}"), "url": "https://hooks.receiver.test/cap", "eventTypes": [APP_CREATED], "enabled": false,
     });
     world().globex_admin.post(WEBHOOKS, &request).unwrap()
+}
+
+/// The same, trying again when told to: 200 callers at once are 200 cold starts, more than a small machine has time for.
+/// Also says how often that was.
+fn create_patiently(number: usize) -> (Answer, usize) {
+    for told_to_retry in 0..5 {
+        let answer = create(number);
+        if answer.status != 503 {
+            return (answer, told_to_retry);
+        }
+        assert!(
+            !answer.header("retry-after").is_empty(),
+            "no retry-after on {answer}"
+        );
+        thread::sleep(Duration::from_secs(1));
+    }
+    (create(number), 5)
 }
 
 /// The ids on every page, by the links alone.
@@ -55,31 +74,41 @@ fn two_hundred_parallel_creates_leave_exactly_a_hundred_webhooks() {
                 let together = &together;
                 scope.spawn(move || {
                     together.wait();
-                    create(number)
+                    create_patiently(number)
                 })
             })
             .collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
 
-    let created: BTreeSet<_> = answers
+    let told_to_retry: usize = answers.iter().map(|(_, times)| times).sum();
+    let (made, refused): (Vec<_>, Vec<_>) = answers
         .iter()
-        .filter(|answer| answer.status == 201)
-        .map(|a| a.json().unwrap()["id"].to_string())
-        .collect();
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 201).collect();
-    for answer in &refused {
+        .map(|(answer, _)| answer)
+        .partition(|answer| answer.status == 201);
+    for answer in refused {
         assert_refused(answer, 403, "100");
     }
-    assert_eq!((created.len(), refused.len()), (CAP, CALLERS - CAP));
 
     let listed = ids_through_paging(30);
     assert_eq!(listed.len(), CAP);
-    let distinct: BTreeSet<_> = listed
+    let distinct: BTreeSet<_> = listed.iter().map(|id| json!(id).to_string()).collect();
+    assert_eq!(distinct.len(), CAP, "each is listed once");
+    let created: BTreeSet<_> = made
         .iter()
-        .map(|id| Value::from(id.as_str()).to_string())
+        .map(|answer| answer.json().unwrap()["id"].to_string())
         .collect();
-    assert_eq!(distinct, created, "the list shows what was created, each once");
+    assert!(
+        created.is_subset(&distinct),
+        "created but not listed: {:?}",
+        created.difference(&distinct)
+    );
+    // Only a caller that was told 503 may have made one without being told so.
+    let untold = CAP - created.len();
+    assert!(
+        untold <= told_to_retry,
+        "{untold} listed but not created, with {told_to_retry} answers of 503"
+    );
 
     assert_refused(&create(CALLERS), 403, "100");
     world()

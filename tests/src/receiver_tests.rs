@@ -1,10 +1,4 @@
 //! The receiver over real TLS and real sockets, the way the sender and the suites will meet it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on should stop where it is"
-)]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -35,7 +35,8 @@ pub struct Config {
 pub fn router(config: Config) -> Router {
     let routes = Router::new()
         .route("/", get(|| async { Redirect::temporary("/console/") }))
-        .route("/console", get(|| async { Redirect::temporary("/console/") }))
+        // Both spellings: gateways differ in whether they keep the slash at the end.
+        .route("/console", get(|state: State<Config>| async move { asset(&state, "") }))
         .route("/console/", get(|state: State<Config>| async move { asset(&state, "") }))
         .route("/console/config.json", get(|State(config): State<Config>| async move { axum::Json(config) }))
         .route("/console/{name}", get(|state: State<Config>, Path(name): Path<String>| async move { asset(&state, &name) }))

@@ -1,6 +1,6 @@
 //! What can go wrong in the database, sorted by what a caller can do about it.
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 /// A failed call to the store.
 #[derive(Debug, thiserror::Error)]
@@ -11,10 +11,10 @@ pub enum StoreError {
     /// Somebody else changed or deleted the item since it was read.
     #[error("the item was changed or deleted meanwhile")]
     Changed,
-    /// Too many writers at once, or throttled by the database: try again later.
+    /// Too many writers at once, throttled, or no answer in time: try again later. What was asked for may have been done.
     #[error("the database is busy: {0}")]
     Busy(String),
-    /// The database could not be reached, or refused the call.
+    /// The database refused the call.
     #[error("the database call failed: {0}")]
     Unavailable(String),
     /// A stored item cannot be read.
@@ -23,17 +23,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// An SDK error that no caller expected.
+    /// An SDK error that no caller expected. What never got an answer, or was turned away for its number, may do better later.
     pub(crate) fn from_sdk<E, R>(error: &SdkError<E, R>) -> Self
     where
-        E: std::error::Error + aws_sdk_dynamodb::error::ProvideErrorMetadata + 'static,
+        E: std::error::Error + ProvideErrorMetadata + 'static,
         R: std::fmt::Debug,
     {
-        use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
-        let code = error.code().unwrap_or_default();
         let text = DisplayErrorContext(error).to_string();
-        match code {
-            "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded" => Self::Busy(text),
+        let throttled = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "InternalServerError"];
+        match error {
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Self::Busy(text),
+            _ if error.code().is_some_and(|code| throttled.contains(&code)) => Self::Busy(text),
             _ => Self::Unavailable(text),
         }
     }
