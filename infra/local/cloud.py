@@ -1,0 +1,224 @@
+"""Deploys and seeds the local cloud: `deploy`, `seed` and `logs`, called by `cargo xtask up`.
+
+Python, because the local cloud is Python anyway: three more SDK crates in xtask would cost a newcomer minutes of build.
+Every command prints one JSON object on standard output; what went wrong goes to standard error in one line.
+"""
+
+import argparse
+import base64
+import io
+import json
+import re
+import signal
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+REGION = "us-east-1"
+BUCKET = "anzol-code"
+# For people trying the console on their own machine; nothing outside it knows these users.
+PASSWORD = "Anzol-local-1"
+# acme's id is the one in tests/events/app-deleted.json, so that event can be published as it is.
+TENANTS = {
+    "acme": "oZcMPa_1PwH4FUdrh6839YHHdEJN",
+    "globex": "Kq2vWn_7RtB9XyLcm5310GTTaQZS",
+}
+# user name: (tenant, groups)
+USERS = {
+    "acme.admin": ("acme", ["TenantAdmin"]),
+    "acme.user": ("acme", []),
+    "globex.admin": ("globex", ["TenantAdmin"]),
+    "acme.publisher": ("acme", ["Publisher"]),
+}
+
+
+class Failed(Exception):
+    """Something a person has to know, said in one line."""
+
+
+def client(service, args):
+    return boto3.client(
+        service,
+        endpoint_url=args.endpoint,
+        region_name=REGION,
+        # "test" is the local cloud's root user; everyone else, the functions included, is held to IAM.
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(proxies={}, retries={"max_attempts": 3}, s3={"addressing_style": "path"}),
+    )
+
+
+def zip_of(binary):
+    """A Lambda package: the binary, named bootstrap and executable. Stored, not deflated: it never leaves this machine."""
+    entry = zipfile.ZipInfo("bootstrap")
+    entry.external_attr = 0o755 << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(entry, Path(binary).read_bytes())
+    return buffer.getvalue()
+
+
+def packaged(template, functions, upload):
+    """The template with each `CodeUri` replaced by where `upload` put that function's zip; all else stays, to the letter."""
+    seen = set()
+
+    def replace(match):
+        name = match["path"].rstrip("/").rsplit("/", 1)[-1]
+        if name not in functions:
+            raise Failed(f"the template has a function '{name}' that was not built")
+        seen.add(name)
+        return match["key"] + upload(name)
+
+    text = re.sub(r"^(?P<key>\s+CodeUri: )(?P<path>\S+)$", replace, template, flags=re.MULTILINE)
+    if missing := functions.keys() - seen:
+        raise Failed(f"the template has no CodeUri for {', '.join(sorted(missing))}")
+    return text
+
+
+def deploy(args):
+    functions = dict(pair.split("=", 1) for pair in args.function)
+    s3, cloudformation = client("s3", args), client("cloudformation", args)
+    s3.create_bucket(Bucket=BUCKET)
+
+    def upload(name):
+        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=zip_of(functions[name]))
+        return f"s3://{BUCKET}/{name}.zip"
+
+    body = packaged(Path(args.template).read_text(), functions, upload)
+    cloudformation.create_stack(
+        StackName=args.stack,
+        TemplateBody=body,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        OnFailure="DO_NOTHING",  # keeps the first failure in sight
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in (pair.split("=", 1) for pair in args.parameter)
+        ],
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        stack = cloudformation.describe_stacks(StackName=args.stack)["Stacks"][0]
+        status = stack["StackStatus"]
+        if status == "CREATE_COMPLETE":
+            return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        if not status.endswith("IN_PROGRESS") or time.monotonic() > deadline:
+            raise Failed(f"the stack is {status}: {first_failure(cloudformation, args.stack, stack)}")
+        time.sleep(0.2)
+
+
+def first_failure(cloudformation, name, stack):
+    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+    for event in reversed(events):  # newest first, and the first failure explains the others
+        if event["ResourceStatus"].endswith("FAILED"):
+            return f"{event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', 'no reason given')}"
+    return stack.get("StackStatusReason", "no reason given")
+
+
+def seed(args):
+    outputs = json.loads(Path(args.outputs).read_text())
+    pool, console = outputs["UserPoolId"], outputs["UserPoolClientId"]
+    cognito = client("cognito-idp", args)
+    tokens = {}
+    for name, (tenant, groups) in USERS.items():
+        cognito.admin_create_user(
+            UserPoolId=pool,
+            Username=name,
+            MessageAction="SUPPRESS",
+            UserAttributes=[
+                {"Name": "email", "Value": f"{name}@example.com"},
+                {"Name": "email_verified", "Value": "true"},
+                {"Name": "custom:tenantId", "Value": TENANTS[tenant]},
+            ],
+        )
+        cognito.admin_set_user_password(UserPoolId=pool, Username=name, Password=PASSWORD, Permanent=True)
+        for group in groups:
+            cognito.admin_add_user_to_group(UserPoolId=pool, Username=name, GroupName=group)
+        signed_in = cognito.initiate_auth(
+            ClientId=console,
+            AuthFlow="USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": name, "PASSWORD": PASSWORD},
+        )
+        tokens[name] = signed_in["AuthenticationResult"]["IdToken"]
+    tokens["platform.publisher"] = client_credentials(cognito, pool, outputs["PublisherClientId"], args.endpoint)
+    return {"tokens": tokens, "tenants": TENANTS, "password": PASSWORD}
+
+
+def client_credentials(cognito, pool, client_id, endpoint):
+    described = cognito.describe_user_pool_client(UserPoolId=pool, ClientId=client_id)
+    secret = described["UserPoolClient"]["ClientSecret"]
+    request = urllib.request.Request(
+        f"{endpoint}/oauth2/token",
+        data=urllib.parse.urlencode({"grant_type": "client_credentials"}).encode(),
+        headers={"Authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()},
+    )
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=10) as response:
+        return json.load(response)["access_token"]
+
+
+def follow(args):
+    """Appends what the functions log to a file for each, until asked to end; the local cloud keeps it in log groups only."""
+    logs = client("logs", args)
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    files = {name: open(Path(args.directory, f"{name}.log"), "w") for name in args.function}
+    newest = dict.fromkeys(files, 0)
+    written = {name: set() for name in files}  # the local cloud gives each invocation a stream and fills it at once
+    last_time = False
+    while not last_time:
+        last_time = ended.wait(1)
+        for name, file in files.items():
+            # A little back in time, for invocations that ended together.
+            since = max(0, newest[name] - 2000)
+            try:
+                events = logs.filter_log_events(logGroupName=f"/anzol/{args.stack}/{name}", startTime=since)["events"]
+            except (BotoCoreError, ClientError):
+                continue  # the local cloud is busy or stopping; the next round asks again
+            for event in events:
+                newest[name] = max(newest[name], event["timestamp"])
+                noise = event["message"].startswith(("START ", "END ", "REPORT "))
+                if not noise and event["logStreamName"] not in written[name]:
+                    file.write(event["message"].rstrip() + "\n")
+            written[name].update(event["logStreamName"] for event in events)
+            file.flush()
+    return {}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+
+    def command(name, run, about):
+        parser = commands.add_parser(name, help=about)
+        parser.add_argument("--endpoint", required=True, help="URL of the local cloud")
+        parser.set_defaults(run=run)
+        return parser
+
+    one = command("deploy", deploy, "upload the functions, create the stack, print its outputs")
+    one.add_argument("--stack", required=True)
+    one.add_argument("--template", required=True)
+    one.add_argument("--function", action="append", required=True, metavar="NAME=BINARY")
+    one.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE")
+    one = command("seed", seed, "create users, print their tokens")
+    one.add_argument("--outputs", required=True, help="file that holds what deploy printed")
+    one = command("logs", follow, "copy what the functions log into a file for each")
+    one.add_argument("--stack", required=True)
+    one.add_argument("--function", action="append", required=True, metavar="NAME")
+    one.add_argument("--directory", required=True)
+    args = parser.parse_args()
+    try:
+        json.dump(args.run(args), sys.stdout)
+    except (Failed, BotoCoreError, ClientError, OSError) as error:
+        sys.exit(f"cloud.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+//! Builds the five functions as the local cloud runs them, and the receiver that plays the customer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::process;
+
+pub(crate) const FUNCTIONS: [&str; 5] = ["api", "ingest", "fanout", "sender", "console"];
+const RECEIVER: &str = "receiver";
+
+/// Where cargo put the binaries.
+#[derive(Debug)]
+pub(crate) struct Binaries {
+    /// By function.
+    pub(crate) functions: BTreeMap<&'static str, PathBuf>,
+    pub(crate) receiver: PathBuf,
+}
+
+/// What one line of cargo's JSON says that matters here.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// One cargo invocation for all, so that shared crates are built once; cargo's own progress stays on the screen.
+pub(crate) fn build(root: &Path) -> Result<Binaries> {
+    let mut command = cargo(root);
+    command.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
+    for function in FUNCTIONS {
+        command.args(["-p", &format!("anzol-{function}"), "--bin", function]);
+    }
+    command.args(["-p", "anzol-tests", "--bin", RECEIVER]);
+    // Only with this feature does *.receiver.test lead to the receiver; what is deployed to AWS is built without it.
+    command.args(["--features", "anzol-api/local,anzol-sender/local"]);
+    let output = process::run(command.stdout(Stdio::piped()))?;
+    if !output.status.success() {
+        bail!("the build failed");
+    }
+    let mut built: BTreeMap<String, PathBuf> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect();
+    let mut take = |name: &str| {
+        built
+            .remove(name)
+            .with_context(|| format!("cargo did not build {name}"))
+    };
+    let functions = FUNCTIONS
+        .into_iter()
+        .map(|name| Ok((name, take(name)?)))
+        .collect::<Result<_>>()?;
+    Ok(Binaries {
+        functions,
+        receiver: take(RECEIVER)?,
+    })
+}
+
+/// The cargo that runs us, in the workspace. What it told us of ourselves is taken out of its environment, or build scripts
+/// that watch those variables (ring's does) would run anew whenever people change between `cargo xtask` and plain cargo.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    for (name, _) in std::env::vars_os() {
+        let of_ourselves = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR"
+        });
+        if of_ourselves {
+            command.env_remove(name);
+        }
+    }
+    command
+}

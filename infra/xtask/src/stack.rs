@@ -1,0 +1,317 @@
+//! A running stack: receiver, local cloud and log follower, started in order and always ended, unless left running on purpose.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::build::{Binaries, FUNCTIONS};
+use crate::interrupt;
+use crate::local_cloud::{LocalCloud, Python, REGION, Seed};
+use crate::process::{Process, Record};
+use crate::progress::step;
+
+const RECEIVER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The directory of a stack and what lies in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Home(PathBuf);
+
+impl Home {
+    /// The stack of `up`.
+    pub(crate) fn local(root: &Path) -> Self {
+        Self(root.join("target/local"))
+    }
+
+    /// The stack of `test`, which may run beside it.
+    pub(crate) fn test(root: &Path) -> Self {
+        Self(root.join("target/test-stack"))
+    }
+
+    /// What clients need to know; there while, and only while, the stack is ready.
+    pub(crate) fn description(&self) -> PathBuf {
+        self.0.join("stack.json")
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
+    /// What was started, for `down` and for the next `up`.
+    fn processes(&self) -> PathBuf {
+        self.0.join("processes.json")
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.0.join("tmp")
+    }
+
+    pub(crate) fn recorded(&self) -> Option<Recorded> {
+        serde_json::from_slice(&fs::read(self.processes()).ok()?).ok()
+    }
+
+    /// A stack someone uses is left alone; what a killed one left behind is not in the way.
+    pub(crate) fn refuse_if_in_use(&self) -> Result<()> {
+        let Some(recorded) = self.recorded() else {
+            return Ok(());
+        };
+        let watched = recorded.owner.as_ref().is_some_and(Record::is_alive);
+        let left_running = recorded.owner.is_none() && recorded.started.iter().all(Record::is_alive);
+        ensure!(
+            !watched && !left_running,
+            "a stack is running already; stop it with: cargo xtask down"
+        );
+        Ok(())
+    }
+
+    /// Ends what a stack left, in the reverse order of its start, and removes its traces.
+    pub(crate) fn clean(&self, recorded: &Recorded) {
+        for record in recorded.started.iter().rev() {
+            record.end();
+        }
+        self.remove_traces();
+    }
+
+    fn remove_traces(&self) {
+        let _ = fs::remove_file(self.description());
+        let _ = fs::remove_file(self.processes());
+        let _ = fs::remove_dir_all(self.scratch());
+    }
+}
+
+/// The processes of a stack, and of the xtask that watches over them unless it has let go.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Recorded {
+    pub(crate) owner: Option<Record>,
+    pub(crate) started: Vec<Record>,
+}
+
+/// `stack.json`. Tools outside the repository read it: its keys are an interface.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Description {
+    pub(crate) api_url: String,
+    pub(crate) console_url: String,
+    aws_endpoint_url: String,
+    region: &'static str,
+    pub(crate) tokens: BTreeMap<String, String>,
+    tenants: BTreeMap<String, String>,
+    queues: BTreeMap<&'static str, String>,
+    tables: BTreeMap<&'static str, String>,
+    functions: BTreeMap<&'static str, String>,
+    pub(crate) receiver: Receiver,
+    /// Of every seeded user; for the screen, not for the file.
+    #[serde(skip)]
+    pub(crate) password: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Receiver {
+    pub(crate) url: &'static str,
+    address: String,
+    ca_file: PathBuf,
+    pub(crate) control_url: String,
+}
+
+/// What the receiver says of itself once it listens.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiverState {
+    address: String,
+    control_url: String,
+    ca_file: PathBuf,
+}
+
+#[derive(Debug)]
+pub(crate) struct Stack {
+    home: Home,
+    processes: Vec<Process>,
+    left_running: bool,
+}
+
+impl Stack {
+    /// Starts everything and deploys; a person reads along. Whatever fails or interrupts, nothing stays behind.
+    pub(crate) fn start(
+        root: &Path,
+        home: Home,
+        port: u16,
+        python: &Python,
+        binaries: &Binaries,
+    ) -> Result<(Self, Description)> {
+        if let Some(recorded) = home.recorded() {
+            home.clean(&recorded);
+        }
+        home.remove_traces();
+        fs::create_dir_all(home.logs())?;
+        fs::create_dir_all(home.scratch())?;
+        let mut stack = Self {
+            home,
+            processes: Vec::new(),
+            left_running: false,
+        };
+        let home = stack.home.clone();
+
+        let receiver = step("the receiver, a customer's HTTPS endpoint", || {
+            stack.start_receiver(&binaries.receiver)
+        })?;
+        let cloud = LocalCloud {
+            python,
+            root,
+            directory: &home.0,
+            port,
+        };
+        step(&format!("the local cloud on {}", cloud.endpoint()), || {
+            let environment = [
+                ("ANZOL_RECEIVER_ADDRESS", OsString::from(&receiver.address)),
+                (
+                    "ANZOL_RECEIVER_CA_FILE",
+                    receiver.ca_file.clone().into_os_string(),
+                ),
+            ];
+            stack.add(cloud.start(&home.logs(), &environment)?)
+        })?;
+        let outputs = step("infra/template.yaml deployed", || {
+            cloud.deploy(&binaries.functions)
+        })?;
+        stack.add(cloud.follow_logs(&home.logs())?)?;
+        let seed = step("tenants acme and globex with their users", || {
+            cloud.seed(&outputs)
+        })?;
+        let description = describe(&cloud, &outputs, seed, receiver)?;
+        Ok((stack, description))
+    }
+
+    fn start_receiver(&mut self, binary: &Path) -> Result<ReceiverState> {
+        let (state, ca) = (
+            self.home.scratch().join("receiver.json"),
+            self.home.0.join("receiver-ca.pem"),
+        );
+        let log = self.home.logs().join("receiver.log");
+        let mut command = Command::new(binary);
+        command.arg("--state-file").arg(&state).arg("--ca-file").arg(ca);
+        self.add(Process::start("receiver", &mut command, &log)?)?;
+        let began = Instant::now();
+        while !state.exists() {
+            if let Some(name) = self.ended() {
+                bail!("the {name} ended at once, see {}", log.display());
+            }
+            ensure!(
+                began.elapsed() < RECEIVER_PATIENCE,
+                "the receiver does not listen, see {}",
+                log.display()
+            );
+            interrupt::pause()?;
+        }
+        serde_json::from_slice(&fs::read(&state)?)
+            .context("the receiver's state file is not what it should be")
+    }
+
+    /// Takes a process under its wing and writes that down before anything else happens.
+    fn add(&mut self, process: Process) -> Result<()> {
+        self.processes.push(process);
+        self.record(Some(Record::of_this_process()?))
+    }
+
+    fn record(&self, owner: Option<Record>) -> Result<()> {
+        let started = self
+            .processes
+            .iter()
+            .map(|process| process.record().clone())
+            .collect();
+        write_atomically(&self.home.processes(), &Recorded { owner, started })
+    }
+
+    /// Says to everyone that the stack is ready.
+    pub(crate) fn publish(&self, description: &Description) -> Result<()> {
+        write_atomically(&self.home.description(), description)
+    }
+
+    /// The name of a process that has ended by itself.
+    pub(crate) fn ended(&mut self) -> Option<String> {
+        self.processes.iter_mut().find_map(|process| {
+            let ended = process.has_ended();
+            ended.then(|| process.record().name.clone())
+        })
+    }
+
+    /// Lets go of everything: `down` ends it later.
+    pub(crate) fn leave_running(mut self) -> Result<()> {
+        self.record(None)?;
+        self.left_running = true;
+        Ok(())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if self.left_running {
+            return;
+        }
+        for process in self.processes.iter_mut().rev() {
+            process.end();
+        }
+        self.home.remove_traces();
+    }
+}
+
+fn describe(
+    cloud: &LocalCloud<'_>,
+    outputs: &BTreeMap<String, String>,
+    seed: Seed,
+    receiver: ReceiverState,
+) -> Result<Description> {
+    let output = |key: &str| {
+        outputs
+            .get(key)
+            .cloned()
+            .with_context(|| format!("the template has no output {key}"))
+    };
+    let all = |pairs: &[(&'static str, &str)]| {
+        pairs
+            .iter()
+            .map(|(name, key)| Ok((*name, output(key)?)))
+            .collect::<Result<_>>()
+    };
+    let functions = FUNCTIONS.into_iter().map(|name| {
+        let (first, rest) = name.split_at(1);
+        Ok((name, output(&format!("{}{rest}Function", first.to_uppercase()))?))
+    });
+    Ok(Description {
+        api_url: output("ApiUrl")?,
+        console_url: output("ConsoleUrl")?,
+        aws_endpoint_url: cloud.endpoint(),
+        region: REGION,
+        tokens: seed.tokens,
+        tenants: seed.tenants,
+        queues: all(&[
+            ("events", "EventsQueueUrl"),
+            ("deliveries", "DeliveriesQueueUrl"),
+            ("slowLane", "SlowLaneQueueUrl"),
+            ("deliveriesDlq", "DeliveriesDlqUrl"),
+            ("eventsDlq", "EventsDlqUrl"),
+        ])?,
+        tables: all(&[("webhooks", "WebhooksTable"), ("deliveries", "DeliveriesTable")])?,
+        functions: functions.collect::<Result<_>>()?,
+        receiver: Receiver {
+            url: "https://hooks.receiver.test",
+            address: receiver.address,
+            ca_file: receiver.ca_file,
+            control_url: receiver.control_url,
+        },
+        password: seed.password,
+    })
+}
+
+/// A reader sees the whole file or none.
+fn write_atomically(path: &Path, content: &impl Serialize) -> Result<()> {
+    let draft = path.with_extension("draft");
+    fs::write(&draft, serde_json::to_vec_pretty(content)?)
+        .and_then(|()| fs::rename(&draft, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
