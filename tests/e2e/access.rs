@@ -18,17 +18,9 @@ fn without_a_valid_token_there_is_nothing_to_see() {
     altered.push(if last == 'A' { 'Q' } else { 'A' });
     // The last letter of a signature may carry bits that decoding drops, so a letter before it changes too.
     let middle = altered.len() - 20;
-    let letter = if &altered[middle..=middle] == "A" {
-        "B"
-    } else {
-        "A"
-    };
+    let letter = if &altered[middle..=middle] == "A" { "B" } else { "A" };
     altered.replace_range(middle..=middle, letter);
-    for api in [
-        &world().nobody,
-        &forged,
-        &Api::new(&world().stack.api_url, Some(&altered)),
-    ] {
+    for api in [&world().nobody, &forged, &Api::new(&world().stack.api_url, Some(&altered))] {
         for answer in [
             api.get(WEBHOOKS).unwrap(),
             api.get(&format!("{WEBHOOKS}/event-types")).unwrap(),
@@ -42,23 +34,11 @@ fn without_a_valid_token_there_is_nothing_to_see() {
 
 #[test]
 fn a_webhook_of_another_tenant_does_not_exist() {
-    let hook = Hook::new(
-        &world().admin,
-        "hidden",
-        &[APP_EXPORTED],
-        &json!({ "description": "as it was" }),
-    );
+    let hook = Hook::new(&world().admin, "hidden", &[APP_EXPORTED], &json!({ "description": "as it was" }));
     let (id, event) = cloud_event(APP_EXPORTED, &world().acme);
     publish(&world().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
-    let before = world()
-        .admin
-        .get(&hook.at())
-        .unwrap()
-        .expect_status(200)
-        .unwrap()
-        .json()
-        .unwrap();
+    let before = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap();
     let delivery = format!("{}/deliveries/{}", hook.at(), row["id"].as_str().unwrap());
 
     // A plain user of the same tenant sees as little of an admin's webhook as another tenant's admin.
@@ -68,60 +48,32 @@ fn a_webhook_of_another_tenant_does_not_exist() {
             stranger.get(&hook.at()).unwrap(),
             stranger.put(&hook.at(), &full).unwrap(),
             stranger
-                .patch(
-                    &hook.at(),
-                    &json!([{ "op": "replace", "path": "/name", "value": "taken over" }]),
-                )
+                .patch(&hook.at(), &json!([{ "op": "replace", "path": "/name", "value": "taken over" }]))
                 .unwrap(),
             stranger.delete(&hook.at()).unwrap(),
             stranger.get(&format!("{}/deliveries", hook.at())).unwrap(),
             stranger.get(&delivery).unwrap(),
-            stranger
-                .post_nothing(&format!("{delivery}/actions/resend"))
-                .unwrap(),
+            stranger.post_nothing(&format!("{delivery}/actions/resend")).unwrap(),
         ] {
             assert_refused(&answer, 404, "");
             assert!(!answer.text.contains("as it was"), "{answer}");
         }
-        let listed = stranger
-            .get(&format!("{WEBHOOKS}?limit=100"))
-            .unwrap()
-            .expect_status(200)
-            .unwrap();
+        let listed = stranger.get(&format!("{WEBHOOKS}?limit=100")).unwrap().expect_status(200).unwrap();
         assert!(!listed.text.contains(&hook.id), "{listed}");
     }
-    let after = world()
-        .admin
-        .get(&hook.at())
-        .unwrap()
-        .expect_status(200)
-        .unwrap()
-        .json()
-        .unwrap();
+    let after = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap();
     assert_eq!(after, before);
     assert_eq!(hook.received(&id).len(), 1, "and nothing was resent");
 
-    let unknown = world()
-        .admin
-        .get(&format!("{WEBHOOKS}/00000000-0000-7000-8000-000000000000"))
-        .unwrap();
+    let unknown = world().admin.get(&format!("{WEBHOOKS}/00000000-0000-7000-8000-000000000000")).unwrap();
     assert_refused(&unknown, 404, "");
-    assert_refused(
-        &world().admin.get(&format!("{WEBHOOKS}/no-id-at-all")).unwrap(),
-        404,
-        "",
-    );
+    assert_refused(&world().admin.get(&format!("{WEBHOOKS}/no-id-at-all")).unwrap(), 404, "");
 }
 
 #[test]
 fn a_user_creates_only_user_webhooks_and_sees_only_their_own() {
     let of_admin = Hook::new(&world().admin, "of-admin", &[APP_CREATED], &json!({}));
-    let of_user = Hook::new(
-        &world().user,
-        "of-user",
-        &[APP_CREATED],
-        &json!({ "level": "user" }),
-    );
+    let of_user = Hook::new(&world().user, "of-user", &[APP_CREATED], &json!({ "level": "user" }));
     let request = |level: Option<&str>| {
         let mut request =
             json!({ "name": "n", "url": "https://hooks.receiver.test/n", "eventTypes": [APP_CREATED] });
@@ -131,11 +83,7 @@ fn a_user_creates_only_user_webhooks_and_sees_only_their_own() {
         request
     };
     for level in [Some("tenant"), None] {
-        assert_refused(
-            &world().user.post(WEBHOOKS, &request(level)).unwrap(),
-            403,
-            "level",
-        );
+        assert_refused(&world().user.post(WEBHOOKS, &request(level)).unwrap(), 403, "level");
     }
     let raised = world()
         .user
@@ -144,19 +92,9 @@ fn a_user_creates_only_user_webhooks_and_sees_only_their_own() {
     assert_eq!(raised.status, 403, "{raised}");
 
     let ids = |api: &Api| -> Vec<Value> {
-        let page = api
-            .get(&format!("{WEBHOOKS}?limit=100"))
-            .unwrap()
-            .expect_status(200)
-            .unwrap()
-            .json()
-            .unwrap();
-        page["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|webhook| webhook["id"].clone())
-            .collect()
+        let page =
+            api.get(&format!("{WEBHOOKS}?limit=100")).unwrap().expect_status(200).unwrap().json().unwrap();
+        page["data"].as_array().unwrap().iter().map(|webhook| webhook["id"].clone()).collect()
     };
     let (seen_by_user, seen_by_admin) = (ids(&world().user), ids(&world().admin));
     assert!(seen_by_user.contains(&json!(of_user.id)) && !seen_by_user.contains(&json!(of_admin.id)));
@@ -165,12 +103,7 @@ fn a_user_creates_only_user_webhooks_and_sees_only_their_own() {
 
 #[test]
 fn a_user_webhook_gets_the_events_its_owner_has_to_do_with_and_no_others() {
-    let hook = Hook::new(
-        &world().user,
-        "owner",
-        &[APP_CREATED],
-        &json!({ "level": "user" }),
-    );
+    let hook = Hook::new(&world().user, "owner", &[APP_CREATED], &json!({ "level": "user" }));
     let owner = &hook.created["ownerId"];
     assert!(owner.is_string(), "{}", hook.created);
     let sentinel = Hook::new(&world().admin, "owner-sentinel", &[APP_CREATED], &json!({}));
@@ -209,10 +142,7 @@ fn publishing_takes_the_right_publisher() {
     let hook = Hook::new(&world().admin, "batch", &[APP_CREATED], &json!({}));
     let (id, own) = cloud_event(APP_CREATED, acme);
     let batch = json!([own, cloud_event(APP_CREATED, globex).1]);
-    let answer = world()
-        .publisher
-        .post_as(EVENTS, "application/cloudevents-batch+json", &batch)
-        .unwrap();
+    let answer = world().publisher.post_as(EVENTS, "application/cloudevents-batch+json", &batch).unwrap();
     assert_refused(&answer, 403, "");
     hook.got_nothing_of(&id);
 }

@@ -28,10 +28,7 @@ fn create_patiently(number: usize) -> (Answer, usize) {
         if answer.status != 503 {
             return (answer, told_to_retry);
         }
-        assert!(
-            !answer.header("retry-after").is_empty(),
-            "no retry-after on {answer}"
-        );
+        assert!(!answer.header("retry-after").is_empty(), "no retry-after on {answer}");
         thread::sleep(Duration::from_secs(1));
     }
     (create(number), 5)
@@ -41,23 +38,10 @@ fn create_patiently(number: usize) -> (Answer, usize) {
 fn ids_through_paging(limit: usize) -> Vec<String> {
     let (mut ids, mut next) = (Vec::new(), Some(format!("{WEBHOOKS}?limit={limit}")));
     while let Some(page) = next {
-        let page = world()
-            .globex_admin
-            .get(&page)
-            .unwrap()
-            .expect_status(200)
-            .unwrap()
-            .json()
-            .unwrap();
-        let webhooks = page["data"]
-            .as_array()
-            .unwrap_or_else(|| panic!("no data in {page:#}"));
+        let page = world().globex_admin.get(&page).unwrap().expect_status(200).unwrap().json().unwrap();
+        let webhooks = page["data"].as_array().unwrap_or_else(|| panic!("no data in {page:#}"));
         assert!(webhooks.len() <= limit, "{} on a page of {limit}", webhooks.len());
-        ids.extend(
-            webhooks
-                .iter()
-                .map(|webhook| webhook["id"].as_str().unwrap().to_owned()),
-        );
+        ids.extend(webhooks.iter().map(|webhook| webhook["id"].as_str().unwrap().to_owned()));
         assert!(ids.len() <= 10 * CAP, "pages without end: {}", page["links"]);
         next = page["links"]["next"]["href"].as_str().map(str::to_owned);
     }
@@ -82,10 +66,8 @@ fn two_hundred_parallel_creates_leave_exactly_a_hundred_webhooks() {
     });
 
     let told_to_retry: usize = answers.iter().map(|(_, times)| times).sum();
-    let (made, refused): (Vec<_>, Vec<_>) = answers
-        .iter()
-        .map(|(answer, _)| answer)
-        .partition(|answer| answer.status == 201);
+    let (made, refused): (Vec<_>, Vec<_>) =
+        answers.iter().map(|(answer, _)| answer).partition(|answer| answer.status == 201);
     for answer in refused {
         assert_refused(answer, 403, "100");
     }
@@ -94,29 +76,14 @@ fn two_hundred_parallel_creates_leave_exactly_a_hundred_webhooks() {
     assert_eq!(listed.len(), CAP);
     let distinct: BTreeSet<_> = listed.iter().map(|id| json!(id).to_string()).collect();
     assert_eq!(distinct.len(), CAP, "each is listed once");
-    let created: BTreeSet<_> = made
-        .iter()
-        .map(|answer| answer.json().unwrap()["id"].to_string())
-        .collect();
-    assert!(
-        created.is_subset(&distinct),
-        "created but not listed: {:?}",
-        created.difference(&distinct)
-    );
+    let created: BTreeSet<_> = made.iter().map(|answer| answer.json().unwrap()["id"].to_string()).collect();
+    assert!(created.is_subset(&distinct), "created but not listed: {:?}", created.difference(&distinct));
     // Only a caller that was told 503 may have made one without being told so.
     let untold = CAP - created.len();
-    assert!(
-        untold <= told_to_retry,
-        "{untold} listed but not created, with {told_to_retry} answers of 503"
-    );
+    assert!(untold <= told_to_retry, "{untold} listed but not created, with {told_to_retry} answers of 503");
 
     assert_refused(&create(CALLERS), 403, "100");
-    world()
-        .globex_admin
-        .delete(&format!("{WEBHOOKS}/{}", listed[0]))
-        .unwrap()
-        .expect_status(204)
-        .unwrap();
+    world().globex_admin.delete(&format!("{WEBHOOKS}/{}", listed[0])).unwrap().expect_status(204).unwrap();
     create(CALLERS).expect_status(201).unwrap();
     assert_refused(&create(CALLERS), 403, "100");
     assert_eq!(ids_through_paging(100).len(), CAP);

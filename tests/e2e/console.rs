@@ -9,17 +9,10 @@ fn the_console_is_served_to_anyone_with_a_content_security_policy() {
     let inside_the_api = format!("{}/console/", world().stack.api_url.trim_end_matches('/'));
     for url in [&world().stack.console_url, &inside_the_api] {
         let page = Api::new(url, None).get(url).unwrap().expect_status(200).unwrap();
-        assert!(
-            page.header("content-type").starts_with("text/html"),
-            "{:?}",
-            page.headers
-        );
+        assert!(page.header("content-type").starts_with("text/html"), "{:?}", page.headers);
         let policy = page.header("content-security-policy");
         assert!(policy.contains("default-src"), "{:?}", page.headers);
-        assert!(
-            !policy.contains("unsafe-inline") && !policy.contains("unsafe-eval"),
-            "{policy}"
-        );
+        assert!(!policy.contains("unsafe-inline") && !policy.contains("unsafe-eval"), "{policy}");
         assert!(page.text.to_lowercase().contains("<!doctype html>"), "{page}");
     }
 }

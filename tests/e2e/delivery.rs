@@ -14,33 +14,17 @@ fn assert_signed_request(request: &Received, secret: &str) {
     assert_eq!(request.method, "POST", "{request:?}");
     assert_eq!(request.header("user-agent"), "Qlik Webhook", "{request:?}");
     assert_eq!(request.header("content-type"), "application/json", "{request:?}");
-    assert_eq!(
-        request.header("qlik-signature"),
-        qlik_signature(secret, &body),
-        "{request:?}"
-    );
-    assert_eq!(
-        request.header("content-length"),
-        body.len().to_string(),
-        "{request:?}"
-    );
+    assert_eq!(request.header("qlik-signature"), qlik_signature(secret, &body), "{request:?}");
+    assert_eq!(request.header("content-length"), body.len().to_string(), "{request:?}");
     assert!(!request.headers.contains_key("transfer-encoding"), "{request:?}");
     let parsed: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(
-        body.len(),
-        parsed.to_string().len(),
-        "not minified: {}",
-        String::from_utf8_lossy(&body)
-    );
+    assert_eq!(body.len(), parsed.to_string().len(), "not minified: {}", String::from_utf8_lossy(&body));
 
     // Standard Webhooks, with the same secret's bytes as key.
     let (id, timestamp) = (request.header("webhook-id"), request.header("webhook-timestamp"));
     assert!(!id.is_empty(), "{request:?}");
     let age = request.time.unix_timestamp() - timestamp.parse::<i64>().unwrap_or_default();
-    assert!(
-        (-2..60).contains(&age),
-        "webhook-timestamp {timestamp} on {request:?}"
-    );
+    assert!((-2..60).contains(&age), "webhook-timestamp {timestamp} on {request:?}");
     let signed = [format!("{id}.{timestamp}.").as_bytes(), &body].concat();
     let signature = format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)));
     assert_eq!(request.header("webhook-signature"), signature, "{request:?}");
@@ -52,31 +36,20 @@ fn assert_row_tells(row: &Value, hook: &Hook, request: &Received, answer: &Behav
     assert_eq!(row["status"], "success", "{row:#}");
     assert_eq!(row["request"]["url"], hook.created["url"], "{row:#}");
     assert_eq!(row["request"]["body"], body_json(request), "{row:#}");
-    let recorded = row["request"]["headers"]
-        .as_object()
-        .unwrap_or_else(|| panic!("no request headers: {row:#}"));
+    let recorded =
+        row["request"]["headers"].as_object().unwrap_or_else(|| panic!("no request headers: {row:#}"));
     for (name, value) in recorded {
-        assert_eq!(
-            request.header(&name.to_ascii_lowercase()),
-            value,
-            "{name} in {row:#} but {request:?}"
-        );
+        assert_eq!(request.header(&name.to_ascii_lowercase()), value, "{name} in {row:#} but {request:?}");
     }
     for needed in ["content-type", "user-agent", "qlik-signature", "x-custom"] {
-        assert!(
-            recorded.keys().any(|name| name.eq_ignore_ascii_case(needed)),
-            "{needed} is not in {row:#}"
-        );
+        assert!(recorded.keys().any(|name| name.eq_ignore_ascii_case(needed)), "{needed} is not in {row:#}");
     }
     assert_eq!(row["response"]["statusCode"], answer.status, "{row:#}");
     assert_eq!(row["response"]["body"], answer.body, "{row:#}");
-    let answered = row["response"]["headers"]
-        .as_object()
-        .unwrap_or_else(|| panic!("no response headers: {row:#}"));
+    let answered =
+        row["response"]["headers"].as_object().unwrap_or_else(|| panic!("no response headers: {row:#}"));
     assert!(
-        answered
-            .iter()
-            .any(|(name, value)| name.eq_ignore_ascii_case("x-answer") && value == "yes"),
+        answered.iter().any(|(name, value)| name.eq_ignore_ascii_case("x-answer") && value == "yes"),
         "{row:#}"
     );
 }
@@ -101,11 +74,7 @@ fn the_whole_way(word: &str, send: impl FnOnce(&Value)) {
     let first = &received[0];
     assert_signed_request(first, SECRET);
     assert_eq!(first.header("x-custom"), "of my own", "{first:?}");
-    assert_eq!(
-        format!("https://{}", first.host),
-        world().stack.receiver.url,
-        "{first:?}"
-    );
+    assert_eq!(format!("https://{}", first.host), world().stack.receiver.url, "{first:?}");
     let body = body_json(first);
     for (member, value) in event.as_object().unwrap() {
         assert_eq!(&body[member], value, "legacy {member} in {body:#}");
@@ -129,29 +98,15 @@ fn the_whole_way(word: &str, send: impl FnOnce(&Value)) {
     assert_row_tells(row, &hook, first, &answer);
     assert_eq!(row["eventType"], APP_DELETED, "{row:#}");
     assert_eq!(row["attempt"], 1, "{row:#}");
-    assert!(
-        row["durationMs"].as_u64().is_some_and(|ms| ms < 10_000),
-        "{row:#}"
-    );
+    assert!(row["durationMs"].as_u64().is_some_and(|ms| ms < 10_000), "{row:#}");
     let delivery_id = row["id"].as_str().unwrap_or_else(|| panic!("no id in {row:#}"));
     let at = format!("{}/deliveries/{delivery_id}", hook.at());
-    let one = world()
-        .admin
-        .get(&at)
-        .unwrap()
-        .expect_status(200)
-        .unwrap()
-        .json()
-        .unwrap();
+    let one = world().admin.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
     assert_eq!(&one, row, "the row by itself is the row of the list");
 
     // The same again, by hand.
-    let resent = world()
-        .admin
-        .post_nothing(&format!("{at}/actions/resend"))
-        .unwrap()
-        .expect_status(201)
-        .unwrap();
+    let resent =
+        world().admin.post_nothing(&format!("{at}/actions/resend")).unwrap().expect_status(201).unwrap();
     let resent = resent.json().unwrap();
     assert_ne!(resent["id"], row["id"], "{resent:#}");
     assert_eq!(resent["trigger"], "resend", "{resent:#}");
@@ -182,32 +137,18 @@ fn an_event_over_http_arrives_signed_is_recorded_and_can_be_resent() {
 #[test]
 fn an_event_put_straight_on_the_events_queue_arrives_signed_is_recorded_and_can_be_resent() {
     the_whole_way("queue", |event| {
-        world()
-            .aws
-            .send_message(&world().stack.queues.events, &event.to_string())
-            .unwrap();
+        world().aws.send_message(&world().stack.queues.events, &event.to_string()).unwrap();
     });
 }
 
 #[test]
 fn cloudevents_put_straight_on_the_events_queue_arrive_alone_and_in_a_batch() {
-    let hook = Hook::new(
-        &world().admin,
-        "queue-ce",
-        &[APP_EXPORTED],
-        &json!({ "secret": SECRET }),
-    );
+    let hook = Hook::new(&world().admin, "queue-ce", &[APP_EXPORTED], &json!({ "secret": SECRET }));
     let (alone, event) = cloud_event(APP_EXPORTED, &world().acme);
-    world()
-        .aws
-        .send_message(&world().stack.queues.events, &event.to_string())
-        .unwrap();
+    world().aws.send_message(&world().stack.queues.events, &event.to_string()).unwrap();
     let (one, first) = cloud_event(APP_EXPORTED, &world().acme);
     let (two, second) = cloud_event(APP_EXPORTED, &world().acme);
-    world()
-        .aws
-        .send_message(&world().stack.queues.events, &json!([first, second]).to_string())
-        .unwrap();
+    world().aws.send_message(&world().stack.queues.events, &json!([first, second]).to_string()).unwrap();
     for id in [alone, one, two] {
         assert_signed_request(&hook.await_received(&id, 1)[0], SECRET);
     }
@@ -220,10 +161,7 @@ fn a_webhook_without_a_secret_sends_no_signature() {
     publish(&world().publisher, &event);
     let received = hook.await_received(&id, 1);
     for absent in ["qlik-signature", "webhook-signature"] {
-        assert!(
-            !received[0].headers.contains_key(absent),
-            "{absent} in {received:#?}"
-        );
+        assert!(!received[0].headers.contains_key(absent), "{absent} in {received:#?}");
     }
     assert!(!received[0].header("webhook-id").is_empty(), "{received:#?}");
 }
@@ -231,12 +169,7 @@ fn a_webhook_without_a_secret_sends_no_signature() {
 #[test]
 fn a_disabled_webhook_gets_nothing_until_it_is_enabled() {
     let sentinel = Hook::new(&world().admin, "sentinel", &[APP_PUBLISHED], &json!({}));
-    let hook = Hook::new(
-        &world().admin,
-        "disabled",
-        &[APP_PUBLISHED],
-        &json!({ "enabled": false }),
-    );
+    let hook = Hook::new(&world().admin, "disabled", &[APP_PUBLISHED], &json!({ "enabled": false }));
     let (missed, event) = cloud_event(APP_PUBLISHED, &world().acme);
     publish(&world().publisher, &event);
     sentinel.await_received(&missed, 1);
@@ -270,12 +203,7 @@ fn a_webhook_gets_only_the_event_types_it_subscribed_to() {
 fn an_event_reaches_its_own_tenant_and_no_other() {
     let _alone = globex_alone();
     let acme = Hook::new(&world().admin, "of-acme", &[APP_DATA_UPDATED], &json!({}));
-    let globex = Hook::new(
-        &world().globex_admin,
-        "of-globex",
-        &[APP_DATA_UPDATED],
-        &json!({}),
-    );
+    let globex = Hook::new(&world().globex_admin, "of-globex", &[APP_DATA_UPDATED], &json!({}));
     let (of_acme, event) = cloud_event(APP_DATA_UPDATED, &world().acme);
     publish(&world().publisher, &event);
     let (of_globex, event) = cloud_event(APP_DATA_UPDATED, &world().globex);

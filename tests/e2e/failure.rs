@@ -34,11 +34,7 @@ fn message(row: &Value) -> String {
 #[test]
 fn a_failed_delivery_is_tried_again_and_succeeds_once_the_receiver_recovers() {
     let _quiet = quiet();
-    let failing = Behaviour {
-        status: 500,
-        body: "out of order".to_owned(),
-        ..Behaviour::default()
-    };
+    let failing = Behaviour { status: 500, body: "out of order".to_owned(), ..Behaviour::default() };
     let (hook, id, row) = first_row("recovers", APP_RELOAD_FINISHED, &failing);
     assert_eq!(row["status"], "fail", "{row:#}");
     assert_eq!(row["attempt"], 1, "{row:#}");
@@ -56,26 +52,16 @@ fn a_failed_delivery_is_tried_again_and_succeeds_once_the_receiver_recovers() {
     assert_eq!(rows[1], row, "the failed row stays as it was");
 
     let received = hook.await_received(&id, 2);
-    assert_eq!(
-        received[0].header("webhook-id"),
-        received[1].header("webhook-id"),
-        "{received:#?}"
-    );
+    assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"), "{received:#?}");
     assert_eq!(received[0].body_base64, received[1].body_base64);
     let gap = received[1].time - received[0].time;
-    assert!(
-        gap >= Duration::from_secs(5) && gap < Duration::from_secs(12),
-        "{gap} between the attempts"
-    );
+    assert!(gap >= Duration::from_secs(5) && gap < Duration::from_secs(12), "{gap} between the attempts");
 }
 
 #[test]
 fn a_delivery_that_fails_again_says_so_in_another_row() {
     let _quiet = quiet();
-    let failing = Behaviour {
-        status: 503,
-        ..Behaviour::default()
-    };
+    let failing = Behaviour { status: 503, ..Behaviour::default() };
     let (hook, id, first) = first_row("fails-on", APP_RELOAD_FINISHED, &failing);
     let second = hook.await_rows(&id, 2, SOON).remove(0);
     for (row, attempt) in [(&first, 1), (&second, 2)] {
@@ -83,10 +69,7 @@ fn a_delivery_that_fails_again_says_so_in_another_row() {
         assert_eq!(row["attempt"], attempt, "{row:#}");
         assert_eq!(row["response"]["statusCode"], 503, "{row:#}");
     }
-    let failed = world()
-        .admin
-        .get(&format!("{}/deliveries?status=fail", hook.at()))
-        .unwrap();
+    let failed = world().admin.get(&format!("{}/deliveries?status=fail", hook.at())).unwrap();
     let failed = failed.expect_status(200).unwrap().json().unwrap();
     let found = |row: &Value| failed["data"].as_array().is_some_and(|rows| rows.contains(row));
     assert!(found(&first) && found(&second), "{failed:#}");
@@ -96,72 +79,38 @@ fn a_delivery_that_fails_again_says_so_in_another_row() {
 fn a_receiver_that_never_finishes_its_answer_is_given_up_in_time() {
     let _quiet = quiet();
     let begun = Instant::now();
-    let (_hook, _, row) = first_row(
-        "stalls",
-        USER_CREATED,
-        &Behaviour {
-            mode: Mode::Stall,
-            ..Behaviour::default()
-        },
-    );
+    let (_hook, _, row) =
+        first_row("stalls", USER_CREATED, &Behaviour { mode: Mode::Stall, ..Behaviour::default() });
     assert_eq!(row["status"], "fail", "{row:#}");
     assert_eq!(row["failure"], "timeout", "{row:#}");
     assert!(message(&row).contains("10 s"), "{row:#}");
     let took = Duration::from_millis(
-        row["durationMs"]
-            .as_u64()
-            .unwrap_or_else(|| panic!("no durationMs in {row:#}")),
+        row["durationMs"].as_u64().unwrap_or_else(|| panic!("no durationMs in {row:#}")),
     );
-    assert!(
-        took >= Duration::from_secs(9) && took <= GIVES_UP_WITHIN,
-        "{took:?} in {row:#}"
-    );
-    assert!(
-        begun.elapsed() < SOON,
-        "the row was there only after {:?}",
-        begun.elapsed()
-    );
+    assert!(took >= Duration::from_secs(9) && took <= GIVES_UP_WITHIN, "{took:?} in {row:#}");
+    assert!(begun.elapsed() < SOON, "the row was there only after {:?}", begun.elapsed());
 }
 
 #[test]
 fn a_receiver_that_never_answers_is_given_up_in_time() {
     let _quiet = quiet();
-    let silent = Behaviour {
-        delay_ms: 60_000,
-        ..Behaviour::default()
-    };
+    let silent = Behaviour { delay_ms: 60_000, ..Behaviour::default() };
     let (_hook, _, row) = first_row("silent", USER_CREATED, &silent);
     assert_eq!(row["status"], "fail", "{row:#}");
     assert_eq!(row["failure"], "timeout", "{row:#}");
     assert!(message(&row).contains("10 s"), "{row:#}");
-    assert!(
-        row.get("response").is_none(),
-        "nothing came back, so there is nothing to tell: {row:#}"
-    );
+    assert!(row.get("response").is_none(), "nothing came back, so there is nothing to tell: {row:#}");
 }
 
 #[test]
 fn an_answer_without_end_is_kept_up_to_sixteen_kibibytes_and_marked_as_cut() {
-    let endless = Behaviour {
-        mode: Mode::Endless,
-        ..Behaviour::default()
-    };
+    let endless = Behaviour { mode: Mode::Endless, ..Behaviour::default() };
     let (hook, id, row) = first_row("endless", USER_DELETED, &endless);
-    let body = row["response"]["body"]
-        .as_str()
-        .unwrap_or_else(|| panic!("no response body in {row:#}"));
+    let body = row["response"]["body"].as_str().unwrap_or_else(|| panic!("no response body in {row:#}"));
     let kept = body.chars().take_while(|letter| *letter == 'x').count();
     assert_eq!(kept, 16 * 1024, "of {} bytes", body.len());
-    assert_eq!(
-        row["response"]["bodyTruncated"], true,
-        "status {} {}",
-        row["status"], row["statusMessage"]
-    );
-    assert_eq!(
-        row["status"], "success",
-        "2xx is 2xx, however long it goes on: {}",
-        row["statusMessage"]
-    );
+    assert_eq!(row["response"]["bodyTruncated"], true, "status {} {}", row["status"], row["statusMessage"]);
+    assert_eq!(row["status"], "success", "2xx is 2xx, however long it goes on: {}", row["statusMessage"]);
     assert_eq!(hook.received(&id).len(), 1);
 }
 
@@ -184,14 +133,8 @@ fn a_redirect_is_recorded_as_a_failure_and_never_followed() {
 
 #[test]
 fn a_connection_that_breaks_off_is_recorded_as_a_failure() {
-    let (hook, id, row) = first_row(
-        "resets",
-        USER_DELETED,
-        &Behaviour {
-            mode: Mode::Reset,
-            ..Behaviour::default()
-        },
-    );
+    let (hook, id, row) =
+        first_row("resets", USER_DELETED, &Behaviour { mode: Mode::Reset, ..Behaviour::default() });
     assert_eq!(row["status"], "fail", "{row:#}");
     assert!(!message(&row).is_empty(), "{row:#}");
     assert!(row.get("response").is_none(), "{row:#}");
@@ -201,14 +144,8 @@ fn a_connection_that_breaks_off_is_recorded_as_a_failure() {
 #[test]
 fn a_certificate_that_nobody_trusts_gets_no_delivery() {
     let host = format!("{}.receiver.test", unique("untrusted"));
-    let bad_tls = Behaviour {
-        mode: Mode::BadTls,
-        ..Behaviour::default()
-    };
-    world()
-        .control
-        .behave(&format!("/host:{host}"), &bad_tls)
-        .unwrap();
+    let bad_tls = Behaviour { mode: Mode::BadTls, ..Behaviour::default() };
+    world().control.behave(&format!("/host:{host}"), &bad_tls).unwrap();
     let path = format!("/{host}");
     let hook = Hook::new(
         &world().admin,

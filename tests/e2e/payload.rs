@@ -44,11 +44,7 @@ fn a_cloudevent_webhook_gets_pure_cloudevents_whatever_form_came_in() {
     let (id, event) = cloud_event(APP_CREATED, &world().acme);
     publish(&world().publisher, &event);
     let received = hook.await_received(&id, 1);
-    assert_eq!(
-        received[0].header("content-type"),
-        "application/json",
-        "{received:#?}"
-    );
+    assert_eq!(received[0].header("content-type"), "application/json", "{received:#?}");
     assert_eq!(body_json(&received[0]), event, "unchanged");
 
     let (id, event) = legacy_event(&world().acme);
@@ -67,12 +63,7 @@ fn a_cloudevent_webhook_gets_pure_cloudevents_whatever_form_came_in() {
 #[test]
 fn the_publisher_is_told_how_many_events_and_deliveries_there_are() {
     let _alone = globex_alone();
-    let both = Hook::new(
-        &world().globex_admin,
-        "both",
-        &[APP_CREATED, APP_EXPORTED],
-        &json!({}),
-    );
+    let both = Hook::new(&world().globex_admin, "both", &[APP_CREATED, APP_EXPORTED], &json!({}));
     let one = Hook::new(&world().globex_admin, "one", &[APP_CREATED], &json!({}));
     let (created, first) = cloud_event(APP_CREATED, &world().globex);
     let (exported, second) = cloud_event(APP_EXPORTED, &world().globex);
@@ -109,16 +100,10 @@ fn an_event_that_is_none_is_refused_with_what_is_wrong() {
         (json!("not an event"), ""),
         (json!(7), ""),
     ] {
-        let answer = world()
-            .publisher
-            .post_as(EVENTS, "application/cloudevents+json", &wrong)
-            .unwrap();
+        let answer = world().publisher.post_as(EVENTS, "application/cloudevents+json", &wrong).unwrap();
         assert_refused(&answer, 400, named);
     }
     let batch = json!([event, without("id")]);
-    let answer = world()
-        .publisher
-        .post_as(EVENTS, "application/cloudevents-batch+json", &batch)
-        .unwrap();
+    let answer = world().publisher.post_as(EVENTS, "application/cloudevents-batch+json", &batch).unwrap();
     assert_refused(&answer, 400, "id");
 }

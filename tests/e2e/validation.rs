@@ -36,39 +36,21 @@ fn wrong_input_is_refused_by_create_and_put_with_the_field_named() {
         (with("url", json!("https://[2001:db8::1]/n")), "url"),
         (with("url", json!("https://2130706433/n")), "url"),
         (with("url", json!("https://localhost/n")), "url"),
-        (
-            with("url", json!("https://user:password@hooks.receiver.test/n")),
-            "url",
-        ),
+        (with("url", json!("https://user:password@hooks.receiver.test/n")), "url"),
         (with("url", json!("hooks.receiver.test/n")), "url"),
-        (
-            with(
-                "url",
-                json!(format!("https://hooks.receiver.test/{}", "u".repeat(2048))),
-            ),
-            "url",
-        ),
+        (with("url", json!(format!("https://hooks.receiver.test/{}", "u".repeat(2048)))), "url"),
         (with("secret", json!("s".repeat(31))), "secret"),
         (with("secret", json!("s".repeat(65))), "secret"),
-        (
-            with("headers", json!({ "Content-Type": "text/plain" })),
-            "headers",
-        ),
+        (with("headers", json!({ "Content-Type": "text/plain" })), "headers"),
         (with("headers", json!({ "qlik-signature": "mine" })), "headers"),
         (with("headers", json!({ "Webhook-Id": "mine" })), "headers"),
         (with("headers", json!({ "Host": "elsewhere" })), "headers"),
         (with("headers", json!({ "not a name": "x" })), "headers"),
         (with("headers", json!({ "X-Split": "a\r\nX-Evil: b" })), "headers"),
-        (
-            with("headers", json!({ "X-Same": "a", "x-same": "b" })),
-            "headers",
-        ),
+        (with("headers", json!({ "X-Same": "a", "x-same": "b" })), "headers"),
         (with("headers", json!({ "X-Large": "v".repeat(2048) })), "headers"),
         (with("headers", json!(["X-List"])), "headers"),
-        (
-            with("eventTypes", json!(["com.qlik.v1.app.imagined"])),
-            "eventTypes",
-        ),
+        (with("eventTypes", json!(["com.qlik.v1.app.imagined"])), "eventTypes"),
         (with("eventTypes", json!(APP_CREATED)), "eventTypes"),
         (with("level", json!("planet")), "level"),
         (with("enabled", json!("maybe")), "enabled"),
@@ -79,11 +61,7 @@ fn wrong_input_is_refused_by_create_and_put_with_the_field_named() {
     let mut without_types = good();
     without_types["eventTypes"] = json!([]);
     without_types["enabled"] = json!(true);
-    assert_refused(
-        &world().admin.post(WEBHOOKS, &without_types).unwrap(),
-        400,
-        "eventTypes",
-    );
+    assert_refused(&world().admin.post(WEBHOOKS, &without_types).unwrap(), 400, "eventTypes");
     for not_an_object in [json!([]), json!("webhook"), json!(null)] {
         assert_refused(&world().admin.post(WEBHOOKS, &not_an_object).unwrap(), 400, "");
     }
@@ -99,14 +77,8 @@ fn a_patch_whose_result_is_wrong_is_refused_and_changes_nothing() {
     let hook = Hook::new(&world().admin, "patched", &[APP_CREATED], &json!({}));
     let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
     for (patch, field) in [
-        (
-            json!([{ "op": "replace", "path": "/url", "value": "http://hooks.receiver.test/n" }]),
-            "url",
-        ),
-        (
-            json!([{ "op": "replace", "path": "/secret", "value": "short" }]),
-            "secret",
-        ),
+        (json!([{ "op": "replace", "path": "/url", "value": "http://hooks.receiver.test/n" }]), "url"),
+        (json!([{ "op": "replace", "path": "/secret", "value": "short" }]), "secret"),
         (json!([{ "op": "remove", "path": "/name" }]), "name"),
         (
             json!([{ "op": "replace", "path": "/name", "value": "half done" },
@@ -119,11 +91,7 @@ fn a_patch_whose_result_is_wrong_is_refused_and_changes_nothing() {
         (json!({ "name": "not a patch" }), ""),
     ] {
         assert_refused(&world().admin.patch(&hook.at(), &patch).unwrap(), 400, field);
-        assert_eq!(
-            world().admin.get(&hook.at()).unwrap().json().unwrap(),
-            before,
-            "after {patch}"
-        );
+        assert_eq!(world().admin.get(&hook.at()).unwrap().json().unwrap(), before, "after {patch}");
     }
 }
 
@@ -135,10 +103,7 @@ fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
     assert!(!read.text.contains(SECRET), "{read}");
     let webhook = read.json().unwrap();
     assert_eq!(webhook, hook.created, "create and read agree");
-    assert_eq!(
-        webhook["url"],
-        format!("{}{}", world().stack.receiver.url, hook.path)
-    );
+    assert_eq!(webhook["url"], format!("{}{}", world().stack.receiver.url, hook.path));
     for (member, value) in [
         ("description", json!("Ação")),
         ("headers", json!({ "X-Custom": "of my own" })),
@@ -157,10 +122,7 @@ fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
     // PUT replaces: what it leaves out is gone, `enabled` included.
     let put = world()
         .admin
-        .put(
-            &hook.at(),
-            &json!({ "name": "new", "url": "https://hooks.receiver.test/new" }),
-        )
+        .put(&hook.at(), &json!({ "name": "new", "url": "https://hooks.receiver.test/new" }))
         .unwrap();
     let put = put.expect_status(200).unwrap().json().unwrap();
     assert_eq!(put, world().admin.get(&hook.at()).unwrap().json().unwrap());
@@ -170,12 +132,7 @@ fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
     );
     assert_eq!(put["eventTypes"], json!([]), "{put:#}");
 
-    world()
-        .admin
-        .delete(&hook.at())
-        .unwrap()
-        .expect_status(204)
-        .unwrap();
+    world().admin.delete(&hook.at()).unwrap().expect_status(204).unwrap();
     assert_refused(&world().admin.get(&hook.at()).unwrap(), 404, "");
     assert_refused(&world().admin.delete(&hook.at()).unwrap(), 404, "");
 }
@@ -190,22 +147,10 @@ fn the_event_types_of_the_mission_can_all_be_subscribed_to() {
         .unwrap()
         .json()
         .unwrap();
-    let names: Vec<_> = listed["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|event_type| &event_type["name"])
-        .collect();
+    let names: Vec<_> =
+        listed["data"].as_array().unwrap().iter().map(|event_type| &event_type["name"]).collect();
     for event_type in EVENT_TYPES {
-        assert!(
-            names.contains(&&json!(event_type)),
-            "{event_type} is not in {listed:#}"
-        );
+        assert!(names.contains(&&json!(event_type)), "{event_type} is not in {listed:#}");
     }
-    Hook::new(
-        &world().admin,
-        "all-types",
-        &EVENT_TYPES,
-        &json!({ "enabled": false }),
-    );
+    Hook::new(&world().admin, "all-types", &EVENT_TYPES, &json!({ "enabled": false }));
 }

@@ -97,13 +97,8 @@ pub(crate) fn globex_alone() -> MutexGuard<'static, ()> {
 /// Deletes every webhook the caller sees.
 pub(crate) fn delete_all(api: &Api) {
     loop {
-        let page = api
-            .get(&format!("{WEBHOOKS}?limit=100"))
-            .unwrap()
-            .expect_status(200)
-            .unwrap()
-            .json()
-            .unwrap();
+        let page =
+            api.get(&format!("{WEBHOOKS}?limit=100")).unwrap().expect_status(200).unwrap().json().unwrap();
         let webhooks = page["data"].as_array().unwrap().clone();
         if webhooks.is_empty() {
             return;
@@ -119,15 +114,8 @@ pub(crate) fn delete_all(api: &Api) {
 /// A name nobody else uses, in this run or another.
 pub(crate) fn unique(word: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_millis();
-    format!(
-        "{word}-{:x}{now:x}-{}",
-        process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    format!("{word}-{:x}{now:x}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 // ---------------------------------------------------------------- webhooks
@@ -150,23 +138,9 @@ impl Hook {
         for (member, value) in more.as_object().expect("an object") {
             request[member] = value.clone();
         }
-        let created = api
-            .post(WEBHOOKS, &request)
-            .unwrap()
-            .expect_status(201)
-            .unwrap()
-            .json()
-            .unwrap();
-        let id = created["id"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no id in {created}"))
-            .to_owned();
-        Self {
-            api,
-            id,
-            path,
-            created,
-        }
+        let created = api.post(WEBHOOKS, &request).unwrap().expect_status(201).unwrap().json().unwrap();
+        let id = created["id"].as_str().unwrap_or_else(|| panic!("no id in {created}")).to_owned();
+        Self { api, id, path, created }
     }
 
     /// Where the API keeps it.
@@ -183,60 +157,34 @@ impl Hook {
 
     /// Waits until the receiver got one event `count` times, and no more than that.
     pub(crate) fn await_received(&self, event_id: &str, count: usize) -> Vec<Received> {
-        eventually(
-            SOON,
-            &format!("{count} requests of event {event_id} on {}", self.path),
-            || {
-                let received = self.received(event_id);
-                if received.len() == count {
-                    Ok(received)
-                } else {
-                    Err(format!("{received:#?}"))
-                }
-            },
-        )
+        eventually(SOON, &format!("{count} requests of event {event_id} on {}", self.path), || {
+            let received = self.received(event_id);
+            if received.len() == count { Ok(received) } else { Err(format!("{received:#?}")) }
+        })
     }
 
     /// Gives what should not come a moment to come after all.
     pub(crate) fn got_nothing_of(&self, event_id: &str) {
         sleep(A_MOMENT);
         let received = self.received(event_id);
-        assert!(
-            received.is_empty(),
-            "{} should have got nothing of {event_id}: {received:#?}",
-            self.path
-        );
+        assert!(received.is_empty(), "{} should have got nothing of {event_id}: {received:#?}", self.path);
     }
 
     /// The history rows of one event, newest first.
     pub(crate) fn rows(&self, event_id: &str) -> Vec<Value> {
-        let page = self
-            .api
-            .get(&format!("{}/deliveries?limit=100", self.at()))
-            .unwrap()
-            .expect_status(200)
-            .unwrap();
-        let Value::Array(mut rows) = page.json().unwrap()["data"].take() else {
-            panic!("no data in {page}")
-        };
+        let page =
+            self.api.get(&format!("{}/deliveries?limit=100", self.at())).unwrap().expect_status(200).unwrap();
+        let Value::Array(mut rows) = page.json().unwrap()["data"].take() else { panic!("no data in {page}") };
         rows.retain(|row| row["request"]["body"]["id"] == event_id);
         rows
     }
 
     /// Waits for one event to have `count` history rows.
     pub(crate) fn await_rows(&self, event_id: &str, count: usize, limit: Duration) -> Vec<Value> {
-        eventually(
-            limit,
-            &format!("{count} history rows of event {event_id} for {}", self.path),
-            || {
-                let rows = self.rows(event_id);
-                if rows.len() == count {
-                    Ok(rows)
-                } else {
-                    Err(format!("{rows:#?}"))
-                }
-            },
-        )
+        eventually(limit, &format!("{count} history rows of event {event_id} for {}", self.path), || {
+            let rows = self.rows(event_id);
+            if rows.len() == count { Ok(rows) } else { Err(format!("{rows:#?}")) }
+        })
     }
 
     /// How the receiver answers this webhook from now on.
@@ -245,12 +193,7 @@ impl Hook {
     }
 
     pub(crate) fn patch(&self, path: &str, value: &Value) -> Answer {
-        self.api
-            .patch(
-                &self.at(),
-                &json!([{ "op": "replace", "path": path, "value": value }]),
-            )
-            .unwrap()
+        self.api.patch(&self.at(), &json!([{ "op": "replace", "path": path, "value": value }])).unwrap()
     }
 }
 
@@ -294,12 +237,7 @@ pub(crate) fn publish(api: &Api, event: &Value) -> Value {
         _ if legacy => "application/json",
         _ => "application/cloudevents+json",
     };
-    api.post_as(EVENTS, content_type, event)
-        .unwrap()
-        .expect_status(202)
-        .unwrap()
-        .json()
-        .unwrap()
+    api.post_as(EVENTS, content_type, event).unwrap().expect_status(202).unwrap().json().unwrap()
 }
 
 // ---------------------------------------------------------------- looking
@@ -310,10 +248,7 @@ pub(crate) fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() 
     loop {
         match look() {
             Ok(found) => return found,
-            Err(seen) => assert!(
-                begun.elapsed() < limit,
-                "no {what} within {limit:?}; last seen: {seen}"
-            ),
+            Err(seen) => assert!(begun.elapsed() < limit, "no {what} within {limit:?}; last seen: {seen}"),
         }
         sleep(Duration::from_millis(100));
     }
@@ -338,25 +273,13 @@ pub(crate) fn assert_refused(answer: &Answer, status: u16, named: &str) {
         answer.headers
     );
     let body = answer.json().unwrap();
-    let errors = body["errors"]
-        .as_array()
-        .unwrap_or_else(|| panic!("no errors in {answer}"));
+    let errors = body["errors"].as_array().unwrap_or_else(|| panic!("no errors in {answer}"));
     assert!(!errors.is_empty(), "{answer}");
     for error in errors {
         for member in ["code", "title"] {
-            assert!(
-                error[member].as_str().is_some_and(|text| !text.is_empty()),
-                "no {member} in {answer}"
-            );
+            assert!(error[member].as_str().is_some_and(|text| !text.is_empty()), "no {member} in {answer}");
         }
     }
-    let said = |error: &Value| {
-        error["detail"]
-            .as_str()
-            .is_some_and(|detail| detail.contains(named))
-    };
-    assert!(
-        named.is_empty() || errors.iter().any(said),
-        "no detail names {named:?}: {answer}"
-    );
+    let said = |error: &Value| error["detail"].as_str().is_some_and(|detail| detail.contains(named));
+    assert!(named.is_empty() || errors.iter().any(said), "no detail names {named:?}: {answer}");
 }

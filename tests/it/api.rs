@@ -39,37 +39,25 @@ async fn a_webhook_lives_from_post_to_delete() {
         (&created["enabled"], &created["level"], &created["origin"]),
         (&json!(true), &json!("tenant"), &json!("api"))
     );
-    assert_eq!(
-        (&created["secretKeyAdded"], &created["secret"]),
-        (&json!(true), &Value::Null)
-    );
+    assert_eq!((&created["secretKeyAdded"], &created["secret"]), (&json!(true), &Value::Null));
     assert_eq!(
         (&created["ownerId"], &created["createdByUserId"]),
         (&json!("acme-admin"), &json!("acme-admin"))
     );
     let path = path(&created);
-    assert_eq!(
-        api.call(Some(&admin), "GET", &path, None).await,
-        (200, created.clone())
-    );
+    assert_eq!(api.call(Some(&admin), "GET", &path, None).await, (200, created.clone()));
 
     // PATCH changes what it names and answers nothing.
-    let patch = json!([
+    let change = json!([
         { "op": "replace", "path": "/enabled", "value": false },
         { "op": "add", "path": "/headers/X-More", "value": "w" },
         { "op": "replace", "path": "/description", "value": "Now described" },
     ]);
-    assert_eq!(
-        api.call(Some(&admin), "PATCH", &path, Some(patch)).await,
-        (204, Value::Null)
-    );
+    assert_eq!(api.call(Some(&admin), "PATCH", &path, Some(change)).await, (204, Value::Null));
     let (_, patched) = api.call(Some(&admin), "GET", &path, None).await;
     assert_eq!(patched["enabled"], false);
     assert_eq!(patched["headers"], json!({ "X-Key": "v", "X-More": "w" }));
-    assert_eq!(
-        (&patched["description"], &patched["name"]),
-        (&json!("Now described"), &json!("First"))
-    );
+    assert_eq!((&patched["description"], &patched["name"]), (&json!("Now described"), &json!("First")));
     assert_eq!(patched["secretKeyAdded"], true);
 
     // PUT resets what it leaves out.
@@ -79,16 +67,10 @@ async fn a_webhook_lives_from_post_to_delete() {
         (&replaced["name"], &replaced["enabled"], &replaced["headers"]),
         (&json!("Second"), &json!(false), &json!({}))
     );
-    assert_eq!(
-        (&replaced["secretKeyAdded"], &replaced["description"]),
-        (&json!(false), &Value::Null)
-    );
+    assert_eq!((&replaced["secretKeyAdded"], &replaced["description"]), (&json!(false), &Value::Null));
     assert_eq!(replaced["createdAt"], created["createdAt"]);
 
-    assert_eq!(
-        api.call(Some(&admin), "DELETE", &path, None).await,
-        (204, Value::Null)
-    );
+    assert_eq!(api.call(Some(&admin), "DELETE", &path, None).await, (204, Value::Null));
     assert_eq!(api.call(Some(&admin), "DELETE", &path, None).await.0, 404);
     assert_eq!(api.call(Some(&admin), "GET", &path, None).await.0, 404);
 }
@@ -107,35 +89,18 @@ async fn a_bad_patch_changes_nothing_and_says_what_is_wrong() {
             json!([{ "op": "replace", "path": "/name", "value": "x" }, { "op": "remove", "path": "/headers/None" }]),
             "[1]",
         ),
-        (
-            json!([{ "op": "replace", "path": "/id", "value": "x" }]),
-            "[0].path",
-        ),
-        (
-            json!([{ "op": "move", "from": "/name", "path": "/description" }]),
-            "[0].op",
-        ),
+        (json!([{ "op": "replace", "path": "/id", "value": "x" }]), "[0].path"),
+        (json!([{ "op": "move", "from": "/name", "path": "/description" }]), "[0].op"),
         (json!([{ "op": "replace", "path": "/enabled" }]), "[0].value"),
-        (
-            json!([{ "op": "replace", "path": "/enabled", "value": "yes" }]),
-            "enabled",
-        ),
+        (json!([{ "op": "replace", "path": "/enabled", "value": "yes" }]), "enabled"),
         (json!({ "op": "replace", "path": "/name", "value": "x" }), "body"),
-        (
-            json!([{ "op": "replace", "path": "/eventTypes", "value": [] }]),
-            "eventTypes",
-        ),
+        (json!([{ "op": "replace", "path": "/eventTypes", "value": [] }]), "eventTypes"),
     ] {
-        let (status, answer) = api
-            .call(Some(&admin), "PATCH", &path(&created), Some(patch))
-            .await;
+        let (status, answer) = api.call(Some(&admin), "PATCH", &path(&created), Some(patch)).await;
         assert_eq!(status, 400, "{answer}");
         let detail = answer["errors"][0]["detail"].as_str().unwrap();
         assert!(detail.starts_with(&format!("`{field}`")), "{detail}");
-        assert_eq!(
-            api.call(Some(&admin), "GET", &path(&created), None).await.1,
-            created
-        );
+        assert_eq!(api.call(Some(&admin), "GET", &path(&created), None).await.1, created);
     }
 }
 
@@ -146,12 +111,7 @@ async fn errors_have_the_contracts_shape_wherever_they_come_from() {
     for (method, path, body, expected) in [
         ("POST", WEBHOOKS, Some(json!("{\"name\": ")), 400),
         ("POST", WEBHOOKS, Some(json!({})), 400),
-        (
-            "POST",
-            WEBHOOKS,
-            Some(json!({ "name": 7, "url": "https://a.example" })),
-            400,
-        ),
+        ("POST", WEBHOOKS, Some(json!({ "name": 7, "url": "https://a.example" })), 400),
         ("GET", "/api/v1/webhooks?limit=0", None, 400),
         ("GET", "/api/v1/webhooks?sort=secret", None, 400),
         ("GET", "/api/v1/webhooks?next=%%%", None, 400),
@@ -162,35 +122,15 @@ async fn errors_have_the_contracts_shape_wherever_they_come_from() {
     ] {
         let (status, answer) = api.call(Some(&admin), method, path, body).await;
         assert_eq!(status, expected, "{method} {path}: {answer}");
-        assert_eq!(
-            answer["errors"][0]["code"],
-            format!("HTTP-{expected}"),
-            "{answer}"
-        );
+        assert_eq!(answer["errors"][0]["code"], format!("HTTP-{expected}"), "{answer}");
         assert!(answer["errors"][0]["title"].is_string(), "{answer}");
     }
     let (_, answer) = api
-        .call(
-            Some(&admin),
-            "POST",
-            WEBHOOKS,
-            Some(json!({ "name": 7, "url": "https://a.example" })),
-        )
+        .call(Some(&admin), "POST", WEBHOOKS, Some(json!({ "name": 7, "url": "https://a.example" })))
         .await;
-    assert!(
-        answer["errors"][0]["detail"]
-            .as_str()
-            .unwrap()
-            .starts_with("`name`"),
-        "{answer}"
-    );
+    assert!(answer["errors"][0]["detail"].as_str().unwrap().starts_with("`name`"), "{answer}");
     let (_, answer) = api
-        .call(
-            Some(&admin),
-            "POST",
-            WEBHOOKS,
-            Some(json!({ "url": "http://1.2.3.4", "secret": "short" })),
-        )
+        .call(Some(&admin), "POST", WEBHOOKS, Some(json!({ "url": "http://1.2.3.4", "secret": "short" })))
         .await;
     assert_eq!(answer["errors"].as_array().unwrap().len(), 4, "{answer}");
 }
@@ -201,99 +141,49 @@ async fn without_verified_claims_nobody_gets_in() {
     let tenantless = As::claims(json!({ "sub": "someone" }));
     let odd = As::claims(json!({ "sub": "someone", "custom:tenantId": "a#b" }));
     let nameless = As::claims(json!({ "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" }));
-    for (method, path) in [
-        ("GET", WEBHOOKS),
-        ("POST", WEBHOOKS),
-        ("GET", "/api/v1/webhooks/x/deliveries"),
-    ] {
+    for (method, path) in [("GET", WEBHOOKS), ("POST", WEBHOOKS), ("GET", "/api/v1/webhooks/x/deliveries")] {
         let body = (method == "POST").then(|| body("x"));
-        assert_eq!(
-            api.call(None, method, path, body.clone()).await.0,
-            401,
-            "{method} {path}"
-        );
-        assert_eq!(
-            api.call(Some(&nameless), method, path, body.clone()).await.0,
-            401,
-            "{method} {path}"
-        );
-        assert_eq!(
-            api.call(Some(&tenantless), method, path, body.clone()).await.0,
-            403,
-            "{method} {path}"
-        );
-        assert_eq!(
-            api.call(Some(&odd), method, path, body).await.0,
-            403,
-            "{method} {path}"
-        );
+        assert_eq!(api.call(None, method, path, body.clone()).await.0, 401, "{method} {path}");
+        assert_eq!(api.call(Some(&nameless), method, path, body.clone()).await.0, 401, "{method} {path}");
+        assert_eq!(api.call(Some(&tenantless), method, path, body.clone()).await.0, 403, "{method} {path}");
+        assert_eq!(api.call(Some(&odd), method, path, body).await.0, 403, "{method} {path}");
     }
-    assert_eq!(
-        api.call(None, "GET", "/api/v1/webhooks/event-types", None)
-            .await
-            .0,
-        401
-    );
+    assert_eq!(api.call(None, "GET", "/api/v1/webhooks/event-types", None).await.0, 401);
 }
 
 #[tokio::test]
 async fn users_have_their_own_admins_have_all_of_the_tenant_and_tenants_are_apart() {
     let (_cloud, _way_out, api) = api().await;
-    let (admin, ann, bob, foreign) = (
-        As::admin("acme"),
-        As::user("acme", "ann"),
-        As::user("acme", "bob"),
-        As::admin("globex"),
-    );
+    let (admin, ann, bob, foreign) =
+        (As::admin("acme"), As::user("acme", "ann"), As::user("acme", "bob"), As::admin("globex"));
     let mut own = body("Ann's");
     own["level"] = json!("user");
     let anns = create(&api, &ann, own.clone()).await;
     // The tenant's level is for admins, and so is giving a webhook to someone else.
-    assert_eq!(
-        api.call(Some(&ann), "POST", WEBHOOKS, Some(body("All"))).await.0,
-        403
-    );
+    assert_eq!(api.call(Some(&ann), "POST", WEBHOOKS, Some(body("All"))).await.0, 403);
     own["ownerId"] = json!("bob");
-    assert_eq!(
-        api.call(Some(&ann), "POST", WEBHOOKS, Some(own.clone())).await.0,
-        403
-    );
+    assert_eq!(api.call(Some(&ann), "POST", WEBHOOKS, Some(own.clone())).await.0, 403);
     let bobs = create(&api, &admin, own).await;
 
-    for (who, sees_anns, sees_bobs) in [
-        (&admin, 200, 200),
-        (&ann, 200, 404),
-        (&bob, 404, 200),
-        (&foreign, 404, 404),
-    ] {
+    for (who, sees_anns, sees_bobs) in
+        [(&admin, 200, 200), (&ann, 200, 404), (&bob, 404, 200), (&foreign, 404, 404)]
+    {
         for (webhook, expected) in [(&anns, sees_anns), (&bobs, sees_bobs)] {
             let path = path(webhook);
             assert_eq!(api.call(Some(who), "GET", &path, None).await.0, expected);
-            assert_eq!(
-                api.call(Some(who), "GET", &format!("{path}/deliveries"), None)
-                    .await
-                    .0,
-                expected
-            );
+            assert_eq!(api.call(Some(who), "GET", &format!("{path}/deliveries"), None).await.0, expected);
             if expected == 404 {
-                let mut change = body("Stolen");
-                change["level"] = json!("user");
-                let patch = json!([{ "op": "replace", "path": "/name", "value": "Stolen" }]);
-                let resend = format!(
-                    "{path}/deliveries/{}/actions/resend",
-                    webhook["id"].as_str().unwrap()
-                );
+                let mut whole = body("Stolen");
+                whole["level"] = json!("user");
+                let part = json!([{ "op": "replace", "path": "/name", "value": "Stolen" }]);
+                let resend = format!("{path}/deliveries/{}/actions/resend", webhook["id"].as_str().unwrap());
                 for (method, path, body) in [
-                    ("PUT", path.as_str(), Some(change)),
-                    ("PATCH", path.as_str(), Some(patch)),
+                    ("PUT", path.as_str(), Some(whole)),
+                    ("PATCH", path.as_str(), Some(part)),
                     ("DELETE", path.as_str(), None),
                     ("POST", resend.as_str(), None),
                 ] {
-                    assert_eq!(
-                        api.call(Some(who), method, path, body).await.0,
-                        404,
-                        "{method} {path}"
-                    );
+                    assert_eq!(api.call(Some(who), method, path, body).await.0, 404, "{method} {path}");
                 }
             }
         }
@@ -315,12 +205,7 @@ async fn lists_are_filtered_sorted_and_paged_with_absolute_links() {
         create(&api, &admin, one).await;
     }
     let names = |page: &Value| -> Vec<String> {
-        page["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|w| w["name"].as_str().unwrap().to_owned())
-            .collect()
+        page["data"].as_array().unwrap().iter().map(|w| w["name"].as_str().unwrap().to_owned()).collect()
     };
     let mut url = format!("{WEBHOOKS}?sort=%2Bname&limit=3");
     let mut seen = Vec::new();
@@ -333,25 +218,16 @@ async fn lists_are_filtered_sorted_and_paged_with_absolute_links() {
         let Some(next) = page["links"]["next"]["href"].as_str() else {
             break;
         };
-        let relative = next
-            .strip_prefix("https://hooks.example.com")
-            .expect("an absolute link");
-        assert!(
-            relative.contains("limit=3") && relative.contains("sort=%2Bname"),
-            "{relative}"
-        );
+        let relative = next.strip_prefix("https://hooks.example.com").expect("an absolute link");
+        assert!(relative.contains("limit=3") && relative.contains("sort=%2Bname"), "{relative}");
         url = relative.to_owned();
     }
     assert_eq!(seen, (0..7).map(|n| format!("Hook {n}")).collect::<Vec<_>>());
     assert_eq!(pages, 3);
 
-    let (_, page) = api
-        .call(Some(&admin), "GET", &format!("{WEBHOOKS}?name=hOOk%205"), None)
-        .await;
+    let (_, page) = api.call(Some(&admin), "GET", &format!("{WEBHOOKS}?name=hOOk%205"), None).await;
     assert_eq!(names(&page), ["Hook 5"]);
-    let (_, page) = api
-        .call(Some(&admin), "GET", &format!("{WEBHOOKS}?enabled=True"), None)
-        .await;
+    let (_, page) = api.call(Some(&admin), "GET", &format!("{WEBHOOKS}?enabled=True"), None).await;
     assert_eq!(page["data"].as_array().unwrap().len(), 4);
     let (_, page) = api
         .call(
@@ -372,12 +248,8 @@ async fn a_resend_uses_the_webhook_as_it_is_now_and_leaves_a_row_of_its_own() {
     wanted["enabled"] = json!(false);
     let created = create(&api, &admin, wanted).await;
     let tenant = anzol_domain::TenantId::parse("acme").unwrap();
-    let stored = cloud
-        .webhooks
-        .get(&tenant, created["id"].as_str().unwrap().parse().unwrap())
-        .await
-        .unwrap()
-        .unwrap();
+    let stored =
+        cloud.webhooks.get(&tenant, created["id"].as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
     // An old delivery, made without going through the queues.
     let event = json!({ "specversion": "1.0", "id": "e1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme" });
     let task = anzol_domain::DeliveryTask {
@@ -391,25 +263,14 @@ async fn a_resend_uses_the_webhook_as_it_is_now_and_leaves_a_row_of_its_own() {
     let first = anzol_pipeline::Deliverer::new(way_out.egress.clone(), anzol_runtime::now)
         .deliver(&stored, &task)
         .await;
-    assert!(
-        cloud
-            .deliveries
-            .put_all(std::slice::from_ref(&first))
-            .await
-            .is_empty()
-    );
+    assert!(cloud.deliveries.put_all(std::slice::from_ref(&first)).await.is_empty());
 
     let secret = "a-new-secret-of-at-least-32-chars!";
     let patch = json!([
         { "op": "replace", "path": "/url", "value": "https://new.receiver.test/moved" },
         { "op": "add", "path": "/secret", "value": secret },
     ]);
-    assert_eq!(
-        api.call(Some(&admin), "PATCH", &path(&created), Some(patch))
-            .await
-            .0,
-        204
-    );
+    assert_eq!(api.call(Some(&admin), "PATCH", &path(&created), Some(patch)).await.0, 204);
     let resend = format!("{}/deliveries/{}/actions/resend", path(&created), first.id);
     let (status, sent) = api.call(Some(&admin), "POST", &resend, None).await;
     assert_eq!(
@@ -420,9 +281,7 @@ async fn a_resend_uses_the_webhook_as_it_is_now_and_leaves_a_row_of_its_own() {
     assert_ne!(sent["id"], first.id.to_string());
 
     let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap();
-    let [old, new] = requests.as_slice() else {
-        panic!("{requests:?}")
-    };
+    let [old, new] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!(
         (old.path.as_str(), new.path.as_str(), new.host.as_str()),
         ("/in", "/moved", "new.receiver.test")
@@ -430,63 +289,28 @@ async fn a_resend_uses_the_webhook_as_it_is_now_and_leaves_a_row_of_its_own() {
     assert_eq!(old.body().unwrap(), new.body().unwrap());
     assert_eq!(old.header("webhook-id"), new.header("webhook-id"));
     assert!(!old.headers.contains_key("qlik-signature"));
-    let expected = hex::encode(anzol_tests::aws::hmac_sha256(
-        secret.as_bytes(),
-        &new.body().unwrap(),
-    ));
+    let expected = hex::encode(anzol_tests::aws::hmac_sha256(secret.as_bytes(), &new.body().unwrap()));
     assert_eq!(new.header("qlik-signature"), expected);
 
-    let (_, history) = api
-        .call(
-            Some(&admin),
-            "GET",
-            &format!("{}/deliveries", path(&created)),
-            None,
-        )
-        .await;
-    let ids: Vec<_> = history["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|d| d["id"].clone())
-        .collect();
+    let (_, history) = api.call(Some(&admin), "GET", &format!("{}/deliveries", path(&created)), None).await;
+    let ids: Vec<_> = history["data"].as_array().unwrap().iter().map(|d| d["id"].clone()).collect();
     assert_eq!(ids, [sent["id"].clone(), json!(first.id)]);
-    let (_, one) = api
-        .call(
-            Some(&admin),
-            "GET",
-            &format!("{}/deliveries/{}", path(&created), first.id),
-            None,
-        )
-        .await;
+    let (_, one) =
+        api.call(Some(&admin), "GET", &format!("{}/deliveries/{}", path(&created), first.id), None).await;
     assert_eq!(one, history["data"][1]);
     assert_eq!(one["request"]["body"]["eventType"], "com.qlik.v1.app.created");
-    let none = format!(
-        "{}/deliveries/{}/actions/resend",
-        path(&created),
-        created["id"].as_str().unwrap()
-    );
+    let none = format!("{}/deliveries/{}/actions/resend", path(&created), created["id"].as_str().unwrap());
     assert_eq!(api.call(Some(&admin), "POST", &none, None).await.0, 404);
 }
 
 #[tokio::test]
 async fn the_catalogue_lists_the_event_types() {
     let (_cloud, _way_out, api) = api().await;
-    let (status, answer) = api
-        .call(
-            Some(&As::user("acme", "ann")),
-            "GET",
-            "/api/v1/webhooks/event-types",
-            None,
-        )
-        .await;
+    let (status, answer) =
+        api.call(Some(&As::user("acme", "ann")), "GET", "/api/v1/webhooks/event-types", None).await;
     assert_eq!(status, 200);
-    let created = answer["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|t| t["name"] == "com.qlik.v1.app.created")
-        .unwrap();
+    let created =
+        answer["data"].as_array().unwrap().iter().find(|t| t["name"] == "com.qlik.v1.app.created").unwrap();
     assert_eq!(created["levels"], json!(["tenant", "user"]));
     assert!(
         created["title"].is_string() && created["description"].is_string() && created["category"].is_string()

@@ -100,10 +100,7 @@ impl Cloud {
 async fn in_memory() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(dynoxide::server::serve_on(
-        listener,
-        dynoxide::Database::memory().unwrap(),
-    ));
+    tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
     endpoint
 }
 
@@ -134,11 +131,7 @@ impl WayOut {
             receiver_ca: Some(ca_file.clone()),
             ..settings
         };
-        Self {
-            egress: Egress::new(&settings).unwrap(),
-            receiver: Control::new(&state.control_url),
-            ca_file,
-        }
+        Self { egress: Egress::new(&settings).unwrap(), receiver: Control::new(&state.control_url), ca_file }
     }
 
     /// Calls the receiver's control API, which blocks.
@@ -208,11 +201,7 @@ impl Api {
         let response = self.0.clone().oneshot(request.map(Body::new)).await.unwrap();
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).unwrap()
-        };
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
         (status, body)
     }
 }

@@ -12,17 +12,11 @@ use crate::cloud::WayOut;
 
 async fn post(way_out: &WayOut, url: &str) -> Answer {
     let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
-    way_out
-        .egress
-        .post(&Url::parse(url).unwrap(), &headers, r#"{"a":1}"#.to_owned())
-        .await
+    way_out.egress.post(&Url::parse(url).unwrap(), &headers, r#"{"a":1}"#.to_owned()).await
 }
 
 async fn behave(way_out: &WayOut, target: &'static str, behaviour: Behaviour) {
-    way_out
-        .control(move |receiver| receiver.behave(target, &behaviour))
-        .await
-        .unwrap();
+    way_out.control(move |receiver| receiver.behave(target, &behaviour)).await.unwrap();
 }
 
 fn kind(answer: &Answer) -> FailureKind {
@@ -36,38 +30,17 @@ async fn what_is_sent_arrives_and_what_is_answered_comes_back() {
     behave(
         &way_out,
         "/in",
-        Behaviour {
-            status: 418,
-            headers,
-            body: "tea".to_owned(),
-            ..Behaviour::default()
-        },
+        Behaviour { status: 418, headers, body: "tea".to_owned(), ..Behaviour::default() },
     )
     .await;
     let answer = post(&way_out, "https://hooks.receiver.test/in?x=1").await;
     let response = answer.outcome.unwrap();
+    assert_eq!((response.status_code, response.body.as_str(), response.body_cut), (418, "tea", false));
+    assert!(response.headers.contains(&("x-answer".to_owned(), "yes".to_owned())));
+    let requests = way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!(
-        (response.status_code, response.body.as_str(), response.body_cut),
-        (418, "tea", false)
-    );
-    assert!(
-        response
-            .headers
-            .contains(&("x-answer".to_owned(), "yes".to_owned()))
-    );
-    let requests = way_out
-        .control(|receiver| receiver.requests("/in"))
-        .await
-        .unwrap();
-    let [request] = requests.as_slice() else {
-        panic!("{requests:?}")
-    };
-    assert_eq!(
-        (
-            request.method.as_str(),
-            request.path.as_str(),
-            request.host.as_str()
-        ),
+        (request.method.as_str(), request.path.as_str(), request.host.as_str()),
         ("POST", "/in?x=1", "hooks.receiver.test")
     );
     assert_eq!(request.body().unwrap(), br#"{"a":1}"#);
@@ -81,94 +54,34 @@ async fn an_endless_body_is_read_to_16_kib_and_no_further() {
     behave(
         &way_out,
         "/in",
-        Behaviour {
-            mode: Mode::Endless,
-            body: "more ".to_owned(),
-            ..Behaviour::default()
-        },
+        Behaviour { mode: Mode::Endless, body: "more ".to_owned(), ..Behaviour::default() },
     )
     .await;
     let answer = post(&way_out, "https://hooks.receiver.test/in").await;
     let response = answer.outcome.unwrap();
-    assert_eq!(
-        (response.body.len(), response.body_cut),
-        (MAX_RESPONSE_BODY, true)
-    );
+    assert_eq!((response.body.len(), response.body_cut), (MAX_RESPONSE_BODY, true));
     assert!(answer.duration < Duration::from_secs(5));
 }
 
 #[tokio::test]
 async fn redirects_are_answers_not_orders() {
     let way_out = WayOut::start(Settings::default()).await;
-    let headers = [(
-        "location".to_owned(),
-        "https://hooks.receiver.test/elsewhere".to_owned(),
-    )]
-    .into();
-    behave(
-        &way_out,
-        "/in",
-        Behaviour {
-            status: 308,
-            headers,
-            ..Behaviour::default()
-        },
-    )
-    .await;
+    let headers = [("location".to_owned(), "https://hooks.receiver.test/elsewhere".to_owned())].into();
+    behave(&way_out, "/in", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
     let answer = post(&way_out, "https://hooks.receiver.test/in").await;
     assert_eq!(answer.outcome.unwrap().status_code, 308);
-    assert!(
-        way_out
-            .control(|receiver| receiver.requests("/elsewhere"))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(way_out.control(|receiver| receiver.requests("/elsewhere")).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn failures_are_told_apart() {
-    let settings = Settings {
-        timeout: Duration::from_millis(600),
-        ..Settings::default()
-    };
+    let settings = Settings { timeout: Duration::from_millis(600), ..Settings::default() };
     let way_out = WayOut::start(settings).await;
-    behave(
-        &way_out,
-        "/stall",
-        Behaviour {
-            mode: Mode::Stall,
-            ..Behaviour::default()
-        },
-    )
-    .await;
-    behave(
-        &way_out,
-        "/late",
-        Behaviour {
-            delay_ms: 5_000,
-            ..Behaviour::default()
-        },
-    )
-    .await;
-    behave(
-        &way_out,
-        "/reset",
-        Behaviour {
-            mode: Mode::Reset,
-            ..Behaviour::default()
-        },
-    )
-    .await;
-    behave(
-        &way_out,
-        "/host:bad.receiver.test",
-        Behaviour {
-            mode: Mode::BadTls,
-            ..Behaviour::default()
-        },
-    )
-    .await;
+    behave(&way_out, "/stall", Behaviour { mode: Mode::Stall, ..Behaviour::default() }).await;
+    behave(&way_out, "/late", Behaviour { delay_ms: 5_000, ..Behaviour::default() }).await;
+    behave(&way_out, "/reset", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
+    behave(&way_out, "/host:bad.receiver.test", Behaviour { mode: Mode::BadTls, ..Behaviour::default() })
+        .await;
     for (url, expected) in [
         ("https://hooks.receiver.test/stall", FailureKind::Timeout),
         ("https://hooks.receiver.test/late", FailureKind::Timeout),
@@ -187,26 +100,12 @@ async fn failures_are_told_apart() {
 async fn a_blocked_name_does_not_give_away_where_it_leads() {
     let way_out = WayOut::start(Settings::default()).await;
     let failure = post(&way_out, "https://localhost/").await.outcome.unwrap_err();
-    assert!(
-        !failure.message.contains("127") && !failure.message.contains("::1"),
-        "{failure:?}"
-    );
+    assert!(!failure.message.contains("127") && !failure.message.contains("::1"), "{failure:?}");
 }
 
 #[tokio::test]
 async fn plain_http_is_not_spoken() {
     let way_out = WayOut::start(Settings::default()).await;
-    assert!(
-        post(&way_out, "http://hooks.receiver.test/in")
-            .await
-            .outcome
-            .is_err()
-    );
-    assert!(
-        way_out
-            .control(|receiver| receiver.all_requests())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(post(&way_out, "http://hooks.receiver.test/in").await.outcome.is_err());
+    assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
 }

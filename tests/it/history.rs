@@ -20,17 +20,11 @@ fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) -> Delivery {
         ("webhook-id", "msg_KvIfq6wmPGoSJ2PfVqtvFw"),
         ("webhook-timestamp", "1795514400"),
         ("Qlik-Signature", signature),
-        (
-            "webhook-signature",
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-        ),
+        ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
         ("X-Key", "value"),
     ];
-    let pairs = |list: &[(&str, &str)]| {
-        list.iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect()
-    };
+    let pairs =
+        |list: &[(&str, &str)]| list.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let fail = status == Status::Fail;
     Delivery {
         id: DeliveryId::mint(at),
@@ -44,11 +38,7 @@ fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) -> Delivery {
         trigger: Trigger::Event,
         duration_ms: 87,
         next_attempt_at: None,
-        request: SentRequest {
-            url: webhook.spec.url.to_string(),
-            headers: pairs(&headers),
-            body,
-        },
+        request: SentRequest { url: webhook.spec.url.to_string(), headers: pairs(&headers), body },
         response: Some(ReceivedResponse {
             status_code: if fail { 500 } else { 200 },
             headers: pairs(&[
@@ -68,12 +58,7 @@ fn query(
     position: Position<DeliveryId>,
     limit: usize,
 ) -> DeliveryQuery {
-    DeliveryQuery {
-        filter,
-        order,
-        position,
-        limit,
-    }
+    DeliveryQuery { filter, order, position, limit }
 }
 
 #[tokio::test]
@@ -82,18 +67,8 @@ async fn a_delivery_comes_back_as_it_went_in() {
     let webhook = webhook("acme");
     for status in [Status::Success, Status::Fail] {
         let written = delivery(&webhook, now(), status);
-        assert!(
-            cloud
-                .deliveries
-                .put_all(std::slice::from_ref(&written))
-                .await
-                .is_empty()
-        );
-        let read = cloud
-            .deliveries
-            .get(&webhook.tenant_id, webhook.id, written.id, now())
-            .await
-            .unwrap();
+        assert!(cloud.deliveries.put_all(std::slice::from_ref(&written)).await.is_empty());
+        let read = cloud.deliveries.get(&webhook.tenant_id, webhook.id, written.id, now()).await.unwrap();
         assert_eq!(read, Some(written));
     }
 }
@@ -103,22 +78,11 @@ async fn the_seeds_example_fits_one_write_unit_and_carries_its_expiry() {
     let cloud = Cloud::start().await;
     let webhook = webhook("oZcMPa_1PwH4FUdrh6839YHHdEJN");
     let written = delivery(&webhook, now(), Status::Success);
-    assert!(
-        cloud
-            .deliveries
-            .put_all(std::slice::from_ref(&written))
-            .await
-            .is_empty()
-    );
+    assert!(cloud.deliveries.put_all(std::slice::from_ref(&written)).await.is_empty());
     let items = cloud.raw_deliveries(written.id.to_string()).await;
-    let [item] = items.as_slice() else {
-        panic!("{items:?}")
-    };
+    let [item] = items.as_slice() else { panic!("{items:?}") };
     let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
-    assert_eq!(
-        expires,
-        written.triggered_at().unix_timestamp() + 7 * 24 * 60 * 60
-    );
+    assert_eq!(expires, written.triggered_at().unix_timestamp() + 7 * 24 * 60 * 60);
     // Item size as DynamoDB counts it: names and values in bytes; a number takes about a byte for two digits, plus one.
     let size: usize = item
         .as_object()
@@ -136,60 +100,24 @@ async fn the_seeds_example_fits_one_write_unit_and_carries_its_expiry() {
                 }
         })
         .sum();
-    assert!(
-        size <= 1024,
-        "the row takes {size} bytes, more than one write unit"
-    );
+    assert!(size <= 1024, "the row takes {size} bytes, more than one write unit");
 }
 
 #[tokio::test]
 async fn rows_older_than_seven_days_are_never_shown() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
-    let fresh = delivery(
-        &webhook,
-        now() - Duration::days(7) + Duration::minutes(1),
-        Status::Fail,
-    );
-    let stale = delivery(
-        &webhook,
-        now() - Duration::days(7) - Duration::minutes(1),
-        Status::Fail,
-    );
-    assert!(
-        cloud
-            .deliveries
-            .put_all(&[fresh.clone(), stale.clone()])
-            .await
-            .is_empty()
-    );
+    let fresh = delivery(&webhook, now() - Duration::days(7) + Duration::minutes(1), Status::Fail);
+    let stale = delivery(&webhook, now() - Duration::days(7) - Duration::minutes(1), Status::Fail);
+    assert!(cloud.deliveries.put_all(&[fresh.clone(), stale.clone()]).await.is_empty());
     for status in [None, Some(Status::Fail)] {
         for order in [Order::Ascending, Order::Descending] {
-            let query = query(
-                DeliveryFilter {
-                    status,
-                    event_type: None,
-                },
-                order,
-                Position::Start,
-                10,
-            );
-            let page = cloud
-                .deliveries
-                .list(&webhook.tenant_id, webhook.id, &query, now())
-                .await
-                .unwrap();
-            assert_eq!(page.items, [fresh.clone()]);
+            let query = query(DeliveryFilter { status, event_type: None }, order, Position::Start, 10);
+            let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
+            assert_eq!(page.items, std::slice::from_ref(&fresh));
         }
     }
-    assert_eq!(
-        cloud
-            .deliveries
-            .get(&webhook.tenant_id, webhook.id, stale.id, now())
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(cloud.deliveries.get(&webhook.tenant_id, webhook.id, stale.id, now()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -209,18 +137,9 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
     assert!(cloud.deliveries.put_all(&rows).await.is_empty());
     let filters = [
         DeliveryFilter::default(),
-        DeliveryFilter {
-            status: Some(Status::Fail),
-            event_type: None,
-        },
-        DeliveryFilter {
-            status: Some(Status::Success),
-            event_type: None,
-        },
-        DeliveryFilter {
-            status: None,
-            event_type: Some("com.qlik.v1.app.deleted".to_owned()),
-        },
+        DeliveryFilter { status: Some(Status::Fail), event_type: None },
+        DeliveryFilter { status: Some(Status::Success), event_type: None },
+        DeliveryFilter { status: None, event_type: Some("com.qlik.v1.app.deleted".to_owned()) },
     ];
     for filter in filters {
         for order in [Order::Ascending, Order::Descending] {
@@ -235,11 +154,7 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
                 }
                 let list = async |position| {
                     let query = query(filter.clone(), order, position, limit);
-                    cloud
-                        .deliveries
-                        .list(&webhook.tenant_id, webhook.id, &query, now())
-                        .await
-                        .unwrap()
+                    cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap()
                 };
                 let mut page = list(Position::Start).await;
                 assert_eq!(page.prev, None);
@@ -268,28 +183,11 @@ async fn a_row_written_twice_is_one_row_also_within_a_batch() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let row = delivery(&webhook, now(), Status::Success);
-    assert!(
-        cloud
-            .deliveries
-            .put_all(&[row.clone(), row.clone()])
-            .await
-            .is_empty()
-    );
-    assert!(
-        cloud
-            .deliveries
-            .put_all(std::slice::from_ref(&row))
-            .await
-            .is_empty()
-    );
+    assert!(cloud.deliveries.put_all(&[row.clone(), row.clone()]).await.is_empty());
+    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
     let all = query(DeliveryFilter::default(), Order::Ascending, Position::Start, 10);
     assert_eq!(
-        cloud
-            .deliveries
-            .list(&webhook.tenant_id, webhook.id, &all, now())
-            .await
-            .unwrap()
-            .items,
+        cloud.deliveries.list(&webhook.tenant_id, webhook.id, &all, now()).await.unwrap().items,
         [row]
     );
 }
@@ -298,15 +196,10 @@ async fn a_row_written_twice_is_one_row_also_within_a_batch() {
 async fn more_rows_than_one_call_takes_are_all_written() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
-    let rows: Vec<_> = (0..60)
-        .map(|n| delivery(&webhook, now() - Duration::seconds(n), Status::Success))
-        .collect();
+    let rows: Vec<_> =
+        (0..60).map(|n| delivery(&webhook, now() - Duration::seconds(n), Status::Success)).collect();
     assert!(cloud.deliveries.put_all(&rows).await.is_empty());
     let all = query(DeliveryFilter::default(), Order::Ascending, Position::Start, 100);
-    let page = cloud
-        .deliveries
-        .list(&webhook.tenant_id, webhook.id, &all, now())
-        .await
-        .unwrap();
+    let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &all, now()).await.unwrap();
     assert_eq!((page.items.len(), page.next), (60, None));
 }

@@ -14,12 +14,7 @@ async fn a_webhook_comes_back_as_it_went_in() {
     let cloud = Cloud::start().await;
     let written = webhook("acme");
     cloud.webhooks.create(&written, 100).await.unwrap();
-    let read = cloud
-        .webhooks
-        .get(&written.tenant_id, written.id)
-        .await
-        .unwrap()
-        .unwrap();
+    let read = cloud.webhooks.get(&written.tenant_id, written.id).await.unwrap().unwrap();
     assert_eq!(read, written);
     assert_eq!(cloud.webhooks.list(&written.tenant_id).await.unwrap(), [written]);
 }
@@ -29,14 +24,8 @@ async fn the_cap_holds_when_two_hundred_create_at_once() {
     let cloud = Cloud::start().await;
     let created =
         join_all((0..200).map(|_| async { cloud.webhooks.create(&webhook("acme"), 100).await })).await;
-    let refused = created
-        .iter()
-        .filter(|result| matches!(result, Err(StoreError::CapReached(100))))
-        .count();
-    assert_eq!(
-        (created.iter().filter(|result| result.is_ok()).count(), refused),
-        (100, 100)
-    );
+    let refused = created.iter().filter(|result| matches!(result, Err(StoreError::CapReached(100)))).count();
+    assert_eq!((created.iter().filter(|result| result.is_ok()).count(), refused), (100, 100));
     let tenant = TenantId::parse("acme").unwrap();
     let webhooks = cloud.webhooks.list(&tenant).await.unwrap();
     assert_eq!(webhooks.len(), 100);
@@ -44,10 +33,7 @@ async fn the_cap_holds_when_two_hundred_create_at_once() {
     // One goes, one more fits; and only one.
     cloud.webhooks.delete(&tenant, webhooks[0].id).await.unwrap();
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    assert!(matches!(
-        cloud.webhooks.create(&webhook("acme"), 100).await,
-        Err(StoreError::CapReached(_))
-    ));
+    assert!(matches!(cloud.webhooks.create(&webhook("acme"), 100).await, Err(StoreError::CapReached(_))));
     // Another tenant has its own count.
     cloud.webhooks.create(&webhook("globex"), 100).await.unwrap();
 }
@@ -60,10 +46,7 @@ async fn deleting_twice_at_once_counts_once() {
     let deleted = join_all((0..8).map(|_| cloud.webhooks.delete(&one.tenant_id, one.id))).await;
     assert_eq!(deleted.iter().filter(|result| result.is_ok()).count(), 1);
     cloud.webhooks.create(&webhook("acme"), 1).await.unwrap();
-    assert!(matches!(
-        cloud.webhooks.create(&webhook("acme"), 1).await,
-        Err(StoreError::CapReached(1))
-    ));
+    assert!(matches!(cloud.webhooks.create(&webhook("acme"), 1).await, Err(StoreError::CapReached(1))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,32 +63,14 @@ async fn of_many_who_change_the_same_version_one_wins() {
     });
     let results = join_all(changes).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-    assert_eq!(
-        results
-            .iter()
-            .filter(|result| matches!(result, Err(StoreError::Changed)))
-            .count(),
-        9
-    );
-    assert_eq!(
-        cloud
-            .webhooks
-            .get(&first.tenant_id, first.id)
-            .await
-            .unwrap()
-            .unwrap()
-            .version,
-        2
-    );
+    assert_eq!(results.iter().filter(|result| matches!(result, Err(StoreError::Changed))).count(), 9);
+    assert_eq!(cloud.webhooks.get(&first.tenant_id, first.id).await.unwrap().unwrap().version, 2);
 }
 
 #[tokio::test]
 async fn every_write_moves_the_tenants_revision_and_no_other() {
     let cloud = Cloud::start().await;
-    let (tenant, other) = (
-        TenantId::parse("acme").unwrap(),
-        TenantId::parse("globex").unwrap(),
-    );
+    let (tenant, other) = (TenantId::parse("acme").unwrap(), TenantId::parse("globex").unwrap());
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 0);
     let mut one = webhook("acme");
     cloud.webhooks.create(&one, 100).await.unwrap();
@@ -117,14 +82,8 @@ async fn every_write_moves_the_tenants_revision_and_no_other() {
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 3);
     assert_eq!(cloud.webhooks.revision(&other).await.unwrap(), 0);
     // What is refused changes nothing.
-    assert!(matches!(
-        cloud.webhooks.replace(&one).await,
-        Err(StoreError::Changed)
-    ));
-    assert!(matches!(
-        cloud.webhooks.delete(&tenant, one.id).await,
-        Err(StoreError::Changed)
-    ));
+    assert!(matches!(cloud.webhooks.replace(&one).await, Err(StoreError::Changed)));
+    assert!(matches!(cloud.webhooks.delete(&tenant, one.id).await, Err(StoreError::Changed)));
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 3);
 }
 
@@ -135,20 +94,11 @@ async fn many_are_read_at_once_and_those_that_are_gone_are_left_out() {
     for webhook in &webhooks {
         cloud.webhooks.create(webhook, 100).await.unwrap();
     }
-    let mut ids: BTreeSet<_> = webhooks
-        .iter()
-        .map(|webhook| (webhook.tenant_id.clone(), webhook.id))
-        .collect();
+    let mut ids: BTreeSet<_> =
+        webhooks.iter().map(|webhook| (webhook.tenant_id.clone(), webhook.id)).collect();
     ids.insert((TenantId::parse("acme").unwrap(), WebhookId::mint(now())));
     // An id under another tenant's name is nobody's.
     ids.insert((TenantId::parse("globex").unwrap(), webhooks[0].id));
-    let found: BTreeSet<_> = cloud
-        .webhooks
-        .get_many(&ids)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|w| w.id)
-        .collect();
+    let found: BTreeSet<_> = cloud.webhooks.get_many(&ids).await.unwrap().into_iter().map(|w| w.id).collect();
     assert_eq!(found, webhooks.iter().map(|webhook| webhook.id).collect());
 }

@@ -47,19 +47,12 @@ impl Aws {
 
     /// Puts one message on a queue.
     pub fn send_message(&self, queue_url: &str, body: &str) -> Result<Value> {
-        self.call(
-            "sqs",
-            "AmazonSQS.SendMessage",
-            &json!({ "QueueUrl": queue_url, "MessageBody": body }),
-        )
+        self.call("sqs", "AmazonSQS.SendMessage", &json!({ "QueueUrl": queue_url, "MessageBody": body }))
     }
 
     /// How many messages a queue holds, waiting and in flight.
     pub fn queue_length(&self, queue_url: &str) -> Result<u64> {
-        let names = [
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-        ];
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
         let answer = self.call(
             "sqs",
             "AmazonSQS.GetQueueAttributes",
@@ -67,12 +60,8 @@ impl Aws {
         )?;
         let mut length = 0;
         for name in names {
-            let count = answer
-                .pointer(&format!("/Attributes/{name}"))
-                .and_then(Value::as_str);
-            length += count
-                .with_context(|| format!("no {name} in {answer}"))?
-                .parse::<u64>()?;
+            let count = answer.pointer(&format!("/Attributes/{name}")).and_then(Value::as_str);
+            length += count.with_context(|| format!("no {name} in {answer}"))?.parse::<u64>()?;
         }
         Ok(length)
     }
@@ -104,9 +93,7 @@ impl Aws {
 
     /// Calls one operation; anything but 200 is an error.
     pub fn call(&self, service: &str, target: &str, body: &Value) -> Result<Value> {
-        let answer: Answer = self
-            .signed(service, target, body.to_string().as_bytes())?
-            .expect_status(200)?;
+        let answer: Answer = self.signed(service, target, body.to_string().as_bytes())?.expect_status(200)?;
         answer.json()
     }
 
@@ -121,44 +108,27 @@ impl Aws {
             ("host", host),
             ("x-amz-date", moment.as_str()),
         ];
-        headers.extend(
-            self.session
-                .as_deref()
-                .map(|token| ("x-amz-security-token", token)),
-        );
+        headers.extend(self.session.as_deref().map(|token| ("x-amz-security-token", token)));
         headers.push(("x-amz-target", target));
         let authorization = self.authorization(service, &moment, &headers, body);
 
         let mut sent: Vec<_> = headers.into_iter().filter(|(name, _)| *name != "host").collect();
         sent.push(("authorization", &authorization));
-        self.http
-            .send(&Method::POST, &format!("{}/", self.endpoint), &sent, Some(body))
+        self.http.send(&Method::POST, &format!("{}/", self.endpoint), &sent, Some(body))
     }
 
     fn authorization(&self, service: &str, moment: &str, headers: &[(&str, &str)], body: &[u8]) -> String {
-        let names = headers
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(";");
-        let lines = headers
-            .iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect::<Vec<_>>()
-            .concat();
+        let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+        let lines =
+            headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect::<Vec<_>>().concat();
         let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", sha256(body));
 
         let day = moment.split('T').next().unwrap_or_default();
         let scope = format!("{day}/{}/{service}/aws4_request", self.region);
-        let to_sign = format!(
-            "AWS4-HMAC-SHA256\n{moment}\n{scope}\n{}",
-            sha256(canonical.as_bytes())
-        );
+        let to_sign = format!("AWS4-HMAC-SHA256\n{moment}\n{scope}\n{}", sha256(canonical.as_bytes()));
         let first = format!("AWS4{}", self.secret).into_bytes();
         let parts = [day, &self.region, service, "aws4_request"];
-        let key = parts
-            .iter()
-            .fold(first, |key, part| hmac_sha256(&key, part.as_bytes()));
+        let key = parts.iter().fold(first, |key, part| hmac_sha256(&key, part.as_bytes()));
         let signature = hex::encode(hmac_sha256(&key, to_sign.as_bytes()));
         format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
@@ -170,9 +140,7 @@ impl Aws {
 /// HMAC-SHA256 by ring: another implementation than the one the product signs with.
 #[must_use]
 pub fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message)
-        .as_ref()
-        .to_vec()
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -200,12 +168,8 @@ mod tests {
             ("x-amz-security-token", "session"),
             ("x-amz-target", "AmazonSQS.SendMessage"),
         ];
-        let authorization = aws.authorization(
-            "sqs",
-            "20261124T080000Z",
-            &headers,
-            "{\"MessageBody\":\"é\"}".as_bytes(),
-        );
+        let authorization =
+            aws.authorization("sqs", "20261124T080000Z", &headers, "{\"MessageBody\":\"é\"}".as_bytes());
         assert_eq!(
             authorization,
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261124/us-east-1/sqs/aws4_request, \

@@ -69,11 +69,7 @@ impl Http {
             // A server may close an idle connection just as we reuse it, which would look like a failed test.
             .max_idle_connections(0)
             .build();
-        Self(ureq::Agent::with_parts(
-            config,
-            DefaultConnector::new(),
-            LocalNames::default(),
-        ))
+        Self(ureq::Agent::with_parts(config, DefaultConnector::new(), LocalNames::default()))
     }
 
     /// One request, one answer.
@@ -111,12 +107,7 @@ impl Http {
             .lossy_utf8(true)
             .read_to_string()
             .with_context(|| format!("{asked} got {status} with an unreadable body"))?;
-        Ok(Answer {
-            status,
-            headers,
-            text,
-            asked,
-        })
+        Ok(Answer { status, headers, text, asked })
     }
 }
 
@@ -141,11 +132,7 @@ impl Resolver for LocalNames {
         if host != "localhost" && !host.ends_with(".localhost") {
             return self.0.resolve(uri, config, timeout);
         }
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        });
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let mut addresses = self.empty();
         addresses.push(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Ok(addresses)
@@ -183,11 +170,7 @@ impl Api {
 
     /// POST with a JSON body of another media type.
     pub fn post_as(&self, path: &str, content_type: &str, body: &Value) -> Result<Answer> {
-        self.send(
-            &Method::POST,
-            path,
-            Some((content_type, body.to_string().as_bytes())),
-        )
+        self.send(&Method::POST, path, Some((content_type, body.to_string().as_bytes())))
     }
 
     /// POST without a body, the way `resend` is called.
@@ -197,20 +180,12 @@ impl Api {
 
     /// PUT with a JSON body.
     pub fn put(&self, path: &str, body: &Value) -> Result<Answer> {
-        self.send(
-            &Method::PUT,
-            path,
-            Some(("application/json", body.to_string().as_bytes())),
-        )
+        self.send(&Method::PUT, path, Some(("application/json", body.to_string().as_bytes())))
     }
 
     /// PATCH with a JSON body.
     pub fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
-        self.send(
-            &Method::PATCH,
-            path,
-            Some(("application/json", body.to_string().as_bytes())),
-        )
+        self.send(&Method::PATCH, path, Some(("application/json", body.to_string().as_bytes())))
     }
 
     /// DELETE.
@@ -219,11 +194,7 @@ impl Api {
     }
 
     fn send(&self, method: &Method, path: &str, body: Option<(&str, &[u8])>) -> Result<Answer> {
-        let url = if path.starts_with('/') {
-            format!("{}{path}", self.base)
-        } else {
-            path.to_owned()
-        };
+        let url = if path.starts_with('/') { format!("{}{path}", self.base) } else { path.to_owned() };
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let mut headers = Vec::new();
         if let Some(authorization) = &authorization {
@@ -232,8 +203,7 @@ impl Api {
         if let Some((content_type, _)) = body.filter(|(content_type, _)| !content_type.is_empty()) {
             headers.push(("content-type", content_type));
         }
-        self.http
-            .send(method, &url, &headers, body.map(|(_, bytes)| bytes))
+        self.http.send(method, &url, &headers, body.map(|(_, bytes)| bytes))
     }
 }
 
@@ -248,22 +218,14 @@ impl Control {
     /// A client of the control API at `base`.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        Self {
-            http: Http::new(),
-            base: base.trim_end_matches('/').to_owned(),
-        }
+        Self { http: Http::new(), base: base.trim_end_matches('/').to_owned() }
     }
 
     /// What came in on `path`, newest last.
     pub fn requests(&self, path: &str) -> Result<Vec<Received>> {
         let answer = self
             .http
-            .send(
-                &Method::GET,
-                &format!("{}/requests?path={path}", self.base),
-                &[],
-                None,
-            )?
+            .send(&Method::GET, &format!("{}/requests?path={path}", self.base), &[], None)?
             .expect_status(200)?;
         serde_json::from_str(&answer.text).with_context(|| format!("not a list of requests: {answer}"))
     }
@@ -287,16 +249,13 @@ impl Control {
 
     /// How `target`, a path such as `/x` or a host such as `/host:bad.receiver.test`, answers from now on.
     pub fn behave(&self, target: &str, behaviour: &Behaviour) -> Result<()> {
-        self.put_behaviour(target, &serde_json::to_value(behaviour)?)?
-            .expect_status(204)
-            .map(drop)
+        self.put_behaviour(target, &serde_json::to_value(behaviour)?)?.expect_status(204).map(drop)
     }
 
     /// The same with JSON of the caller's making, right or wrong.
     pub fn put_behaviour(&self, target: &str, behaviour: &Value) -> Result<Answer> {
         let url = format!("{}/behaviours{target}", self.base);
-        self.http
-            .send(&Method::PUT, &url, &[], Some(behaviour.to_string().as_bytes()))
+        self.http.send(&Method::PUT, &url, &[], Some(behaviour.to_string().as_bytes()))
     }
 
     /// Back to 200 everywhere.

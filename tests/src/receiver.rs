@@ -68,12 +68,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            tls_port: 0,
-            control_port: 0,
-            kept_requests: 20_000,
-            kept_bytes: 128 * 1024 * 1024,
-        }
+        Self { tls_port: 0, control_port: 0, kept_requests: 20_000, kept_bytes: 128 * 1024 * 1024 }
     }
 }
 
@@ -111,9 +106,7 @@ pub struct Received {
 impl Received {
     /// The raw body.
     pub fn body(&self) -> Result<Vec<u8>> {
-        STANDARD
-            .decode(&self.body_base64)
-            .context("bodyBase64 is not base64")
+        STANDARD.decode(&self.body_base64).context("bodyBase64 is not base64")
     }
 
     /// A header by its lower-case name; empty when absent.
@@ -145,13 +138,7 @@ pub struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self {
-            status: 200,
-            headers: BTreeMap::new(),
-            body: String::new(),
-            delay_ms: 0,
-            mode: Mode::Ok,
-        }
+        Self { status: 200, headers: BTreeMap::new(), body: String::new(), delay_ms: 0, mode: Mode::Ok }
     }
 }
 
@@ -206,14 +193,7 @@ impl Receiver {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(certificates));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            tls,
-            control,
-            config: Arc::new(config),
-            ca_pem: ca.pem,
-            state,
-            shared,
-        })
+        Ok(Self { tls, control, config: Arc::new(config), ca_pem: ca.pem, state, shared })
     }
 
     /// The CA to trust.
@@ -225,21 +205,12 @@ impl Receiver {
     /// Where it listens, and where the caller keeps [`Receiver::ca_pem`].
     #[must_use]
     pub fn state(&self, ca_file: &Path) -> State {
-        State {
-            ca_file: ca_file.to_owned(),
-            ..self.state.clone()
-        }
+        State { ca_file: ca_file.to_owned(), ..self.state.clone() }
     }
 
     /// Serves until dropped.
     pub async fn run(self) -> Result<()> {
-        let Self {
-            tls,
-            control,
-            config,
-            shared,
-            ..
-        } = self;
+        let Self { tls, control, config, shared, .. } = self;
         let acceptor = TlsAcceptor::from(config);
         loop {
             tokio::select! {
@@ -293,11 +264,7 @@ enum Target {
 
 impl Shared {
     fn new(options: Options) -> Self {
-        Self {
-            options,
-            kept: Mutex::default(),
-            behaviours: Mutex::default(),
-        }
+        Self { options, kept: Mutex::default(), behaviours: Mutex::default() }
     }
 
     fn keep(&self, request: Received) {
@@ -348,10 +315,7 @@ impl Ca {
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate()?;
         let pem = params.self_signed(&key)?.pem();
-        Ok(Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        })
+        Ok(Self { issuer: Issuer::new(params, key), pem })
     }
 
     fn issue(&self) -> Result<Arc<CertifiedKey>> {
@@ -373,9 +337,7 @@ struct Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let bad = hello
-            .server_name()
-            .is_some_and(|name| self.shared.has_bad_tls(name));
+        let bad = hello.server_name().is_some_and(|name| self.shared.has_bad_tls(name));
         Some(Arc::clone(if bad { &self.bad } else { &self.good }))
     }
 }
@@ -409,10 +371,7 @@ async fn answer(
 ) -> Result<Answer, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
-        return Ok(plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the receiver keeps no body this large\n",
-        ));
+        return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the receiver keeps no body this large\n"));
     };
     let mut headers = BTreeMap::<String, String>::new();
     for (name, value) in &head.headers {
@@ -429,10 +388,7 @@ async fn answer(
     let behaviour = shared.behaviour(head.uri.path(), host.split(':').next().unwrap_or_default());
     shared.keep(Received {
         method: head.method.to_string(),
-        path: head
-            .uri
-            .path_and_query()
-            .map_or_else(|| head.uri.path().to_owned(), ToString::to_string),
+        path: head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), ToString::to_string),
         host,
         headers,
         body_base64: STANDARD.encode(body.to_bytes()),
@@ -512,10 +468,7 @@ impl Body for Endless {
 async fn serve_control(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(|request| control(request, Arc::clone(&shared)));
     // A caller that hangs up is no concern of ours.
-    http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .ok();
+    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
 async fn control(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Answer, Infallible> {
@@ -540,11 +493,8 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Re
         (&Method::GET, "/requests") => {
             let wanted = wanted_path(head.uri.query())?;
             let kept = lock(&shared.kept);
-            let requests: Vec<&Received> = kept
-                .requests
-                .iter()
-                .filter(|r| wanted.as_ref().is_none_or(|path| r.is_of(path)))
-                .collect();
+            let requests: Vec<&Received> =
+                kept.requests.iter().filter(|r| wanted.as_ref().is_none_or(|path| r.is_of(path))).collect();
             Ok(json(StatusCode::OK, &requests))
         }
         (&Method::DELETE, "/requests") => {
@@ -557,17 +507,10 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Re
         }
         (&Method::PUT, _) if path.starts_with("/behaviours/") => {
             let target = target(path.trim_start_matches("/behaviours"))?;
-            let body = Limited::new(body, LARGEST_CONTROL_BODY)
-                .collect()
-                .await
-                .map_err(|error| {
-                    let what = if error.is::<LengthLimitError>() {
-                        "larger than 4 MiB"
-                    } else {
-                        "not complete"
-                    };
-                    Refusal::bad(format!("the body is {what}"))
-                })?;
+            let body = Limited::new(body, LARGEST_CONTROL_BODY).collect().await.map_err(|error| {
+                let what = if error.is::<LengthLimitError>() { "larger than 4 MiB" } else { "not complete" };
+                Refusal::bad(format!("the body is {what}"))
+            })?;
             let behaviour = behaviour(&target, &body.to_bytes())?;
             lock(&shared.behaviours).insert(target, behaviour);
             Ok(plain(StatusCode::NO_CONTENT, ""))
@@ -587,9 +530,7 @@ fn wanted_path(query: Option<&str>) -> Result<Option<String>, Refusal> {
         return Ok(None);
     };
     let Some(value) = query.strip_prefix("path=").filter(|value| !value.contains('&')) else {
-        return Err(Refusal::bad(format!(
-            "the query {query:?} is not path=/…, the only one there is"
-        )));
+        return Err(Refusal::bad(format!("the query {query:?} is not path=/…, the only one there is")));
     };
     let path = percent_decoded(value)
         .ok_or_else(|| Refusal::bad(format!("the path {value:?} is not percent-encoded UTF-8")))?;
@@ -622,9 +563,7 @@ fn target(path: &str) -> Result<Target, Refusal> {
     if host == DOMAIN || host.ends_with(&format!(".{DOMAIN}")) {
         return Ok(Target::Host(host));
     }
-    Err(Refusal::bad(format!(
-        "the host {host:?} is neither {DOMAIN} nor below it"
-    )))
+    Err(Refusal::bad(format!("the host {host:?} is neither {DOMAIN} nor below it")))
 }
 
 fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
@@ -633,30 +572,20 @@ fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
         .and_then(|members: serde_json::Map<_, _>| serde_json::from_value(members.into()))
         .map_err(|error| Refusal::bad(format!("not a behaviour: {error}")))?;
     if !(200..=599).contains(&behaviour.status) {
-        return Err(Refusal::bad(format!(
-            "status {} is not within 200…599",
-            behaviour.status
-        )));
+        return Err(Refusal::bad(format!("status {} is not within 200…599", behaviour.status)));
     }
     if behaviour.delay_ms > LARGEST_DELAY_MS {
-        return Err(Refusal::bad(format!(
-            "delayMs {} is above {LARGEST_DELAY_MS}",
-            behaviour.delay_ms
-        )));
+        return Err(Refusal::bad(format!("delayMs {} is above {LARGEST_DELAY_MS}", behaviour.delay_ms)));
     }
     for (name, value) in &behaviour.headers {
         let lower = name.to_ascii_lowercase();
         if lower == header::CONTENT_LENGTH.as_str() || lower == header::TRANSFER_ENCODING.as_str() {
-            return Err(Refusal::bad(format!(
-                "headers: {name} is the receiver's own business"
-            )));
+            return Err(Refusal::bad(format!("headers: {name} is the receiver's own business")));
         }
         if header::HeaderName::from_bytes(name.as_bytes()).is_err()
             || header::HeaderValue::from_str(value).is_err()
         {
-            return Err(Refusal::bad(format!(
-                "headers: {name:?}: {value:?} is not a header"
-            )));
+            return Err(Refusal::bad(format!("headers: {name:?}: {value:?} is not a header")));
         }
     }
     if behaviour.mode == Mode::BadTls && matches!(target, Target::Path(_)) {
@@ -671,10 +600,7 @@ fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
 fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     let text = serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
     let mut response = plain(status, &text);
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response
 }
 

@@ -29,33 +29,22 @@ impl Fixture {
     fn with(options: Options) -> Self {
         let (sender, started) = mpsc::channel();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let receiver = Receiver::start(options).await.unwrap();
-                sender
-                    .send((receiver.state("/nowhere".as_ref()), receiver.ca_pem().to_owned()))
-                    .unwrap();
+                sender.send((receiver.state("/nowhere".as_ref()), receiver.ca_pem().to_owned())).unwrap();
                 receiver.run().await.unwrap();
             });
         });
         let (state, ca_pem) = started.recv().unwrap();
         let control = Control::new(&state.control_url);
-        Self {
-            state,
-            ca_pem,
-            control,
-        }
+        Self { state, ca_pem, control }
     }
 
     /// A TLS connection that trusts only the receiver's CA and gives up reading after half a second.
     fn connect(&self, host: &str) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap())
-            .unwrap();
+        roots.add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -103,9 +92,7 @@ fn a_request_over_tls_is_answered_and_kept_as_it_came() {
 
     fixture.post("receiver.test", "/other", "").1.unwrap();
     let kept = fixture.control.requests("/a/b").unwrap();
-    let [request] = kept.as_slice() else {
-        panic!("{kept:?}")
-    };
+    let [request] = kept.as_slice() else { panic!("{kept:?}") };
     assert_eq!(request.method, "POST");
     assert_eq!(request.path, "/a/b?c=d");
     assert_eq!(request.host, "hooks.receiver.test");
@@ -116,13 +103,8 @@ fn a_request_over_tls_is_answered_and_kept_as_it_came() {
         "{request:?}"
     );
 
-    let all: Vec<_> = fixture
-        .control
-        .all_requests()
-        .unwrap()
-        .into_iter()
-        .map(|request| request.path)
-        .collect();
+    let all: Vec<_> =
+        fixture.control.all_requests().unwrap().into_iter().map(|request| request.path).collect();
     assert_eq!(all, ["/a/b?c=d", "/other"], "newest last");
     fixture.control.forget_requests().unwrap();
     assert_eq!(fixture.control.all_requests().unwrap(), []);
@@ -133,9 +115,7 @@ fn a_connection_carries_several_requests() {
     let fixture = Fixture::start();
     let mut stream = fixture.connect("receiver.test");
     for _ in 0..2 {
-        stream
-            .write_all(request("receiver.test", "/kept-open", "{}", "keep-alive").as_bytes())
-            .unwrap();
+        stream.write_all(request("receiver.test", "/kept-open", "{}", "keep-alive").as_bytes()).unwrap();
         let (mut seen, mut chunk) = (String::new(), [0; 512]);
         while !seen.contains("\r\n\r\n") {
             let length = stream.read(&mut chunk).unwrap();
@@ -159,30 +139,13 @@ fn a_path_answers_as_told_until_told_otherwise() {
     fixture.control.behave("/busy", &behaviour).unwrap();
     let begun = Instant::now();
     let (answer, _) = fixture.post("a.receiver.test", "/busy?ignored", "{}");
-    assert!(
-        begun.elapsed() >= Duration::from_millis(150),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(
-        answer.contains("retry-after: 7\r\n") && answer.ends_with("\r\n\r\nlater"),
-        "{answer}"
-    );
-    assert!(
-        fixture
-            .post("a.receiver.test", "/idle", "{}")
-            .0
-            .starts_with("HTTP/1.1 200 ")
-    );
+    assert!(answer.contains("retry-after: 7\r\n") && answer.ends_with("\r\n\r\nlater"), "{answer}");
+    assert!(fixture.post("a.receiver.test", "/idle", "{}").0.starts_with("HTTP/1.1 200 "));
 
     fixture.control.forget_behaviours().unwrap();
-    assert!(
-        fixture
-            .post("a.receiver.test", "/busy", "{}")
-            .0
-            .starts_with("HTTP/1.1 200 ")
-    );
+    assert!(fixture.post("a.receiver.test", "/busy", "{}").0.starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
@@ -190,103 +153,36 @@ fn a_host_answers_as_told_where_its_paths_are_not() {
     let fixture = Fixture::start();
     fixture
         .control
-        .behave(
-            "/host:Down.receiver.test",
-            &Behaviour {
-                status: 500,
-                ..Behaviour::default()
-            },
-        )
+        .behave("/host:Down.receiver.test", &Behaviour { status: 500, ..Behaviour::default() })
         .unwrap();
-    fixture
-        .control
-        .behave(
-            "/spared",
-            &Behaviour {
-                status: 204,
-                ..Behaviour::default()
-            },
-        )
-        .unwrap();
-    assert!(
-        fixture
-            .post("down.receiver.test", "/x", "{}")
-            .0
-            .starts_with("HTTP/1.1 500 ")
-    );
-    assert!(
-        fixture
-            .post("down.receiver.test", "/spared", "{}")
-            .0
-            .starts_with("HTTP/1.1 204 ")
-    );
-    assert!(
-        fixture
-            .post("up.receiver.test", "/x", "{}")
-            .0
-            .starts_with("HTTP/1.1 200 ")
-    );
+    fixture.control.behave("/spared", &Behaviour { status: 204, ..Behaviour::default() }).unwrap();
+    assert!(fixture.post("down.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 500 "));
+    assert!(fixture.post("down.receiver.test", "/spared", "{}").0.starts_with("HTTP/1.1 204 "));
+    assert!(fixture.post("up.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
 fn a_stalling_path_sends_its_headers_and_nothing_more() {
     let fixture = Fixture::start();
-    fixture
-        .control
-        .behave(
-            "/stall",
-            &Behaviour {
-                mode: Mode::Stall,
-                ..Behaviour::default()
-            },
-        )
-        .unwrap();
+    fixture.control.behave("/stall", &Behaviour { mode: Mode::Stall, ..Behaviour::default() }).unwrap();
     let (answer, ended) = fixture.post("receiver.test", "/stall", "{}");
-    assert!(
-        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"),
-        "{answer}"
-    );
-    assert!(matches!(
-        ended.expect_err("no end").kind(),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut
-    ));
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(matches!(ended.expect_err("no end").kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     assert_eq!(fixture.control.requests("/stall").unwrap().len(), 1);
 }
 
 #[test]
 fn an_endless_path_goes_on_past_any_limit() {
     let fixture = Fixture::start();
-    fixture
-        .control
-        .behave(
-            "/endless",
-            &Behaviour {
-                mode: Mode::Endless,
-                ..Behaviour::default()
-            },
-        )
-        .unwrap();
+    fixture.control.behave("/endless", &Behaviour { mode: Mode::Endless, ..Behaviour::default() }).unwrap();
     let (answer, _) = fixture.post("receiver.test", "/endless", "{}");
-    assert!(
-        answer.len() > 64 * 1024 && answer.ends_with('x'),
-        "{} bytes",
-        answer.len()
-    );
+    assert!(answer.len() > 64 * 1024 && answer.ends_with('x'), "{} bytes", answer.len());
 }
 
 #[test]
 fn a_resetting_path_reads_the_request_and_resets_the_connection() {
     let fixture = Fixture::start();
-    fixture
-        .control
-        .behave(
-            "/reset",
-            &Behaviour {
-                mode: Mode::Reset,
-                ..Behaviour::default()
-            },
-        )
-        .unwrap();
+    fixture.control.behave("/reset", &Behaviour { mode: Mode::Reset, ..Behaviour::default() }).unwrap();
     let (answer, ended) = fixture.post("receiver.test", "/reset", "{\"kept\":true}");
     assert_eq!(answer, "");
     assert_eq!(ended.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
@@ -298,62 +194,32 @@ fn a_host_with_bad_tls_shows_a_certificate_nobody_trusts_and_others_do_not() {
     let fixture = Fixture::start();
     fixture
         .control
-        .behave(
-            "/host:bad.receiver.test",
-            &Behaviour {
-                mode: Mode::BadTls,
-                ..Behaviour::default()
-            },
-        )
+        .behave("/host:bad.receiver.test", &Behaviour { mode: Mode::BadTls, ..Behaviour::default() })
         .unwrap();
     let (answer, ended) = fixture.post("bad.receiver.test", "/x", "{}");
     assert_eq!(answer, "");
     let error = ended.expect_err("a refused certificate").to_string();
     assert!(error.contains("certificate"), "{error}");
-    assert!(
-        fixture
-            .post("good.receiver.test", "/x", "{}")
-            .0
-            .starts_with("HTTP/1.1 200 ")
-    );
+    assert!(fixture.post("good.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 200 "));
     assert_eq!(fixture.control.requests("/x").unwrap().len(), 1);
 }
 
 #[test]
 fn only_the_newest_requests_are_kept() {
-    let fixture = Fixture::with(Options {
-        kept_requests: 3,
-        ..Options::default()
-    });
+    let fixture = Fixture::with(Options { kept_requests: 3, ..Options::default() });
     for number in 1..=5 {
-        fixture
-            .post("receiver.test", &format!("/{number}"), "")
-            .1
-            .unwrap();
+        fixture.post("receiver.test", &format!("/{number}"), "").1.unwrap();
     }
-    let paths: Vec<_> = fixture
-        .control
-        .all_requests()
-        .unwrap()
-        .into_iter()
-        .map(|request| request.path)
-        .collect();
+    let paths: Vec<_> =
+        fixture.control.all_requests().unwrap().into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/3", "/4", "/5"]);
 
-    let fixture = Fixture::with(Options {
-        kept_bytes: 20,
-        ..Options::default()
-    });
+    let fixture = Fixture::with(Options { kept_bytes: 20, ..Options::default() });
     for path in ["/first", "/second"] {
         fixture.post("receiver.test", path, "0123456789").1.unwrap();
     }
-    let paths: Vec<_> = fixture
-        .control
-        .all_requests()
-        .unwrap()
-        .into_iter()
-        .map(|request| request.path)
-        .collect();
+    let paths: Vec<_> =
+        fixture.control.all_requests().unwrap().into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/second"]);
 }
 
@@ -367,11 +233,7 @@ fn wrong_control_input_is_refused_with_what_is_wrong() {
         ("/x", json!({ "status": "500" }), "invalid type"),
         ("/x", json!({ "delayMs": 3_600_000 }), "delayMs 3600000"),
         ("/x", json!({ "headers": { "a b": "c" } }), "\"a b\""),
-        (
-            "/x",
-            json!({ "headers": { "Content-Length": "1" } }),
-            "Content-Length",
-        ),
+        ("/x", json!({ "headers": { "Content-Length": "1" } }), "Content-Length"),
         ("/x", json!({ "mode": "bad-tls" }), "host:<name>"),
         ("/host:example.com", json!({}), "\"example.com\""),
         ("/x", json!([]), "not a behaviour"),
@@ -379,16 +241,10 @@ fn wrong_control_input_is_refused_with_what_is_wrong() {
         let answer = fixture.control.put_behaviour(target, &behaviour).unwrap();
         assert_eq!(answer.status, 400, "{answer}");
         let error = answer.json().unwrap();
-        let error = error
-            .get("error")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
+        let error = error.get("error").and_then(serde_json::Value::as_str).unwrap_or_default();
         assert!(error.contains(reason), "{error:?} does not say {reason:?}");
     }
     let refused = fixture.control.requests("x").unwrap_err().to_string();
-    assert!(
-        refused.contains("got 400") && refused.contains("does not begin with /"),
-        "{refused}"
-    );
+    assert!(refused.contains("got 400") && refused.contains("does not begin with /"), "{refused}");
     assert_eq!(fixture.control.requests("%2Fx").unwrap(), []);
 }

@@ -77,12 +77,8 @@ pub struct ReceiverAddress {
 impl Stack {
     /// Reads the file named by `ANZOL_STACK`, or else `target/local/stack.json` of this workspace.
     pub fn load() -> Result<Self> {
-        let workspace = || {
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .parent()
-                .unwrap_or(Path::new("."))
-                .to_owned()
-        };
+        let workspace =
+            || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned();
         let path = std::env::var_os(STACK_VARIABLE)
             .map_or_else(|| workspace().join("target/local/stack.json"), PathBuf::from);
         let text = std::fs::read_to_string(&path).with_context(|| {
@@ -106,7 +102,5 @@ impl Stack {
 }
 
 fn find<'a>(map: &'a BTreeMap<String, String>, key: &str, what: &str) -> Result<&'a str> {
-    map.get(key)
-        .map(String::as_str)
-        .with_context(|| format!("stack.json has no {key:?} among its {what}"))
+    map.get(key).map(String::as_str).with_context(|| format!("stack.json has no {key:?} among its {what}"))
 }

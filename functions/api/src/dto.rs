@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 use anzol_domain::error::Problems;
 use anzol_domain::webhook::RawSpec;
 use anzol_domain::{
-    Delivery, DeliveryId, FailureKind, Headers, Invalid, Level, Origin, Status, Trigger, UserId, Webhook, WebhookId, WebhookSpec,
+    Delivery, DeliveryId, FailureKind, Headers, Invalid, Level, Origin, Status, Trigger, UserId, Webhook,
+    WebhookId, WebhookSpec,
 };
 use anzol_http::Links;
 
@@ -56,7 +57,9 @@ impl WebhookIn {
             problems.add("filter", unsupported);
         }
         let empty = |value: &Value| {
-            value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(serde_json::Map::is_empty)
+            value.is_null()
+                || value.as_array().is_some_and(Vec::is_empty)
+                || value.as_object().is_some_and(serde_json::Map::is_empty)
         };
         if self.encrypted_headers.as_ref().is_some_and(|value| !empty(value)) {
             problems.add("encryptedHeaders", unsupported);
@@ -187,7 +190,18 @@ struct ResponseOut {
 impl From<Delivery> for DeliveryOut {
     fn from(delivery: Delivery) -> Self {
         let triggered_at = delivery.triggered_at();
-        let Delivery { id, webhook_id, event_type, status, status_message, failure, attempt, trigger, duration_ms, .. } = delivery;
+        let Delivery {
+            id,
+            webhook_id,
+            event_type,
+            status,
+            status_message,
+            failure,
+            attempt,
+            trigger,
+            duration_ms,
+            ..
+        } = delivery;
         Self {
             id,
             webhook_id,
@@ -204,7 +218,8 @@ impl From<Delivery> for DeliveryOut {
                 url: delivery.request.url,
                 headers: header_map(delivery.request.headers),
                 // We wrote it as JSON; `null` is the answer to what cannot happen.
-                body: RawValue::from_string(delivery.request.body).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+                body: RawValue::from_string(delivery.request.body)
+                    .unwrap_or_else(|_| RawValue::NULL.to_owned()),
             },
             response: delivery.response.map(|response| ResponseOut {
                 status_code: response.status_code,

@@ -23,14 +23,16 @@ const MEMBERS: [(&str, bool); 9] = [
 
 /// The webhook as it would be after the patch, still to be checked. Nothing is done when any operation cannot be.
 pub(crate) fn apply(spec: &WebhookSpec, patch: &Value) -> Result<WebhookIn, Invalid> {
-    let operations = patch.as_array().ok_or_else(|| Invalid::one("body", "must be an array of JSON Patch operations"))?;
+    let operations =
+        patch.as_array().ok_or_else(|| Invalid::one("body", "must be an array of JSON Patch operations"))?;
     let mut problems = Problems::default();
     for (index, operation) in operations.iter().enumerate() {
         check_operation(index, operation, &mut problems);
     }
     problems.finish(Some(()))?;
-    let patch: Patch = serde_json::from_value(patch.clone())
-        .map_err(|error| Invalid::one("body", format!("must be an array of JSON Patch operations: {error}")))?;
+    let patch: Patch = serde_json::from_value(patch.clone()).map_err(|error| {
+        Invalid::one("body", format!("must be an array of JSON Patch operations: {error}"))
+    })?;
 
     // Members without a value are there as null, so that `replace` works on them as it does in Qlik's clients.
     let mut document = json!({
@@ -47,7 +49,10 @@ pub(crate) fn apply(spec: &WebhookSpec, patch: &Value) -> Result<WebhookIn, Inva
         "enableCloudEventDelivery": spec.cloud_events,
     });
     json_patch::patch(&mut document, &patch).map_err(|error| {
-        Invalid::one(format!("[{}]", error.operation), format!("cannot be applied at {}: {}", error.path, error.kind))
+        Invalid::one(
+            format!("[{}]", error.operation),
+            format!("cannot be applied at {}: {}", error.path, error.kind),
+        )
     })?;
     serde_path_to_error::deserialize(document).map_err(|error| {
         let field = error.path().to_string();

@@ -4,7 +4,9 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use serde::Serialize;
 
 use anzol_http::ApiError;
@@ -39,7 +41,10 @@ pub fn router(config: Config) -> Router {
         .route("/console", get(|state: State<Config>| async move { asset(&state, "") }))
         .route("/console/", get(|state: State<Config>| async move { asset(&state, "") }))
         .route("/console/config.json", get(|State(config): State<Config>| async move { axum::Json(config) }))
-        .route("/console/{name}", get(|state: State<Config>, Path(name): Path<String>| async move { asset(&state, &name) }))
+        .route(
+            "/console/{name}",
+            get(|state: State<Config>, Path(name): Path<String>| async move { asset(&state, &name) }),
+        )
         .with_state(config);
     anzol_http::shell(routes)
 }

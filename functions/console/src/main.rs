@@ -12,7 +12,8 @@ async fn main() -> Result<(), lambda_http::Error> {
 
     let client_id = optional("USER_POOL_CLIENT_ID");
     // Local stacks say where AWS is; AWS itself does not.
-    let user_pools = optional("AWS_ENDPOINT_URL").unwrap_or_else(|| format!("https://cognito-idp.{region}.amazonaws.com"));
+    let user_pools =
+        optional("AWS_ENDPOINT_URL").unwrap_or_else(|| format!("https://cognito-idp.{region}.amazonaws.com"));
     let sign_in_url = client_id.as_ref().map(|_| format!("{}/", user_pools.trim_end_matches('/')));
     lambda_http::run(router(Config { sign_in_url, client_id, issuer })).await
 }

@@ -14,7 +14,9 @@ const CONCURRENCY: usize = 10;
 /// end in the dead-letter queue when that does not help.
 pub async fn handle(dispatcher: &Dispatcher, batch: SqsEvent, clock: Clock) -> SqsBatchResponse {
     let failed: Vec<String> = futures::stream::iter(batch.records)
-        .map(|message| async move { if take(dispatcher, &message, clock).await { None } else { message.message_id } })
+        .map(|message| async move {
+            if take(dispatcher, &message, clock).await { None } else { message.message_id }
+        })
         .buffer_unordered(CONCURRENCY)
         .filter_map(|failed| async { failed })
         .collect()

@@ -21,7 +21,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let dispatcher = Dispatcher::new(webhooks, DeliveryQueues::new(&aws, fast, slow), anzol_runtime::now);
     let dispatcher = &dispatcher;
     let handler = |event: LambdaEvent<SqsEvent>| async move {
-        Ok::<_, lambda_runtime::Error>(anzol_fanout::handle(dispatcher, event.payload, anzol_runtime::now).await)
+        Ok::<_, lambda_runtime::Error>(
+            anzol_fanout::handle(dispatcher, event.payload, anzol_runtime::now).await,
+        )
     };
     lambda_runtime::run(service_fn(handler)).await
 }

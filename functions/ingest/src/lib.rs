@@ -63,7 +63,8 @@ async fn publish(
         return Err(ApiError::UnsupportedMediaType(format!("the body must be one of {}", kinds.join(", "))));
     }
     let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
-    let text = std::str::from_utf8(&body).map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
+    let text = std::str::from_utf8(&body)
+        .map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
     let events = parse_one_or_many(text, (state.clock)())?;
     if events.len() > MAX_EVENTS {
         return Err(Invalid::one("body", format!("must hold at most {MAX_EVENTS} events")).into());
@@ -76,7 +77,9 @@ async fn publish(
 /// Events of tenants the caller may publish for; those that name no tenant belong to the caller's.
 fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, ApiError> {
     if !(caller.roles.admin || caller.roles.publisher || caller.roles.platform) {
-        return Err(ApiError::Forbidden("publishing takes the role Publisher or TenantAdmin, or a publish scope".to_owned()));
+        return Err(ApiError::Forbidden(
+            "publishing takes the role Publisher or TenantAdmin, or a publish scope".to_owned(),
+        ));
     }
     let mut problems = Problems::default();
     let mut allowed = Vec::with_capacity(events.len());
@@ -90,7 +93,9 @@ fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, ApiError
             (Some(_), _) => event,
         };
         if !event.tenant().is_some_and(|tenant| caller.may_publish_for(tenant)) {
-            return Err(ApiError::Forbidden(format!("event [{index}] is of a tenant that you may not publish for")));
+            return Err(ApiError::Forbidden(format!(
+                "event [{index}] is of a tenant that you may not publish for"
+            )));
         }
         allowed.push(event);
     }

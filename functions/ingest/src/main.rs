@@ -21,6 +21,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let dispatcher = Dispatcher::new(webhooks, DeliveryQueues::new(&aws, fast, slow), anzol_runtime::now);
-    let state = IngestState { dispatcher: Arc::new(dispatcher), claims: Claims::read(optional), clock: anzol_runtime::now };
+    let state = IngestState {
+        dispatcher: Arc::new(dispatcher),
+        claims: Claims::read(optional),
+        clock: anzol_runtime::now,
+    };
     lambda_http::run(router(state)).await
 }

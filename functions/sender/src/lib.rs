@@ -60,7 +60,8 @@ impl Sender {
         &self,
         tasks: &[(String, DeliveryTask)],
     ) -> Result<BTreeMap<anzol_domain::WebhookId, Webhook>, anzol_store::StoreError> {
-        let ids: BTreeSet<_> = tasks.iter().map(|(_, task)| (task.tenant_id.clone(), task.webhook_id)).collect();
+        let ids: BTreeSet<_> =
+            tasks.iter().map(|(_, task)| (task.tenant_id.clone(), task.webhook_id)).collect();
         let webhooks = self.webhooks.get_many(&ids).await?;
         Ok(webhooks.into_iter().map(|webhook| (webhook.id, webhook)).collect())
     }

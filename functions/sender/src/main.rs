@@ -20,11 +20,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = anzol_runtime::aws::config().await;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let settler =
-        Settler::new(Deliveries::new(&aws, deliveries), DeliveryQueues::slow_only(&aws, slow), anzol_runtime::now);
+    let settler = Settler::new(
+        Deliveries::new(&aws, deliveries),
+        DeliveryQueues::slow_only(&aws, slow),
+        anzol_runtime::now,
+    );
     let deliverer = Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now);
     let sender = &Sender { webhooks, deliverer, settler };
-    let handler =
-        |event: LambdaEvent<SqsEvent>| async move { Ok::<_, lambda_runtime::Error>(sender.handle(event.payload).await) };
+    let handler = |event: LambdaEvent<SqsEvent>| async move {
+        Ok::<_, lambda_runtime::Error>(sender.handle(event.payload).await)
+    };
     lambda_runtime::run(service_fn(handler)).await
 }

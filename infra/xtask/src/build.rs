@@ -51,19 +51,9 @@ pub(crate) fn build(root: &Path) -> Result<Binaries> {
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .filter_map(|message| Some((message.target?.name, message.executable?)))
         .collect();
-    let mut take = |name: &str| {
-        built
-            .remove(name)
-            .with_context(|| format!("cargo did not build {name}"))
-    };
-    let functions = FUNCTIONS
-        .into_iter()
-        .map(|name| Ok((name, take(name)?)))
-        .collect::<Result<_>>()?;
-    Ok(Binaries {
-        functions,
-        receiver: take(RECEIVER)?,
-    })
+    let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo did not build {name}"));
+    let functions = FUNCTIONS.into_iter().map(|name| Ok((name, take(name)?))).collect::<Result<_>>()?;
+    Ok(Binaries { functions, receiver: take(RECEIVER)? })
 }
 
 /// The cargo that runs us, in the workspace. What it told us of ourselves is taken out of its environment, or build scripts

@@ -36,29 +36,18 @@ struct Received {
 pub(crate) fn run(root: &Path, stack: &Description) -> Result<()> {
     say("\nA webhook, an event, a signed delivery:\n");
     let client = Client::new();
-    let webhook = step(
-        &format!("acme.admin creates a webhook to {}{PATH}", stack.receiver.url),
-        || {
-            let body = json!({
-                "name": "Demonstration",
-                "url": format!("{}{PATH}", stack.receiver.url),
-                "secret": SECRET,
-                "eventTypes": ["com.qlik.v1.app.deleted"],
-                "enabled": true,
-            });
-            let answer = client.call(
-                stack,
-                "acme.admin",
-                "/api/v1/webhooks",
-                Some(body.to_string().as_bytes()),
-            )?;
-            answer
-                .get("id")
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-                .context("the new webhook has no id")
-        },
-    )?;
+    let webhook = step(&format!("acme.admin creates a webhook to {}{PATH}", stack.receiver.url), || {
+        let body = json!({
+            "name": "Demonstration",
+            "url": format!("{}{PATH}", stack.receiver.url),
+            "secret": SECRET,
+            "eventTypes": ["com.qlik.v1.app.deleted"],
+            "enabled": true,
+        });
+        let answer =
+            client.call(stack, "acme.admin", "/api/v1/webhooks", Some(body.to_string().as_bytes()))?;
+        answer.get("id").and_then(Value::as_str).map(str::to_owned).context("the new webhook has no id")
+    })?;
 
     step(&format!("acme.publisher publishes {EVENT}"), || {
         let event = std::fs::read(root.join(EVENT)).with_context(|| format!("cannot read {EVENT}"))?;
@@ -74,9 +63,7 @@ pub(crate) fn run(root: &Path, stack: &Description) -> Result<()> {
         })
     })?;
     let took = published.elapsed();
-    let body = STANDARD
-        .decode(&received.body_base64)
-        .context("the receiver's body is not base64")?;
+    let body = STANDARD.decode(&received.body_base64).context("the receiver's body is not base64")?;
     show(&received, &body);
     verify(&received, &body)?;
     say(format!(
@@ -110,32 +97,23 @@ fn plain(value: &Value) -> String {
 }
 
 fn show(received: &Received, body: &[u8]) {
-    say(format!(
-        "\n    {} https://{}{}",
-        received.method, received.host, received.path
-    ));
+    say(format!("\n    {} https://{}{}", received.method, received.host, received.path));
     for (name, value) in &received.headers {
         say(format!("    {name}: {value}"));
     }
     let text = String::from_utf8_lossy(body);
     let start: String = text.chars().take(SHOWN_OF_BODY).collect();
-    say(format!(
-        "\n    {start}{}",
-        if start.len() < text.len() { " …" } else { "" }
-    ));
+    say(format!("\n    {start}{}", if start.len() < text.len() { " …" } else { "" }));
 }
 
 /// As a customer would do it: HMAC-SHA256 of the raw body under the secret, in hex.
 fn verify(received: &Received, body: &[u8]) -> Result<()> {
-    let signature = received
-        .headers
-        .get("qlik-signature")
-        .context("the delivery carries no Qlik-Signature")?;
+    let signature =
+        received.headers.get("qlik-signature").context("the delivery carries no Qlik-Signature")?;
     let signature = hex::decode(signature).context("Qlik-Signature is not hex")?;
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
     mac.update(body);
-    mac.verify_slice(&signature)
-        .context("Qlik-Signature does not match the body")
+    mac.verify_slice(&signature).context("Qlik-Signature does not match the body")
 }
 
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
@@ -144,11 +122,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Resul
         if let Some(found) = look()? {
             return Ok(found);
         }
-        ensure!(
-            began.elapsed() < PATIENCE,
-            "no sign of {what} for {}",
-            seconds(PATIENCE)
-        );
+        ensure!(began.elapsed() < PATIENCE, "no sign of {what} for {}", seconds(PATIENCE));
         interrupt::pause()?;
     }
 }
@@ -173,14 +147,8 @@ impl Client {
     /// A POST when there is a body, else a GET. Not every resolver knows that `*.localhost` is this machine, so the
     /// connection goes to 127.0.0.1 and the name travels in the Host header.
     fn call(&self, stack: &Description, who: &str, path: &str, body: Option<&[u8]>) -> Result<Value> {
-        let token = stack
-            .tokens
-            .get(who)
-            .with_context(|| format!("no token for {who}"))?;
-        let host = stack
-            .api_url
-            .strip_prefix("http://")
-            .context("the API's URL is not http")?;
+        let token = stack.tokens.get(who).with_context(|| format!("no token for {who}"))?;
+        let host = stack.api_url.strip_prefix("http://").context("the API's URL is not http")?;
         let port = host.rsplit_once(':').context("the API's URL has no port")?.1;
         let url = format!("http://127.0.0.1:{port}{path}");
         let bearer = format!("Bearer {token}");
@@ -192,12 +160,7 @@ impl Client {
                 .header("authorization", bearer)
                 .header("content-type", "application/json")
                 .send(body)?,
-            None => self
-                .0
-                .get(url)
-                .header("host", host)
-                .header("authorization", bearer)
-                .call()?,
+            None => self.0.get(url).header("host", host).header("authorization", bearer).call()?,
         };
         let text = answer.body_mut().read_to_string()?;
         if !answer.status().is_success() {

@@ -38,12 +38,7 @@ impl Python {
         let (python, version) = system_python()?;
         let wanted =
             fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-        let fingerprint = hex::encode(
-            Sha256::new()
-                .chain_update(&wanted)
-                .chain_update(&version)
-                .finalize(),
-        );
+        let fingerprint = hex::encode(Sha256::new().chain_update(&wanted).chain_update(&version).finalize());
         let stamp = venv.join("anzol-stamp");
         let this = Self(venv.join("bin/python"));
         if fs::read_to_string(&stamp).is_ok_and(|found| found == fingerprint) {
@@ -53,23 +48,11 @@ impl Python {
             fs::remove_dir_all(venv)?;
         }
         fs::create_dir_all(venv)?;
-        process::run_well(
-            Command::new(python)
-                .args(["-m", "venv"])
-                .arg(venv)
-                .stdout(Stdio::null()),
-        )
-        .context("cannot create a Python environment (on Debian and Ubuntu: apt install python3-venv)")?;
+        process::run_well(Command::new(python).args(["-m", "venv"]).arg(venv).stdout(Stdio::null()))
+            .context("cannot create a Python environment (on Debian and Ubuntu: apt install python3-venv)")?;
         process::run_well(
             Command::new(&this.0)
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "-r",
-                ])
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
                 .arg(requirements),
         )
         .context("cannot install the Python packages; the first time needs the network")?;
@@ -89,11 +72,7 @@ fn system_python() -> Result<(&'static str, String)> {
                        sys.exit(0 if sys.version_info >= (3, 10) else 3); ";
     let mut found = None;
     for name in ["python3", "python"] {
-        let Ok(answer) = Command::new(name)
-            .args(["-c", ASK])
-            .stderr(Stdio::null())
-            .output()
-        else {
+        let Ok(answer) = Command::new(name).args(["-c", ASK]).stderr(Stdio::null()).output() else {
             continue;
         };
         let version = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
@@ -197,24 +176,14 @@ impl LocalCloud<'_> {
     /// Creates the stack from the template as it is and gives its outputs.
     pub(crate) fn deploy(&self, functions: &BTreeMap<&str, PathBuf>) -> Result<BTreeMap<String, String>> {
         let mut command = self.cloud_py("deploy");
-        command
-            .args(["--stack", STACK, "--template"])
-            .arg(self.root.join("infra/template.yaml"));
+        command.args(["--stack", STACK, "--template"]).arg(self.root.join("infra/template.yaml"));
         for (name, binary) in functions {
             let mut pair = OsString::from(format!("{name}="));
             pair.push(binary);
             command.arg("--function").arg(pair);
         }
-        let architecture = if cfg!(target_arch = "aarch64") {
-            "arm64"
-        } else {
-            "x86_64"
-        };
-        for parameter in [
-            &format!("Architecture={architecture}"),
-            "Throughput=small",
-            "TokenHours=24",
-        ] {
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+        for parameter in [&format!("Architecture={architecture}"), "Throughput=small", "TokenHours=24"] {
             command.args(["--parameter", parameter]);
         }
         json_of(&mut command)
@@ -263,13 +232,7 @@ fn json_of<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let output = process::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "{}",
-            said.trim()
-                .lines()
-                .last()
-                .unwrap_or("cloud.py failed without a word")
-        );
+        bail!("{}", said.trim().lines().last().unwrap_or("cloud.py failed without a word"));
     }
     serde_json::from_slice(&output.stdout).context("cloud.py answered no JSON")
 }

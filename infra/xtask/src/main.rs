@@ -43,10 +43,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .unwrap_or(Path::new("."));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
     let outcome = interrupt::watch().and_then(|()| match arguments.command {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),

@@ -33,11 +33,7 @@ impl Record {
     fn of(name: &str, pid: u32) -> Result<Self> {
         let pid = i32::try_from(pid).context("a pid beyond all pids")?;
         let started = start_time(pid).with_context(|| format!("{name} ended as soon as it started"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            pid,
-            started,
-        })
+        Ok(Self { name: name.to_owned(), pid, started })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -133,11 +129,7 @@ pub(crate) fn run_well(command: &mut Command) -> Result<()> {
     let status = run(command)?.status;
     if !status.success() {
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
-        bail!(
-            "`{} {}` failed",
-            command.get_program().to_string_lossy(),
-            words.join(" ")
-        );
+        bail!("`{} {}` failed", command.get_program().to_string_lossy(), words.join(" "));
     }
     Ok(())
 }
@@ -179,10 +171,7 @@ fn start_time(pid: i32) -> Option<String> {
         let stat = stat_of(&pid.to_string())?;
         return is_running(&stat).then(|| stat.get(19).cloned())?;
     }
-    let said = Command::new("ps")
-        .args(["-o", "lstart=", "-p", &pid.to_string()])
-        .output()
-        .ok()?;
+    let said = Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output().ok()?;
     let text = String::from_utf8_lossy(&said.stdout).trim().to_owned();
     (!text.is_empty()).then_some(text)
 }
@@ -227,10 +216,7 @@ mod tests {
         assert!(record.is_alive());
         process.end();
         assert!(!record.is_alive());
-        assert!(
-            kill(Pid::from_raw(-record.pid), None).is_err(),
-            "a child of the group is left"
-        );
+        assert!(!group_is_alive(record.pid), "a child of the process is left");
     }
 
     #[test]
@@ -242,10 +228,7 @@ mod tests {
     #[test]
     fn a_pid_with_another_start_time_is_left_alone() {
         let mut process = Process::start("sleeper", &mut sleeper(), &log()).unwrap();
-        let stranger = Record {
-            started: "0".to_owned(),
-            ..process.record().clone()
-        };
+        let stranger = Record { started: "0".to_owned(), ..process.record().clone() };
         assert!(!stranger.is_alive());
         stranger.end();
         assert!(process.record().is_alive());

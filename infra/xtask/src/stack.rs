@@ -62,10 +62,7 @@ impl Home {
         };
         let watched = recorded.owner.as_ref().is_some_and(Record::is_alive);
         let left_running = recorded.owner.is_none() && recorded.started.iter().all(Record::is_alive);
-        ensure!(
-            !watched && !left_running,
-            "a stack is running already; stop it with: cargo xtask down"
-        );
+        ensure!(!watched && !left_running, "a stack is running already; stop it with: cargo xtask down");
         Ok(())
     }
 
@@ -150,48 +147,28 @@ impl Stack {
         home.remove_traces();
         fs::create_dir_all(home.logs())?;
         fs::create_dir_all(home.scratch())?;
-        let mut stack = Self {
-            home,
-            processes: Vec::new(),
-            left_running: false,
-        };
+        let mut stack = Self { home, processes: Vec::new(), left_running: false };
         let home = stack.home.clone();
 
-        let receiver = step("the receiver, a customer's HTTPS endpoint", || {
-            stack.start_receiver(&binaries.receiver)
-        })?;
-        let cloud = LocalCloud {
-            python,
-            root,
-            directory: &home.0,
-            port,
-        };
+        let receiver =
+            step("the receiver, a customer's HTTPS endpoint", || stack.start_receiver(&binaries.receiver))?;
+        let cloud = LocalCloud { python, root, directory: &home.0, port };
         step(&format!("the local cloud on {}", cloud.endpoint()), || {
             let environment = [
                 ("ANZOL_RECEIVER_ADDRESS", OsString::from(&receiver.address)),
-                (
-                    "ANZOL_RECEIVER_CA_FILE",
-                    receiver.ca_file.clone().into_os_string(),
-                ),
+                ("ANZOL_RECEIVER_CA_FILE", receiver.ca_file.clone().into_os_string()),
             ];
             stack.add(cloud.start(&home.logs(), &environment)?)
         })?;
-        let outputs = step("infra/template.yaml deployed", || {
-            cloud.deploy(&binaries.functions)
-        })?;
+        let outputs = step("infra/template.yaml deployed", || cloud.deploy(&binaries.functions))?;
         stack.add(cloud.follow_logs(&home.logs())?)?;
-        let seed = step("tenants acme and globex with their users", || {
-            cloud.seed(&outputs)
-        })?;
+        let seed = step("tenants acme and globex with their users", || cloud.seed(&outputs))?;
         let description = describe(&cloud, &outputs, seed, receiver)?;
         Ok((stack, description))
     }
 
     fn start_receiver(&mut self, binary: &Path) -> Result<ReceiverState> {
-        let (state, ca) = (
-            self.home.scratch().join("receiver.json"),
-            self.home.0.join("receiver-ca.pem"),
-        );
+        let (state, ca) = (self.home.scratch().join("receiver.json"), self.home.0.join("receiver-ca.pem"));
         let log = self.home.logs().join("receiver.log");
         let mut command = Command::new(binary);
         command.arg("--state-file").arg(&state).arg("--ca-file").arg(ca);
@@ -219,11 +196,7 @@ impl Stack {
     }
 
     fn record(&self, owner: Option<Record>) -> Result<()> {
-        let started = self
-            .processes
-            .iter()
-            .map(|process| process.record().clone())
-            .collect();
+        let started = self.processes.iter().map(|process| process.record().clone()).collect();
         write_atomically(&self.home.processes(), &Recorded { owner, started })
     }
 
@@ -266,17 +239,10 @@ fn describe(
     seed: Seed,
     receiver: ReceiverState,
 ) -> Result<Description> {
-    let output = |key: &str| {
-        outputs
-            .get(key)
-            .cloned()
-            .with_context(|| format!("the template has no output {key}"))
-    };
+    let output =
+        |key: &str| outputs.get(key).cloned().with_context(|| format!("the template has no output {key}"));
     let all = |pairs: &[(&'static str, &str)]| {
-        pairs
-            .iter()
-            .map(|(name, key)| Ok((*name, output(key)?)))
-            .collect::<Result<_>>()
+        pairs.iter().map(|(name, key)| Ok((*name, output(key)?))).collect::<Result<_>>()
     };
     let functions = FUNCTIONS.into_iter().map(|name| {
         let (first, rest) = name.split_at(1);

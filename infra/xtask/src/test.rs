@@ -37,8 +37,7 @@ pub(crate) enum Suite {
 
 impl Suite {
     fn name(self) -> String {
-        self.to_possible_value()
-            .map_or_else(String::new, |value| value.get_name().to_owned())
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     fn run(self, root: &Path) -> Result<()> {
@@ -87,18 +86,10 @@ pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
     }
     say("\n── summary ──");
     for (suite, took, passed) in &outcomes {
-        say(format!(
-            "  {} {:<9} {:>8}",
-            if *passed { '✓' } else { '✗' },
-            suite.name(),
-            seconds(*took)
-        ));
+        say(format!("  {} {:<9} {:>8}", if *passed { '✓' } else { '✗' }, suite.name(), seconds(*took)));
     }
-    let failed: Vec<_> = outcomes
-        .iter()
-        .filter(|(.., passed)| !passed)
-        .map(|(suite, ..)| suite.name())
-        .collect();
+    let failed: Vec<_> =
+        outcomes.iter().filter(|(.., passed)| !passed).map(|(suite, ..)| suite.name()).collect();
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }

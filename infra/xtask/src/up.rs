@@ -35,10 +35,7 @@ pub(crate) fn up(root: &Path, options: &Options) -> Result<()> {
     let (mut stack, description) = Stack::start(root, home.clone(), port, &python, &binaries)?;
     demo::run(root, &description)?;
     stack.publish(&description)?;
-    say(format!(
-        "\nReady, {} after the build.\n",
-        seconds(began.elapsed())
-    ));
+    say(format!("\nReady, {} after the build.\n", seconds(began.elapsed())));
     invite(&home, &description);
 
     if options.detach {
@@ -66,10 +63,7 @@ pub(crate) fn up(root: &Path, options: &Options) -> Result<()> {
 /// The environment the local cloud runs in, shared by every stack of this workspace.
 pub(crate) fn prepare_python(root: &Path) -> Result<Python> {
     step("Python packages of the local cloud", || {
-        Python::prepare(
-            &root.join("infra/local/requirements.txt"),
-            &root.join("target/local/venv"),
-        )
+        Python::prepare(&root.join("infra/local/requirements.txt"), &root.join("target/local/venv"))
     })
 }
 

@@ -20,16 +20,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("anzol-store", &["anzol-domain", "anzol-signing"]),
     ("anzol-queue", &["anzol-domain", "anzol-signing"]),
     ("anzol-egress", &["anzol-domain", "anzol-signing"]),
-    (
-        "anzol-pipeline",
-        &[
-            "anzol-domain",
-            "anzol-signing",
-            "anzol-store",
-            "anzol-queue",
-            "anzol-egress",
-        ],
-    ),
+    ("anzol-pipeline", &["anzol-domain", "anzol-signing", "anzol-store", "anzol-queue", "anzol-egress"]),
     ("anzol-http", &["anzol-domain", "anzol-store", "anzol-pipeline"]),
     ("anzol-runtime", &["anzol-domain"]),
 ];
@@ -113,20 +104,11 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 fn metadata(root: &Path) -> Result<Metadata> {
     let about = process::run(Command::new("rustc").arg("-vV").stdout(Stdio::piped()))?;
     let about = String::from_utf8_lossy(&about.stdout).into_owned();
-    let host = about
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .context("rustc does not say its host")?;
+    let host =
+        about.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not say its host")?;
     let output = process::run(
         cargo(root)
-            .args([
-                "metadata",
-                "--format-version=1",
-                "--locked",
-                "--all-features",
-                "--filter-platform",
-                host,
-            ])
+            .args(["metadata", "--format-version=1", "--locked", "--all-features", "--filter-platform", host])
             .stdout(Stdio::piped()),
     )?;
     if !output.status.success() {
@@ -146,11 +128,7 @@ fn violations(policy: &Policy, metadata: &Metadata) -> Vec<String> {
         if !ours {
             found.extend(foreign(policy, user));
         }
-        for used in node
-            .dependencies
-            .iter()
-            .filter_map(|id| packages.get(id.as_str()))
-        {
+        for used in node.dependencies.iter().filter_map(|id| packages.get(id.as_str())) {
             found.extend(banned(&policy.bans, user, used));
             if ours && metadata.workspace_members.contains(&used.id) {
                 found.extend(against_the_arrows(&user.name, &used.name));
@@ -164,25 +142,14 @@ fn violations(policy: &Policy, metadata: &Metadata) -> Vec<String> {
 /// A crate from outside whose licence or source is not allowed.
 fn foreign(policy: &Policy, package: &Package) -> Vec<String> {
     let mut found = Vec::new();
-    let allowed = package
-        .license
-        .as_deref()
-        .is_some_and(|text| is_allowed(&policy.licenses.allow, text));
+    let allowed = package.license.as_deref().is_some_and(|text| is_allowed(&policy.licenses.allow, text));
     if !allowed {
         let licence = package.license.as_deref().unwrap_or("none");
-        found.push(format!(
-            "{}: its licence ({licence}) is not allowed",
-            package.name
-        ));
+        found.push(format!("{}: its licence ({licence}) is not allowed", package.name));
     }
     let source = package.source.as_deref().unwrap_or("a path");
     let registry = source.strip_prefix("registry+").unwrap_or(source);
-    if !policy
-        .sources
-        .allow_registry
-        .iter()
-        .any(|allowed| allowed == registry)
-    {
+    if !policy.sources.allow_registry.iter().any(|allowed| allowed == registry) {
         found.push(format!("{}: it comes from {source}", package.name));
     }
     found
@@ -244,11 +211,8 @@ mod tests {
         let nodes: Vec<_> = names
             .iter()
             .map(|name| {
-                let used: Vec<_> = edges
-                    .iter()
-                    .filter(|(user, _)| user == name)
-                    .map(|(_, used)| used)
-                    .collect();
+                let used: Vec<_> =
+                    edges.iter().filter(|(user, _)| user == name).map(|(_, used)| used).collect();
                 json!({ "id": name, "dependencies": used })
             })
             .collect();
@@ -274,10 +238,7 @@ mod tests {
     #[test]
     fn each_breach_of_a_wall_is_found() {
         for (edge, expected) in [
-            (
-                ("anzol-store", "reqwest"),
-                "anzol-store must not use reqwest: only egress talks to strangers",
-            ),
+            (("anzol-store", "reqwest"), "anzol-store must not use reqwest: only egress talks to strangers"),
             (("reqwest", "openssl"), "reqwest must not use openssl: one TLS"),
             (
                 ("anzol-api", "anzol-sender"),
@@ -299,11 +260,7 @@ mod tests {
     #[test]
     fn a_licence_or_source_that_is_not_allowed_is_found() {
         let mut graph = graph(&[("anzol-api", "stranger")]);
-        for package in graph
-            .packages
-            .iter_mut()
-            .filter(|package| package.name == "stranger")
-        {
+        for package in graph.packages.iter_mut().filter(|package| package.name == "stranger") {
             package.license = Some("GPL-3.0-only".to_owned());
             package.source = Some("git+https://example.com/stranger".to_owned());
         }

@@ -29,7 +29,8 @@ impl Caller {
     /// Whether the webhook exists as far as this caller is concerned: admins see their tenant's, users their own.
     #[must_use]
     pub fn sees(&self, webhook: &Webhook) -> bool {
-        self.tenant.as_ref() == Some(&webhook.tenant_id) && (self.roles.admin || webhook.spec.owner_id == self.user)
+        self.tenant.as_ref() == Some(&webhook.tenant_id)
+            && (self.roles.admin || webhook.spec.owner_id == self.user)
     }
 
     /// Whether the caller may give a webhook this level: `tenant` hears every event of the tenant, so it takes an admin.

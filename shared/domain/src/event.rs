@@ -76,7 +76,10 @@ impl Event {
     pub fn parse(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
         let event = Self::from_payload(json, now)?;
         if event.size() > MAX_EVENT {
-            return Err(Invalid::one("event", format!("must have at most {MAX_EVENT} bytes of minified JSON")));
+            return Err(Invalid::one(
+                "event",
+                format!("must have at most {MAX_EVENT} bytes of minified JSON"),
+            ));
         }
         Ok(event)
     }
@@ -86,8 +89,8 @@ impl Event {
     /// # Errors
     /// As [`Event::parse`], but for the size.
     pub fn from_payload(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
-        let members: Members =
-            serde_json::from_str(json).map_err(|error| Invalid::one("event", format!("is not valid: {error}")))?;
+        let members: Members = serde_json::from_str(json)
+            .map_err(|error| Invalid::one("event", format!("is not valid: {error}")))?;
         if members.get("specversion").is_some() {
             Self::from_cloudevent(members, now)
         } else if members.get("cloudEventsVersion").is_some() {
@@ -140,13 +143,15 @@ impl Event {
             let name = known.unwrap_or_else(|| name.to_ascii_lowercase());
             // Attributes of CloudEvents 1.0 are scalars with names of lower-case letters and digits; others stay in `extensions` only.
             let scalar = !value.get().starts_with(['{', '[', 'n']);
-            let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            let named =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
             if scalar && named && attributes.get(&name).is_none() && name != "data" {
                 attributes.set(&name, value.to_owned());
             }
         }
         let data = members.take("data");
-        let legacy = Legacy { event_type_version: members.take("eventTypeVersion"), extensions: Some(extensions) };
+        let legacy =
+            Legacy { event_type_version: members.take("eventTypeVersion"), extensions: Some(extensions) };
         for (name, value) in members.iter() {
             if attributes.get(name).is_none() {
                 attributes.set(name, value.to_owned());
@@ -155,11 +160,21 @@ impl Event {
         if let Some(data) = data {
             attributes.set("data", data);
         }
-        Self::checked(attributes, legacy, &["cloudEventsVersion", "eventId", "source", "eventType", "eventTime"], now)
+        Self::checked(
+            attributes,
+            legacy,
+            &["cloudEventsVersion", "eventId", "source", "eventType", "eventTime"],
+            now,
+        )
     }
 
     /// Checks the attributes that we need; `names` are the client's names for specversion, id, source, type and time.
-    fn checked(mut attributes: Members, legacy: Legacy, names: &[&str; 5], now: OffsetDateTime) -> Result<Self, Invalid> {
+    fn checked(
+        mut attributes: Members,
+        legacy: Legacy,
+        names: &[&str; 5],
+        now: OffsetDateTime,
+    ) -> Result<Self, Invalid> {
         let mut problems = Problems::default();
         let [specversion, id, source, event_type, time] = *names;
         match attributes.get("specversion").and_then(as_text) {
@@ -168,17 +183,21 @@ impl Event {
         }
         attributes.set("specversion", json_string("1.0"));
         let mut needed = |name: &str, field: &str| {
-            let text = attributes.get(name).and_then(as_text).filter(|text| !text.is_empty() && text.len() <= 1024);
+            let text =
+                attributes.get(name).and_then(as_text).filter(|text| !text.is_empty() && text.len() <= 1024);
             if text.is_none() {
                 problems.add(field, "is required and must be a string of 1 to 1024 bytes");
             }
             text.unwrap_or_default()
         };
-        let (id, source, event_type) = (needed("id", id), needed("source", source), needed("type", event_type));
+        let (id, source, event_type) =
+            (needed("id", id), needed("source", source), needed("type", event_type));
         match attributes.get("time").map(as_text) {
             None => attributes.set("time", json_string(&now.format(&Rfc3339).unwrap_or_default())),
             Some(Some(text)) if OffsetDateTime::parse(&text, &Rfc3339).is_ok() => {}
-            Some(_) => problems.add(time, "must be a date and time as in RFC 3339, like 2026-11-24T10:00:00Z"),
+            Some(_) => {
+                problems.add(time, "must be a date and time as in RFC 3339, like 2026-11-24T10:00:00Z");
+            }
         }
         let tenant = attributes.get("tenantid").map(|raw| {
             as_text(raw)
@@ -247,7 +266,8 @@ impl Event {
 }
 
 fn read_extensions(raw: &RawValue) -> Result<Members, Invalid> {
-    serde_json::from_str(raw.get()).map_err(|error| Invalid::one("extensions", format!("must be an object: {error}")))
+    serde_json::from_str(raw.get())
+        .map_err(|error| Invalid::one("extensions", format!("must be an object: {error}")))
 }
 
 impl From<Event> for Wire {
@@ -273,8 +293,8 @@ pub fn parse_one_or_many(json: &str, now: OffsetDateTime) -> Result<Vec<Event>, 
     if !json.trim_start().starts_with('[') {
         return Event::parse(json, now).map(|event| vec![event]);
     }
-    let items: Vec<&RawValue> =
-        serde_json::from_str(json).map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))?;
+    let items: Vec<&RawValue> = serde_json::from_str(json)
+        .map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))?;
     if items.is_empty() {
         return Err(Invalid::one("body", "must hold at least one event"));
     }
@@ -283,7 +303,8 @@ pub fn parse_one_or_many(json: &str, now: OffsetDateTime) -> Result<Vec<Event>, 
         .iter()
         .enumerate()
         .filter_map(|(index, raw)| {
-            problems.take(Event::parse(raw.get(), now).map_err(|invalid| invalid.within(&format!("[{index}]."))))
+            problems
+                .take(Event::parse(raw.get(), now).map_err(|invalid| invalid.within(&format!("[{index}]."))))
         })
         .collect();
     problems.finish(Some(events))
@@ -308,7 +329,10 @@ mod tests {
         let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","userid":"u","data":{"x":1}}"#;
         let event = Event::parse(json, NOW).unwrap();
         assert_eq!((event.id(), event.source(), event.event_type()), ("1", "s", "t"));
-        assert_eq!((event.tenant().unwrap().as_str(), event.user_id(), event.owner_id()), ("acme", Some("u"), None));
+        assert_eq!(
+            (event.tenant().unwrap().as_str(), event.user_id(), event.owner_id()),
+            ("acme", Some("u"), None)
+        );
         assert_eq!(event.attributes.get("time").unwrap().get(), "\"2026-11-24T10:00:00Z\"");
     }
 
@@ -319,17 +343,24 @@ mod tests {
         assert_eq!(problem_fields(r#"{"cloudEventsVersion":"0.1"}"#), ["eventId", "source", "eventType"]);
         assert_eq!(problem_fields(r#"{"cloudEventsVersion":"0.2"}"#), ["cloudEventsVersion"]);
         assert_eq!(
-            problem_fields(r#"{"specversion":"2","id":1,"source":"s","type":"t","time":"now","tenantid":"a b"}"#),
+            problem_fields(
+                r#"{"specversion":"2","id":1,"source":"s","type":"t","time":"now","tenantid":"a b"}"#
+            ),
             ["specversion", "id", "time", "tenantid"]
         );
         assert_eq!(problem_fields("[]"), ["body"]);
-        assert_eq!(problem_fields(r#"[{"specversion":"1.0","id":"1","source":"s","type":"t"},{}]"#), ["[1].specversion"]);
+        assert_eq!(
+            problem_fields(r#"[{"specversion":"1.0","id":"1","source":"s","type":"t"},{}]"#),
+            ["[1].specversion"]
+        );
         assert_eq!(problem_fields("nonsense"), ["event"]);
     }
 
     #[test]
     fn an_event_larger_than_the_bound_is_refused() {
-        let event = |n| format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":"{}"}}"#, "x".repeat(n));
+        let event = |n| {
+            format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":"{}"}}"#, "x".repeat(n))
+        };
         assert!(Event::parse(&event(MAX_EVENT - 200), NOW).is_ok());
         assert_eq!(problem_fields(&event(MAX_EVENT)), ["event"]);
     }

@@ -109,8 +109,14 @@ mod tests {
     #[test]
     fn the_eight_types_of_the_mission_are_there_and_names_are_unique() {
         for name in [
-            "app.created", "app.deleted", "app.data.updated", "app.reload.finished", "app.published", "app.exported",
-            "user.created", "user.deleted",
+            "app.created",
+            "app.deleted",
+            "app.data.updated",
+            "app.reload.finished",
+            "app.published",
+            "app.exported",
+            "user.created",
+            "user.deleted",
         ] {
             assert!(find(&format!("com.qlik.v1.{name}")).is_some(), "{name}");
         }

@@ -14,7 +14,8 @@ const MAX_NAME: usize = 128;
 
 /// Parses an outside id: 1–128 visible ASCII characters other than `#`, which separates the parts of our table keys.
 fn outside_id(field: &str, text: &str) -> Result<String, Invalid> {
-    let fine = (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    let fine =
+        (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     if fine {
         Ok(text.to_owned())
     } else {
@@ -162,7 +163,12 @@ mod tests {
     fn only_our_own_spelling_of_an_id_is_read() {
         let id = WebhookId::mint(OffsetDateTime::UNIX_EPOCH);
         assert_eq!(id.to_string().parse::<WebhookId>().unwrap(), id);
-        for other in [id.to_string().to_uppercase(), id.to_string().replace('-', ""), format!("{{{id}}}"), String::new()] {
+        for other in [
+            id.to_string().to_uppercase(),
+            id.to_string().replace('-', ""),
+            format!("{{{id}}}"),
+            String::new(),
+        ] {
             if other != id.to_string() {
                 assert!(other.parse::<WebhookId>().is_err(), "{other}");
             }

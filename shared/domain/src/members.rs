@@ -95,7 +95,11 @@ fn minified(value: Box<RawValue>) -> Result<Box<RawValue>, String> {
         }
         out.push(c);
     }
-    if out.len() == text.len() { Ok(value) } else { RawValue::from_string(out).map_err(|error| error.to_string()) }
+    if out.len() == text.len() {
+        Ok(value)
+    } else {
+        RawValue::from_string(out).map_err(|error| error.to_string())
+    }
 }
 
 /// A string as a JSON value.

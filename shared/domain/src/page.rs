@@ -39,9 +39,9 @@ pub fn sort(text: &str, fields: &[&'static str]) -> Result<(&'static str, Order)
         None => (Order::Ascending, text.strip_prefix(['+', ' ']).unwrap_or(text)),
     };
     let field = fields.iter().find(|field| **field == name);
-    field
-        .map(|field| (*field, order))
-        .ok_or_else(|| Invalid::one("sort", format!("must be one of {}, each with + or - before it", fields.join(", "))))
+    field.map(|field| (*field, order)).ok_or_else(|| {
+        Invalid::one("sort", format!("must be one of {}, each with + or - before it", fields.join(", ")))
+    })
 }
 
 /// One page.
@@ -89,7 +89,13 @@ pub fn position<T: DeserializeOwned>(next: Option<&str>, prev: Option<&str>) -> 
 }
 
 /// Cuts a page out of `items`, which are sorted in the order asked for by `key`, each key unique.
-pub fn cut<T, K: PartialOrd>(items: Vec<T>, key: impl Fn(&T) -> K, order: Order, position: &Position<K>, limit: usize) -> Page<T> {
+pub fn cut<T, K: PartialOrd>(
+    items: Vec<T>,
+    key: impl Fn(&T) -> K,
+    order: Order,
+    position: &Position<K>,
+    limit: usize,
+) -> Page<T> {
     let follows = |a: &K, b: &K| if order == Order::Ascending { a > b } else { a < b };
     let total = items.len();
     let start = match position {
@@ -104,7 +110,11 @@ pub fn cut<T, K: PartialOrd>(items: Vec<T>, key: impl Fn(&T) -> K, order: Order,
             };
         }
     };
-    Page { has_prev: start > 0, has_next: total > start + limit, items: items.into_iter().skip(start).take(limit).collect() }
+    Page {
+        has_prev: start > 0,
+        has_next: total > start + limit,
+        items: items.into_iter().skip(start).take(limit).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +142,10 @@ mod tests {
     fn a_cursor_is_opaque_safe_in_a_url_and_refused_when_foreign() {
         let cursor = encode_cursor(&("näme", 7));
         assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
-        assert_eq!(position::<(String, u8)>(Some(&cursor), None).unwrap(), Position::After(("näme".to_owned(), 7)));
+        assert_eq!(
+            position::<(String, u8)>(Some(&cursor), None).unwrap(),
+            Position::After(("näme".to_owned(), 7))
+        );
         assert!(position::<(String, u8)>(Some("!!"), None).is_err());
         assert!(position::<u8>(Some(&cursor), None).is_err());
         assert!(position::<(String, u8)>(Some(&cursor), Some(&cursor)).is_err());

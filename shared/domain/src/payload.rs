@@ -32,7 +32,10 @@ impl Event {
         put("contentType", attribute("datacontenttype").or_else(|| Some(json_string("application/json"))));
         put("eventId", attribute("id"));
         put("eventTime", attribute("time"));
-        put("eventTypeVersion", self.legacy.event_type_version.clone().or_else(|| Some(json_string("1.0.0"))));
+        put(
+            "eventTypeVersion",
+            self.legacy.event_type_version.clone().or_else(|| Some(json_string("1.0.0"))),
+        );
         put("eventType", attribute("type"));
         put("extensions", self.extensions());
         for (name, value) in self.attributes.iter() {
@@ -81,7 +84,12 @@ mod tests {
             assert_eq!(&hybrid[name], value, "{name}");
         }
         assert_eq!(hybrid["specversion"], "1.0");
-        for (new, old) in [("id", "eventId"), ("type", "eventType"), ("time", "eventTime"), ("datacontenttype", "contentType")] {
+        for (new, old) in [
+            ("id", "eventId"),
+            ("type", "eventType"),
+            ("time", "eventTime"),
+            ("datacontenttype", "contentType"),
+        ] {
             assert_eq!(hybrid[new], seed[old], "{new}");
         }
         assert_eq!(hybrid["tenantid"], seed["extensions"]["tenantId"]);
@@ -109,10 +117,13 @@ mod tests {
             "tenantid":"acme","spaceid":"s1","myown":"kept","data":{"id":"a"}});
         assert_eq!(payload(&event.to_string(), true)["myown"], "kept");
         let hybrid = payload(&event.to_string(), false);
-        for (name, value) in json!({"cloudEventsVersion":"0.1","source":"com.qlik/engine","contentType":"application/json",
+        for (name, value) in
+            json!({"cloudEventsVersion":"0.1","source":"com.qlik/engine","contentType":"application/json",
             "eventId":"e1","eventTime":"2026-11-24T10:00:00Z","eventTypeVersion":"1.0.0",
             "eventType":"com.qlik.v1.app.created","extensions":{"tenantId":"acme","spaceId":"s1"},
-            "specversion":"1.0","id":"e1","myown":"kept","data":{"id":"a"}}).as_object().unwrap()
+            "specversion":"1.0","id":"e1","myown":"kept","data":{"id":"a"}})
+            .as_object()
+            .unwrap()
         {
             assert_eq!(&hybrid[name], value, "{name}");
         }
@@ -121,9 +132,13 @@ mod tests {
     #[test]
     fn an_extensions_member_of_a_cloudevent_is_kept_in_both_forms() {
         let event = json!({"specversion":"1.0","id":"e1","source":"s","type":"t","tenantid":"acme",
-            "extensions":{"actor":{"id":"u"},"updates":[]}}).to_string();
+            "extensions":{"actor":{"id":"u"},"updates":[]}})
+        .to_string();
         assert_eq!(payload(&event, true)["extensions"], json!({"actor":{"id":"u"},"updates":[]}));
-        assert_eq!(payload(&event, false)["extensions"], json!({"actor":{"id":"u"},"updates":[],"tenantId":"acme"}));
+        assert_eq!(
+            payload(&event, false)["extensions"],
+            json!({"actor":{"id":"u"},"updates":[],"tenantId":"acme"})
+        );
     }
 
     #[test]
@@ -138,6 +153,9 @@ mod tests {
         let event = json!({"specversion":"1.0","id":"e1","source":"s","type":"t"}).to_string();
         let event = Event::parse(&event, NOW).unwrap().in_tenant(TenantId::parse("acme").unwrap());
         let hybrid: Value = serde_json::from_str(&event.payload(false)).unwrap();
-        assert_eq!((&hybrid["tenantid"], &hybrid["extensions"]["tenantId"]), (&json!("acme"), &json!("acme")));
+        assert_eq!(
+            (&hybrid["tenantid"], &hybrid["extensions"]["tenantId"]),
+            (&json!("acme"), &json!("acme"))
+        );
     }
 }

@@ -28,7 +28,8 @@ mod tests {
 
     #[test]
     fn the_schedule_ends() {
-        let waits: Vec<_> = (0..7).map(|attempt| wait_after(&SCHEDULE, attempt, 0.0).map(|w| w.as_secs())).collect();
+        let waits: Vec<_> =
+            (0..7).map(|attempt| wait_after(&SCHEDULE, attempt, 0.0).map(|w| w.as_secs())).collect();
         assert_eq!(waits, [None, Some(5), Some(30), Some(120), Some(600), None, None]);
     }
 

@@ -30,7 +30,9 @@ impl WebhookUrl {
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return problem("must not contain spaces or control characters");
         }
-        let Ok(url) = Url::parse(text) else { return problem("must be an absolute URL, like https://hooks.example.com/path") };
+        let Ok(url) = Url::parse(text) else {
+            return problem("must be an absolute URL, like https://hooks.example.com/path");
+        };
         if url.scheme() != "https" {
             return problem("must use https");
         }
@@ -45,7 +47,9 @@ impl WebhookUrl {
         }
         match url.host() {
             Some(Host::Domain(name)) => check_name(name)?,
-            Some(Host::Ipv4(_) | Host::Ipv6(_)) => return problem("must have a domain name, not an IP address"),
+            Some(Host::Ipv4(_) | Host::Ipv6(_)) => {
+                return problem("must have a domain name, not an IP address");
+            }
             None => return problem("must have a domain name"),
         }
         Ok(Self(url))
@@ -106,7 +110,11 @@ mod tests {
 
     #[test]
     fn public_https_names_are_accepted() {
-        for good in ["https://hooks.example.com", "https://a.b.example.com:443/p?q=1&r=%20", "https://bücher.example/ä"] {
+        for good in [
+            "https://hooks.example.com",
+            "https://a.b.example.com:443/p?q=1&r=%20",
+            "https://bücher.example/ä",
+        ] {
             assert!(WebhookUrl::parse(good).is_ok(), "{good}");
         }
     }
@@ -114,13 +122,35 @@ mod tests {
     #[test]
     fn everything_else_is_refused_with_a_rule() {
         for bad in [
-            "", "hooks.example.com", "http://example.com", "ftp://example.com", "https://", "https:///x",
-            "https://127.0.0.1", "https://1.2.3.4/x", "https://[::1]/", "https://[::ffff:10.0.0.1]/",
-            "https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://127.1/",
-            "https://user@example.com", "https://user:pw@example.com", "https://example.com/#x",
-            "https://localhost", "https://x.localhost", "https://db.internal", "https://printer.local",
-            "https://example.com.", "https://intranet", "https://example.com:8443", "https://a..example.com",
-            "https://exa mple.com", "https://example.com/\n", " https://example.com", "javascript:alert(1)",
+            "",
+            "hooks.example.com",
+            "http://example.com",
+            "ftp://example.com",
+            "https://",
+            "https:///x",
+            "https://127.0.0.1",
+            "https://1.2.3.4/x",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://0177.0.0.1/",
+            "https://127.1/",
+            "https://user@example.com",
+            "https://user:pw@example.com",
+            "https://example.com/#x",
+            "https://localhost",
+            "https://x.localhost",
+            "https://db.internal",
+            "https://printer.local",
+            "https://example.com.",
+            "https://intranet",
+            "https://example.com:8443",
+            "https://a..example.com",
+            "https://exa mple.com",
+            "https://example.com/\n",
+            " https://example.com",
+            "javascript:alert(1)",
         ] {
             let Err(Invalid(problems)) = WebhookUrl::parse(bad) else { panic!("{bad} was accepted") };
             assert_eq!(problems[0].field, "url");

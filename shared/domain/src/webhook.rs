@@ -98,7 +98,8 @@ impl RawSpec {
         let mut problems = Problems::default();
         let name = problems.take(required("name", self.name).and_then(|name| text("name", name, MAX_NAME)));
         let description = self.description.filter(|text| !text.is_empty());
-        let description = problems.take(description.map(|d| text("description", d, MAX_DESCRIPTION)).transpose());
+        let description =
+            problems.take(description.map(|d| text("description", d, MAX_DESCRIPTION)).transpose());
         let url = problems.take(required("url", self.url).and_then(|url| WebhookUrl::parse(&url)));
         let secret = problems.take(self.secret.filter(|s| !s.is_empty()).map(Secret::parse).transpose());
         let headers = problems.take(Headers::parse(self.headers));
@@ -123,7 +124,9 @@ impl RawSpec {
 }
 
 fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
-    value.filter(|text| !text.trim().is_empty()).ok_or_else(|| Invalid::one(field, "is required and must not be empty"))
+    value
+        .filter(|text| !text.trim().is_empty())
+        .ok_or_else(|| Invalid::one(field, "is required and must not be empty"))
 }
 
 fn text(field: &str, value: String, max: usize) -> Result<String, Invalid> {
@@ -136,12 +139,18 @@ fn text(field: &str, value: String, max: usize) -> Result<String, Invalid> {
     Ok(value)
 }
 
-fn check_event_types(names: Vec<String>, level: Level, enabled: bool, problems: &mut Problems) -> Vec<String> {
+fn check_event_types(
+    names: Vec<String>,
+    level: Level,
+    enabled: bool,
+    problems: &mut Problems,
+) -> Vec<String> {
     let mut kept = Vec::with_capacity(names.len());
     for (index, name) in names.into_iter().enumerate() {
         let field = format!("eventTypes[{index}]");
         match event_type::find(&name) {
-            None => problems.add(field, format!("is not a known event type: {name:?}; see GET …/webhooks/event-types")),
+            None => problems
+                .add(field, format!("is not a known event type: {name:?}; see GET …/webhooks/event-types")),
             Some(known) if !known.levels.contains(&level) => {
                 problems.add(field, format!("{name} is not available to webhooks of this level"));
             }
@@ -210,12 +219,14 @@ mod tests {
     }
 
     fn fields(raw: RawSpec) -> Vec<String> {
-        raw.check().map_or_else(|Invalid(problems)| problems.into_iter().map(|p| p.field).collect(), |_| Vec::new())
+        raw.check()
+            .map_or_else(|Invalid(problems)| problems.into_iter().map(|p| p.field).collect(), |_| Vec::new())
     }
 
     #[test]
     fn a_good_spec_passes_and_repeated_event_types_become_one() {
-        let spec = RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }.check().unwrap();
+        let spec =
+            RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }.check().unwrap();
         assert_eq!(spec.event_types, ["com.qlik.v1.app.created"]);
     }
 

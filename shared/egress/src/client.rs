@@ -78,7 +78,10 @@ impl Egress {
     /// When TLS cannot be set up, or a local build's CA file cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         // Mozilla's roots, compiled in: the system's take 2 to 45 ms to read at each cold start.
-        #[cfg_attr(not(feature = "local"), expect(unused_mut, reason = "local builds add their receiver's CA"))]
+        #[cfg_attr(
+            not(feature = "local"),
+            expect(unused_mut, reason = "local builds add their receiver's CA")
+        )]
         let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         #[cfg(feature = "local")]
         if let Some(file) = &settings.receiver_ca {
@@ -86,11 +89,12 @@ impl Egress {
                 roots.add(authority).map_err(|error| error.to_string())?;
             }
         }
-        let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls =
+            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .map_err(|error| error.to_string())?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         let resolver = VettingResolver {
             #[cfg(feature = "local")]
             receiver: settings.receiver,
@@ -120,7 +124,12 @@ impl Egress {
         Answer { outcome, duration: start.elapsed() }
     }
 
-    async fn exchange(&self, url: &Url, headers: &[(String, String)], body: String) -> Result<ReceivedResponse, Failure> {
+    async fn exchange(
+        &self,
+        url: &Url,
+        headers: &[(String, String)],
+        body: String,
+    ) -> Result<ReceivedResponse, Failure> {
         let mut request = self.client.post(url.clone()).body(body);
         for (name, value) in headers {
             request = request.header(name, value);
@@ -128,7 +137,8 @@ impl Egress {
         let mut response = request.send().await.map_err(|error| Failure::from_client(&error))?;
         let status_code = response.status().as_u16();
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let headers =
+            response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let mut body = Vec::new();
         let mut body_cut = false;
         while let Some(chunk) = response.chunk().await.map_err(|error| Failure::from_client(&error))? {
@@ -139,6 +149,11 @@ impl Egress {
                 break;
             }
         }
-        Ok(ReceivedResponse { status_code, headers, body: String::from_utf8_lossy(&body).into_owned(), body_cut })
+        Ok(ReceivedResponse {
+            status_code,
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+            body_cut,
+        })
     }
 }

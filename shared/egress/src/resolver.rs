@@ -33,7 +33,11 @@ fn vet(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NameRefused> {
     if addresses.is_empty() {
         return Err(NameRefused::Unknown);
     }
-    if addresses.iter().all(|address| is_public(address.ip())) { Ok(addresses) } else { Err(NameRefused::NotPublic) }
+    if addresses.iter().all(|address| is_public(address.ip())) {
+        Ok(addresses)
+    } else {
+        Err(NameRefused::NotPublic)
+    }
 }
 
 #[cfg(test)]

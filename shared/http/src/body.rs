@@ -37,7 +37,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 #[must_use]
 pub fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()).filter(|kind| !kind.is_empty())
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        .filter(|kind| !kind.is_empty())
 }
 
 /// Reads JSON.
@@ -50,9 +51,14 @@ pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         let path = error.path().to_string();
         let field = if path == "." { "body".to_owned() } else { path };
         let inner = error.into_inner();
-        let rule = if inner.is_data() { format!("cannot be read: {inner}") } else { format!("is not valid JSON: {inner}") };
+        let rule = if inner.is_data() {
+            format!("cannot be read: {inner}")
+        } else {
+            format!("is not valid JSON: {inner}")
+        };
         ApiError::Invalid(Invalid::one(field, rule))
     })?;
-    json.end().map_err(|error| ApiError::Invalid(Invalid::one("body", format!("is not valid JSON: {error}"))))?;
+    json.end()
+        .map_err(|error| ApiError::Invalid(Invalid::one("body", format!("is not valid JSON: {error}"))))?;
     Ok(read)
 }

@@ -61,18 +61,23 @@ impl Claims {
     /// 401 when there are no verified claims; 403 when the tenant in them cannot be one.
     pub fn caller(&self, parts: &Parts) -> Result<Caller, ApiError> {
         let claims = match parts.request_context_ref() {
-            Some(RequestContext::ApiGatewayV2(context)) => {
-                context.authorizer.as_ref().and_then(|authorizer| authorizer.jwt.as_ref()).map(|jwt| &jwt.claims)
-            }
+            Some(RequestContext::ApiGatewayV2(context)) => context
+                .authorizer
+                .as_ref()
+                .and_then(|authorizer| authorizer.jwt.as_ref())
+                .map(|jwt| &jwt.claims),
             _ => None,
         };
         let unauthorized = |text: &str| ApiError::Unauthorized(text.to_owned());
         let claims = claims.ok_or_else(|| unauthorized("a bearer token is required"))?;
         let claim = |name: &str| claims.get(name).map(String::as_str).filter(|text| !text.is_empty());
-        let user = claim("sub").or(claim("client_id")).ok_or_else(|| unauthorized("the token names no subject"))?;
-        let user = UserId::parse(user).map_err(|_| unauthorized("the token's subject cannot be a user id"))?;
+        let user =
+            claim("sub").or(claim("client_id")).ok_or_else(|| unauthorized("the token names no subject"))?;
+        let user =
+            UserId::parse(user).map_err(|_| unauthorized("the token's subject cannot be a user id"))?;
         let tenant = claim(&self.tenant).map(TenantId::parse).transpose();
-        let tenant = tenant.map_err(|_| ApiError::Forbidden(format!("the token's {} cannot be a tenant", self.tenant)))?;
+        let tenant = tenant
+            .map_err(|_| ApiError::Forbidden(format!("the token's {} cannot be a tenant", self.tenant)))?;
         let groups = claim(&self.roles).map(list).unwrap_or_default();
         let scopes = claim("scope").map(list).unwrap_or_default();
         let has = |list: &[String], name: &str| list.iter().any(|item| item == name);

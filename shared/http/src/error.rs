@@ -115,10 +115,12 @@ impl From<Invalid> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::CapReached(cap) => {
-                Self::Forbidden(format!("the tenant already has {cap} webhooks, which is the most it can have"))
+            StoreError::CapReached(cap) => Self::Forbidden(format!(
+                "the tenant already has {cap} webhooks, which is the most it can have"
+            )),
+            StoreError::Changed => {
+                Self::Conflict("it was changed or deleted meanwhile; read it again".to_owned())
             }
-            StoreError::Changed => Self::Conflict("it was changed or deleted meanwhile; read it again".to_owned()),
             StoreError::Busy(reason) => {
                 tracing::warn!(reason, "the store is busy");
                 Self::Busy

@@ -75,7 +75,9 @@ mod tests {
 
     #[test]
     fn links_carry_the_request_and_replace_its_cursor() {
-        let params = Params([("sort", "+name"), ("limit", "2"), ("next", "abc")].map(|(n, v)| (n.into(), v.into())).into());
+        let params = Params(
+            [("sort", "+name"), ("limit", "2"), ("next", "abc")].map(|(n, v)| (n.into(), v.into())).into(),
+        );
         let links = params.links("https://h/api", Some("xyz".into()), None);
         assert_eq!(links.this.href, "https://h/api?limit=2&next=abc&sort=%2Bname");
         assert_eq!(links.next.unwrap().href, "https://h/api?limit=2&sort=%2Bname&next=xyz");

@@ -22,7 +22,9 @@ struct ErrorBody {
 /// Wraps a router: unknown paths are 404, known ones with another method 405, and every error has the contract's shape.
 pub fn shell(router: Router) -> Router {
     router
-        .fallback(|request: Request| async move { ApiError::NotFound(format!("there is no {}", request.uri().path())) })
+        .fallback(|request: Request| async move {
+            ApiError::NotFound(format!("there is no {}", request.uri().path()))
+        })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(middleware::from_fn(write_errors))
 }

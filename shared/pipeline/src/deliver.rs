@@ -28,7 +28,8 @@ impl Deliverer {
     pub async fn deliver(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
         let request = self.request(webhook, task);
         let url = webhook.spec.url.as_url();
-        let Answer { outcome, duration } = self.egress.post(url, &request.headers, request.body.clone()).await;
+        let Answer { outcome, duration } =
+            self.egress.post(url, &request.headers, request.body.clone()).await;
         row(task, request, judge(&outcome), duration, outcome.ok())
     }
 
@@ -75,7 +76,8 @@ fn judge(outcome: &Result<ReceivedResponse, Failure>) -> Option<(FailureKind, St
     }
     let target = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
     let target = target.map_or("nowhere", |(_, target)| target);
-    let message = format!("the receiver answered {status}, a redirect to {target}; redirects are not followed");
+    let message =
+        format!("the receiver answered {status}, a redirect to {target}; redirects are not followed");
     Some((FailureKind::Redirect, message))
 }
 

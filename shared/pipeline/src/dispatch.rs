@@ -58,7 +58,10 @@ impl Dispatcher {
             .await?;
         let mut outgoing = Vec::new();
         for event in events {
-            let Some((tenant, snapshot)) = event.tenant().and_then(|t| snapshots.get(t).map(|s| (t, s))) else { continue };
+            let Some((tenant, snapshot)) = event.tenant().and_then(|t| snapshots.get(t).map(|s| (t, s)))
+            else {
+                continue;
+            };
             let heard = snapshot.webhooks.iter().filter(|webhook| webhook.hears(event));
             outgoing.extend(heard.map(|webhook| self.first_attempt(tenant, webhook, event)));
         }

@@ -37,8 +37,12 @@ impl Settler {
             if let Some(wait) = wait_before_retry(&task, &delivery) {
                 let due = (self.clock)() + wait;
                 delivery.next_attempt_at = Some(due);
-                let next =
-                    DeliveryTask { delivery_id: DeliveryId::mint(due), attempt: task.attempt + 1, trigger: Trigger::Retry, ..task };
+                let next = DeliveryTask {
+                    delivery_id: DeliveryId::mint(due),
+                    attempt: task.attempt + 1,
+                    trigger: Trigger::Retry,
+                    ..task
+                };
                 retries.push((delivery.id, Outgoing { task: next, lane: Lane::Slow, delay: wait }));
             }
             rows.push(delivery);

@@ -35,11 +35,14 @@ pub fn encode(task: &DeliveryTask) -> String {
 /// # Errors
 /// What is wrong with it, for the log; the message then goes back, and in the end to the dead-letter queue.
 pub fn decode(body: &str) -> Result<DeliveryTask, String> {
-    let version: Version = serde_json::from_str(body).map_err(|error| format!("not a delivery message: {error}"))?;
+    let version: Version =
+        serde_json::from_str(body).map_err(|error| format!("not a delivery message: {error}"))?;
     if version.v != VERSION {
         return Err(format!("a delivery message of version {}, this release reads {VERSION}", version.v));
     }
-    serde_json::from_str(body).map(|message: In| message.task).map_err(|error| format!("a bad delivery message: {error}"))
+    serde_json::from_str(body)
+        .map(|message: In| message.task)
+        .map_err(|error| format!("a bad delivery message: {error}"))
 }
 
 #[cfg(test)]

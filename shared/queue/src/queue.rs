@@ -118,8 +118,10 @@ impl Queue {
             if round > 0 {
                 tokio::time::sleep(FIRST_WAIT.saturating_mul(1 << round)).await;
             }
-            let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.clone()));
-            let answer = request.send().await.map_err(|error| unavailable(DisplayErrorContext(error).to_string()))?;
+            let request =
+                self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.clone()));
+            let answer =
+                request.send().await.map_err(|error| unavailable(DisplayErrorContext(error).to_string()))?;
             let Some(first) = answer.failed.first() else { return Ok(()) };
             reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
             entries.retain(|entry| answer.failed.iter().any(|failed| failed.id == entry.id));
@@ -153,7 +155,11 @@ fn batches(messages: Vec<Message>) -> Vec<Vec<Message>> {
 impl DeliveryQueues {
     /// Both lanes, for dispatching.
     #[must_use]
-    pub fn new(config: &aws_types::SdkConfig, fast_url: impl Into<String>, slow_url: impl Into<String>) -> Self {
+    pub fn new(
+        config: &aws_types::SdkConfig,
+        fast_url: impl Into<String>,
+        slow_url: impl Into<String>,
+    ) -> Self {
         Self { fast: Some(Queue::new(config, fast_url)), slow: Queue::new(config, slow_url) }
     }
 
@@ -186,7 +192,8 @@ mod tests {
 
     #[test]
     fn batches_keep_to_both_bounds_and_lose_nothing() {
-        let message = |size: usize| Message { body: "x".repeat(size), group: String::new(), delay: Duration::ZERO };
+        let message =
+            |size: usize| Message { body: "x".repeat(size), group: String::new(), delay: Duration::ZERO };
         let sizes: Vec<usize> = (0..57).map(|n| (n * 7919) % 100_000).chain([300_000]).collect();
         let cut = batches(sizes.iter().copied().map(message).collect());
         let all: Vec<usize> = cut.iter().flatten().map(|message| message.body.len()).collect();

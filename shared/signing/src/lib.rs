@@ -104,7 +104,8 @@ mod tests {
         let tenant = TenantId::parse("acme").unwrap();
         let webhook = WebhookId::mint(OffsetDateTime::UNIX_EPOCH);
         let event = |source: &str, id: &str| {
-            let json = serde_json::json!({"specversion": "1.0", "id": id, "source": source, "type": "t"}).to_string();
+            let json = serde_json::json!({"specversion": "1.0", "id": id, "source": source, "type": "t"})
+                .to_string();
             Event::parse(&json, OffsetDateTime::UNIX_EPOCH).unwrap()
         };
         let id = message_id(&tenant, webhook, &event("s", "1"));

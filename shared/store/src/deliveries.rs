@@ -73,7 +73,8 @@ impl Deliveries {
     /// Returns the ids that could not be written; an empty answer means that all are safe.
     pub async fn put_all(&self, deliveries: &[Delivery]) -> Vec<DeliveryId> {
         // By key, because one call may not name a row twice; a message received twice in one batch does just that.
-        let rows: BTreeMap<_, _> = deliveries.iter().map(|d| ((&d.tenant_id, d.webhook_id, d.id), d)).collect();
+        let rows: BTreeMap<_, _> =
+            deliveries.iter().map(|d| ((&d.tenant_id, d.webhook_id, d.id), d)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let mut lost = Vec::new();
         for chunk in rows.chunks(BATCH) {
@@ -147,7 +148,8 @@ impl Deliveries {
         let mut scanned: Option<DeliveryId> = None;
         let mut start = None;
         for _ in 0..MAX_READS {
-            let answer = self.query(tenant, webhook, filter, (from, to), ascending).set_exclusive_start_key(start);
+            let answer =
+                self.query(tenant, webhook, filter, (from, to), ascending).set_exclusive_start_key(start);
             // One row more tells whether there is a next page; one more may be the row the client has seen. Where rows are
             // dropped after reading, most may not match: read pages as large as the database gives.
             let all_match = filter.event_type.is_none() && filter.status != Some(Status::Success);
@@ -158,7 +160,10 @@ impl Deliveries {
             }
             // The range includes its ends: the row the client has seen is not part of the next page.
             found.retain(|delivery: &Delivery| Some(delivery.id) != seen_id(position));
-            scanned = answer.last_evaluated_key.as_ref().and_then(|key| key.get(keys::SK)?.as_s().ok()?.parse().ok());
+            scanned = answer
+                .last_evaluated_key
+                .as_ref()
+                .and_then(|key| key.get(keys::SK)?.as_s().ok()?.parse().ok());
             start = answer.last_evaluated_key;
             if found.len() > limit || start.is_none() {
                 break;

@@ -79,10 +79,12 @@ pub(crate) fn write(delivery: &Delivery) -> Result<HashMap<String, AttributeValu
         response: delivery.response.clone(),
     };
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(error.to_string());
-    let mut item: HashMap<String, AttributeValue> = serde_dynamo::to_item(item).map_err(|error| corrupt(&error))?;
+    let mut item: HashMap<String, AttributeValue> =
+        serde_dynamo::to_item(item).map_err(|error| corrupt(&error))?;
     let json = serde_json::to_vec(&details).map_err(|error| corrupt(&error))?;
     let mut packed = vec![FORMAT];
-    let mut compressor = zstd::bulk::Compressor::with_dictionary(LEVEL, DICTIONARY).map_err(|error| corrupt(&error))?;
+    let mut compressor =
+        zstd::bulk::Compressor::with_dictionary(LEVEL, DICTIONARY).map_err(|error| corrupt(&error))?;
     packed.extend(compressor.compress(&json).map_err(|error| corrupt(&error))?);
     item.insert(DETAILS.to_owned(), AttributeValue::B(Blob::new(packed)));
     Ok(item)

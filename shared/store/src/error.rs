@@ -30,9 +30,16 @@ impl StoreError {
         R: std::fmt::Debug,
     {
         let text = DisplayErrorContext(error).to_string();
-        let throttled = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "InternalServerError"];
+        let throttled = [
+            "ProvisionedThroughputExceededException",
+            "ThrottlingException",
+            "RequestLimitExceeded",
+            "InternalServerError",
+        ];
         match error {
-            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Self::Busy(text),
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+                Self::Busy(text)
+            }
             _ if error.code().is_some_and(|code| throttled.contains(&code)) => Self::Busy(text),
             _ => Self::Unavailable(text),
         }

@@ -6,7 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use anzol_domain::{Headers, Level, Origin, Secret, TenantId, UserId, Webhook, WebhookId, WebhookSpec, WebhookUrl};
+use anzol_domain::{
+    Headers, Level, Origin, Secret, TenantId, UserId, Webhook, WebhookId, WebhookSpec, WebhookUrl,
+};
 
 use crate::error::StoreError;
 use crate::keys;
@@ -41,7 +43,8 @@ struct WebhookItem {
 }
 
 pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>, StoreError> {
-    let Webhook { id, tenant_id, spec, origin, created_at, updated_at, created_by, updated_by, version } = webhook.clone();
+    let Webhook { id, tenant_id, spec, origin, created_at, updated_at, created_by, updated_by, version } =
+        webhook.clone();
     let item = WebhookItem {
         pk: keys::tenant_pk(&tenant_id),
         sk: keys::webhook_sk(id),
@@ -68,8 +71,10 @@ pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>
 }
 
 pub(crate) fn read(item: HashMap<String, AttributeValue>) -> Result<Webhook, StoreError> {
-    let item: WebhookItem = serde_dynamo::from_item(item).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    let secret = item.secret.map(Secret::parse).transpose().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let item: WebhookItem =
+        serde_dynamo::from_item(item).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let secret =
+        item.secret.map(Secret::parse).transpose().map_err(|error| StoreError::Corrupt(error.to_string()))?;
     Ok(Webhook {
         id: item.id,
         tenant_id: item.tenant_id,

@@ -79,7 +79,10 @@ impl Webhooks {
             .table_name(&self.table)
             .set_item(Some(webhook_item::write(webhook)?))
             .condition_expression("version = :read")
-            .expression_attribute_values(":read", AttributeValue::N(webhook.version.saturating_sub(1).to_string()));
+            .expression_attribute_values(
+                ":read",
+                AttributeValue::N(webhook.version.saturating_sub(1).to_string()),
+            );
         let count = self.quota(&webhook.tenant_id, "ADD revision :one");
         self.transact(put_item(put)?, count, [StoreError::Changed, StoreError::Changed]).await
     }
@@ -104,8 +107,10 @@ impl Webhooks {
 
     /// One webhook of a tenant.
     pub async fn get(&self, tenant: &TenantId, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
-        let request = self.client.get_item().table_name(&self.table).set_key(Some(keys::webhook_key(tenant, id)));
-        let answer = request.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
+        let request =
+            self.client.get_item().table_name(&self.table).set_key(Some(keys::webhook_key(tenant, id)));
+        let answer =
+            request.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
         answer.item.map(webhook_item::read).transpose()
     }
 
@@ -129,7 +134,11 @@ impl Webhooks {
                 found.push(webhook_item::read(item)?);
             }
             // Throttled or too large for one answer: ask for the rest again.
-            wanted = answer.unprocessed_keys.unwrap_or_default().remove(&self.table).map_or_else(Vec::new, |k| k.keys);
+            wanted = answer
+                .unprocessed_keys
+                .unwrap_or_default()
+                .remove(&self.table)
+                .map_or_else(Vec::new, |k| k.keys);
         }
         Err(StoreError::Busy("the database kept leaving webhooks out of its answer".to_owned()))
     }
@@ -189,7 +198,11 @@ impl Webhooks {
         let [webhook_failed, quota_failed] = failed;
         for round in 0..TRIES {
             pause(round).await;
-            let request = self.client.transact_write_items().transact_items(webhook.clone()).transact_items(quota.clone());
+            let request = self
+                .client
+                .transact_write_items()
+                .transact_items(webhook.clone())
+                .transact_items(quota.clone());
             let Err(error) = request.send().await else { return Ok(()) };
             match refusal(&error) {
                 Refusal::Condition(0) => return Err(webhook_failed),
@@ -223,7 +236,8 @@ fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Refusal {
             if let Some(place) = codes.iter().position(|code| *code == Some("ConditionalCheckFailed")) {
                 return Refusal::Condition(place);
             }
-            let passing = [Some("TransactionConflict"), Some("ThrottlingError"), Some("ProvisionedThroughputExceeded")];
+            let passing =
+                [Some("TransactionConflict"), Some("ThrottlingError"), Some("ProvisionedThroughputExceeded")];
             if codes.iter().any(|code| passing.contains(code)) { Refusal::Collision } else { Refusal::Other }
         }
         Some(other) if other.code() == Some("TransactionInProgressException") => Refusal::Collision,

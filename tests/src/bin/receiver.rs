@@ -26,9 +26,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let arguments = arguments(std::env::args().skip(1))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let receiver = Receiver::start(arguments.options).await?;
         write_atomically(&arguments.ca_file, receiver.ca_pem())?;
@@ -42,11 +40,7 @@ fn run() -> Result<()> {
 fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     let (mut state_file, mut ca_file, mut options) = (None, None, Options::default());
     while let Some(flag) = words.next() {
-        let mut value = || {
-            words
-                .next()
-                .with_context(|| format!("{flag} needs a value; usage: {USAGE}"))
-        };
+        let mut value = || words.next().with_context(|| format!("{flag} needs a value; usage: {USAGE}"));
         match flag.as_str() {
             "--state-file" => state_file = Some(PathBuf::from(value()?)),
             "--ca-file" => ca_file = Some(std::path::absolute(value()?)?),
@@ -63,9 +57,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
 }
 
 fn port(flag: &str, value: &str) -> Result<u16> {
-    value
-        .parse()
-        .with_context(|| format!("{flag} {value:?} is not a port"))
+    value.parse().with_context(|| format!("{flag} {value:?} is not a port"))
 }
 
 /// A reader sees the whole file or none.

@@ -20,7 +20,9 @@ pub(crate) async fn list(
     params: Params,
 ) -> Result<axum::Json<PageOut<DeliveryOut>>, ApiError> {
     let webhook = state.visible(&caller, &id).await?;
-    let (_, order) = params.get("sort").map_or(Ok(("triggeredAt", Order::Descending)), |sort| page::sort(sort, &["triggeredAt"]))?;
+    let (_, order) = params
+        .get("sort")
+        .map_or(Ok(("triggeredAt", Order::Descending)), |sort| page::sort(sort, &["triggeredAt"]))?;
     let status = match params.get("status") {
         None => None,
         Some("success") => Some(Status::Success),
@@ -35,7 +37,11 @@ pub(crate) async fn list(
     };
     let found = state.deliveries.list(&webhook.tenant_id, webhook.id, &query, (state.clock)()).await?;
     let cursor = |id: Option<DeliveryId>| id.map(|id| page::encode_cursor(&id));
-    let links = params.links(&format!("{base}/api/v1/webhooks/{id}/deliveries"), cursor(found.next), cursor(found.prev));
+    let links = params.links(
+        &format!("{base}/api/v1/webhooks/{id}/deliveries"),
+        cursor(found.next),
+        cursor(found.prev),
+    );
     Ok(axum::Json(PageOut { data: found.items.into_iter().map(DeliveryOut::from).collect(), links }))
 }
 

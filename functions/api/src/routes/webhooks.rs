@@ -24,7 +24,12 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, axum::Json<WebhookOut>), ApiError> {
     let tenant_id = tenant(&caller)?.clone();
     let origin = input.origin();
-    let spec = input.check(&Defaults { level: Level::Tenant, owner: &caller.user, enabled: true, cloud_events: false })?;
+    let spec = input.check(&Defaults {
+        level: Level::Tenant,
+        owner: &caller.user,
+        enabled: true,
+        cloud_events: false,
+    })?;
     authorize(&caller, &spec, &caller.user)?;
     let now = (state.clock)();
     let webhook = Webhook {
@@ -61,10 +66,18 @@ pub(crate) async fn replace(
     let webhook = change(&state, &caller, &id, |webhook| {
         let input: WebhookIn = serde_path_to_error::deserialize(&body).map_err(|error| {
             let path = error.path().to_string();
-            Invalid::one(if path == "." { "body".to_owned() } else { path }, format!("cannot be read: {}", error.into_inner()))
+            Invalid::one(
+                if path == "." { "body".to_owned() } else { path },
+                format!("cannot be read: {}", error.into_inner()),
+            )
         })?;
         let cloud_events = webhook.spec.cloud_events;
-        input.check(&Defaults { level: Level::Tenant, owner: &webhook.created_by, enabled: false, cloud_events })
+        input.check(&Defaults {
+            level: Level::Tenant,
+            owner: &webhook.created_by,
+            enabled: false,
+            cloud_events,
+        })
     })
     .await?;
     Ok(axum::Json(webhook.into()))
@@ -115,7 +128,9 @@ async fn change(
         let spec = new_spec(&stored)?;
         authorize(caller, &spec, &stored.spec.owner_id)?;
         if stored.spec.cloud_events && !spec.cloud_events {
-            return Err(ApiError::Forbidden("`enableCloudEventDelivery` cannot be turned off again".to_owned()));
+            return Err(ApiError::Forbidden(
+                "`enableCloudEventDelivery` cannot be turned off again".to_owned(),
+            ));
         }
         let changed = Webhook {
             spec,
@@ -135,7 +150,9 @@ async fn change(
 /// Whether the caller may have a webhook be like this; `owner` is who it belongs to so far.
 fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), ApiError> {
     if !caller.may_set_level(spec.level) {
-        return Err(ApiError::Forbidden("a webhook of level `tenant` takes a tenant admin; use level `user`".to_owned()));
+        return Err(ApiError::Forbidden(
+            "a webhook of level `tenant` takes a tenant admin; use level `user`".to_owned(),
+        ));
     }
     if spec.owner_id != *owner && !caller.may_set_owner(&spec.owner_id) {
         return Err(ApiError::Forbidden("only a tenant admin can give a webhook to another user".to_owned()));
@@ -231,8 +248,11 @@ impl Filter {
 
     fn matches(&self, webhook: &Webhook) -> bool {
         let spec = &webhook.spec;
-        let part = |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|part| text.to_lowercase().contains(part));
-        let same = |wanted: &Option<String>, id: &UserId| wanted.as_ref().is_none_or(|wanted| wanted == id.as_str());
+        let part = |wanted: &Option<String>, text: &str| {
+            wanted.as_ref().is_none_or(|part| text.to_lowercase().contains(part))
+        };
+        let same =
+            |wanted: &Option<String>, id: &UserId| wanted.as_ref().is_none_or(|wanted| wanted == id.as_str());
         part(&self.name, &spec.name)
             && part(&self.url, spec.url.as_str())
             && self.enabled.is_none_or(|enabled| enabled == spec.enabled)
