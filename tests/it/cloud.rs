@@ -8,6 +8,7 @@ use anzol_domain::{Level, Origin, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
 use anzol_pipeline::Deliverer;
+use anzol_queue::DeliveryQueues;
 use anzol_runtime::now;
 use anzol_store::{Deliveries, Webhooks};
 use anzol_tests::aws::Aws;
@@ -26,6 +27,8 @@ pub(crate) struct Cloud {
     pub(crate) webhooks: Webhooks,
     pub(crate) deliveries: Deliveries,
     pub(crate) deliveries_table: String,
+    /// Queues that nobody listens at: whoever needs them learns that they cannot be reached.
+    pub(crate) no_queues: DeliveryQueues,
     /// The database's own API, for looking past the store.
     pub(crate) raw: Aws,
 }
@@ -67,10 +70,16 @@ impl Cloud {
             .region(aws_types::region::Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
+        let unreachable = config.to_builder().endpoint_url("http://127.0.0.1:1").build();
         Self {
             webhooks: Webhooks::new(&config, webhooks),
             deliveries: Deliveries::new(&config, &deliveries_table),
             deliveries_table,
+            no_queues: DeliveryQueues::new(
+                &unreachable,
+                "http://127.0.0.1:1/1/fast",
+                "http://127.0.0.1:1/1/slow",
+            ),
             raw,
         }
     }
@@ -171,7 +180,7 @@ impl As {
 }
 
 /// The router, called with the events that the gateway sends to Lambda.
-pub(crate) struct Api(Router);
+pub(crate) struct Api(pub(crate) Router);
 
 impl Api {
     /// Calls it; answers status, body and headers.

@@ -13,5 +13,6 @@
 mod api;
 mod cloud;
 mod egress;
+mod functions;
 mod history;
 mod store;

@@ -5,12 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures::stream::StreamExt as _;
 
-use anzol_domain::{Delivery, DeliveryTask, Webhook};
+use anzol_domain::{Delivery, DeliveryTask, TenantId, Webhook, WebhookId};
 use anzol_pipeline::{Deliverer, Settler};
-use anzol_store::Webhooks;
+use anzol_store::{StoreError, Webhooks};
 
 /// POSTs under way at the same time: a whole batch.
 const CONCURRENCY: usize = 10;
+
+/// Webhooks by tenant and id: an id alone would let a message that names another tenant find its neighbour's webhook.
+type Found = BTreeMap<(TenantId, WebhookId), Webhook>;
+
+fn key(task: &DeliveryTask) -> (TenantId, WebhookId) {
+    (task.tenant_id.clone(), task.webhook_id)
+}
 
 /// What the sender works with.
 #[derive(Debug)]
@@ -56,24 +63,20 @@ impl Sender {
         response
     }
 
-    async fn webhooks_of(
-        &self,
-        tasks: &[(String, DeliveryTask)],
-    ) -> Result<BTreeMap<anzol_domain::WebhookId, Webhook>, anzol_store::StoreError> {
-        let ids: BTreeSet<_> =
-            tasks.iter().map(|(_, task)| (task.tenant_id.clone(), task.webhook_id)).collect();
+    async fn webhooks_of(&self, tasks: &[(String, DeliveryTask)]) -> Result<Found, StoreError> {
+        let ids: BTreeSet<_> = tasks.iter().map(|(_, task)| key(task)).collect();
         let webhooks = self.webhooks.get_many(&ids).await?;
-        Ok(webhooks.into_iter().map(|webhook| (webhook.id, webhook)).collect())
+        Ok(webhooks.into_iter().map(|webhook| ((webhook.tenant_id.clone(), webhook.id), webhook)).collect())
     }
 
     async fn deliver_all(
         &self,
         tasks: Vec<(String, DeliveryTask)>,
-        webhooks: &BTreeMap<anzol_domain::WebhookId, Webhook>,
+        webhooks: &Found,
     ) -> Vec<(DeliveryTask, Delivery)> {
         futures::stream::iter(tasks)
             .map(|(_, task)| async move {
-                let Some(webhook) = webhooks.get(&task.webhook_id) else {
+                let Some(webhook) = webhooks.get(&key(&task)) else {
                     // Its history went with it; there is nothing left to record this in.
                     tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
                     return None;

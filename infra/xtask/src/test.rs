@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::build::{build, cargo};
+use crate::build::{FUNCTIONS, build, cargo};
 use crate::local_cloud::{Python, choose_port};
 use crate::process::run_well;
 use crate::progress::{say, seconds};
@@ -43,14 +43,7 @@ impl Suite {
     fn run(self, root: &Path) -> Result<()> {
         match self {
             Self::Fmt => run_well(cargo(root).args(["fmt", "--all", "--check"])),
-            Self::Clippy => run_well(cargo(root).args([
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--",
-                "--deny=warnings",
-            ])),
+            Self::Clippy => clippy(root),
             Self::Walls => walls::check(root),
             Self::Doc => run_well(
                 cargo(root)
@@ -94,6 +87,14 @@ pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
         bail!("failed: {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Everything at once, where tests turn the feature `local` on, and then the functions as they are deployed, without it.
+fn clippy(root: &Path) -> Result<()> {
+    let deny = ["--", "--deny=warnings"];
+    run_well(cargo(root).args(["clippy", "--workspace", "--all-targets", "--locked"]).args(deny))?;
+    let deployed = FUNCTIONS.iter().flat_map(|name| ["-p".to_owned(), format!("anzol-{name}")]);
+    run_well(cargo(root).args(["clippy", "--locked"]).args(deployed).args(deny))
 }
 
 fn template(root: &Path) -> Result<()> {

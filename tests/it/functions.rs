@@ -1,0 +1,228 @@
+//! The other functions, handed the events that Lambda hands them: what they refuse, what they give back, and what they do when
+//! the queues cannot be reached.
+
+use std::sync::Arc;
+
+use anzol_domain::page::{Order, Position};
+use anzol_domain::{Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Status, Trigger, Webhook};
+use anzol_egress::Settings;
+use anzol_http::Claims;
+use anzol_ingest::{IngestState, MAX_BODY, MAX_EVENTS};
+use anzol_pipeline::{Deliverer, Dispatcher, Settler};
+use anzol_runtime::now;
+use anzol_sender::Sender;
+use anzol_store::{DeliveryFilter, DeliveryQuery};
+use anzol_tests::receiver::Behaviour;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use serde_json::{Value, json};
+
+use crate::cloud::{Api, As, Cloud, WayOut, webhook};
+
+const EVENTS: &str = "/api/v1/events";
+
+fn event(tenant: Option<&str>) -> Value {
+    let mut event =
+        json!({ "specversion": "1.0", "id": "e1", "source": "s", "type": "com.qlik.v1.app.created" });
+    if let Some(tenant) = tenant {
+        event["tenantid"] = json!(tenant);
+    }
+    event
+}
+
+fn ingest(cloud: &Cloud) -> Api {
+    let dispatcher = Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), now);
+    let state = IngestState { dispatcher: Arc::new(dispatcher), claims: Claims::default(), clock: now };
+    Api(anzol_ingest::router(state))
+}
+
+/// A batch of messages with the ids `m0`, `m1`, … and these bodies.
+fn batch(bodies: &[String]) -> SqsEvent {
+    let records: Vec<_> = bodies
+        .iter()
+        .enumerate()
+        .map(|(index, body)| json!({ "messageId": format!("m{index}"), "body": body }))
+        .collect();
+    serde_json::from_value(json!({ "Records": records })).unwrap()
+}
+
+fn failed(response: SqsBatchResponse) -> Vec<String> {
+    let mut ids: Vec<_> =
+        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    ids.sort();
+    ids
+}
+
+fn task(webhook: &Webhook) -> DeliveryTask {
+    DeliveryTask {
+        tenant_id: webhook.tenant_id.clone(),
+        webhook_id: webhook.id,
+        delivery_id: DeliveryId::mint(now()),
+        attempt: 1,
+        trigger: Trigger::Event,
+        event: Event::parse(&event(Some(webhook.tenant_id.as_str())).to_string(), now()).unwrap(),
+    }
+}
+
+fn sender(cloud: &Cloud, way_out: &WayOut) -> Sender {
+    Sender {
+        webhooks: cloud.webhooks.clone(),
+        deliverer: Deliverer::new(way_out.egress.clone(), now),
+        settler: Settler::new(cloud.deliveries.clone(), cloud.no_queues.clone(), now),
+    }
+}
+
+async fn history(cloud: &Cloud, webhook: &Webhook) -> Vec<Delivery> {
+    let query = DeliveryQuery {
+        filter: DeliveryFilter::default(),
+        order: Order::Ascending,
+        position: Position::Start,
+        limit: 100,
+    };
+    cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap().items
+}
+
+#[tokio::test]
+async fn ingest_answers_202_only_when_every_delivery_is_queued() {
+    let cloud = Cloud::start().await;
+    let (api, admin) = (ingest(&cloud), As::admin("acme"));
+    let nobody_listens = api.call(Some(&admin), "POST", EVENTS, Some(event(None))).await;
+    assert_eq!(nobody_listens, (202, json!({ "accepted": 1, "deliveries": 0 })));
+    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let (status, answer) = api.call(Some(&admin), "POST", EVENTS, Some(event(None))).await;
+    assert_eq!((status, &answer["errors"][0]["code"]), (503, &json!("HTTP-503")));
+    // Another tenant's webhook does not concern this one.
+    assert_eq!(api.call(Some(&As::admin("globex")), "POST", EVENTS, Some(event(None))).await.0, 202);
+}
+
+#[tokio::test]
+async fn ingest_refuses_what_is_no_event_and_whoever_may_not_publish() {
+    let cloud = Cloud::start().await;
+    let api = ingest(&cloud);
+    let admin = As::admin("acme");
+    let publisher = As::claims(json!({ "sub": "p", "custom:tenantId": "acme", "scope": "anzol/publish" }));
+    let platform = As::claims(json!({ "sub": "p", "client_id": "p", "scope": "openid anzol/publish.any" }));
+    let near = As::claims(json!({ "sub": "p", "custom:tenantId": "acme", "scope": "anzol/publish-not" }));
+    for (who, body, expected) in [
+        (None, event(None), 401),
+        (Some(&As::user("acme", "ann")), event(None), 403),
+        (Some(&near), event(None), 403),
+        (Some(&admin), event(Some("globex")), 403),
+        (Some(&publisher), event(Some("globex")), 403),
+        (Some(&admin), json!([event(None), event(Some("globex"))]), 403),
+        (Some(&platform), event(None), 400),
+        (Some(&admin), json!({}), 400),
+        (Some(&admin), json!("{"), 400),
+        (Some(&admin), json!([event(None), {}]), 400),
+        (Some(&admin), Value::Array(vec![event(None); MAX_EVENTS + 1]), 400),
+        (Some(&admin), json!(" ".repeat(MAX_BODY + 1)), 413),
+        (Some(&publisher), event(None), 202),
+        (Some(&publisher), event(Some("acme")), 202),
+        (Some(&platform), event(Some("globex")), 202),
+        (Some(&admin), Value::Array(vec![event(None); MAX_EVENTS]), 202),
+    ] {
+        let (status, answer) = api.call(who, "POST", EVENTS, Some(body)).await;
+        assert_eq!(status, expected, "{answer}");
+        if expected >= 400 {
+            assert_eq!(answer["errors"][0]["code"], format!("HTTP-{expected}"), "{answer}");
+        }
+    }
+    let (status, answer) = api.call(Some(&admin), "GET", EVENTS, None).await;
+    assert_eq!((status, &answer["errors"][0]["code"]), (405, &json!("HTTP-405")));
+}
+
+#[tokio::test]
+async fn fanout_gives_back_only_the_messages_it_could_not_take() {
+    let cloud = Cloud::start().await;
+    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let dispatcher = Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), now);
+    let messages = [
+        "not an event".to_owned(),
+        event(None).to_string(),
+        event(Some("globex")).to_string(),
+        json!([event(Some("globex")), event(Some("initech"))]).to_string(),
+        // Acme has a webhook for it, and the queue cannot be reached.
+        event(Some("acme")).to_string(),
+    ];
+    let response = anzol_fanout::handle(&dispatcher, batch(&messages), now).await;
+    assert_eq!(failed(response), ["m0", "m1", "m4"]);
+}
+
+#[tokio::test]
+async fn sender_gives_back_only_the_messages_it_could_not_settle() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let good = webhook("acme");
+    let mut disabled = webhook("acme");
+    disabled.spec.enabled = false;
+    let deleted = webhook("acme");
+    for webhook in [&good, &disabled] {
+        cloud.webhooks.create(webhook, 100).await.unwrap();
+    }
+    // An id of acme's under another tenant's name leads nowhere.
+    let mut foreign = task(&good);
+    foreign.tenant_id = anzol_domain::TenantId::parse("globex").unwrap();
+    let tasks = [task(&good), task(&disabled), task(&deleted), foreign];
+    let mut messages: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
+    messages.push("poison".to_owned());
+    messages.push(messages[0].clone()); // received twice in one batch
+    let response = sender(&cloud, &way_out).handle(batch(&messages)).await;
+    assert_eq!(failed(response), ["m4"]);
+
+    let rows = history(&cloud, &good).await;
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((row.id, row.status, row.attempt), (tasks[0].delivery_id, Status::Success, 1));
+    let rows = history(&cloud, &disabled).await;
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((row.failure, &row.response), (Some(FailureKind::Disabled), &None));
+    assert!(history(&cloud, &deleted).await.is_empty());
+    let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap();
+    let ids: std::collections::BTreeSet<_> =
+        requests.iter().map(|request| request.header("webhook-id")).collect();
+    assert_eq!(
+        (requests.len(), ids.len()),
+        (2, 1),
+        "the double is sent again, under the same webhook-id: {requests:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (failing, gone) = (webhook("acme"), {
+        let mut gone = webhook("acme");
+        gone.spec.url = anzol_domain::WebhookUrl::parse("https://hooks.receiver.test/gone").unwrap();
+        gone
+    });
+    for webhook in [&failing, &gone] {
+        cloud.webhooks.create(webhook, 100).await.unwrap();
+    }
+    for (path, status) in [("/in", 500), ("/gone", 410)] {
+        let behaviour = Behaviour { status, ..Behaviour::default() };
+        way_out.control(move |receiver| receiver.behave(path, &behaviour)).await.unwrap();
+    }
+    let messages = [anzol_queue::encode(&task(&failing)), anzol_queue::encode(&task(&gone))];
+    let response = sender(&cloud, &way_out).handle(batch(&messages)).await;
+    // 410 is not tried again, so there was nothing to queue for it.
+    assert_eq!(failed(response), ["m0"]);
+    let rows = history(&cloud, &failing).await;
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((row.status, row.response.as_ref().map(|r| r.status_code)), (Status::Fail, Some(500)));
+    let wait = row.next_attempt_at.unwrap() - row.triggered_at();
+    assert!(wait >= time::Duration::seconds(5) && wait < time::Duration::seconds(8), "{wait}");
+    assert_eq!(history(&cloud, &gone).await[0].next_attempt_at, None);
+}
+
+#[tokio::test]
+async fn the_console_serves_its_files_and_nothing_else() {
+    let config = anzol_console::Config {
+        sign_in_url: Some("https://cognito-idp.us-east-1.amazonaws.com/".to_owned()),
+        client_id: Some("client".to_owned()),
+        issuer: "https://issuer.example".to_owned(),
+    };
+    let api = Api(anzol_console::router(config));
+    let (status, answer) = api.call(None, "GET", "/console/config.json", None).await;
+    assert_eq!((status, &answer["clientId"]), (200, &json!("client")));
+    for path in ["/console/none.js", "/console/..%2Fmain.rs", "/elsewhere"] {
+        let (status, answer) = api.call(None, "GET", path, None).await;
+        assert_eq!((status, &answer["errors"][0]["code"]), (404, &json!("HTTP-404")), "{path}");
+    }
+}
