@@ -111,6 +111,28 @@ async fn errors_have_the_contracts_shape_wherever_they_come_from() {
     for (method, path, body, expected) in [
         ("POST", WEBHOOKS, Some(json!("{\"name\": ")), 400),
         ("POST", WEBHOOKS, Some(json!({})), 400),
+        ("POST", WEBHOOKS, Some(json!([])), 400),
+        (
+            "POST",
+            WEBHOOKS,
+            Some(json!([
+                "n",
+                null,
+                "https://a.example",
+                null,
+                null,
+                null,
+                null,
+                null,
+                false,
+                null,
+                null,
+                null,
+                null,
+                null
+            ])),
+            400,
+        ),
         ("POST", WEBHOOKS, Some(json!({ "name": 7, "url": "https://a.example" })), 400),
         ("GET", "/api/v1/webhooks?limit=0", None, 400),
         ("GET", "/api/v1/webhooks?sort=secret", None, 400),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anzol_domain::FailureKind;
-use anzol_domain::delivery::MAX_RESPONSE_BODY;
+use anzol_domain::delivery::{MAX_RESPONSE_BODY, MAX_RESPONSE_HEADERS};
 use anzol_egress::{Answer, Settings};
 use anzol_tests::receiver::{Behaviour, Mode};
 use url::Url;
@@ -64,6 +64,16 @@ async fn an_endless_body_is_read_to_16_kib_and_no_further() {
 }
 
 #[tokio::test]
+async fn headers_are_kept_up_to_8_kib() {
+    let way_out = WayOut::start(Settings::default()).await;
+    let headers = (0..50).map(|n| (format!("x-{n:02}"), "v".repeat(1000))).collect();
+    behave(&way_out, "/in", Behaviour { headers, ..Behaviour::default() }).await;
+    let response = post(&way_out, "https://hooks.receiver.test/in").await.outcome.unwrap();
+    let size: usize = response.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(size <= MAX_RESPONSE_HEADERS && response.headers.len() > 5, "{size}");
+}
+
+#[tokio::test]
 async fn redirects_are_answers_not_orders() {
     let way_out = WayOut::start(Settings::default()).await;
     let headers = [("location".to_owned(), "https://hooks.receiver.test/elsewhere".to_owned())].into();
@@ -89,6 +99,9 @@ async fn failures_are_told_apart() {
         ("https://bad.receiver.test/in", FailureKind::Tls),
         ("https://no-such-name.invalid/", FailureKind::Dns),
         ("https://localhost/", FailureKind::Blocked),
+        ("https://127.0.0.1/", FailureKind::Blocked),
+        ("https://[::1]/", FailureKind::Blocked),
+        ("https://1.1.1.1/", FailureKind::Blocked),
     ] {
         let answer = post(&way_out, url).await;
         assert_eq!(kind(&answer), expected, "{url}: {answer:?}");

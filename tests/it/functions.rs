@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use anzol_domain::event::MAX_EVENTS;
 use anzol_domain::page::{Order, Position};
 use anzol_domain::{Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Status, Trigger, Webhook};
 use anzol_egress::Settings;
 use anzol_http::Claims;
-use anzol_ingest::{IngestState, MAX_BODY, MAX_EVENTS};
+use anzol_ingest::{IngestState, MAX_BODY};
 use anzol_pipeline::{Deliverer, Dispatcher, Settler};
 use anzol_runtime::now;
 use anzol_sender::Sender;

@@ -179,6 +179,25 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
 }
 
 #[tokio::test]
+async fn a_cursor_older_than_the_history_leads_to_an_empty_page() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("acme");
+    let row = delivery(&webhook, now(), Status::Success);
+    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+    let old = DeliveryId::mint(now() - Duration::days(8));
+    for (order, position, expected) in [
+        (Order::Descending, Position::After(old), 0),
+        (Order::Ascending, Position::Before(old), 0),
+        (Order::Ascending, Position::After(old), 1),
+        (Order::Descending, Position::Before(old), 1),
+    ] {
+        let query = query(DeliveryFilter::default(), order, position, 10);
+        let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
+        assert_eq!(page.items.len(), expected, "{query:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_written_twice_is_one_row_also_within_a_batch() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");

@@ -44,6 +44,17 @@ pub(crate) struct Defaults<'a> {
 }
 
 impl WebhookIn {
+    /// Reads a request; anything but an object is refused, and a member of the wrong kind is named.
+    pub(crate) fn read(body: &Value) -> Result<Self, Invalid> {
+        if !body.is_object() {
+            return Err(Invalid::one("body", "must be a JSON object"));
+        }
+        serde_path_to_error::deserialize(body).map_err(|error| {
+            let field = error.path().to_string();
+            Invalid::one(field, format!("cannot be read: {}", error.into_inner()))
+        })
+    }
+
     pub(crate) fn origin(&self) -> Origin {
         self.origin.unwrap_or_default()
     }

@@ -54,10 +54,7 @@ pub(crate) fn apply(spec: &WebhookSpec, patch: &Value) -> Result<WebhookIn, Inva
             format!("cannot be applied at {}: {}", error.path, error.kind),
         )
     })?;
-    serde_path_to_error::deserialize(document).map_err(|error| {
-        let field = error.path().to_string();
-        Invalid::one(field, format!("cannot be read after the patch: {}", error.into_inner()))
-    })
+    WebhookIn::read(&document)
 }
 
 fn check_operation(index: usize, operation: &Value, problems: &mut Problems) {

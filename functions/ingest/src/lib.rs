@@ -17,8 +17,6 @@ use anzol_pipeline::Dispatcher;
 
 /// Largest request body, in bytes. Our choice.
 pub const MAX_BODY: usize = 1024 * 1024;
-/// Most events in one request. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
-pub const MAX_EVENTS: usize = 100;
 
 /// State of the router.
 #[derive(Debug, Clone)]
@@ -66,9 +64,6 @@ async fn publish(
     let text = std::str::from_utf8(&body)
         .map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
     let events = parse_one_or_many(text, (state.clock)())?;
-    if events.len() > MAX_EVENTS {
-        return Err(Invalid::one("body", format!("must hold at most {MAX_EVENTS} events")).into());
-    }
     let events = authorize(&caller, events)?;
     let deliveries = state.dispatcher.dispatch(&events).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))

@@ -11,6 +11,9 @@ pub const RETENTION: Duration = Duration::days(7);
 /// Bytes of a receiver's answer that are read and kept. Our choice; the contract names no bound.
 pub const MAX_RESPONSE_BODY: usize = 16 * 1024;
 
+/// Bytes of a receiver's headers, names and values, that are kept; those that come after are dropped. Our choice.
+pub const MAX_RESPONSE_HEADERS: usize = 8 * 1024;
+
 /// Why an attempt is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -145,7 +148,7 @@ pub struct SentRequest {
 pub struct ReceivedResponse {
     /// The HTTP status.
     pub status_code: u16,
-    /// The answer's headers, in order.
+    /// The answer's headers, in order, as far as [`MAX_RESPONSE_HEADERS`] goes.
     pub headers: Vec<(String, String)>,
     /// The first 16 KiB of the body; what is not UTF-8 is replaced.
     pub body: String,

@@ -11,6 +11,8 @@ use crate::error::{Invalid, Problems};
 use crate::id::TenantId;
 use crate::members::{Members, as_text, json_string};
 
+/// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
+pub const MAX_EVENTS: usize = 100;
 /// Largest event taken, in bytes of minified JSON. Our choice; the contract names no bound.
 pub const MAX_EVENT: usize = 64 * 1024;
 
@@ -298,6 +300,9 @@ pub fn parse_one_or_many(json: &str, now: OffsetDateTime) -> Result<Vec<Event>, 
     if items.is_empty() {
         return Err(Invalid::one("body", "must hold at least one event"));
     }
+    if items.len() > MAX_EVENTS {
+        return Err(Invalid::one("body", format!("must hold at most {MAX_EVENTS} events")));
+    }
     let mut problems = Problems::default();
     let events: Vec<_> = items
         .iter()
@@ -349,6 +354,7 @@ mod tests {
             ["specversion", "id", "time", "tenantid"]
         );
         assert_eq!(problem_fields("[]"), ["body"]);
+        assert_eq!(problem_fields(&format!("[{}{{}}]", "{},".repeat(MAX_EVENTS))), ["body"]);
         assert_eq!(
             problem_fields(r#"[{"specversion":"1.0","id":"1","source":"s","type":"t"},{}]"#),
             ["[1].specversion"]

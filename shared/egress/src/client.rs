@@ -6,7 +6,7 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use anzol_domain::FailureKind;
-use anzol_domain::delivery::{MAX_RESPONSE_BODY, ReceivedResponse};
+use anzol_domain::delivery::{MAX_RESPONSE_BODY, MAX_RESPONSE_HEADERS, ReceivedResponse};
 
 use crate::error::Failure;
 use crate::resolver::VettingResolver;
@@ -116,6 +116,11 @@ impl Egress {
     /// Posts `body` to `url` with exactly these headers (and those HTTP itself needs).
     pub async fn post(&self, url: &Url, headers: &[(String, String)], body: String) -> Answer {
         let start = Instant::now();
+        // The resolver vets names; an address in the URL would never be shown to it.
+        if !matches!(url.host(), Some(url::Host::Domain(_))) {
+            let failure = Failure::new(FailureKind::Blocked, "the URL has no host name");
+            return Answer { outcome: Err(failure), duration: start.elapsed() };
+        }
         let outcome = tokio::time::timeout(self.timeout, self.exchange(url, headers, body)).await;
         let outcome = outcome.unwrap_or_else(|_| {
             let message = format!("no complete answer within {} s", self.timeout.as_secs());
@@ -137,8 +142,16 @@ impl Egress {
         let mut response = request.send().await.map_err(|error| Failure::from_client(&error))?;
         let status_code = response.status().as_u16();
         let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers =
-            response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        // As with the body: no answer may grow a history row beyond what the database takes.
+        let mut room = MAX_RESPONSE_HEADERS;
+        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
+        let headers = headers.take_while(|(name, value)| {
+            let size = name.len() + value.len();
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        });
+        let headers = headers.collect();
         let mut body = Vec::new();
         let mut body_cut = false;
         while let Some(chunk) = response.chunk().await.map_err(|error| Failure::from_client(&error))? {

@@ -10,6 +10,9 @@ use anzol_signing as signing;
 /// What Qlik's own sender calls itself; receivers compare it (contract section 3.1).
 pub const USER_AGENT: &str = "Qlik Webhook";
 
+/// Characters of a redirect's target that a message shows.
+const MAX_TARGET: usize = 500;
+
 /// Sends what webhooks are owed.
 #[derive(Debug, Clone)]
 pub struct Deliverer {
@@ -75,7 +78,7 @@ fn judge(outcome: &Result<ReceivedResponse, Failure>) -> Option<(FailureKind, St
         return Some((FailureKind::HttpStatus, format!("the receiver answered {status}")));
     }
     let target = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
-    let target = target.map_or("nowhere", |(_, target)| target);
+    let target: String = target.map_or("nowhere", |(_, target)| target).chars().take(MAX_TARGET).collect();
     let message =
         format!("the receiver answered {status}, a redirect to {target}; redirects are not followed");
     Some((FailureKind::Redirect, message))

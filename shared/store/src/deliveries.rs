@@ -144,6 +144,10 @@ impl Deliveries {
             Position::After(seen) | Position::Before(seen) => (oldest, Some(seen)),
         };
 
+        // A cursor from before the oldest row that may be shown: there is nothing on its far side.
+        if to.is_some_and(|to| to < from) {
+            return Ok(DeliveryPage { items: Vec::new(), next: None, prev: None });
+        }
         let mut found = Vec::with_capacity(limit + 1);
         let mut scanned: Option<DeliveryId> = None;
         let mut start = None;

@@ -20,9 +20,10 @@ const TRIES: usize = 4;
 pub(crate) async fn create(
     State(state): State<AppState>,
     Verified(caller): Verified,
-    Json(input): Json<WebhookIn>,
+    Json(body): Json<Value>,
 ) -> Result<(StatusCode, axum::Json<WebhookOut>), ApiError> {
     let tenant_id = tenant(&caller)?.clone();
+    let input = WebhookIn::read(&body)?;
     let origin = input.origin();
     let spec = input.check(&Defaults {
         level: Level::Tenant,
@@ -57,6 +58,8 @@ pub(crate) async fn get(
 }
 
 /// Replaces a webhook: what the request leaves out goes back to its default, and it is disabled unless the request enables it.
+///
+/// The owner stays who it is, unless named: our choice, as nobody means to give a webhook away by saying nothing.
 pub(crate) async fn replace(
     State(state): State<AppState>,
     Verified(caller): Verified,
@@ -64,17 +67,11 @@ pub(crate) async fn replace(
     Json(body): Json<Value>,
 ) -> Result<axum::Json<WebhookOut>, ApiError> {
     let webhook = change(&state, &caller, &id, |webhook| {
-        let input: WebhookIn = serde_path_to_error::deserialize(&body).map_err(|error| {
-            let path = error.path().to_string();
-            Invalid::one(
-                if path == "." { "body".to_owned() } else { path },
-                format!("cannot be read: {}", error.into_inner()),
-            )
-        })?;
+        let input = WebhookIn::read(&body)?;
         let cloud_events = webhook.spec.cloud_events;
         input.check(&Defaults {
             level: Level::Tenant,
-            owner: &webhook.created_by,
+            owner: &webhook.spec.owner_id,
             enabled: false,
             cloud_events,
         })
