@@ -38,7 +38,10 @@ impl Python {
         let (python, version) = system_python()?;
         let wanted =
             fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-        let fingerprint = hex::encode(Sha256::new().chain_update(&wanted).chain_update(&version).finalize());
+        // The place too: the programs of an environment name it, so one that was moved is made anew.
+        let place = venv.as_os_str().as_encoded_bytes();
+        let parts = Sha256::new().chain_update(&wanted).chain_update(&version).chain_update(place);
+        let fingerprint = hex::encode(parts.finalize());
         let stamp = venv.join("anzol-stamp");
         let this = Self(venv.join("bin/python"));
         if fs::read_to_string(&stamp).is_ok_and(|found| found == fingerprint) {
