@@ -77,7 +77,7 @@ impl Sender {
         futures::stream::iter(tasks)
             .map(|(_, task)| async move {
                 let Some(webhook) = webhooks.get(&key(&task)) else {
-                    // Its history went with it; there is nothing left to record this in.
+                    // Nobody can see its history any more, so there is nothing to record this in.
                     tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
                     return None;
                 };
