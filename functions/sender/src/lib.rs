@@ -35,18 +35,20 @@ impl Sender {
     pub async fn handle(&self, batch: SqsEvent) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         let mut failed = BTreeSet::new();
-        let mut tasks = Vec::with_capacity(batch.records.len());
+        let (mut tasks, mut messages) = (Vec::new(), Vec::new());
         for message in batch.records {
             let message_id = message.message_id.unwrap_or_default();
             match anzol_queue::decode(message.body.as_deref().unwrap_or_default()) {
-                Ok(task) => tasks.push((message_id, task)),
+                Ok(task) => {
+                    messages.push((task.delivery_id, message_id));
+                    tasks.push(task);
+                }
                 Err(error) => {
                     tracing::error!(message_id, error, "a delivery message cannot be read");
                     failed.insert(message_id);
                 }
             }
         }
-        let messages: Vec<_> = tasks.iter().map(|(id, task)| (task.delivery_id, id.clone())).collect();
         match self.webhooks_of(&tasks).await {
             Err(error) => {
                 tracing::error!(%error, "the webhooks of a batch cannot be read");
@@ -63,19 +65,15 @@ impl Sender {
         response
     }
 
-    async fn webhooks_of(&self, tasks: &[(String, DeliveryTask)]) -> Result<Found, StoreError> {
-        let ids: BTreeSet<_> = tasks.iter().map(|(_, task)| key(task)).collect();
+    async fn webhooks_of(&self, tasks: &[DeliveryTask]) -> Result<Found, StoreError> {
+        let ids: BTreeSet<_> = tasks.iter().map(key).collect();
         let webhooks = self.webhooks.get_many(&ids).await?;
         Ok(webhooks.into_iter().map(|webhook| ((webhook.tenant_id.clone(), webhook.id), webhook)).collect())
     }
 
-    async fn deliver_all(
-        &self,
-        tasks: Vec<(String, DeliveryTask)>,
-        webhooks: &Found,
-    ) -> Vec<(DeliveryTask, Delivery)> {
+    async fn deliver_all(&self, tasks: Vec<DeliveryTask>, webhooks: &Found) -> Vec<(DeliveryTask, Delivery)> {
         futures::stream::iter(tasks)
-            .map(|(_, task)| async move {
+            .map(|task| async move {
                 let Some(webhook) = webhooks.get(&key(&task)) else {
                     // Nobody can see its history any more, so there is nothing to record this in.
                     tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");

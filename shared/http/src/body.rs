@@ -1,10 +1,10 @@
-//! Request bodies: JSON into a type, with the field and the place in every error.
+//! Request bodies: any JSON, with the place in every error. What the JSON means is for the route.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use anzol_domain::Invalid;
 
@@ -14,10 +14,10 @@ use crate::error::ApiError;
 const MAX_BODY: usize = 64 * 1024;
 
 /// A JSON body. An empty `content-type` counts as JSON, as some of Qlik's clients send none.
-#[derive(Debug, Clone, Copy)]
-pub struct Json<T>(pub T);
+#[derive(Debug, Clone)]
+pub struct Json(pub Value);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -29,7 +29,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         if body.len() > MAX_BODY {
             return Err(ApiError::TooLarge(MAX_BODY));
         }
-        read_json(&body).map(Self)
+        let json = serde_json::from_slice(&body);
+        json.map(Self).map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")).into())
     }
 }
 
@@ -39,26 +40,4 @@ pub fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
         .filter(|kind| !kind.is_empty())
-}
-
-/// Reads JSON.
-///
-/// # Errors
-/// 400 naming the member, where the trouble is in one, else the line and column.
-pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." || path == "?" { "body".to_owned() } else { path };
-        let inner = error.into_inner();
-        let rule = if inner.is_data() {
-            format!("cannot be read: {inner}")
-        } else {
-            format!("is not valid JSON: {inner}")
-        };
-        ApiError::Invalid(Invalid::one(field, rule))
-    })?;
-    json.end()
-        .map_err(|error| ApiError::Invalid(Invalid::one("body", format!("is not valid JSON: {error}"))))?;
-    Ok(read)
 }

@@ -2,7 +2,6 @@
 
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde_json::Value;
 
 use anzol_domain::page::{self, Order, Position};
 use anzol_domain::{Caller, Invalid, Level, Origin, UserId, Webhook, WebhookId, WebhookSpec};
@@ -20,7 +19,7 @@ const TRIES: usize = 4;
 pub(crate) async fn create(
     State(state): State<AppState>,
     Verified(caller): Verified,
-    Json(body): Json<Value>,
+    Json(body): Json,
 ) -> Result<(StatusCode, axum::Json<WebhookOut>), ApiError> {
     let tenant_id = tenant(&caller)?.clone();
     let input = WebhookIn::read(&body)?;
@@ -64,7 +63,7 @@ pub(crate) async fn replace(
     State(state): State<AppState>,
     Verified(caller): Verified,
     Path(id): Path<String>,
-    Json(body): Json<Value>,
+    Json(body): Json,
 ) -> Result<axum::Json<WebhookOut>, ApiError> {
     let webhook = change(&state, &caller, &id, |webhook| {
         let input = WebhookIn::read(&body)?;
@@ -85,7 +84,7 @@ pub(crate) async fn patch(
     State(state): State<AppState>,
     Verified(caller): Verified,
     Path(id): Path<String>,
-    Json(body): Json<Value>,
+    Json(body): Json,
 ) -> Result<StatusCode, ApiError> {
     if patch::is_empty(&body) {
         state.visible(&caller, &id).await?;
