@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anzol_api::AppState;
+use anzol_api::{AppState, Cursors};
 use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
 use anzol_domain::{Level, Origin, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
@@ -91,6 +91,7 @@ impl Cloud {
             deliveries: self.deliveries.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             claims: Claims::default(),
+            cursors: Cursors::default(),
             cap: WEBHOOK_CAP,
             clock: now,
         }))
@@ -226,7 +227,9 @@ pub(crate) fn webhook(tenant: &str) -> Webhook {
         level: Level::Tenant,
         owner_id: user.to_string(),
         secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        filter: None,
         headers: [("X-Key".to_owned(), "value".to_owned())].into(),
+        encrypted_headers: [("X-Token".to_owned(), "for the receiver alone".to_owned())].into(),
         enabled: true,
         cloud_events: false,
     };
@@ -239,6 +242,7 @@ pub(crate) fn webhook(tenant: &str) -> Webhook {
         updated_at: now(),
         created_by: user.clone(),
         updated_by: user,
+        disabled: None,
         version: 1,
     }
 }

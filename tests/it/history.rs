@@ -112,7 +112,7 @@ async fn rows_older_than_seven_days_are_never_shown() {
     assert!(cloud.deliveries.put_all(&[fresh.clone(), stale.clone()]).await.is_empty());
     for status in [None, Some(Status::Fail)] {
         for order in [Order::Ascending, Order::Descending] {
-            let query = query(DeliveryFilter { status, event_type: None }, order, Position::Start, 10);
+            let query = query(DeliveryFilter { status, event_types: vec![] }, order, Position::Start, 10);
             let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
             assert_eq!(page.items, std::slice::from_ref(&fresh));
         }
@@ -137,9 +137,9 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
     assert!(cloud.deliveries.put_all(&rows).await.is_empty());
     let filters = [
         DeliveryFilter::default(),
-        DeliveryFilter { status: Some(Status::Fail), event_type: None },
-        DeliveryFilter { status: Some(Status::Success), event_type: None },
-        DeliveryFilter { status: None, event_type: Some("com.qlik.v1.app.deleted".to_owned()) },
+        DeliveryFilter { status: Some(Status::Fail), event_types: vec![] },
+        DeliveryFilter { status: Some(Status::Success), event_types: vec![] },
+        DeliveryFilter { status: None, event_types: vec!["com.qlik.v1.app.deleted".to_owned()] },
     ];
     for filter in filters {
         for order in [Order::Ascending, Order::Descending] {
