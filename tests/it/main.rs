@@ -12,7 +12,10 @@
 
 mod api;
 mod cloud;
+mod contract;
 mod egress;
 mod functions;
 mod history;
+mod paging;
+mod roles;
 mod store;
