@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use anzol_api::{AppState, Cursors};
+use anzol_domain::health::DisablePolicy;
 use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
-use anzol_domain::{Level, Origin, TenantId, UserId, Webhook, WebhookId};
+use anzol_domain::{Health, Level, Origin, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
-use anzol_pipeline::Deliverer;
-use anzol_queue::DeliveryQueues;
+use anzol_pipeline::{Deliverer, HealthKeeper};
+use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::now;
 use anzol_store::{Deliveries, Webhooks};
 use anzol_tests::aws::Aws;
@@ -30,6 +31,10 @@ pub(crate) struct Cloud {
     pub(crate) deliveries_table: String,
     /// Queues that nobody listens at: whoever needs them learns that they cannot be reached.
     pub(crate) no_queues: DeliveryQueues,
+    /// The same, for one.
+    pub(crate) no_queue: Queue,
+    /// How it is reached.
+    pub(crate) config: aws_types::SdkConfig,
     /// The database's own API, for looking past the store.
     pub(crate) raw: Aws,
 }
@@ -81,6 +86,8 @@ impl Cloud {
                 "http://127.0.0.1:1/1/fast",
                 "http://127.0.0.1:1/1/slow",
             ),
+            no_queue: Queue::new(&unreachable, "http://127.0.0.1:1/1/events"),
+            config,
             raw,
         }
     }
@@ -91,11 +98,17 @@ impl Cloud {
             webhooks: self.webhooks.clone(),
             deliveries: self.deliveries.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
+            health: self.health(DisablePolicy::default()),
             claims: Claims::default(),
             cursors: Cursors::default(),
             cap: WEBHOOK_CAP,
             clock: now,
         }))
+    }
+
+    /// Keeps the record of receivers on this database; its news go nowhere.
+    pub(crate) fn health(&self, policy: DisablePolicy) -> HealthKeeper {
+        HealthKeeper::new(self.webhooks.clone(), self.no_queue.clone(), policy, now)
     }
 
     /// A stored item as the database holds it.
@@ -279,6 +292,8 @@ pub(crate) fn webhook(tenant: &str) -> Webhook {
         updated_at: now(),
         created_by: user.clone(),
         updated_by: user,
+        retired_secrets: Vec::new(),
+        health: Health::default(),
         disabled: None,
         version: 1,
     }

@@ -360,7 +360,7 @@ async fn enabling_a_webhook_clears_why_it_was_disabled() {
             disabled.version += 1;
             disabled.disabled =
                 Some(Disabled { reason: "the receiver answered 410".to_owned(), code: "GONE".to_owned() });
-            cloud.webhooks.replace(&disabled).await.unwrap();
+            cloud.webhooks.replace(&stored, &disabled).await.unwrap();
             let shown = at.get(&id).await;
             assert_eq!((&shown["enabled"], &shown["disabledReasonCode"]), (&json!(false), &json!("GONE")));
             assert_eq!(shown["disabledReason"], "the receiver answered 410");

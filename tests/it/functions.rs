@@ -2,11 +2,15 @@
 //! the queues cannot be reached.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anzol_domain::event::MAX_EVENTS;
+use anzol_domain::health::DisablePolicy;
 use anzol_domain::page::{Order, Position};
+use anzol_domain::retry::Schedule;
 use anzol_domain::{Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Status, Trigger, Webhook};
 use anzol_egress::Settings;
+use anzol_fanout::Fanout;
 use anzol_http::Claims;
 use anzol_ingest::{IngestState, MAX_BODY};
 use anzol_pipeline::{Deliverer, Dispatcher, Settler};
@@ -68,8 +72,16 @@ fn sender(cloud: &Cloud, way_out: &WayOut) -> Sender {
     Sender {
         webhooks: cloud.webhooks.clone(),
         deliverer: Deliverer::new(way_out.egress.clone(), now),
-        settler: Settler::new(cloud.deliveries.clone(), cloud.no_queues.clone(), now),
+        settler: Settler::new(cloud.deliveries.clone(), cloud.no_queues.clone(), Schedule::default(), now),
+        health: cloud.health(DisablePolicy::default()),
+        dead_letters: cloud.no_queue.clone(),
+        slow_lane_arn: "arn:aws:sqs:us-east-1:1:slow".to_owned(),
     }
+}
+
+/// As long as a function may take.
+fn deadline() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(30)
 }
 
 async fn history(cloud: &Cloud, webhook: &Webhook) -> Vec<Delivery> {
@@ -136,6 +148,7 @@ async fn fanout_gives_back_only_the_messages_it_could_not_take() {
     let cloud = Cloud::start().await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let dispatcher = Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), now);
+    let fanout = Fanout { dispatcher, dead_letters: cloud.no_queue.clone(), clock: now };
     let messages = [
         "not an event".to_owned(),
         event(None).to_string(),
@@ -144,7 +157,7 @@ async fn fanout_gives_back_only_the_messages_it_could_not_take() {
         // Acme has a webhook for it, and the queue cannot be reached.
         event(Some("acme")).to_string(),
     ];
-    let response = anzol_fanout::handle(&dispatcher, batch(&messages), now).await;
+    let response = fanout.handle(batch(&messages)).await;
     assert_eq!(failed(response), ["m0", "m1", "m4"]);
 }
 
@@ -165,7 +178,7 @@ async fn sender_gives_back_only_the_messages_it_could_not_settle() {
     let mut messages: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
     messages.push("poison".to_owned());
     messages.push(messages[0].clone()); // received twice in one batch
-    let response = sender(&cloud, &way_out).handle(batch(&messages)).await;
+    let response = sender(&cloud, &way_out).handle(batch(&messages), deadline()).await;
     assert_eq!(failed(response), ["m4"]);
 
     let rows = history(&cloud, &good).await;
@@ -201,7 +214,7 @@ async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() 
         way_out.control(move |receiver| receiver.behave(path, &behaviour)).await.unwrap();
     }
     let messages = [anzol_queue::encode(&task(&failing)), anzol_queue::encode(&task(&gone))];
-    let response = sender(&cloud, &way_out).handle(batch(&messages)).await;
+    let response = sender(&cloud, &way_out).handle(batch(&messages), deadline()).await;
     // 410 is not tried again, so there was nothing to queue for it.
     assert_eq!(failed(response), ["m0"]);
     let rows = history(&cloud, &failing).await;

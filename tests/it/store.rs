@@ -59,7 +59,8 @@ async fn of_many_who_change_the_same_version_one_wins() {
         changed.spec.name = format!("Change {n}");
         changed.version = 2;
         let webhooks = cloud.webhooks.clone();
-        async move { webhooks.replace(&changed).await }
+        let first = first.clone();
+        async move { webhooks.replace(&first, &changed).await }
     });
     let results = join_all(changes).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
@@ -72,17 +73,18 @@ async fn every_write_moves_the_tenants_revision_and_no_other() {
     let cloud = Cloud::start().await;
     let (tenant, other) = (TenantId::parse("acme").unwrap(), TenantId::parse("globex").unwrap());
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 0);
-    let mut one = webhook("acme");
+    let one = webhook("acme");
     cloud.webhooks.create(&one, 100).await.unwrap();
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 1);
-    one.version = 2;
-    cloud.webhooks.replace(&one).await.unwrap();
+    let mut two = one.clone();
+    two.version = 2;
+    cloud.webhooks.replace(&one, &two).await.unwrap();
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 2);
     cloud.webhooks.delete(&tenant, one.id).await.unwrap();
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 3);
     assert_eq!(cloud.webhooks.revision(&other).await.unwrap(), 0);
     // What is refused changes nothing.
-    assert!(matches!(cloud.webhooks.replace(&one).await, Err(StoreError::Changed)));
+    assert!(matches!(cloud.webhooks.replace(&one, &two).await, Err(StoreError::Changed)));
     assert!(matches!(cloud.webhooks.delete(&tenant, one.id).await, Err(StoreError::Changed)));
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 3);
 }

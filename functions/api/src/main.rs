@@ -1,10 +1,12 @@
 //! Cold start of `api`.
 
 use anzol_api::{AppState, Cursors, router};
+use anzol_domain::health::DisablePolicy;
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
-use anzol_pipeline::Deliverer;
+use anzol_pipeline::{Deliverer, HealthKeeper};
+use anzol_queue::Queue;
 use anzol_runtime::config::{Env, optional};
 use anzol_store::{Deliveries, Webhooks};
 
@@ -14,11 +16,15 @@ async fn main() -> Result<(), lambda_http::Error> {
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let cap = env.or("WEBHOOK_CAP", WEBHOOK_CAP);
+    let events = env.required("EVENTS_QUEUE_URL");
+    let policy = DisablePolicy::new(env.or("DISABLE_AFTER_FAILURES", 50), env.or("DISABLE_AFTER_HOURS", 72));
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;
+    let webhooks = Webhooks::new(&aws, webhooks);
     let state = AppState {
-        webhooks: Webhooks::new(&aws, webhooks),
+        health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
+        webhooks,
         deliveries: Deliveries::new(&aws, deliveries),
         deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
         claims: Claims::read(optional),

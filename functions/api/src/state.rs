@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
 use anzol_http::{ApiError, Claims};
-use anzol_pipeline::Deliverer;
+use anzol_pipeline::{Deliverer, HealthKeeper};
 use anzol_signing::CursorKey;
 use anzol_store::{Deliveries, StoreError, Webhooks};
 
@@ -20,6 +20,8 @@ pub struct AppState {
     pub deliveries: Deliveries,
     /// The way out, for resends.
     pub deliverer: Deliverer,
+    /// What resends say of a receiver.
+    pub health: HealthKeeper,
     /// Which claims say what.
     pub claims: Claims,
     /// Page cursors.

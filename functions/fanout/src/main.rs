@@ -1,7 +1,8 @@
 //! Cold start of `fanout`.
 
+use anzol_fanout::Fanout;
 use anzol_pipeline::Dispatcher;
-use anzol_queue::DeliveryQueues;
+use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::config::Env;
 use anzol_store::Webhooks;
 use aws_lambda_events::sqs::SqsEvent;
@@ -13,17 +14,17 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let mut env = Env::new();
     let webhooks = env.required("WEBHOOKS_TABLE");
     let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
+    let dead_letters = env.required("EVENTS_DLQ_URL");
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let dispatcher = Dispatcher::new(webhooks, DeliveryQueues::new(&aws, fast, slow), anzol_runtime::now);
-    let dispatcher = &dispatcher;
+    let fanout =
+        &Fanout { dispatcher, dead_letters: Queue::new(&aws, dead_letters), clock: anzol_runtime::now };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
-        Ok::<_, lambda_runtime::Error>(
-            anzol_fanout::handle(dispatcher, event.payload, anzol_runtime::now).await,
-        )
+        Ok::<_, lambda_runtime::Error>(fanout.handle(event.payload).await)
     };
     lambda_runtime::run(service_fn(handler)).await
 }

@@ -1,16 +1,24 @@
 #![doc = include_str!("../README.md")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 
-use anzol_domain::{Delivery, DeliveryTask, TenantId, Webhook, WebhookId};
-use anzol_pipeline::{Deliverer, Settler};
+use anzol_domain::health::SLOW_AFTER;
+use anzol_domain::{Delivery, DeliveryTask, FailureKind, Lane, TenantId, Webhook, WebhookId};
+use anzol_pipeline::{Deliverer, HealthKeeper, Settler, Verdict};
+use anzol_queue::{Queue, Unreadable};
 use anzol_store::{StoreError, Webhooks};
 
-/// POSTs under way at the same time: a whole batch.
+/// POSTs under way at the same time: a whole batch, all to one host if that is where they go.
 const CONCURRENCY: usize = 10;
+
+/// Time kept for writing down what happened. A POST that could run into it is not begun.
+const RESERVE: Duration = Duration::from_secs(5);
 
 /// Webhooks by tenant and id: an id alone would let a message that names another tenant find its neighbour's webhook.
 type Found = BTreeMap<(TenantId, WebhookId), Webhook>;
@@ -28,67 +36,188 @@ pub struct Sender {
     pub deliverer: Deliverer,
     /// History and retries.
     pub settler: Settler,
+    /// Lanes, warnings, and webhooks that no longer work.
+    pub health: HealthKeeper,
+    /// Where messages go that nobody can read.
+    pub dead_letters: Queue,
+    /// ARN of the slow lane: what comes from there is in the right place.
+    pub slow_lane_arn: String,
+}
+
+/// A message that can be worked on.
+struct Received {
+    message_id: String,
+    task: DeliveryTask,
+    from_slow_lane: bool,
+}
+
+/// What became of a task.
+enum Outcome {
+    /// An attempt was made, or would have been, had the webhook not been disabled.
+    Attempted(Box<Delivery>),
+    /// It belongs in the other lane.
+    WrongLane,
+    /// Its webhook is deleted: nobody can see its history any more, so there is nothing to record this in.
+    Deleted,
+    /// Nothing, for now: it has to come back.
+    NotNow,
 }
 
 impl Sender {
-    /// Works off a batch. A message that cannot be settled comes back alone; the others are done.
-    pub async fn handle(&self, batch: SqsEvent) -> SqsBatchResponse {
-        let mut response = SqsBatchResponse::default();
+    /// Works off a batch, to be done by `deadline`. A message that cannot be settled comes back alone; the others are done.
+    pub async fn handle(&self, batch: SqsEvent, deadline: SystemTime) -> SqsBatchResponse {
         let mut failed = BTreeSet::new();
-        let (mut tasks, mut messages) = (Vec::new(), Vec::new());
+        let mut received = Vec::with_capacity(batch.records.len());
         for message in batch.records {
-            let message_id = message.message_id.unwrap_or_default();
-            match anzol_queue::decode(message.body.as_deref().unwrap_or_default()) {
-                Ok(task) => {
-                    messages.push((task.delivery_id, message_id));
-                    tasks.push(task);
-                }
-                Err(error) => {
-                    tracing::error!(message_id, error, "a delivery message cannot be read");
-                    failed.insert(message_id);
-                }
+            match self.read(message).await {
+                Ok(message) => received.extend(message),
+                Err(message_id) => drop(failed.insert(message_id)),
             }
         }
-        match self.webhooks_of(&tasks).await {
+        match self.webhooks_of(&received).await {
             Err(error) => {
                 tracing::error!(%error, "the webhooks of a batch cannot be read");
-                failed.extend(messages.into_iter().map(|(_, message_id)| message_id));
+                failed.extend(received.into_iter().map(|message| message.message_id));
             }
-            Ok(webhooks) => {
-                let outcomes = self.deliver_all(tasks, &webhooks).await;
-                let unsettled = self.settler.settle(outcomes).await;
-                let lost = messages.into_iter().filter(|(id, _)| unsettled.contains(id));
-                failed.extend(lost.map(|(_, message_id)| message_id));
-            }
+            Ok(webhooks) => failed.extend(self.work_off(received, webhooks, deadline).await),
         }
+        let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
         response
     }
 
-    async fn webhooks_of(&self, tasks: &[DeliveryTask]) -> Result<Found, StoreError> {
-        let ids: BTreeSet<_> = tasks.iter().map(key).collect();
+    /// Reads a message; `None` when nobody ever will, and it is with the dead letters.
+    async fn read(&self, message: SqsMessage) -> Result<Option<Received>, String> {
+        let message_id = message.message_id.unwrap_or_default();
+        let body = message.body.unwrap_or_default();
+        match anzol_queue::decode(&body) {
+            Ok(task) => {
+                let from_slow_lane = message.event_source_arn.as_deref() == Some(&self.slow_lane_arn);
+                Ok(Some(Received { message_id, task, from_slow_lane }))
+            }
+            Err(error @ Unreadable::Version(_)) => {
+                tracing::warn!(message_id, %error, "a delivery message is not for this release");
+                Err(message_id)
+            }
+            Err(error @ Unreadable::Malformed(_)) => {
+                tracing::error!(message_id, %error, "a delivery message cannot be read");
+                match self.dead_letters.bury(&body, &error.to_string()).await {
+                    Ok(()) => Ok(None),
+                    Err(error) => {
+                        tracing::error!(message_id, error, "it cannot be put with the dead letters either");
+                        Err(message_id)
+                    }
+                }
+            }
+        }
+    }
+
+    async fn webhooks_of(&self, received: &[Received]) -> Result<Found, StoreError> {
+        let ids: BTreeSet<_> = received.iter().map(|message| key(&message.task)).collect();
         let webhooks = self.webhooks.get_many(&ids).await?;
         Ok(webhooks.into_iter().map(|webhook| ((webhook.tenant_id.clone(), webhook.id), webhook)).collect())
     }
 
-    async fn deliver_all(&self, tasks: Vec<DeliveryTask>, webhooks: &Found) -> Vec<(DeliveryTask, Delivery)> {
-        futures::stream::iter(tasks)
-            .map(|task| async move {
-                let Some(webhook) = webhooks.get(&key(&task)) else {
-                    // Nobody can see its history any more, so there is nothing to record this in.
-                    tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
-                    return None;
-                };
-                let delivery = if webhook.spec.enabled {
-                    self.deliverer.deliver(webhook, &task).await
+    /// Sends, records, moves; answers the messages that have to come back.
+    async fn work_off(
+        &self,
+        received: Vec<Received>,
+        mut webhooks: Found,
+        deadline: SystemTime,
+    ) -> BTreeSet<String> {
+        let latest_start = deadline.checked_sub(self.deliverer.timeout() + RESERVE);
+        let moved = tokio::sync::Mutex::new(BTreeSet::new());
+        let outcomes: Vec<(Received, Outcome)> = futures::stream::iter(received)
+            .map(|message| async {
+                let in_time = latest_start.is_some_and(|latest| SystemTime::now() <= latest);
+                // What goes wrong with one message is its own affair.
+                let outcome = if in_time {
+                    let work = self.one(&message, &webhooks, &moved);
+                    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+                        tracing::error!(delivery.id = %message.task.delivery_id, "an attempt panicked");
+                        Outcome::NotNow
+                    })
                 } else {
-                    self.deliverer.skip_disabled(webhook, &task)
+                    Outcome::NotNow
                 };
-                Some((task, delivery))
+                (message, outcome)
             })
             .buffer_unordered(CONCURRENCY)
-            .filter_map(|outcome| async { outcome })
             .collect()
-            .await
+            .await;
+
+        let mut back = BTreeSet::new();
+        let (mut attempted, mut misplaced) = (Vec::new(), Vec::new());
+        let mut message_ids = BTreeMap::<_, Vec<_>>::new();
+        let mut verdicts = BTreeMap::<_, Verdict>::new();
+        for (Received { message_id, task, .. }, outcome) in outcomes {
+            match outcome {
+                Outcome::NotNow => {
+                    back.insert(message_id);
+                    continue;
+                }
+                Outcome::Deleted => {
+                    tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
+                    continue;
+                }
+                Outcome::WrongLane => {
+                    message_ids.entry(task.delivery_id).or_default().push(message_id);
+                    misplaced.push(task);
+                }
+                Outcome::Attempted(delivery) => {
+                    message_ids.entry(task.delivery_id).or_default().push(message_id);
+                    if delivery.failure != Some(FailureKind::Disabled) {
+                        verdicts.entry(key(&task)).or_default().count(&delivery);
+                    }
+                    attempted.push((task, *delivery));
+                }
+            }
+        }
+        let (mut unsettled, mut unmoved) =
+            futures::join!(self.settler.settle(attempted), self.settler.move_to_slow(misplaced));
+        unsettled.append(&mut unmoved);
+        back.extend(unsettled.iter().filter_map(|id| message_ids.remove(id)).flatten());
+
+        // After the history: who reads why a webhook was disabled finds the deliveries that led to it.
+        let moved = moved.into_inner();
+        for (key, verdict) in verdicts {
+            if let Some(webhook) = webhooks.get_mut(&key) {
+                if moved.contains(&key) {
+                    webhook.health.lane = Lane::Slow;
+                }
+                self.health.record(webhook, verdict).await;
+            }
+        }
+        back
+    }
+
+    async fn one(
+        &self,
+        message: &Received,
+        webhooks: &Found,
+        moved: &tokio::sync::Mutex<BTreeSet<(TenantId, WebhookId)>>,
+    ) -> Outcome {
+        let task = &message.task;
+        let Some(webhook) = webhooks.get(&key(task)) else { return Outcome::Deleted };
+        if !webhook.spec.enabled {
+            return Outcome::Attempted(Box::new(self.deliverer.skip_disabled(webhook, task)));
+        }
+        if webhook.health.lane == Lane::Slow && !message.from_slow_lane {
+            return Outcome::WrongLane;
+        }
+        let mut attempt = std::pin::pin!(self.deliverer.deliver(webhook, task));
+        let delivery = match tokio::time::timeout(SLOW_AFTER, &mut attempt).await {
+            Ok(delivery) => delivery,
+            // It is slow, however it ends. Saying so now lets the messages behind this one get out of the others' way.
+            Err(_) => {
+                let slow_down = async {
+                    if webhook.health.lane == Lane::Fast && moved.lock().await.insert(key(task)) {
+                        self.health.slow_down(webhook).await;
+                    }
+                };
+                futures::join!(attempt, slow_down).0
+            }
+        };
+        Outcome::Attempted(Box::new(delivery))
     }
 }

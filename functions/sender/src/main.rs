@@ -1,8 +1,12 @@
 //! Cold start of `sender`.
 
+use std::time::Duration;
+
+use anzol_domain::health::DisablePolicy;
+use anzol_domain::retry::Schedule;
 use anzol_egress::{Egress, Settings};
-use anzol_pipeline::{Deliverer, Settler};
-use anzol_queue::DeliveryQueues;
+use anzol_pipeline::{Deliverer, HealthKeeper, Settler};
+use anzol_queue::{DeliveryQueues, MAX_DELAY, Queue, Scheduler, SchedulerSettings};
 use anzol_runtime::config::{Env, optional};
 use anzol_sender::Sender;
 use anzol_store::{Deliveries, Webhooks};
@@ -14,21 +18,31 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     anzol_runtime::telemetry::init();
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
-    let slow = env.required("SLOW_LANE_QUEUE_URL");
+    let (slow, slow_lane_arn) = (env.required("SLOW_LANE_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_ARN"));
+    let (events, dead_letters) = (env.required("EVENTS_QUEUE_URL"), env.required("DELIVERIES_DLQ_URL"));
+    let (group, role_arn) = (env.required("SCHEDULE_GROUP"), env.required("SCHEDULER_ROLE_ARN"));
+    let schedule = env.or("RETRY_SCHEDULE", Schedule::default());
+    let longest = Duration::from_secs(env.or("LONGEST_QUEUE_DELAY", MAX_DELAY.as_secs())).min(MAX_DELAY);
+    let policy = DisablePolicy::new(env.or("DISABLE_AFTER_FAILURES", 50), env.or("DISABLE_AFTER_HOURS", 72));
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let settler = Settler::new(
-        Deliveries::new(&aws, deliveries),
-        DeliveryQueues::slow_only(&aws, slow),
-        anzol_runtime::now,
-    );
-    let deliverer = Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now);
-    let sender = &Sender { webhooks, deliverer, settler };
+    let settings = SchedulerSettings { group, role_arn, queue_arn: slow_lane_arn.clone() };
+    let scheduler = Scheduler::new(&aws, settings, longest, anzol_runtime::now);
+    let queues = DeliveryQueues::slow_only(&aws, slow, Some(scheduler));
+    let sender = &Sender {
+        deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
+        settler: Settler::new(Deliveries::new(&aws, deliveries), queues, schedule, anzol_runtime::now),
+        health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
+        dead_letters: Queue::new(&aws, dead_letters),
+        slow_lane_arn,
+        webhooks,
+    };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
-        Ok::<_, lambda_runtime::Error>(sender.handle(event.payload).await)
+        let deadline = event.context.deadline();
+        Ok::<_, lambda_runtime::Error>(sender.handle(event.payload, deadline).await)
     };
     lambda_runtime::run(service_fn(handler)).await
 }

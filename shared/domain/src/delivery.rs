@@ -24,6 +24,10 @@ pub enum Trigger {
     Retry,
     /// Somebody asked for it.
     Resend,
+    /// Somebody asked for all that had failed.
+    Recover,
+    /// Somebody wanted to see whether the webhook works.
+    Test,
 }
 
 /// One attempt to be made: a message of the deliveries queue. Carries the event, never configuration or secrets.
@@ -76,6 +80,14 @@ pub enum FailureKind {
     Body,
     /// Nothing was sent: the webhook was disabled before its turn came.
     Disabled,
+}
+
+impl Trigger {
+    /// Whether a failed attempt is followed by others. Whoever asks for one attempt gets one, and sees how it went.
+    #[must_use]
+    pub fn is_retried(self) -> bool {
+        matches!(self, Self::Event | Self::Retry | Self::Recover)
+    }
 }
 
 impl FailureKind {

@@ -27,6 +27,7 @@ const USERS: &str = "Users";
 
 const AUTOMATIONS: &str = "Automations";
 const DATA_INTEGRATION: &str = "Data integration";
+const ANZOL: &str = "Webhooks";
 
 /// The one type whose `data.status` a filter can look at.
 pub const RELOAD_FINISHED: &str = "com.qlik.v1.app.reload.finished";
@@ -150,6 +151,30 @@ pub const EVENT_TYPES: &[EventType] = &[
         title: "Data task stopped",
         description: "A data task was stopped before its end.",
         category: DATA_INTEGRATION,
+        levels: BOTH,
+        aliases: &[],
+    },
+    EventType {
+        name: "anzol.webhook.failing",
+        title: "Webhook failing",
+        description: "A webhook keeps failing: half of what it takes for it to be disabled has come to pass.",
+        category: ANZOL,
+        levels: BOTH,
+        aliases: &[],
+    },
+    EventType {
+        name: "anzol.webhook.disabled",
+        title: "Webhook disabled",
+        description: "A webhook was disabled because its receiver kept failing or said that it is gone.",
+        category: ANZOL,
+        levels: BOTH,
+        aliases: &[],
+    },
+    EventType {
+        name: "anzol.webhook.recovered",
+        title: "Webhook recovered",
+        description: "A webhook that was said to be failing works again.",
+        category: ANZOL,
         levels: BOTH,
         aliases: &[],
     },

@@ -90,11 +90,17 @@ macro_rules! minted_id {
                 Self(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.nanosecond())))
             }
 
+            /// The id of that moment with these bits in the place of random ones: the same from the same.
+            #[must_use]
+            pub fn with_bits(at: OffsetDateTime, bits: &[u8; 10]) -> Self {
+                let millis = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+                Self(uuid::Builder::from_unix_timestamp_millis(millis, bits).into_uuid())
+            }
+
             /// The smallest id of that moment: ids minted from then on are larger, those minted before are smaller.
             #[must_use]
             pub fn floor(at: OffsetDateTime) -> Self {
-                let millis = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
-                Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+                Self::with_bits(at, &[0; 10])
             }
 
             /// The moment this id was minted for, to the millisecond.

@@ -1,23 +1,62 @@
 //! When a failed delivery is tried again.
 
+use std::str::FromStr;
 use std::time::Duration;
 
-/// Waits after the first, second, … failed attempt.
-///
-/// The steps that a queue can wait by itself; the longer ones of the design (30 min to 12 h) come with the scheduler.
-pub const SCHEDULE: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(10)];
+use crate::error::Invalid;
+
+/// Waits after the first, second, … failed attempt, in seconds: 5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h. Nine attempts in
+/// about 21 hours. Our choice; the contract names none.
+pub const DEFAULT_WAITS: [u64; 8] = [5, 30, 120, 600, 1_800, 7_200, 21_600, 43_200];
+
+/// Most that a receiver's `Retry-After` can ask for.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(6);
+
+/// Most waits in a schedule, and the longest of them: all has to happen within the seven days that history is kept.
+const MAX_WAITS: usize = 20;
+const MAX_WAIT: u64 = 24 * 60 * 60;
 
 /// Jitter goes upward only, so a receiver is never asked earlier than promised: at most this share of the wait.
 const JITTER: f64 = 0.2;
 
-/// The wait before the attempt after `attempt` (1 for the first), or `None` when that was the last.
-///
-/// `fraction` in `0.0..1.0` chooses the jitter: whole schedule steps, plus 0–20 %.
-#[must_use]
-pub fn wait_after(schedule: &[Duration], attempt: u32, fraction: f64) -> Option<Duration> {
-    let index = usize::try_from(attempt.checked_sub(1)?).ok()?;
-    schedule.get(index).map(|wait| wait.mul_f64(1.0 + JITTER * fraction.clamp(0.0, 1.0)))
+/// The waits between the attempts of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule(Vec<Duration>);
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self(DEFAULT_WAITS.map(Duration::from_secs).to_vec())
+    }
+}
+
+impl Schedule {
+    /// The wait before the attempt after `attempt` (1 for the first), or `None` when that was the last.
+    ///
+    /// `fraction` in `0.0..1.0` chooses the jitter: the schedule's step, plus 0–20 %. A receiver that asks for more time by
+    /// `Retry-After` gets it, up to six hours; one that asks for less does not.
+    #[must_use]
+    pub fn wait_after(&self, attempt: u32, fraction: f64, retry_after: Option<Duration>) -> Option<Duration> {
+        let index = usize::try_from(attempt.checked_sub(1)?).ok()?;
+        let wait = self.0.get(index)?.mul_f64(1.0 + JITTER * fraction.clamp(0.0, 1.0));
+        Some(retry_after.map_or(wait, |asked| wait.max(asked.min(MAX_RETRY_AFTER))))
+    }
+}
+
+/// Reads waits in seconds, separated by commas, as the deployment's setting has them.
+impl FromStr for Schedule {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let rule = || {
+            let rule =
+                format!("must be 1 to {MAX_WAITS} whole numbers of seconds, each from 1 to {MAX_WAIT}");
+            Invalid::one("retrySchedule", rule)
+        };
+        let read = |part: &str| part.trim().parse().ok().filter(|wait| (1..=MAX_WAIT).contains(wait));
+        let waits: Option<Vec<_>> = text.split(',').map(read).collect();
+        let waits = waits.filter(|waits| waits.len() <= MAX_WAITS).ok_or_else(rule)?;
+        Ok(Self(waits.into_iter().map(Duration::from_secs).collect()))
+    }
 }
 
 #[cfg(test)]
@@ -27,17 +66,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schedule_ends() {
+    fn nine_attempts_in_about_21_hours() {
+        let schedule = Schedule::default();
         let waits: Vec<_> =
-            (0..7).map(|attempt| wait_after(&SCHEDULE, attempt, 0.0).map(|w| w.as_secs())).collect();
-        assert_eq!(waits, [None, Some(5), Some(30), Some(120), Some(600), None, None]);
+            (0..=10).map(|attempt| schedule.wait_after(attempt, 0.0, None).map(|w| w.as_secs())).collect();
+        let mut expected = vec![None];
+        expected.extend(DEFAULT_WAITS.map(Some));
+        expected.extend([None, None]);
+        assert_eq!(waits, expected);
+        assert_eq!(DEFAULT_WAITS.iter().sum::<u64>(), 74_555, "20.7 hours");
+    }
+
+    #[test]
+    fn retry_after_makes_a_wait_longer_never_shorter_and_has_an_end() {
+        let schedule = Schedule::default();
+        let wait =
+            |seconds| schedule.wait_after(1, 0.0, Some(Duration::from_secs(seconds))).unwrap().as_secs();
+        assert_eq!([wait(0), wait(4), wait(60), wait(1_000_000)], [5, 5, 60, 6 * 3600]);
+        assert_eq!(schedule.wait_after(9, 0.0, Some(Duration::from_secs(60))), None);
+    }
+
+    #[test]
+    fn a_schedule_is_read_whole_or_not_at_all() {
+        let first =
+            |text: &str| text.parse::<Schedule>().map(|s| s.wait_after(1, 0.0, None).unwrap().as_secs());
+        assert_eq!(first("7"), Ok(7));
+        assert_eq!(first(" 1, 2,3 "), Ok(1));
+        let spelled: Vec<_> = DEFAULT_WAITS.iter().map(ToString::to_string).collect();
+        assert_eq!(spelled.join(",").parse(), Ok(Schedule::default()));
+        for bad in ["", "0", "1,,2", "-1", "1.5", "five", "86401", &vec!["1"; 21].join(",")] {
+            assert!(first(bad).is_err(), "{bad}");
+        }
     }
 
     proptest! {
         #[test]
-        fn jitter_never_makes_a_retry_early_nor_more_than_a_fifth_late(attempt in 1..=4_u32, fraction in 0.0..1.0) {
-            let plain = wait_after(&SCHEDULE, attempt, 0.0).unwrap();
-            let wait = wait_after(&SCHEDULE, attempt, fraction).unwrap();
+        fn jitter_never_makes_a_retry_early_nor_more_than_a_fifth_late(attempt in 1..=8_u32, fraction in 0.0..1.0) {
+            let schedule = Schedule::default();
+            let plain = schedule.wait_after(attempt, 0.0, None).unwrap();
+            let wait = schedule.wait_after(attempt, fraction, None).unwrap();
             prop_assert!(wait >= plain && wait <= plain.mul_f64(1.2));
         }
     }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::error::{Invalid, Problems};
 use crate::event::Event;
 use crate::event_type;
 use crate::filter::Filter;
 use crate::headers::{EncryptedHeaders, Headers};
+use crate::health::Health;
 use crate::id::{TenantId, UserId, WebhookId};
+use crate::operational;
 use crate::secret::Secret;
 use crate::url::WebhookUrl;
 
@@ -198,6 +200,20 @@ pub struct Disabled {
     pub code: String,
 }
 
+/// How long after a change of secret the old one still signs too, in the header that can carry several signatures.
+pub const SECRET_GRACE: Duration = Duration::hours(24);
+/// Retired secrets kept at most; when secrets change faster, the oldest goes first.
+const MAX_RETIRED: usize = 4;
+
+/// A secret that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetiredSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// Until when it signs too.
+    pub until: OffsetDateTime,
+}
+
 /// A stored webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
@@ -217,6 +233,10 @@ pub struct Webhook {
     pub created_by: UserId,
     /// Who last changed its spec.
     pub updated_by: UserId,
+    /// Secrets it had before, which signatures still go by for a while.
+    pub retired_secrets: Vec<RetiredSecret>,
+    /// How its receiver is doing.
+    pub health: Health,
     /// Why we disabled it, when it was us.
     pub disabled: Option<Disabled>,
     /// Goes up by one with every change; a writer that read an older one has to read again.
@@ -224,13 +244,47 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    /// The same webhook with another spec, changed by `user` at `now`. What no longer holds goes: the reason it was disabled for
+    /// once it is enabled, and its receiver's record once that is another one or gets another chance.
+    #[must_use]
+    pub fn changed(mut self, spec: WebhookSpec, user: UserId, now: OffsetDateTime) -> Self {
+        let enabled_again = spec.enabled && !self.spec.enabled;
+        if enabled_again || spec.url != self.spec.url {
+            self.health = Health::default();
+        }
+        if spec.enabled {
+            self.disabled = None;
+        }
+        self.retired_secrets.retain(|retired| retired.until > now);
+        match (self.spec.secret.take(), &spec.secret) {
+            // Without a secret there are no signatures at all.
+            (_, None) => self.retired_secrets.clear(),
+            (Some(old), Some(new)) if old != *new => {
+                self.retired_secrets.insert(0, RetiredSecret { secret: old, until: now + SECRET_GRACE });
+                self.retired_secrets.truncate(MAX_RETIRED);
+            }
+            _ => {}
+        }
+        Self { spec, updated_at: now, updated_by: user, version: self.version + 1, ..self }
+    }
+
+    /// The secrets that signatures go by at `now`, the current one first.
+    pub fn secrets(&self, now: OffsetDateTime) -> impl Iterator<Item = &Secret> {
+        let retired = self.retired_secrets.iter().filter(move |retired| retired.until > now);
+        self.spec.secret.iter().chain(retired.map(|retired| &retired.secret))
+    }
+
     /// Whether an event of its tenant goes to this webhook.
     #[must_use]
     pub fn hears(&self, event: &Event) -> bool {
         let spec = &self.spec;
         let owner = Some(spec.owner_id.as_str());
         let event_type = event_type::canonical(event.event_type());
+        // News of a webhook never goes to itself: it would not arrive, and that would be news again.
+        let own_news = event_type.starts_with(operational::PREFIX)
+            && event.subject().id.as_deref() == Some(&self.id.to_string());
         spec.enabled
+            && !own_news
             && spec.event_types.iter().any(|name| name == event_type)
             && (spec.level == Level::Tenant || event.user_id() == owner || event.owner_id() == owner)
             && spec.filter.as_ref().is_none_or(|filter| filter.matches(event))
@@ -255,6 +309,24 @@ mod tests {
             encrypted_headers: BTreeMap::new(),
             enabled: true,
             cloud_events: false,
+        }
+    }
+
+    fn webhook(raw: RawSpec, now: OffsetDateTime) -> Webhook {
+        let user = UserId::parse("user-1").unwrap();
+        Webhook {
+            id: WebhookId::mint(now),
+            tenant_id: TenantId::parse("acme").unwrap(),
+            spec: raw.check().unwrap(),
+            origin: Origin::Api,
+            created_at: now,
+            updated_at: now,
+            created_by: user.clone(),
+            updated_by: user,
+            retired_secrets: Vec::new(),
+            health: Health::default(),
+            disabled: None,
+            version: 1,
         }
     }
 
@@ -323,19 +395,7 @@ mod tests {
     fn an_event_is_heard_under_either_name_when_the_filter_wants_it() {
         let now = time::macros::datetime!(2026-11-24 10:00 UTC);
         let heard = |raw: RawSpec, event_type: &str, id: &str| {
-            let user = UserId::parse("user-1").unwrap();
-            let webhook = Webhook {
-                id: WebhookId::mint(now),
-                tenant_id: TenantId::parse("acme").unwrap(),
-                spec: raw.check().unwrap(),
-                origin: Origin::Api,
-                created_at: now,
-                updated_at: now,
-                created_by: user.clone(),
-                updated_by: user,
-                disabled: None,
-                version: 1,
-            };
+            let webhook = webhook(raw, now);
             let json = format!(
                 r#"{{"specversion":"1.0","id":"1","source":"s","type":"{event_type}","data":{{"id":"{id}"}}}}"#
             );
@@ -348,6 +408,83 @@ mod tests {
         assert!(heard(filtered(), "com.qlik.app.created", "a"));
         assert!(!heard(filtered(), "com.qlik.v1.app.created", "b"));
         assert!(!heard(RawSpec { enabled: false, ..filtered() }, "com.qlik.v1.app.created", "a"));
+    }
+
+    #[test]
+    fn a_replaced_secret_signs_for_another_day_and_no_longer() {
+        let start = time::macros::datetime!(2026-11-24 10:00 UTC);
+        let user = UserId::parse("user-2").unwrap();
+        let secret = |n: u32| Some(format!("{n:032}"));
+        let with = |n| RawSpec { secret: secret(n), ..raw() };
+        let signing = |webhook: &Webhook, now| -> Vec<String> {
+            webhook.secrets(now).map(|secret| secret.expose().trim_start_matches('0').to_owned()).collect()
+        };
+        let change =
+            |webhook: Webhook, raw: RawSpec, now| webhook.changed(raw.check().unwrap(), user.clone(), now);
+        let first = webhook(with(1), start);
+        assert_eq!(signing(&first, start), ["1"]);
+        let unchanged = change(first, RawSpec { name: Some("Other".to_owned()), ..with(1) }, start);
+        assert_eq!((signing(&unchanged, start), unchanged.version), (vec!["1".to_owned()], 2));
+        let second = change(unchanged, with(2), start + Duration::hours(1));
+        let third = change(second, with(3), start + Duration::hours(2));
+        assert_eq!(signing(&third, start + Duration::hours(24)), ["3", "2", "1"]);
+        assert_eq!(signing(&third, start + Duration::hours(25)), ["3", "2"]);
+        assert_eq!(signing(&third, start + Duration::hours(26)), ["3"]);
+        let bare = change(third, raw(), start + Duration::hours(3));
+        assert!(signing(&bare, start + Duration::hours(3)).is_empty());
+        let again = change(bare, with(4), start + Duration::hours(4));
+        assert_eq!(signing(&again, start + Duration::hours(4)), ["4"], "what was dropped stays dropped");
+        let mut many = again;
+        for n in 5..20 {
+            many = change(many, with(n), start + Duration::hours(4));
+        }
+        assert_eq!(signing(&many, start + Duration::hours(4)).len(), 1 + MAX_RETIRED);
+    }
+
+    #[test]
+    fn another_url_or_another_chance_starts_with_a_clean_record() {
+        let now = time::macros::datetime!(2026-11-24 10:00 UTC);
+        let user = UserId::parse("user-2").unwrap();
+        let ill = Health {
+            lane: crate::Lane::Slow,
+            failures: 9,
+            failing_since: Some(now),
+            quick_successes: 0,
+            warned: true,
+        };
+        let disabled = Some(Disabled { reason: "why".to_owned(), code: "WHY".to_owned() });
+        let start = |enabled| {
+            let spec = RawSpec { enabled, ..raw() };
+            Webhook { health: ill.clone(), disabled: disabled.clone(), ..webhook(spec, now) }
+        };
+        let change = |from: Webhook, to: RawSpec| from.changed(to.check().unwrap(), user.clone(), now);
+        let renamed = change(start(true), RawSpec { name: Some("Other".to_owned()), ..raw() });
+        assert_eq!((renamed.health, renamed.disabled), (ill.clone(), None));
+        let moved =
+            change(start(true), RawSpec { url: Some("https://other.example.com/".to_owned()), ..raw() });
+        assert_eq!(moved.health, Health::default());
+        let enabled = change(start(false), raw());
+        assert_eq!((enabled.health, enabled.disabled), (Health::default(), None));
+        let still = change(start(false), RawSpec { enabled: false, ..raw() });
+        assert_eq!((still.health, still.disabled), (ill, disabled.clone()));
+    }
+
+    #[test]
+    fn news_of_a_webhook_reaches_others_and_not_itself() {
+        let now = time::macros::datetime!(2026-11-24 10:00 UTC);
+        let types = || vec!["anzol.webhook.disabled".to_owned()];
+        let mut failing = webhook(RawSpec { event_types: types(), ..raw() }, now);
+        failing.disabled = Some(Disabled { reason: "gone".to_owned(), code: "GONE".to_owned() });
+        let other = webhook(RawSpec { event_types: types(), ..raw() }, now);
+        let event = operational::News::Disabled.event(&failing, now).unwrap();
+        assert_eq!(event.tenant(), Some(&failing.tenant_id));
+        assert!(other.hears(&event) && !failing.hears(&event));
+        assert!(!other.hears(&operational::News::Failing.event(&failing, now).unwrap()));
+        let again = operational::News::Disabled.event(&failing, now + Duration::minutes(1)).unwrap();
+        assert_eq!((event.id(), event.source()), (again.id(), again.source()));
+        // Other events may be about it: an application with the id of a webhook, say.
+        let payload = event.payload(true);
+        assert!(payload.contains(r#""disabledReasonCode":"GONE""#), "{payload}");
     }
 
     #[test]

@@ -113,6 +113,12 @@ impl Egress {
         Ok(Self { client, timeout: settings.timeout })
     }
 
+    /// The longest an exchange can take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Posts `body` to `url` with exactly these headers (and those HTTP itself needs).
     pub async fn post(&self, url: &Url, headers: &[(String, String)], body: String) -> Answer {
         let start = Instant::now();

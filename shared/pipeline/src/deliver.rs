@@ -12,6 +12,9 @@ use crate::redact;
 /// What Qlik's own sender calls itself; receivers compare it (contract section 3.1).
 pub const USER_AGENT: &str = "Qlik Webhook";
 
+/// A connection that fails within this time is tried once more, at once.
+const INSTANT: Duration = Duration::from_secs(1);
+
 /// Characters of a redirect's target that a message shows.
 const MAX_TARGET: usize = 500;
 
@@ -29,12 +32,16 @@ impl Deliverer {
         Self { egress, clock }
     }
 
+    /// The longest an attempt can take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.egress.timeout() + INSTANT
+    }
+
     /// Makes the attempt. Whatever the receiver does, the answer is a history row; when to try again is for [`crate::settle`].
     pub async fn deliver(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
         let mut request = self.request(webhook, task);
-        let url = webhook.spec.url.as_url();
-        let Answer { mut outcome, duration } =
-            self.egress.post(url, &request.headers, request.body.clone()).await;
+        let Answer { mut outcome, duration } = self.post(webhook, &request).await;
         // Before anything is made of them: messages may quote an answer.
         let encrypted = &webhook.spec.encrypted_headers;
         redact::request(&mut request, encrypted);
@@ -42,6 +49,23 @@ impl Deliverer {
             redact::response(response, encrypted);
         }
         row(task, request, judge(&outcome), duration, outcome.ok())
+    }
+
+    /// Posts; and once more, at once, when no connection came about and that took no time: a server that restarts, or one that closed a
+    /// connection just as we used it. The receiver has answered nothing by then.
+    async fn post(&self, webhook: &Webhook, request: &SentRequest) -> Answer {
+        let url = webhook.spec.url.as_url();
+        let first = self.egress.post(url, &request.headers, request.body.clone()).await;
+        let connection_failed = first.outcome.as_ref().is_err_and(|f| f.kind == FailureKind::Connect);
+        if !connection_failed || first.duration >= INSTANT {
+            return first;
+        }
+        let mut second = self.egress.post(url, &request.headers, request.body.clone()).await;
+        second.duration += first.duration;
+        if let Err(failure) = &mut second.outcome {
+            failure.message.push_str(" (tried twice)");
+        }
+        second
     }
 
     /// The row of an attempt whose turn came after its webhook was disabled: nothing is sent.
@@ -58,7 +82,8 @@ impl Deliverer {
     fn request(&self, webhook: &Webhook, task: &DeliveryTask) -> SentRequest {
         let body = task.event.payload(webhook.spec.cloud_events);
         let message_id = signing::message_id(&task.tenant_id, task.webhook_id, &task.event);
-        let timestamp = (self.clock)().unix_timestamp();
+        let now = (self.clock)();
+        let timestamp = now.unix_timestamp();
         let mut headers = vec![
             ("Content-Type".to_owned(), "application/json".to_owned()),
             ("User-Agent".to_owned(), USER_AGENT.to_owned()),
@@ -67,7 +92,7 @@ impl Deliverer {
         ];
         if let Some(secret) = &webhook.spec.secret {
             let bytes = body.as_bytes();
-            let standard = signing::standard_signature(secret, &message_id, timestamp, bytes);
+            let standard = signing::standard_signature(webhook.secrets(now), &message_id, timestamp, bytes);
             headers.push((signing::QLIK_SIGNATURE.to_owned(), signing::qlik_signature(secret, bytes)));
             headers.push((signing::WEBHOOK_SIGNATURE.to_owned(), standard));
         }

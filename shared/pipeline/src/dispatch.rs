@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anzol_domain::{Clock, DeliveryId, DeliveryTask, Event, TenantId, Trigger, Webhook};
-use anzol_queue::{DeliveryQueues, Lane, Outgoing, QueueError};
+use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
 use anzol_store::{Snapshot, StoreError, Webhooks};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use quick_cache::sync::Cache;
@@ -79,7 +79,7 @@ impl Dispatcher {
             trigger: Trigger::Event,
             event: event.clone(),
         };
-        Outgoing { task, lane: Lane::Fast, delay: Duration::ZERO }
+        Outgoing { task, lane: webhook.health.lane, delay: Duration::ZERO }
     }
 
     /// The tenant's webhooks as of now: one small read when nothing changed since the last call.

@@ -2,9 +2,11 @@
 
 pub mod deliver;
 pub mod dispatch;
+pub mod health;
 mod redact;
 pub mod settle;
 
 pub use deliver::Deliverer;
 pub use dispatch::{DispatchError, Dispatcher};
+pub use health::{HealthKeeper, Verdict};
 pub use settle::Settler;

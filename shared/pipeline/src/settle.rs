@@ -3,27 +3,32 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anzol_domain::retry::{self, SCHEDULE};
-use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, Status, Trigger};
-use anzol_queue::{DeliveryQueues, Lane, Outgoing};
+use anzol_domain::delivery::ReceivedResponse;
+use anzol_domain::retry::Schedule;
+use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Trigger};
+use anzol_queue::{DeliveryQueues, Outgoing};
+use anzol_signing as signing;
 use anzol_store::Deliveries;
 
-/// HTTP status of a receiver that is gone for good: not tried again.
-const GONE: u16 = 410;
+use crate::health::GONE;
+
+/// Statuses by which a receiver asks for time: 429 and 503, with `Retry-After`.
+const ASK_FOR_TIME: [u16; 2] = [429, 503];
 
 /// Records outcomes and queues retries.
 #[derive(Debug, Clone)]
 pub struct Settler {
     deliveries: Deliveries,
     queues: DeliveryQueues,
+    schedule: Schedule,
     clock: Clock,
 }
 
 impl Settler {
     /// A settler that writes to `deliveries` and retries through the slow lane of `queues`.
     #[must_use]
-    pub fn new(deliveries: Deliveries, queues: DeliveryQueues, clock: Clock) -> Self {
-        Self { deliveries, queues, clock }
+    pub fn new(deliveries: Deliveries, queues: DeliveryQueues, schedule: Schedule, clock: Clock) -> Self {
+        Self { deliveries, queues, schedule, clock }
     }
 
     /// Records all outcomes, then queues a further attempt for each that failed and is worth it.
@@ -31,14 +36,16 @@ impl Settler {
     /// In that order: whoever sees a retry arrive finds in the history why. Answers the deliveries that are not settled; their
     /// messages must come back, which sends them again under the same `webhook-id`.
     pub async fn settle(&self, outcomes: Vec<(DeliveryTask, Delivery)>) -> BTreeSet<DeliveryId> {
+        let now = (self.clock)();
         let mut rows = Vec::with_capacity(outcomes.len());
         let mut retries = Vec::new();
         for (task, mut delivery) in outcomes {
-            if let Some(wait) = wait_before_retry(&task, &delivery) {
-                let due = (self.clock)() + wait;
-                delivery.next_attempt_at = Some(due);
+            if let Some(wait) = self.wait_before_retry(&task, &delivery) {
+                delivery.next_attempt_at = Some(now + wait);
+                // From when this attempt was due, not from now: a message received twice leads to one next attempt, not to two.
+                let due = task.delivery_id.time() + wait;
                 let next = DeliveryTask {
-                    delivery_id: DeliveryId::mint(due),
+                    delivery_id: signing::following_id(task.delivery_id, "retry", due),
                     attempt: task.attempt + 1,
                     trigger: Trigger::Retry,
                     ..task
@@ -49,21 +56,71 @@ impl Settler {
         }
         let mut unsettled: BTreeSet<_> = self.deliveries.put_all(&rows).await.into_iter().collect();
         retries.retain(|(id, _)| !unsettled.contains(id));
-        let (ids, outgoing): (Vec<_>, Vec<_>) = retries.into_iter().unzip();
+        let (ids, outgoing): (Vec<_>, Vec<_>) =
+            retries.into_iter().map(|(id, outgoing)| ((id, outgoing.task.delivery_id), outgoing)).unzip();
         if let Err(error) = self.queues.send(outgoing).await {
-            tracing::error!(%error, retries = ids.len(), "could not queue retries");
-            unsettled.extend(ids);
+            tracing::error!(%error, "could not queue retries");
+            unsettled.extend(ids.iter().filter(|(_, next)| error.unsent.contains(next)).map(|(id, _)| *id));
         }
         unsettled
     }
+
+    /// Hands tasks that are in the wrong lane on to the slow one. Answers those that could not be moved.
+    pub async fn move_to_slow(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
+        let slow = |task| Outgoing { task, lane: Lane::Slow, delay: Duration::ZERO };
+        let Err(error) = self.queues.send(tasks.into_iter().map(slow).collect()).await else {
+            return BTreeSet::new();
+        };
+        tracing::error!(%error, "could not move deliveries to the slow lane");
+        error.unsent
+    }
+
+    /// How long to wait before the next attempt; `None` when there is none.
+    fn wait_before_retry(&self, task: &DeliveryTask, delivery: &Delivery) -> Option<Duration> {
+        let response = delivery.response.as_ref();
+        let gone = response.is_some_and(|response| response.status_code == GONE);
+        let worth_it =
+            delivery.failure.is_some_and(FailureKind::is_retried) && !gone && task.trigger.is_retried();
+        let asked = response.and_then(|response| retry_after(response, (self.clock)()));
+        worth_it.then(|| self.schedule.wait_after(task.attempt, task.delivery_id.fraction(), asked)).flatten()
+    }
 }
 
-/// How long to wait before the next attempt; `None` when there is none.
-fn wait_before_retry(task: &DeliveryTask, delivery: &Delivery) -> Option<Duration> {
-    let gone = delivery.response.as_ref().is_some_and(|response| response.status_code == GONE);
-    let worth_it = delivery.status == Status::Fail
-        && !gone
-        && delivery.failure.is_some_and(anzol_domain::FailureKind::is_retried)
-        && task.trigger != Trigger::Resend;
-    worth_it.then(|| retry::wait_after(&SCHEDULE, task.attempt, task.delivery_id.fraction())).flatten()
+/// How long a receiver asks us to wait: `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3).
+fn retry_after(response: &ReceivedResponse, now: time::OffsetDateTime) -> Option<Duration> {
+    if !ASK_FOR_TIME.contains(&response.status_code) {
+        return None;
+    }
+    let (_, value) = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date: time::OffsetDateTime = httpdate::parse_http_date(value).ok()?.into();
+    Duration::try_from(date - now).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_receiver_may_ask_for_time_in_either_form() {
+        let now = datetime!(2026-11-24 10:00 UTC);
+        let asked = |status_code, value: &str| {
+            let headers = vec![("Retry-After".to_owned(), value.to_owned())];
+            let response = ReceivedResponse { status_code, headers, body: String::new(), body_cut: false };
+            retry_after(&response, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(asked(429, "120"), Some(120));
+        assert_eq!(asked(503, " 0 "), Some(0));
+        assert_eq!(asked(503, "Tue, 24 Nov 2026 10:01:30 GMT"), Some(90));
+        assert_eq!(asked(503, "Tue, 24 Nov 2026 09:00:00 GMT"), None, "that is over");
+        assert_eq!(asked(500, "120"), None);
+        for nonsense in ["soon", "-5", "1.5", ""] {
+            assert_eq!(asked(429, nonsense), None, "{nonsense}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod message;
 mod queue;
+mod scheduler;
 
-pub use message::{decode, encode};
-pub use queue::{DeliveryQueues, Lane, MAX_DELAY, Outgoing, Queue, QueueError};
+pub use message::{Unreadable, decode, encode};
+pub use queue::{DeliveryQueues, MAX_DELAY, Outgoing, Queue, QueueError};
+pub use scheduler::{Scheduler, SchedulerSettings};

@@ -30,19 +30,25 @@ pub fn encode(task: &DeliveryTask) -> String {
     serde_json::to_string(&Out { v: VERSION, task }).unwrap_or_default()
 }
 
+/// Why a message cannot be worked on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Another release wrote it; it has to wait for one that reads it.
+    #[error("a delivery message of version {0}, this release reads {VERSION}")]
+    Version(u8),
+    /// Nobody will ever be able to read it.
+    #[error("not a delivery message: {0}")]
+    Malformed(String),
+}
+
 /// Reads a message body.
-///
-/// # Errors
-/// What is wrong with it, for the log; the message then goes back, and in the end to the dead-letter queue.
-pub fn decode(body: &str) -> Result<DeliveryTask, String> {
-    let version: Version =
-        serde_json::from_str(body).map_err(|error| format!("not a delivery message: {error}"))?;
+pub fn decode(body: &str) -> Result<DeliveryTask, Unreadable> {
+    let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
+    let version: Version = serde_json::from_str(body).map_err(malformed)?;
     if version.v != VERSION {
-        return Err(format!("a delivery message of version {}, this release reads {VERSION}", version.v));
+        return Err(Unreadable::Version(version.v));
     }
-    serde_json::from_str(body)
-        .map(|message: In| message.task)
-        .map_err(|error| format!("a bad delivery message: {error}"))
+    serde_json::from_str(body).map(|message: In| message.task).map_err(malformed)
 }
 
 #[cfg(test)]
@@ -73,8 +79,8 @@ mod tests {
 
     #[test]
     fn foreign_messages_are_refused_with_a_reason() {
-        assert!(decode("hello").unwrap_err().contains("not a delivery message"));
-        assert!(decode(r#"{"v":2,"task":{}}"#).unwrap_err().contains("version 2"));
-        assert!(decode(r#"{"v":1,"task":{}}"#).unwrap_err().contains("bad delivery message"));
+        assert!(matches!(decode("hello"), Err(Unreadable::Malformed(_))));
+        assert_eq!(decode(r#"{"v":2,"task":{}}"#).unwrap_err(), Unreadable::Version(2));
+        assert!(matches!(decode(r#"{"v":1,"task":{}}"#), Err(Unreadable::Malformed(_))));
     }
 }

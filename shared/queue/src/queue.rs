@@ -1,15 +1,17 @@
 //! Putting messages on queues, in batches, with every refused one tried again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use futures::stream::{StreamExt as _, TryStreamExt as _};
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use futures::stream::StreamExt as _;
 
-use anzol_domain::{DeliveryTask, TenantId};
+use anzol_domain::{DeliveryId, DeliveryTask, Lane, TenantId};
 
 use crate::message;
+use crate::scheduler::Scheduler;
 
 /// Messages in one call, SQS's own bound.
 const BATCH: usize = 10;
@@ -23,20 +25,20 @@ pub const MAX_DELAY: Duration = Duration::from_mins(15);
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 
-/// A call to the queue that failed.
+/// Messages that could not be put where they belong.
 #[derive(Debug, thiserror::Error)]
-pub enum QueueError {
-    /// The queue could not be reached, or refused the call.
-    #[error("the queue call failed: {0}")]
-    Unavailable(String),
-    /// Some messages of a batch were refused again and again.
-    #[error("{count} messages were refused: {reason}")]
-    Refused {
-        /// How many.
-        count: usize,
-        /// What SQS said of the first.
-        reason: String,
-    },
+#[error("{} messages were not queued: {reason}", .unsent.len())]
+pub struct QueueError {
+    /// The deliveries that are certainly or possibly not on their queue.
+    pub unsent: BTreeSet<DeliveryId>,
+    /// What was said of one of them, for the log.
+    pub reason: String,
+}
+
+impl QueueError {
+    fn new(unsent: impl IntoIterator<Item = DeliveryId>, reason: impl Into<String>) -> Self {
+        Self { unsent: unsent.into_iter().collect(), reason: reason.into() }
+    }
 }
 
 /// One queue.
@@ -46,15 +48,6 @@ pub struct Queue {
     url: String,
 }
 
-/// Which queue a delivery waits in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// First attempts to receivers that answer quickly.
-    Fast,
-    /// Retries, and receivers that do not.
-    Slow,
-}
-
 /// A delivery on its way into a queue.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
@@ -62,18 +55,21 @@ pub struct Outgoing {
     pub task: DeliveryTask,
     /// Which queue it goes to.
     pub lane: Lane,
-    /// How long it stays hidden there: whole seconds, at most 15 minutes.
+    /// How long until it is due; rounded up to whole seconds.
     pub delay: Duration,
 }
 
-/// The queues of deliveries, one a lane. A function that only retries has no fast lane.
+/// The queues of deliveries, one a lane, and the scheduler for waits that no queue can do. A function that only retries has no fast
+/// lane; one that only dispatches needs no scheduler.
 #[derive(Debug, Clone)]
 pub struct DeliveryQueues {
     fast: Option<Queue>,
     slow: Queue,
+    scheduler: Option<Scheduler>,
 }
 
 struct Message {
+    id: DeliveryId,
     body: String,
     group: String,
     delay: Duration,
@@ -88,20 +84,39 @@ impl Queue {
 
     /// Puts one message on the queue, as a producer of events does. Messages of a tenant form a group, so that a busy tenant
     /// does not hold up the others (SQS fair queues).
-    pub async fn send(&self, tenant: &TenantId, body: impl Into<String>) -> Result<(), QueueError> {
+    ///
+    /// # Errors
+    /// What went wrong, for the log.
+    pub async fn send(&self, tenant: &TenantId, body: impl Into<String>) -> Result<(), String> {
         let request = self.client.send_message().queue_url(&self.url).message_group_id(tenant.as_str());
         let sent = request.message_body(body).send().await;
-        sent.map(drop).map_err(|error| QueueError::Unavailable(DisplayErrorContext(error).to_string()))
+        sent.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
     }
 
-    /// Puts all messages on the queue, or says why not all of them are.
-    async fn send_all(&self, messages: Vec<Message>) -> Result<(), QueueError> {
+    /// Puts a message that cannot be used on a dead-letter queue, with the reason as the message attribute `reason`.
+    ///
+    /// # Errors
+    /// What went wrong, for the log.
+    pub async fn bury(&self, body: &str, reason: &str) -> Result<(), String> {
+        let text = MessageAttributeValue::builder().data_type("String").string_value(reason).build();
+        let text = text.map_err(|error| error.to_string())?;
+        // A message without a body is no message.
+        let body = if body.is_empty() { " " } else { body };
+        let request = self.client.send_message().queue_url(&self.url).message_body(body);
+        let sent = request.message_attributes("reason", text).send().await;
+        sent.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+    }
+
+    /// Puts all messages on the queue; answers why not, for those that are not on it.
+    async fn send_all(&self, messages: Vec<Message>) -> Vec<QueueError> {
         let calls = batches(messages).into_iter().map(|batch| self.send_batch(batch));
-        futures::stream::iter(calls).buffer_unordered(CONCURRENT_CALLS).try_collect().await
+        let results = futures::stream::iter(calls).buffer_unordered(CONCURRENT_CALLS);
+        results.filter_map(|result| async { result.err() }).collect().await
     }
 
     async fn send_batch(&self, messages: Vec<Message>) -> Result<(), QueueError> {
-        let unavailable = |text: String| QueueError::Unavailable(text);
+        let ids: Vec<DeliveryId> = messages.iter().map(|message| message.id).collect();
+        let all = |reason: String| QueueError::new(ids.iter().copied(), reason);
         let entry = |(index, message): (usize, Message)| {
             let seconds = message.delay.min(MAX_DELAY).as_millis().div_ceil(1000);
             SendMessageBatchRequestEntry::builder()
@@ -110,26 +125,34 @@ impl Queue {
                 .message_group_id(message.group)
                 .set_delay_seconds((seconds > 0).then(|| i32::try_from(seconds).unwrap_or(900)))
                 .build()
-                .map_err(|error| unavailable(error.to_string()))
         };
-        let mut entries = messages.into_iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
-        let mut reason = String::new();
+        let entries = messages.into_iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
+        let mut entries = entries.map_err(|error| all(error.to_string()))?;
+        let (mut refused, mut reason) = (Vec::new(), String::new());
         for round in 0..TRIES {
             if round > 0 {
                 tokio::time::sleep(FIRST_WAIT.saturating_mul(1 << round)).await;
             }
             let request =
                 self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries.clone()));
-            let answer =
-                request.send().await.map_err(|error| unavailable(DisplayErrorContext(error).to_string()))?;
-            let Some(first) = answer.failed.first() else { return Ok(()) };
-            reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
-            entries.retain(|entry| answer.failed.iter().any(|failed| failed.id == entry.id));
-            if answer.failed.iter().any(|failed| failed.sender_fault) {
+            let answer = request.send().await.map_err(|error| all(DisplayErrorContext(error).to_string()))?;
+            if let Some(first) = answer.failed.first() {
+                reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
+            }
+            // What is wrong with a message stays wrong; what is wrong with the queue may pass.
+            let (ours, theirs): (Vec<_>, Vec<_>) = answer.failed.into_iter().partition(|f| f.sender_fault);
+            refused.extend(ours.into_iter().map(|failed| failed.id));
+            entries.retain(|entry| theirs.iter().any(|failed| failed.id == entry.id));
+            if entries.is_empty() {
                 break;
             }
         }
-        Err(QueueError::Refused { count: entries.len(), reason })
+        refused.extend(entries.into_iter().map(|entry| entry.id));
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let unsent = refused.iter().filter_map(|id| ids.get(id.parse::<usize>().ok()?)).copied();
+        Err(QueueError::new(unsent, reason))
     }
 }
 
@@ -160,29 +183,59 @@ impl DeliveryQueues {
         fast_url: impl Into<String>,
         slow_url: impl Into<String>,
     ) -> Self {
-        Self { fast: Some(Queue::new(config, fast_url)), slow: Queue::new(config, slow_url) }
+        let (fast, slow) = (Some(Queue::new(config, fast_url)), Queue::new(config, slow_url));
+        Self { fast, slow, scheduler: None }
     }
 
-    /// The slow lane alone, for retries.
+    /// The slow lane alone, for retries and for what was in the wrong lane; longer waits go through `scheduler`.
     #[must_use]
-    pub fn slow_only(config: &aws_types::SdkConfig, slow_url: impl Into<String>) -> Self {
-        Self { fast: None, slow: Queue::new(config, slow_url) }
+    pub fn slow_only(
+        config: &aws_types::SdkConfig,
+        slow_url: impl Into<String>,
+        scheduler: Option<Scheduler>,
+    ) -> Self {
+        Self { fast: None, slow: Queue::new(config, slow_url), scheduler }
     }
 
-    /// Puts all deliveries on their lanes.
+    /// Puts all deliveries on their lanes, or into the scheduler.
     ///
     /// # Errors
-    /// When not all of them are on a queue. Some may be: doing it again delivers those twice, under the same `webhook-id`.
+    /// Which of them are not there, or not for sure. Doing it again for those delivers some twice, under the same `webhook-id`.
     pub async fn send(&self, deliveries: Vec<Outgoing>) -> Result<(), QueueError> {
-        let (mut fast, mut slow) = (Vec::new(), Vec::new());
+        let (mut fast, mut slow, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for Outgoing { task, lane, delay } in deliveries {
-            let message = Message { body: message::encode(&task), group: task.tenant_id.into(), delay };
-            if lane == Lane::Fast && self.fast.is_some() { fast.push(message) } else { slow.push(message) }
+            let (id, body) = (task.delivery_id, message::encode(&task));
+            match &self.scheduler {
+                Some(scheduler) if delay > scheduler.longest_queue_delay => later.push((id, body, delay)),
+                _ => {
+                    let message = Message { id, body, group: task.tenant_id.into(), delay };
+                    let lane = if lane == Lane::Fast && self.fast.is_some() { &mut fast } else { &mut slow };
+                    lane.push(message);
+                }
+            }
         }
-        if let Some(queue) = &self.fast {
-            queue.send_all(fast).await?;
-        }
-        self.slow.send_all(slow).await
+        let in_fast = async {
+            match &self.fast {
+                Some(queue) => queue.send_all(fast).await,
+                None => Vec::new(),
+            }
+        };
+        let scheduled = async {
+            let Some(scheduler) = &self.scheduler else { return Vec::new() };
+            let calls = later.into_iter().map(|(id, body, delay)| async move {
+                let done = scheduler.schedule(id, body, delay).await;
+                done.map_err(|reason| QueueError::new([id], reason)).err()
+            });
+            let results = futures::stream::iter(calls).buffer_unordered(CONCURRENT_CALLS);
+            results.filter_map(|error| async { error }).collect().await
+        };
+        let (in_fast, in_slow, scheduled) = futures::join!(in_fast, self.slow.send_all(slow), scheduled);
+        let errors = in_fast.into_iter().chain(in_slow).chain(scheduled);
+        let all = errors.reduce(|mut all, mut error| {
+            all.unsent.append(&mut error.unsent);
+            all
+        });
+        all.map_or(Ok(()), Err)
     }
 }
 
@@ -192,8 +245,12 @@ mod tests {
 
     #[test]
     fn batches_keep_to_both_bounds_and_lose_nothing() {
-        let message =
-            |size: usize| Message { body: "x".repeat(size), group: String::new(), delay: Duration::ZERO };
+        let message = |size: usize| Message {
+            id: DeliveryId::floor(time::OffsetDateTime::UNIX_EPOCH),
+            body: "x".repeat(size),
+            group: String::new(),
+            delay: Duration::ZERO,
+        };
         let sizes: Vec<usize> = (0..57).map(|n| (n * 7919) % 100_000).chain([300_000]).collect();
         let cut = batches(sizes.iter().copied().map(message).collect());
         let all: Vec<usize> = cut.iter().flatten().map(|message| message.body.len()).collect();

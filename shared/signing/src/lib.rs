@@ -7,7 +7,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use anzol_domain::{Event, Secret, TenantId, WebhookId};
+use anzol_domain::{DeliveryId, Event, Secret, TenantId, WebhookId};
+use time::OffsetDateTime;
 
 pub use cursor::CursorKey;
 
@@ -26,12 +27,18 @@ pub fn qlik_signature(secret: &Secret, body: &[u8]) -> String {
     hex::encode(hmac(secret.expose().as_bytes(), &[body]))
 }
 
-/// `webhook-signature`: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body` (Standard Webhooks 1.0.0).
+/// `webhook-signature`: for each secret `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`, separated by spaces (Standard
+/// Webhooks 1.0.0). A receiver that knows any of the secrets can verify it, which lets secrets change without a gap.
 ///
 /// The key is the secret's UTF-8 bytes, as for [`qlik_signature`]; verifiers that want the `whsec_` form take the base64 of those.
-#[must_use]
-pub fn standard_signature(secret: &Secret, message_id: &str, timestamp: i64, body: &[u8]) -> String {
-    standard(secret.expose().as_bytes(), message_id, timestamp, body)
+pub fn standard_signature<'a>(
+    secrets: impl Iterator<Item = &'a Secret>,
+    message_id: &str,
+    timestamp: i64,
+    body: &[u8],
+) -> String {
+    let one = |secret: &Secret| standard(secret.expose().as_bytes(), message_id, timestamp, body);
+    secrets.map(one).collect::<Vec<_>>().join(" ")
 }
 
 fn standard(key: &[u8], message_id: &str, timestamp: i64, body: &[u8]) -> String {
@@ -63,10 +70,16 @@ pub fn message_id(tenant: &TenantId, webhook: WebhookId, event: &Event) -> Strin
     format!("msg_{}", URL_SAFE_NO_PAD.encode(half))
 }
 
+/// The id of an attempt that follows from another one: the same whenever it is worked out, so that a message received twice leads
+/// to one further attempt. `why` tells apart what can follow from the same attempt.
+#[must_use]
+pub fn following_id(of: DeliveryId, why: &str, at: OffsetDateTime) -> DeliveryId {
+    let digest: [u8; 32] = Sha256::new().chain_update(of.to_string()).chain_update(why).finalize().into();
+    DeliveryId::with_bits(at, &std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
-    use time::OffsetDateTime;
-
     use super::*;
 
     #[test]
@@ -101,6 +114,26 @@ mod tests {
             let key = STANDARD.decode(key).unwrap();
             assert_eq!(standard(&key, id, timestamp, body.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn several_secrets_sign_side_by_side() {
+        let secret = |letter: &str| Secret::parse(letter.repeat(32)).unwrap();
+        let (new, old) = (secret("n"), secret("o"));
+        let sign = |secrets: &[&Secret]| standard_signature(secrets.iter().copied(), "msg_1", 1, b"{}");
+        assert_eq!(sign(&[&new, &old]), format!("{} {}", sign(&[&new]), sign(&[&old])));
+        assert!(sign(&[&new]).starts_with("v1,") && sign(&[&new]) != sign(&[&old]));
+    }
+
+    #[test]
+    fn what_follows_from_an_attempt_is_always_the_same() {
+        let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+        let (one, other) = (DeliveryId::mint(now), DeliveryId::mint(now));
+        let at = now + time::Duration::minutes(10);
+        assert_eq!(following_id(one, "retry", at), following_id(one, "retry", at));
+        assert_eq!(following_id(one, "retry", at).time(), at);
+        assert_ne!(following_id(one, "retry", at), following_id(one, "recover", at));
+        assert_ne!(following_id(one, "retry", at), following_id(other, "retry", at));
     }
 
     #[test]

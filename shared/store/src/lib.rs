@@ -3,6 +3,7 @@
 mod deliveries;
 mod delivery_item;
 mod error;
+mod health;
 mod keys;
 mod status_order;
 mod webhook_item;

@@ -1,4 +1,7 @@
 //! A webhook as an item of the webhooks table.
+//!
+//! What the tenant decided is one attribute, `webhook`, which only changes together with `version`. How its receiver is doing lies
+//! beside it in attributes of their own, absent while all is well, so that senders can write them without getting in the way of edits.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,19 +9,44 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use anzol_domain::webhook::RetiredSecret;
 use anzol_domain::{
-    Disabled, EncryptedHeaders, Filter, Headers, Level, Origin, Secret, TenantId, UserId, Webhook, WebhookId,
-    WebhookSpec, WebhookUrl,
+    Disabled, EncryptedHeaders, Filter, Headers, Health, Lane, Level, Origin, Secret, TenantId, UserId,
+    Webhook, WebhookId, WebhookSpec, WebhookUrl,
 };
 
 use crate::error::StoreError;
 use crate::keys;
 
+/// Names of the attributes, as expressions mention them.
+pub(crate) const WEBHOOK: &str = "webhook";
+pub(crate) const VERSION: &str = "version";
+pub(crate) const LANE: &str = "lane";
+pub(crate) const QUICK_SUCCESSES: &str = "quickSuccesses";
+pub(crate) const FAILURES: &str = "failures";
+pub(crate) const FAILING_SINCE: &str = "failingSince";
+pub(crate) const WARNED: &str = "warned";
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WebhookItem {
-    pk: String,
-    sk: String,
+    webhook: Body,
+    version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lane: Option<Lane>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quick_successes: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failures: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    failing_since: Option<OffsetDateTime>,
+    #[serde(default)]
+    warned: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
     id: WebhookId,
     tenant_id: TenantId,
     name: String,
@@ -30,6 +58,8 @@ struct WebhookItem {
     owner_id: UserId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retired_secrets: Vec<Retired>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filter: Option<Filter>,
     headers: Headers,
@@ -46,17 +76,32 @@ struct WebhookItem {
     updated_by: UserId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled: Option<Disabled>,
-    version: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct Retired {
+    secret: String,
+    #[serde(with = "time::serde::rfc3339")]
+    until: OffsetDateTime,
+}
+
+/// The whole item, for a webhook that is not there yet.
 pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>, StoreError> {
+    let mut item = keys::webhook_key(&webhook.tenant_id, webhook.id);
+    item.insert(WEBHOOK.to_owned(), body(webhook)?);
+    item.insert(VERSION.to_owned(), AttributeValue::N(webhook.version.to_string()));
+    Ok(item)
+}
+
+/// The attribute that changes together with the version.
+pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
     let webhook = webhook.clone();
-    let (id, tenant_id, spec) = (webhook.id, webhook.tenant_id, webhook.spec);
-    let item = WebhookItem {
-        pk: keys::tenant_pk(&tenant_id),
-        sk: keys::webhook_sk(id),
-        id,
-        tenant_id,
+    let spec = webhook.spec;
+    let headers = spec.encrypted_headers.expose();
+    let retired = webhook.retired_secrets.into_iter();
+    let body = Body {
+        id: webhook.id,
+        tenant_id: webhook.tenant_id,
         name: spec.name,
         description: spec.description,
         url: spec.url,
@@ -64,13 +109,12 @@ pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>
         level: spec.level,
         owner_id: spec.owner_id,
         secret: spec.secret.map(|secret| secret.expose().to_owned()),
+        retired_secrets: retired
+            .map(|RetiredSecret { secret, until }| Retired { secret: secret.expose().to_owned(), until })
+            .collect(),
         filter: spec.filter,
         headers: spec.headers,
-        encrypted_headers: spec
-            .encrypted_headers
-            .expose()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        encrypted_headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         enabled: spec.enabled,
         cloud_events: spec.cloud_events,
         origin: webhook.origin,
@@ -79,40 +123,51 @@ pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>
         created_by: webhook.created_by,
         updated_by: webhook.updated_by,
         disabled: webhook.disabled,
-        version: webhook.version,
     };
-    serde_dynamo::to_item(item).map_err(|error| StoreError::Corrupt(error.to_string()))
+    serde_dynamo::to_attribute_value(body).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 pub(crate) fn read(item: HashMap<String, AttributeValue>) -> Result<Webhook, StoreError> {
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(error.to_string());
     let item: WebhookItem = serde_dynamo::from_item(item).map_err(|error| corrupt(&error))?;
-    let secret = item.secret.map(Secret::parse).transpose().map_err(|error| corrupt(&error))?;
+    let body = item.webhook;
+    let secret = body.secret.map(Secret::parse).transpose().map_err(|error| corrupt(&error))?;
+    let retired = body.retired_secrets.into_iter().map(|Retired { secret, until }| {
+        Secret::parse(secret).map(|secret| RetiredSecret { secret, until }).map_err(|error| corrupt(&error))
+    });
     let encrypted_headers =
-        EncryptedHeaders::parse(item.encrypted_headers).map_err(|error| corrupt(&error))?;
+        EncryptedHeaders::parse(body.encrypted_headers).map_err(|error| corrupt(&error))?;
     Ok(Webhook {
-        id: item.id,
-        tenant_id: item.tenant_id,
+        id: body.id,
+        tenant_id: body.tenant_id,
         spec: WebhookSpec {
-            name: item.name,
-            description: item.description,
-            url: item.url,
-            event_types: item.event_types,
-            level: item.level,
-            owner_id: item.owner_id,
+            name: body.name,
+            description: body.description,
+            url: body.url,
+            event_types: body.event_types,
+            level: body.level,
+            owner_id: body.owner_id,
             secret,
-            filter: item.filter,
-            headers: item.headers,
+            filter: body.filter,
+            headers: body.headers,
             encrypted_headers,
-            enabled: item.enabled,
-            cloud_events: item.cloud_events,
+            enabled: body.enabled,
+            cloud_events: body.cloud_events,
         },
-        origin: item.origin,
-        created_at: item.created_at,
-        updated_at: item.updated_at,
-        created_by: item.created_by,
-        updated_by: item.updated_by,
-        disabled: item.disabled,
+        origin: body.origin,
+        created_at: body.created_at,
+        updated_at: body.updated_at,
+        created_by: body.created_by,
+        updated_by: body.updated_by,
+        retired_secrets: retired.collect::<Result<_, _>>()?,
+        health: Health {
+            lane: item.lane.unwrap_or_default(),
+            quick_successes: item.quick_successes.unwrap_or_default(),
+            failures: item.failures.unwrap_or_default(),
+            failing_since: item.failing_since,
+            warned: item.warned,
+        },
+        disabled: body.disabled,
         version: item.version,
     })
 }

@@ -1,18 +1,21 @@
 //! The webhooks table: create under the cap, read, replace, delete; every write moves the tenant's revision.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update};
 
 use anzol_domain::{TenantId, Webhook, WebhookId};
 use anzol_signing::CursorKey;
-use aws_sdk_dynamodb::primitives::Blob;
 
 use crate::error::StoreError;
+use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, VERSION, WARNED, WEBHOOK};
 use crate::{keys, webhook_item};
 
 /// Tries of a transaction that collides with other writers of the same tenant. With the waits below, about 4 s in all.
@@ -24,8 +27,8 @@ const MAX_WAIT: Duration = Duration::from_millis(800);
 /// The webhooks table.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
 }
 
 /// All webhooks of a tenant, as they were at a revision or a little later.
@@ -72,21 +75,28 @@ impl Webhooks {
         self.transact(put_item(put)?, count, [StoreError::Changed, StoreError::CapReached(cap)]).await
     }
 
-    /// Replaces a webhook that was read at `webhook.version - 1`.
+    /// Changes a webhook from what was read to what it is to be. Its health is left to the senders, unless that changes too: then it
+    /// is reset.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] when somebody changed or deleted it since.
-    pub async fn replace(&self, webhook: &Webhook) -> Result<(), StoreError> {
-        let put = Put::builder()
+    /// [`StoreError::Changed`] when somebody changed or deleted it since it was read.
+    pub async fn replace(&self, read: &Webhook, webhook: &Webhook) -> Result<(), StoreError> {
+        let mut update = format!("SET {WEBHOOK} = :webhook, {VERSION} = :version");
+        if webhook.health != read.health {
+            write!(update, " REMOVE {LANE}, {QUICK_SUCCESSES}, {FAILURES}, {FAILING_SINCE}, {WARNED}")
+                .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        }
+        let number = |version: u64| AttributeValue::N(version.to_string());
+        let update = Update::builder()
             .table_name(&self.table)
-            .set_item(Some(webhook_item::write(webhook)?))
-            .condition_expression("version = :read")
-            .expression_attribute_values(
-                ":read",
-                AttributeValue::N(webhook.version.saturating_sub(1).to_string()),
-            );
+            .set_key(Some(keys::webhook_key(&webhook.tenant_id, webhook.id)))
+            .update_expression(update)
+            .condition_expression(format!("{VERSION} = :read"))
+            .expression_attribute_values(":webhook", webhook_item::body(webhook)?)
+            .expression_attribute_values(":version", number(webhook.version))
+            .expression_attribute_values(":read", number(read.version));
         let count = self.quota(&webhook.tenant_id, "ADD revision :one");
-        self.transact(put_item(put)?, count, [StoreError::Changed, StoreError::Changed]).await
+        self.transact(update_item(update)?, count, [StoreError::Changed, StoreError::Changed]).await
     }
 
     /// Removes a webhook.
@@ -211,7 +221,7 @@ impl Webhooks {
         Ok(webhooks)
     }
 
-    fn quota(&self, tenant: &TenantId, update: &str) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+    pub(crate) fn quota(&self, tenant: &TenantId, update: &str) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.table)
             .set_key(Some(keys::quota_key(tenant)))
@@ -220,10 +230,10 @@ impl Webhooks {
     }
 
     /// Writes the webhook and its tenant's quota item together. `failed` says what a failed condition of either means.
-    async fn transact(
+    pub(crate) async fn transact(
         &self,
         webhook: TransactWriteItem,
-        quota: aws_sdk_dynamodb::types::builders::UpdateBuilder,
+        quota: UpdateBuilder,
         failed: [StoreError; 2],
     ) -> Result<(), StoreError> {
         let quota = quota.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
@@ -251,6 +261,11 @@ impl Webhooks {
 fn put_item(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, StoreError> {
     let put = put.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
     Ok(TransactWriteItem::builder().put(put).build())
+}
+
+pub(crate) fn update_item(update: UpdateBuilder) -> Result<TransactWriteItem, StoreError> {
+    let update = update.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(TransactWriteItem::builder().update(update).build())
 }
 
 /// Why a transaction was refused.

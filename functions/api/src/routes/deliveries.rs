@@ -7,6 +7,7 @@ use http::StatusCode;
 use anzol_domain::page::{self, Order};
 use anzol_domain::{DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, Webhook, event_type};
 use anzol_http::{ApiError, Params, PublicBase, Verified};
+use anzol_pipeline::Verdict;
 use anzol_store::{DeliveryFilter, DeliveryQuery, StatusQuery};
 
 use crate::dto::{DeliveryOut, PageOut};
@@ -97,6 +98,12 @@ pub(crate) async fn resend(
     let delivery = state.deliverer.deliver(&webhook, &task).await;
     if !state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty() {
         return Err(ApiError::Busy);
+    }
+    // It counts like any other attempt, for better or worse; a webhook that gets no events has nothing to lose by it.
+    if webhook.spec.enabled {
+        let mut verdict = Verdict::default();
+        verdict.count(&delivery);
+        state.health.record(&webhook, verdict).await;
     }
     Ok((StatusCode::CREATED, axum::Json(delivery.into())))
 }

@@ -5,7 +5,9 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 
 use anzol_domain::page::{self, Order, Position};
-use anzol_domain::{Caller, Invalid, Level, Origin, UserId, Webhook, WebhookId, WebhookSpec, event_type};
+use anzol_domain::{
+    Caller, Health, Invalid, Level, Origin, UserId, Webhook, WebhookId, WebhookSpec, event_type,
+};
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_store::StoreError;
 
@@ -46,6 +48,8 @@ pub(crate) async fn create(
         updated_at: now,
         created_by: caller.user.clone(),
         updated_by: caller.user,
+        retired_secrets: Vec::new(),
+        health: Health::default(),
         disabled: None,
         version: 1,
     };
@@ -148,17 +152,8 @@ async fn change(
                 "`enableCloudEventDelivery` cannot be turned off again".to_owned(),
             ));
         }
-        // Whoever enables it again has seen why it was disabled.
-        let disabled = if spec.enabled { None } else { stored.disabled.clone() };
-        let changed = Webhook {
-            spec,
-            disabled,
-            updated_at: (state.clock)(),
-            updated_by: caller.user.clone(),
-            version: stored.version + 1,
-            ..stored
-        };
-        match state.webhooks.replace(&changed).await {
+        let changed = stored.clone().changed(spec, caller.user.clone(), (state.clock)());
+        match state.webhooks.replace(&stored, &changed).await {
             Err(StoreError::Changed) => {}
             done => return done.map(|()| changed).map_err(ApiError::from),
         }

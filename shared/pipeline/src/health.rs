@@ -1,0 +1,166 @@
+//! What the outcomes say of a receiver → lane, warnings, and the end of a webhook that no longer works.
+
+use std::sync::Arc;
+
+use anzol_domain::health::{DisablePolicy, HealthState, QUICK_SUCCESSES, Tally};
+use anzol_domain::operational::News;
+use anzol_domain::{Clock, Delivery, Disabled, Lane, Webhook};
+use anzol_queue::Queue;
+use anzol_store::{StoreError, Webhooks};
+
+/// Status of a receiver that is gone for good.
+pub const GONE: u16 = 410;
+
+/// Tries of disabling a webhook that somebody edits at the same time.
+const TRIES: usize = 4;
+
+/// Keeps the record of receivers: nothing is written for one that is well and stays so.
+#[derive(Debug, Clone)]
+pub struct HealthKeeper {
+    webhooks: Webhooks,
+    /// Where news of webhooks goes, to be dispatched like any other event.
+    events: Arc<Queue>,
+    policy: DisablePolicy,
+    clock: Clock,
+}
+
+/// What a batch of attempts on one webhook says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// How the attempts went.
+    pub tally: Tally,
+    /// Whether the receiver said that it is gone.
+    pub gone: bool,
+}
+
+impl Verdict {
+    /// Takes in the outcome of an attempt.
+    pub fn count(&mut self, delivery: &Delivery) {
+        let took = std::time::Duration::from_millis(delivery.duration_ms.into());
+        self.tally.count(delivery.failure.is_some(), took);
+        self.gone |= delivery.response.as_ref().is_some_and(|response| response.status_code == GONE);
+    }
+}
+
+impl HealthKeeper {
+    /// A keeper that writes to `webhooks` and tells news on the events queue.
+    #[must_use]
+    pub fn new(webhooks: Webhooks, events: Queue, policy: DisablePolicy, clock: Clock) -> Self {
+        Self { webhooks, events: Arc::new(events), policy, clock }
+    }
+
+    /// Records what a batch of attempts on a webhook, as it was read before them, comes to.
+    ///
+    /// A record that cannot be written is logged and lost; the next failure writes the next one.
+    pub async fn record(&self, webhook: &Webhook, verdict: Verdict) {
+        if let Err(error) = self.try_record(webhook, verdict).await {
+            tracing::error!(%error, webhook.id = %webhook.id, "the health of a webhook could not be recorded");
+        }
+    }
+
+    /// Moves a webhook to the slow lane, unless it is there.
+    pub async fn slow_down(&self, webhook: &Webhook) {
+        match self.webhooks.set_lane(&webhook.tenant_id, webhook.id, Lane::Slow).await {
+            Ok(true) => tracing::info!(webhook.id = %webhook.id, "moved to the slow lane"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, webhook.id = %webhook.id, "could not move a webhook to the slow lane");
+            }
+        }
+    }
+
+    async fn try_record(
+        &self,
+        webhook: &Webhook,
+        Verdict { tally, gone }: Verdict,
+    ) -> Result<(), StoreError> {
+        let (tenant, id) = (&webhook.tenant_id, webhook.id);
+        if gone {
+            let reason = "the receiver answered 410 Gone: it does not want these events any more".to_owned();
+            return self.disable(webhook, Disabled { reason, code: "GONE".to_owned() }).await;
+        }
+        if tally.slow && webhook.health.lane == Lane::Fast {
+            self.slow_down(webhook).await;
+        }
+        if tally.successes > 0 && webhook.health.failures > 0 {
+            let before = self.webhooks.clear_failures(tenant, id).await?;
+            // The version sets this recovery apart from the next: its run of failures is over, and a later one has its own time.
+            if let Some(before) = before.filter(|before| before.health.warned) {
+                self.tell(News::Recovered, &before).await;
+            }
+        }
+        if tally.failures > 0 && tally.successes == 0 {
+            let now = (self.clock)();
+            if let Some(after) = self.webhooks.add_failures(tenant, id, tally.failures, now).await? {
+                self.judge(&after).await?;
+            }
+        }
+        if webhook.health.lane == Lane::Slow && !tally.slow {
+            let after = self.webhooks.add_quick_successes(tenant, id, tally.successes).await?;
+            if after.is_some_and(|after| after.health.quick_successes >= QUICK_SUCCESSES)
+                && self.webhooks.set_lane(tenant, id, Lane::Fast).await?
+            {
+                tracing::info!(webhook.id = %id, "moved to the fast lane");
+            }
+        } else if webhook.health.quick_successes > 0 && tally.failures == 0 && tally.slow {
+            self.webhooks.clear_quick_successes(tenant, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Warns of a webhook that keeps failing, and in the end disables it.
+    async fn judge(&self, webhook: &Webhook) -> Result<(), StoreError> {
+        let health = &webhook.health;
+        match health.state(&self.policy, (self.clock)()) {
+            HealthState::Healthy | HealthState::Failing => Ok(()),
+            HealthState::Warning => {
+                if !health.warned && self.webhooks.set_warned(&webhook.tenant_id, webhook.id).await? {
+                    self.tell(News::Failing, webhook).await;
+                }
+                Ok(())
+            }
+            HealthState::Exhausted => {
+                let reason = format!(
+                    "{} attempts in a row failed, for at least {} hours without one success",
+                    health.failures,
+                    self.policy.after.whole_hours(),
+                );
+                self.disable(webhook, Disabled { reason, code: "FAILURE_THRESHOLD".to_owned() }).await
+            }
+        }
+    }
+
+    async fn disable(&self, webhook: &Webhook, disabled: Disabled) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let read = self.webhooks.get(&webhook.tenant_id, webhook.id).await?;
+            // Somebody was faster, or moved it to another receiver, which deserves a chance of its own.
+            let still = |read: &Webhook| read.spec.enabled && read.spec.url == webhook.spec.url;
+            let Some(read) = read.filter(still) else { return Ok(()) };
+            let mut changed = read.clone();
+            changed.spec.enabled = false;
+            changed.disabled = Some(disabled.clone());
+            changed.updated_at = (self.clock)();
+            changed.version += 1;
+            match self.webhooks.replace(&read, &changed).await {
+                Err(StoreError::Changed) => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    tracing::warn!(webhook.id = %webhook.id, code = disabled.code, "disabled a webhook");
+                    self.tell(News::Disabled, &changed).await;
+                    return Ok(());
+                }
+            }
+        }
+        Err(StoreError::Changed)
+    }
+
+    async fn tell(&self, news: News, webhook: &Webhook) {
+        let told = match news.event(webhook, (self.clock)()) {
+            Ok(event) => self.events.send(&webhook.tenant_id, event.payload(true)).await,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = told {
+            tracing::error!(error, webhook.id = %webhook.id, ?news, "could not tell the news of a webhook");
+        }
+    }
+}

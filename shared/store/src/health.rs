@@ -1,0 +1,132 @@
+//! The record of a webhook's receiver: written when attempts fail, when they succeed again, and when the lane changes.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Update};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use anzol_domain::{Lane, TenantId, Webhook, WebhookId};
+
+use crate::error::StoreError;
+use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, WARNED};
+use crate::webhooks::{Webhooks, pause, update_item};
+use crate::{keys, webhook_item};
+
+/// Tries of an update that meets a transaction on the same webhook.
+const TRIES: u32 = 6;
+
+impl Webhooks {
+    /// Adds failed attempts, the first of which failed at `at`. Answers the webhook as it then is, or `None` when it is gone.
+    pub async fn add_failures(
+        &self,
+        tenant: &TenantId,
+        id: WebhookId,
+        count: u32,
+        at: OffsetDateTime,
+    ) -> Result<Option<Webhook>, StoreError> {
+        let at = at.format(&Rfc3339).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let update = format!(
+            "ADD {FAILURES} :count SET {FAILING_SINCE} = if_not_exists({FAILING_SINCE}, :at) REMOVE {QUICK_SUCCESSES}"
+        );
+        let request = self
+            .update(tenant, id, update)
+            .expression_attribute_values(":count", AttributeValue::N(count.to_string()))
+            .expression_attribute_values(":at", AttributeValue::S(at));
+        self.updated(request).await
+    }
+
+    /// Forgets failed attempts: one succeeded. Answers the webhook as it was before, or `None` when it is gone; of several who do this
+    /// at once, one sees failures in it.
+    pub async fn clear_failures(
+        &self,
+        tenant: &TenantId,
+        id: WebhookId,
+    ) -> Result<Option<Webhook>, StoreError> {
+        let update = format!("REMOVE {FAILURES}, {FAILING_SINCE}, {WARNED}");
+        self.updated(self.update(tenant, id, update).return_values(ReturnValue::AllOld)).await
+    }
+
+    /// Notes that a webhook was said to be failing. Answers whether it had not been before: of several, one tells.
+    pub async fn set_warned(&self, tenant: &TenantId, id: WebhookId) -> Result<bool, StoreError> {
+        let request = self
+            .update(tenant, id, format!("SET {WARNED} = :true"))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .condition_expression(format!("attribute_exists({FAILURES}) AND attribute_not_exists({WARNED})"));
+        self.updated(request).await.map(|webhook| webhook.is_some())
+    }
+
+    /// Adds quick successes of a webhook in the slow lane. Answers the webhook as it then is, or `None` when it is gone.
+    pub async fn add_quick_successes(
+        &self,
+        tenant: &TenantId,
+        id: WebhookId,
+        count: u32,
+    ) -> Result<Option<Webhook>, StoreError> {
+        let request = self
+            .update(tenant, id, format!("ADD {QUICK_SUCCESSES} :count"))
+            .expression_attribute_values(":count", AttributeValue::N(count.to_string()));
+        self.updated(request).await
+    }
+
+    /// Starts the count of quick successes anew. Answers the webhook as it then is, or `None` when it is gone.
+    pub async fn clear_quick_successes(
+        &self,
+        tenant: &TenantId,
+        id: WebhookId,
+    ) -> Result<Option<Webhook>, StoreError> {
+        self.updated(self.update(tenant, id, format!("REMOVE {QUICK_SUCCESSES}"))).await
+    }
+
+    /// Moves a webhook to another lane, and the tenant's revision with it, so that the next event is dispatched there. Answers
+    /// whether it moved: of several who want the same at once, one does it.
+    pub async fn set_lane(&self, tenant: &TenantId, id: WebhookId, lane: Lane) -> Result<bool, StoreError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(keys::webhook_key(tenant, id)))
+            .expression_attribute_values(":slow", AttributeValue::S("slow".to_owned()));
+        let update = match lane {
+            Lane::Slow => update
+                .update_expression(format!("SET {LANE} = :slow REMOVE {QUICK_SUCCESSES}"))
+                .condition_expression(format!(
+                    "attribute_exists(pk) AND (attribute_not_exists({LANE}) OR {LANE} <> :slow)"
+                )),
+            Lane::Fast => update
+                .update_expression(format!("REMOVE {LANE}, {QUICK_SUCCESSES}"))
+                .condition_expression(format!("{LANE} = :slow")),
+        };
+        let count = self.quota(tenant, "ADD revision :one");
+        match self.transact(update_item(update)?, count, [StoreError::Changed, StoreError::Changed]).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Changed) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn update(&self, tenant: &TenantId, id: WebhookId, update: String) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::webhook_key(tenant, id)))
+            .update_expression(update)
+            .condition_expression("attribute_exists(pk)")
+            .return_values(ReturnValue::AllNew)
+    }
+
+    async fn updated(&self, request: UpdateItemFluentBuilder) -> Result<Option<Webhook>, StoreError> {
+        let mut round = 0;
+        loop {
+            pause(round).await;
+            match request.clone().send().await {
+                Ok(answer) => return answer.attributes.map(webhook_item::read).transpose(),
+                Err(error) if error.code() == Some("ConditionalCheckFailedException") => return Ok(None),
+                Err(error) if is_collision(&error) && round < TRIES => round += 1,
+                Err(error) => return Err(StoreError::from_sdk(&error)),
+            }
+        }
+    }
+}
+
+fn is_collision<E: aws_sdk_dynamodb::error::ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.code() == Some("TransactionConflictException")
+}

@@ -1,0 +1,481 @@
+//! The delivery engine against queues that record: retries and their waits, lanes, health, news, dead letters, deadlines.
+
+use std::time::{Duration, SystemTime};
+
+use anzol_domain::health::{DisablePolicy, QUICK_SUCCESSES};
+use anzol_domain::page::{Order, Position};
+use anzol_domain::retry::Schedule;
+use anzol_domain::{
+    Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Health, Lane, Trigger, Webhook, WebhookUrl,
+};
+use anzol_egress::Settings;
+use anzol_fanout::Fanout;
+use anzol_pipeline::{Deliverer, Dispatcher, HealthKeeper, Settler};
+use anzol_runtime::now;
+use anzol_sender::Sender;
+use anzol_store::{DeliveryFilter, DeliveryQuery};
+use anzol_tests::receiver::{Behaviour, Mode};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use serde_json::{Value, json};
+
+use crate::cloud::{Cloud, WayOut, webhook};
+use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN};
+
+struct Engine {
+    cloud: Cloud,
+    way_out: WayOut,
+    queues: Queues,
+    sender: Sender,
+}
+
+impl Engine {
+    async fn start(policy: DisablePolicy) -> Self {
+        let settings = Settings { timeout: Duration::from_secs(5), ..Settings::default() };
+        let (cloud, way_out) = (Cloud::start().await, WayOut::start(settings).await);
+        let queues = Queues::start(&cloud.config).await;
+        let sender = Sender {
+            webhooks: cloud.webhooks.clone(),
+            deliverer: Deliverer::new(way_out.egress.clone(), now),
+            settler: Settler::new(cloud.deliveries.clone(), queues.slow(), Schedule::default(), now),
+            health: HealthKeeper::new(cloud.webhooks.clone(), queues.queue(EVENTS), policy, now),
+            dead_letters: queues.queue(DEAD),
+            slow_lane_arn: SLOW_ARN.to_owned(),
+        };
+        Self { cloud, way_out, queues, sender }
+    }
+
+    async fn create(&self, path: &str) -> Webhook {
+        let mut webhook = webhook("acme");
+        webhook.spec.url = WebhookUrl::parse(&format!("https://hooks.receiver.test/{path}")).unwrap();
+        self.cloud.webhooks.create(&webhook, 100).await.unwrap();
+        webhook
+    }
+
+    async fn behaves(&self, path: &str, behaviour: Behaviour) {
+        let path = format!("/{path}");
+        self.way_out.control(move |receiver| receiver.behave(&path, &behaviour)).await.unwrap();
+    }
+
+    async fn answers(&self, path: &str, status: u16) {
+        self.behaves(path, Behaviour { status, ..Behaviour::default() }).await;
+    }
+
+    async fn received(&self, path: &str) -> usize {
+        let path = format!("/{path}");
+        self.way_out.control(move |receiver| receiver.requests(&path)).await.unwrap().len()
+    }
+
+    async fn handle(&self, bodies: &[String], source: &str) -> Vec<String> {
+        let deadline = SystemTime::now() + Duration::from_secs(30);
+        failed(self.sender.handle(batch(bodies, source), deadline).await)
+    }
+
+    /// Sends these from the slow lane, where every webhook may send.
+    async fn send(&self, tasks: &[DeliveryTask]) -> Vec<String> {
+        let bodies: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
+        self.handle(&bodies, SLOW_ARN).await
+    }
+
+    async fn stored(&self, webhook: &Webhook) -> Webhook {
+        self.cloud.webhooks.get(&webhook.tenant_id, webhook.id).await.unwrap().unwrap()
+    }
+
+    async fn history(&self, webhook: &Webhook) -> Vec<Delivery> {
+        let query = DeliveryQuery {
+            filter: DeliveryFilter::default(),
+            order: Order::Ascending,
+            position: Position::Start,
+            limit: 100,
+        };
+        self.cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap().items
+    }
+
+    fn news(&self) -> Vec<Value> {
+        self.queues.on(EVENTS).iter().map(|sent| serde_json::from_str(&sent.body).unwrap()).collect()
+    }
+}
+
+fn batch(bodies: &[String], source: &str) -> SqsEvent {
+    let record = |(index, body): (usize, &String)| json!({ "messageId": format!("m{index}"), "body": body, "eventSourceARN": source });
+    let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
+    serde_json::from_value(json!({ "Records": records })).unwrap()
+}
+
+fn failed(response: SqsBatchResponse) -> Vec<String> {
+    let failures = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier);
+    let mut ids: Vec<_> = failures.collect();
+    ids.sort();
+    ids
+}
+
+fn task(webhook: &Webhook) -> DeliveryTask {
+    let id = DeliveryId::mint(now());
+    let event = json!({
+        "specversion": "1.0", "id": id.to_string(), "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme",
+    });
+    DeliveryTask {
+        tenant_id: webhook.tenant_id.clone(),
+        webhook_id: webhook.id,
+        delivery_id: id,
+        attempt: 1,
+        trigger: Trigger::Event,
+        event: Event::parse(&event.to_string(), now()).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn short_waits_are_the_queues_and_long_ones_the_schedulers() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("down").await;
+    engine.answers("down", 500).await;
+    let mut task = task(&hook);
+    let (mut waits, first) = (Vec::new(), task.event.id().to_owned());
+    for attempt in 1..=9 {
+        assert_eq!((task.attempt, task.event.id()), (attempt, first.as_str()));
+        let already = (engine.queues.on(SLOW).len(), engine.queues.schedules().len());
+        assert_eq!(engine.send(std::slice::from_ref(&task)).await, Vec::<String>::new());
+        let (sent, schedules) = (engine.queues.on(SLOW), engine.queues.schedules());
+        let row = engine.history(&hook).await.into_iter().find(|row| row.id == task.delivery_id).unwrap();
+        assert_eq!((row.attempt, row.next_attempt_at.is_some()), (attempt, attempt < 9));
+        let body = if sent.len() > already.0 {
+            let sent = sent.last().unwrap();
+            assert_eq!(sent.group, "acme");
+            waits.push(sent.delay);
+            sent.body.clone()
+        } else if schedules.len() > already.1 {
+            let (name, schedule) = schedules.last().unwrap();
+            assert_eq!(schedule["ActionAfterCompletion"], "DELETE");
+            assert_eq!(
+                (&schedule["GroupName"], &schedule["Target"]["Arn"]),
+                (&json!("retries"), &json!(SLOW_ARN))
+            );
+            assert_eq!(schedule["Target"]["RoleArn"], "arn:aws:iam::1:role/scheduler");
+            assert_eq!(schedule["FlexibleTimeWindow"]["Mode"], "OFF");
+            let at = schedule["ScheduleExpression"].as_str().unwrap();
+            let format =
+                time::macros::format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
+            let at = time::PrimitiveDateTime::parse(at, format).unwrap().assume_utc();
+            waits.push(u64::try_from((at - now()).whole_seconds()).unwrap());
+            let body = schedule["Target"]["Input"].as_str().unwrap().to_owned();
+            assert_eq!(*name, anzol_queue::decode(&body).unwrap().delivery_id.to_string());
+            body
+        } else {
+            break;
+        };
+        let next = anzol_queue::decode(&body).unwrap();
+        assert_eq!(next.trigger, Trigger::Retry);
+        task = next;
+    }
+    assert_eq!(task.attempt, 9, "nine attempts and no more");
+    for (wait, plain) in waits.iter().zip(anzol_domain::retry::DEFAULT_WAITS) {
+        assert!((plain..=plain + plain / 5 + 1).contains(wait), "{waits:?}");
+    }
+    assert_eq!((waits.len(), engine.queues.on(SLOW).len(), engine.queues.schedules().len()), (8, 4, 4));
+    assert_eq!(engine.received("down").await, 9);
+}
+
+#[tokio::test]
+async fn a_message_received_twice_leads_to_one_next_attempt() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("down").await;
+    engine.answers("down", 503).await;
+    let mut late = task(&hook);
+    late.attempt = 6;
+    for _ in 0..2 {
+        assert!(engine.send(std::slice::from_ref(&late)).await.is_empty());
+    }
+    let [(_, schedule)] = &engine.queues.schedules()[..] else { panic!("one schedule for both") };
+    let next = anzol_queue::decode(schedule["Target"]["Input"].as_str().unwrap()).unwrap();
+    assert_eq!((next.attempt, next.event.id()), (7, late.event.id()));
+    assert_eq!(engine.history(&hook).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_time_gets_it() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("busy").await;
+    for (status, seconds, expected) in [(429, "120", 120..=121), (503, "1", 5..=6), (500, "120", 5..=6)] {
+        let headers = [("Retry-After".to_owned(), seconds.to_owned())].into();
+        engine.behaves("busy", Behaviour { status, headers, ..Behaviour::default() }).await;
+        engine.send(&[task(&hook)]).await;
+        let delay = engine.queues.on(SLOW).last().unwrap().delay;
+        assert!(expected.contains(&delay), "{status} {seconds}: {delay}");
+    }
+}
+
+#[tokio::test]
+async fn what_will_not_get_better_is_not_tried_again() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let mut disabled = webhook("acme");
+    disabled.spec.enabled = false;
+    engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    let moved = engine.create("moved").await;
+    let headers = [("Location".to_owned(), "https://elsewhere.example/x".to_owned())].into();
+    engine.behaves("moved", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
+    let resent = engine.create("resent").await;
+    engine.answers("resent", 500).await;
+    let resend = DeliveryTask { trigger: Trigger::Resend, ..task(&resent) };
+    assert!(engine.send(&[task(&disabled), task(&moved), resend]).await.is_empty());
+    assert!(engine.queues.on(SLOW).is_empty() && engine.queues.schedules().is_empty());
+    let row = &engine.history(&moved).await[0];
+    assert_eq!(row.failure, Some(FailureKind::Redirect));
+    assert!(row.status_message.as_ref().unwrap().contains("https://elsewhere.example/x"), "{row:?}");
+    assert_eq!(engine.history(&disabled).await[0].failure, Some(FailureKind::Disabled));
+    assert_eq!(engine.stored(&disabled).await.health, Health::default(), "not its receiver's fault");
+}
+
+#[tokio::test]
+async fn retries_that_the_queue_refuses_come_back_and_the_others_do_not() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("down").await;
+    engine.answers("down", 500).await;
+    let tasks: Vec<_> = (0..4).map(|_| task(&hook)).collect();
+    engine.queues.refuse(tasks[2].event.id());
+    assert_eq!(engine.send(&tasks).await, ["m2"]);
+    assert_eq!(engine.queues.on(SLOW).len(), 3);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_at_once_is_tried_once_more_at_once() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("reset").await;
+    engine.behaves("reset", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
+    engine.send(&[task(&hook)]).await;
+    let row = &engine.history(&hook).await[0];
+    assert_eq!(row.failure, Some(FailureKind::Connect));
+    assert!(row.status_message.as_ref().unwrap().ends_with("(tried twice)"), "{row:?}");
+    assert_eq!(engine.received("reset").await, 2);
+    // An answer, whatever it is, is an answer.
+    let hook = engine.create("down").await;
+    engine.answers("down", 500).await;
+    engine.send(&[task(&hook)]).await;
+    assert_eq!(engine.received("down").await, 1);
+}
+
+#[tokio::test]
+async fn a_slow_answer_moves_a_webhook_to_the_slow_lane_before_it_is_over() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("slow").await;
+    engine.behaves("slow", Behaviour { delay_ms: 3_500, ..Behaviour::default() }).await;
+    let body = anzol_queue::encode(&task(&hook));
+    let sending = engine.handle(std::slice::from_ref(&body), "fast");
+    let looking = async {
+        tokio::time::sleep(Duration::from_millis(2_900)).await;
+        engine.stored(&hook).await.health.lane
+    };
+    let (back, lane_meanwhile) = futures::join!(sending, looking);
+    assert_eq!((back.len(), lane_meanwhile), (0, Lane::Slow));
+    assert_eq!(engine.history(&hook).await[0].failure, None, "slow, and well");
+
+    // From now on the fast lane hands its messages over instead of sending them.
+    let waiting: Vec<_> = (0..3).map(|_| task(&hook)).collect();
+    let bodies: Vec<_> = waiting.iter().map(anzol_queue::encode).collect();
+    assert!(engine.handle(&bodies, "fast").await.is_empty());
+    let handed: Vec<_> =
+        engine.queues.on(SLOW).iter().map(|sent| (sent.task().delivery_id, sent.delay)).collect();
+    let expected: Vec<_> = waiting.iter().map(|task| (task.delivery_id, 0)).collect();
+    assert_eq!(handed, expected, "the same deliveries, at once");
+    assert_eq!(engine.received("slow").await, 1);
+}
+
+#[tokio::test]
+async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("shaky").await;
+    let other = engine.create("well").await;
+    engine.answers("shaky", 500).await;
+    let revision = engine.cloud.webhooks.revision(&hook.tenant_id).await.unwrap();
+    engine.send(&[task(&hook), task(&other)]).await;
+    let health = engine.stored(&hook).await.health;
+    assert_eq!((health.lane, health.failures), (Lane::Slow, 1));
+    assert_eq!(engine.stored(&other).await, other, "success costs no write");
+    let after = engine.cloud.webhooks.revision(&hook.tenant_id).await.unwrap();
+    assert_eq!(after, revision + 1, "dispatch hears of the lane");
+
+    engine.answers("shaky", 200).await;
+    for n in 1..QUICK_SUCCESSES {
+        engine.send(&[task(&hook)]).await;
+        let health = engine.stored(&hook).await.health;
+        assert_eq!((health.lane, health.quick_successes, health.failures), (Lane::Slow, n, 0));
+    }
+    engine.answers("shaky", 500).await;
+    engine.send(&[task(&hook)]).await;
+    assert_eq!(engine.stored(&hook).await.health.quick_successes, 0, "from the start again");
+    engine.answers("shaky", 200).await;
+    let tasks: Vec<_> = (0..QUICK_SUCCESSES).map(|_| task(&hook)).collect();
+    engine.send(&tasks).await;
+    assert_eq!(engine.stored(&hook).await.health, Health::default());
+    // And dispatch sends its events there.
+    let dispatcher = Dispatcher::new(engine.cloud.webhooks.clone(), engine.queues.both(), now);
+    dispatcher.dispatch(&[task(&hook).event]).await.unwrap();
+    assert_eq!(engine.queues.on(FAST).len(), 2);
+}
+
+#[tokio::test]
+async fn events_of_slow_webhooks_are_dispatched_to_the_slow_lane() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let (slow, quick) = (engine.create("slow").await, engine.create("quick").await);
+    let dispatcher = Dispatcher::new(engine.cloud.webhooks.clone(), engine.queues.both(), now);
+    let event = task(&slow).event;
+    dispatcher.dispatch(std::slice::from_ref(&event)).await.unwrap();
+    assert!(engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
+    assert!(!engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
+    dispatcher.dispatch(&[event]).await.unwrap();
+    let to = |queue| engine.queues.on(queue).iter().map(|sent| sent.task().webhook_id).collect::<Vec<_>>();
+    assert_eq!((to(FAST).len(), to(FAST)[2], to(SLOW)), (3, quick.id, vec![slow.id]));
+    assert!(engine.queues.on(FAST).iter().chain(&engine.queues.on(SLOW)).all(|sent| sent.group == "acme"));
+}
+
+#[tokio::test]
+async fn a_webhook_that_keeps_failing_is_warned_of_and_then_disabled() {
+    // Hours cannot be waited for here: failures alone decide.
+    let engine = Engine::start(DisablePolicy::new(6, 0)).await;
+    let hook = engine.create("down").await;
+    engine.answers("down", 500).await;
+    for failures in 1..=5 {
+        engine.send(&[task(&hook)]).await;
+        let stored = engine.stored(&hook).await;
+        assert_eq!((stored.health.failures, stored.spec.enabled), (failures, true));
+        assert_eq!(stored.health.warned, failures >= 3);
+    }
+    let news = engine.news();
+    assert_eq!(news.len(), 1, "told once: {news:?}");
+    assert_eq!(
+        (&news[0]["type"], &news[0]["data"]["id"]),
+        (&json!("anzol.webhook.failing"), &json!(hook.id))
+    );
+
+    engine.send(&[task(&hook), task(&hook)]).await;
+    let stored = engine.stored(&hook).await;
+    assert!(!stored.spec.enabled);
+    let disabled = stored.disabled.unwrap();
+    assert_eq!(disabled.code, "FAILURE_THRESHOLD");
+    assert!(disabled.reason.starts_with("7 attempts in a row failed"), "{}", disabled.reason);
+    let news = engine.news();
+    assert_eq!((news.len(), &news[1]["type"]), (2, &json!("anzol.webhook.disabled")));
+    assert_eq!(news[1]["data"]["disabledReasonCode"], "FAILURE_THRESHOLD");
+    // Its turn never comes again, and nothing more is told.
+    engine.send(&[task(&hook)]).await;
+    assert_eq!((engine.received("down").await, engine.news().len()), (7, 2));
+}
+
+#[tokio::test]
+async fn one_success_starts_the_count_anew_and_is_told_once_it_was_worth_a_warning() {
+    let engine = Engine::start(DisablePolicy::new(6, 0)).await;
+    let hook = engine.create("shaky").await;
+    for (failures, told) in [(2, 0), (4, 2)] {
+        engine.answers("shaky", 500).await;
+        for _ in 0..failures {
+            engine.send(&[task(&hook)]).await;
+        }
+        assert_eq!(engine.stored(&hook).await.health.failures, failures);
+        engine.answers("shaky", 200).await;
+        engine.send(&[task(&hook)]).await;
+        let health = engine.stored(&hook).await.health;
+        assert_eq!((health.failures, health.failing_since, health.warned), (0, None, false));
+        assert_eq!(engine.news().len(), told);
+    }
+    assert_eq!(engine.news()[1]["type"], "anzol.webhook.recovered");
+}
+
+#[tokio::test]
+async fn failures_at_the_same_time_are_all_counted() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("down").await;
+    engine.answers("down", 500).await;
+    let batches = (0..6).map(|_| {
+        let tasks = [task(&hook), task(&hook)];
+        let engine = &engine;
+        async move { engine.send(&tasks).await }
+    });
+    futures::future::join_all(batches).await;
+    let health = engine.stored(&hook).await.health;
+    assert_eq!((health.failures, health.lane), (12, Lane::Slow));
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_is_believed_at_once() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("gone").await;
+    engine.answers("gone", 410).await;
+    engine.send(&[task(&hook)]).await;
+    let stored = engine.stored(&hook).await;
+    assert_eq!((stored.spec.enabled, stored.disabled.unwrap().code.as_str()), (false, "GONE"));
+    assert!(engine.queues.on(SLOW).is_empty());
+    assert_eq!(engine.news()[0]["type"], "anzol.webhook.disabled");
+
+    // Whoever moved it to another receiver meanwhile meant that one.
+    let hook = engine.create("gone").await;
+    let mut elsewhere = hook.clone();
+    elsewhere.spec.url = WebhookUrl::parse("https://hooks.receiver.test/elsewhere").unwrap();
+    elsewhere.version += 1;
+    engine.cloud.webhooks.replace(&hook, &elsewhere).await.unwrap();
+    let verdict = anzol_pipeline::Verdict { gone: true, ..Default::default() };
+    engine.sender.health.record(&hook, verdict).await;
+    assert!(engine.stored(&hook).await.spec.enabled);
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_goes_to_the_dead_letters_and_holds_nobody_up() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("fine").await;
+    let newer = r#"{"v":2,"task":{}}"#.to_owned();
+    let messages = [
+        "poison".to_owned(),
+        anzol_queue::encode(&task(&hook)),
+        r#"{"v":1,"task":{"x":1}}"#.to_owned(),
+        String::new(),
+        newer,
+    ];
+    assert_eq!(engine.handle(&messages, "fast").await, ["m4"], "a newer release may read it");
+    let dead = engine.queues.on(DEAD);
+    assert_eq!(dead.iter().map(|sent| sent.body.as_str()).collect::<Vec<_>>(), ["poison", &messages[2], " "]);
+    let reason = dead[0].attributes["reason"]["StringValue"].as_str().unwrap();
+    assert!(reason.contains("not a delivery message"), "{reason}");
+    assert_eq!(engine.received("fine").await, 1);
+
+    let dispatcher = Dispatcher::new(engine.cloud.webhooks.clone(), engine.queues.both(), now);
+    let fanout = Fanout { dispatcher, dead_letters: engine.queues.queue(DEAD), clock: now };
+    let event = |tenant: &str| {
+        json!({ "specversion": "1.0", "id": "1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": tenant }).to_string()
+    };
+    let mut nobodys: Value = serde_json::from_str(&event("acme")).unwrap();
+    nobodys.as_object_mut().unwrap().remove("tenantid");
+    let messages = ["{}".to_owned(), event("acme"), nobodys.to_string(), event("not a tenant")];
+    assert!(failed(fanout.handle(batch(&messages, "events")).await).is_empty());
+    let reasons: Vec<_> = engine.queues.on(DEAD)[3..]
+        .iter()
+        .map(|sent| sent.attributes["reason"]["StringValue"].clone())
+        .collect();
+    assert_eq!(reasons.len(), 3);
+    assert!(reasons[1].as_str().unwrap().contains("tenantid"), "{reasons:?}");
+    assert_eq!(engine.queues.on(FAST).len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_begun_that_could_not_be_finished() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("fine").await;
+    let bodies = [anzol_queue::encode(&task(&hook))];
+    // Five seconds to send, one for a second try, five to write it down.
+    let soon = SystemTime::now() + Duration::from_secs(10);
+    assert_eq!(failed(engine.sender.handle(batch(&bodies, "fast"), soon).await), ["m0"]);
+    assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (0, 0));
+    let later = SystemTime::now() + Duration::from_secs(12);
+    assert!(failed(engine.sender.handle(batch(&bodies, "fast"), later).await).is_empty());
+    assert_eq!(engine.received("fine").await, 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_end_costs_no_more_than_what_is_kept() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("endless").await;
+    let endless = Behaviour { mode: Mode::Endless, body: "x".repeat(1000), ..Behaviour::default() };
+    engine.behaves("endless", endless).await;
+    let begun = std::time::Instant::now();
+    engine.send(&[task(&hook)]).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "it did not wait for the end");
+    let row = &engine.history(&hook).await[0];
+    let response = row.response.as_ref().unwrap();
+    assert_eq!((row.failure, response.body.len(), response.body_cut), (None, 16 * 1024, true));
+}
