@@ -15,4 +15,5 @@ mod cloud;
 mod egress;
 mod functions;
 mod history;
+mod platform;
 mod store;

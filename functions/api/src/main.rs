@@ -2,7 +2,7 @@
 
 use anzol_api::{AppState, router};
 use anzol_domain::webhook::WEBHOOK_CAP;
-use anzol_egress::{Egress, Settings};
+use anzol_egress::{Egress, Settings, TokenEndpoint};
 use anzol_http::Claims;
 use anzol_pipeline::Deliverer;
 use anzol_runtime::config::{Env, optional};
@@ -15,12 +15,18 @@ async fn main() -> Result<(), lambda_http::Error> {
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let cap = env.or("WEBHOOK_CAP", WEBHOOK_CAP);
     env.finish()?;
+    // Local stacks say where AWS is; AWS itself does not.
+    let token_url = optional("TOKEN_URL").map(|url| match optional("AWS_ENDPOINT_URL") {
+        Some(endpoint) => format!("{}/oauth2/token", endpoint.trim_end_matches('/')),
+        None => url,
+    });
 
     let aws = anzol_runtime::aws::config().await;
     let state = AppState {
         webhooks: Webhooks::new(&aws, webhooks),
         deliveries: Deliveries::new(&aws, deliveries),
         deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
+        tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
         claims: Claims::read(optional),
         cap,
         clock: anzol_runtime::now,

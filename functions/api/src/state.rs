@@ -3,6 +3,7 @@
 use axum::extract::FromRef;
 
 use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
+use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
 use anzol_pipeline::Deliverer;
 use anzol_store::{Deliveries, Webhooks};
@@ -16,6 +17,8 @@ pub struct AppState {
     pub deliveries: Deliveries,
     /// The way out, for resends.
     pub deliverer: Deliverer,
+    /// Where client credentials become tokens; nothing with an outside issuer, whose own endpoint does that.
+    pub tokens: Option<TokenEndpoint>,
     /// Which claims say what.
     pub claims: Claims,
     /// Most webhooks a tenant may have.

@@ -32,6 +32,8 @@ pub enum ApiError {
     Busy,
     /// Our fault; logged where it was noticed.
     Internal,
+    /// This deployment does not do that; the text says who does.
+    NotImplemented(String),
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -71,6 +73,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::CONFLICT => "The resource was changed meanwhile, or cannot be changed so",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The media type is not supported",
+        StatusCode::NOT_IMPLEMENTED => "This deployment does not do that",
         StatusCode::SERVICE_UNAVAILABLE => "Busy; try again soon",
         _ => "Something went wrong on our side",
     }
@@ -89,6 +92,7 @@ impl ApiError {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -99,7 +103,8 @@ impl ApiError {
             | Self::Forbidden(detail)
             | Self::NotFound(detail)
             | Self::Conflict(detail)
-            | Self::UnsupportedMediaType(detail) => vec![detail],
+            | Self::UnsupportedMediaType(detail)
+            | Self::NotImplemented(detail) => vec![detail],
             Self::TooLarge(bytes) => vec![format!("the body must have at most {bytes} bytes")],
             Self::MethodNotAllowed | Self::Busy | Self::Internal => Vec::new(),
         }
