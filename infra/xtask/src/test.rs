@@ -166,7 +166,7 @@ fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
 fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     let node = Node::prepare(&root.join("tests/clients"))?;
     ground.stack(&[])?;
-    let tests = ["--import", "./localhost.js", "--test"];
+    let tests = ["--import", "./localhost.js", "--test", "--test-reporter=spec"];
     run_well(node.command().args(tests).env("ANZOL_STACK", Home::test(root).description()))
 }
 
