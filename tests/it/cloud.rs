@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anzol_api::AppState;
+use anzol_api::{AppState, Cursors};
 use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
 use anzol_domain::{Level, Origin, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
@@ -18,6 +18,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::http::HeaderMap;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -97,6 +98,7 @@ impl Cloud {
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             tokens: None,
             claims: Claims::default(),
+            cursors: Cursors::default(),
             cap: WEBHOOK_CAP,
             clock: now,
         }
@@ -189,7 +191,7 @@ impl As {
 pub(crate) struct Api(pub(crate) Router);
 
 impl Api {
-    /// Calls it; answers status, body and headers.
+    /// Calls it; answers status and body.
     pub(crate) async fn call(
         &self,
         who: Option<&As>,
@@ -197,6 +199,19 @@ impl Api {
         path: &str,
         body: Option<Value>,
     ) -> (u16, Value) {
+        let answer = self.exchange(who, method, path, Some("application/json"), body).await;
+        (answer.status, answer.body)
+    }
+
+    /// Calls it with any content type, or none; a body that is a string goes out as it is.
+    pub(crate) async fn exchange(
+        &self,
+        who: Option<&As>,
+        method: &str,
+        path: &str,
+        content_type: Option<&str>,
+        body: Option<Value>,
+    ) -> Answer {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut context = json!({
             "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
@@ -206,18 +221,41 @@ impl Api {
         if let Some(As(claims)) = who {
             context["authorizer"] = json!({ "jwt": { "claims": claims, "scopes": null } });
         }
+        let mut headers = json!({ "host": "hooks.example.com" });
+        if let Some(content_type) = content_type {
+            headers["content-type"] = json!(content_type);
+        }
         let event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
-            "headers": { "host": "hooks.example.com", "content-type": "application/json" },
+            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
             "requestContext": context, "isBase64Encoded": false,
             "body": body.map(|body| match body { Value::String(raw) => raw, json => json.to_string() }),
         });
         let request = lambda_http::request::from_str(&event.to_string()).unwrap();
         let response = self.0.clone().oneshot(request.map(Body::new)).await.unwrap();
-        let status = response.status().as_u16();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        (status, body)
+        Answer { status, headers, body }
+    }
+}
+
+/// What the router answers.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// What the errors say, each on a line.
+    pub(crate) fn details(&self) -> String {
+        let errors = self.body["errors"].as_array().unwrap_or_else(|| panic!("no errors in {self:?}"));
+        errors.iter().map(|error| error["detail"].as_str().unwrap_or_default()).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -232,7 +270,9 @@ pub(crate) fn webhook(tenant: &str) -> Webhook {
         level: Level::Tenant,
         owner_id: user.to_string(),
         secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        filter: None,
         headers: [("X-Key".to_owned(), "value".to_owned())].into(),
+        encrypted_headers: [("X-Token".to_owned(), "for the receiver alone".to_owned())].into(),
         enabled: true,
         cloud_events: false,
     };
@@ -245,6 +285,7 @@ pub(crate) fn webhook(tenant: &str) -> Webhook {
         updated_at: now(),
         created_by: user.clone(),
         updated_by: user,
+        disabled: None,
         version: 1,
     }
 }

@@ -4,14 +4,14 @@ use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::page::{Order, Position};
 use anzol_domain::{Delivery, DeliveryId, Event, FailureKind, Status, Trigger, Webhook};
 use anzol_runtime::now;
-use anzol_store::{DeliveryFilter, DeliveryQuery};
+use anzol_store::{DeliveryFilter, DeliveryQuery, StatusQuery};
 use time::{Duration, OffsetDateTime};
 
 use crate::cloud::{Cloud, webhook};
 
 const SEED: &str = include_str!("../events/app-deleted.json");
 
-fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) -> Delivery {
+pub(crate) fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) -> Delivery {
     let body = Event::parse(SEED, now()).unwrap().payload(false);
     let signature = "04d0cb10af02069aabc4eb1b185d379574f9cc812bb3e4a346d4f6e1271e1805";
     let headers = [
@@ -112,7 +112,7 @@ async fn rows_older_than_seven_days_are_never_shown() {
     assert!(cloud.deliveries.put_all(&[fresh.clone(), stale.clone()]).await.is_empty());
     for status in [None, Some(Status::Fail)] {
         for order in [Order::Ascending, Order::Descending] {
-            let query = query(DeliveryFilter { status, event_type: None }, order, Position::Start, 10);
+            let query = query(DeliveryFilter { status, event_types: vec![] }, order, Position::Start, 10);
             let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
             assert_eq!(page.items, std::slice::from_ref(&fresh));
         }
@@ -137,9 +137,9 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
     assert!(cloud.deliveries.put_all(&rows).await.is_empty());
     let filters = [
         DeliveryFilter::default(),
-        DeliveryFilter { status: Some(Status::Fail), event_type: None },
-        DeliveryFilter { status: Some(Status::Success), event_type: None },
-        DeliveryFilter { status: None, event_type: Some("com.qlik.v1.app.deleted".to_owned()) },
+        DeliveryFilter { status: Some(Status::Fail), event_types: vec![] },
+        DeliveryFilter { status: Some(Status::Success), event_types: vec![] },
+        DeliveryFilter { status: None, event_types: vec!["com.qlik.v1.app.deleted".to_owned()] },
     ];
     for filter in filters {
         for order in [Order::Ascending, Order::Descending] {
@@ -173,6 +173,55 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
                 }
                 back.reverse();
                 assert_eq!(back, wanted, "{filter:?} {order:?} by {limit}, backward");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("acme");
+    let start = now() - Duration::hours(1);
+    let row = |n: i64| {
+        let status = if n % 3 == 0 { Status::Fail } else { Status::Success };
+        delivery(&webhook, start + Duration::seconds(n), status)
+    };
+    let rows: Vec<_> = (0..23).map(row).collect();
+    let expired = delivery(&webhook, now() - Duration::days(8), Status::Fail);
+    assert!(cloud.deliveries.put_all(&rows).await.is_empty());
+    assert!(cloud.deliveries.put_all(&[expired]).await.is_empty());
+    for first in [Status::Fail, Status::Success] {
+        for status in [None, Some(Status::Fail), Some(Status::Success)] {
+            // Eight failures and fifteen successes: pages that end within one, at its end, and span both.
+            for limit in [1, 4, 7, 8, 9, 15, 50] {
+                let mut wanted: Vec<_> =
+                    rows.iter().filter(|row| status.is_none_or(|status| status == row.status)).collect();
+                wanted.sort_by_key(|row| (row.status != first, std::cmp::Reverse(row.id)));
+                let wanted: Vec<_> = wanted.into_iter().map(|row| row.id).collect();
+                let list = async |position| {
+                    let filter = DeliveryFilter { status, event_types: vec![] };
+                    let query = StatusQuery { filter, first, position, limit };
+                    let (tenant, now) = (&webhook.tenant_id, now());
+                    cloud.deliveries.list_by_status(tenant, webhook.id, &query, now).await.unwrap()
+                };
+                let mut page = list(Position::Start).await;
+                assert_eq!(page.prev, None);
+                let mut seen: Vec<_> = page.items.iter().map(|row| row.id).collect();
+                while let Some(next) = page.next {
+                    page = list(Position::After(next)).await;
+                    assert!(!page.items.is_empty() && page.items.len() <= limit);
+                    seen.extend(page.items.iter().map(|row| row.id));
+                }
+                assert_eq!(seen, wanted, "{first:?} first, only {status:?}, by {limit}");
+
+                let mut back: Vec<_> = page.items.iter().rev().map(|row| row.id).collect();
+                while let Some(prev) = page.prev {
+                    page = list(Position::Before(prev)).await;
+                    back.extend(page.items.iter().rev().map(|row| row.id));
+                }
+                back.reverse();
+                assert_eq!(back, wanted, "{first:?} first, only {status:?}, by {limit}, backward");
             }
         }
     }

@@ -12,8 +12,11 @@
 
 mod api;
 mod cloud;
+mod contract;
 mod egress;
 mod functions;
 mod history;
+mod paging;
 mod platform;
+mod roles;
 mod store;

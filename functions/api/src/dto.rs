@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use anzol_domain::error::Problems;
 use anzol_domain::webhook::RawSpec;
 use anzol_domain::{
-    Delivery, DeliveryId, FailureKind, Headers, Invalid, Level, Origin, Status, Trigger, UserId, Webhook,
-    WebhookId, WebhookSpec,
+    Delivery, DeliveryId, Disabled, FailureKind, Filter, Headers, Invalid, Level, Origin, Status, Trigger,
+    UserId, Webhook, WebhookId, WebhookSpec,
 };
 use anzol_http::Links;
 
@@ -62,22 +62,11 @@ impl WebhookIn {
     /// The checked spec; all problems are reported together.
     pub(crate) fn check(self, defaults: &Defaults<'_>) -> Result<WebhookSpec, Invalid> {
         let mut problems = Problems::default();
-        // Promises we cannot keep yet are refused, never stored.
-        let unsupported = "is not supported by this version";
-        if self.filter.is_some_and(|filter| !filter.is_empty()) {
-            problems.add("filter", unsupported);
-        }
-        let empty = |value: &Value| {
-            value.is_null()
-                || value.as_array().is_some_and(Vec::is_empty)
-                || value.as_object().is_some_and(serde_json::Map::is_empty)
-        };
-        if self.encrypted_headers.as_ref().is_some_and(|value| !empty(value)) {
-            problems.add("encryptedHeaders", unsupported);
-        }
+        // A promise we cannot keep is refused, never stored: no library we trust checks revocation on this platform.
         if self.check_certificate_revocation == Some(true) {
-            problems.add("checkCertificateRevocation", unsupported);
+            problems.add("checkCertificateRevocation", "must be false: revocation is not checked here");
         }
+        let encrypted_headers = problems.take(encrypted_headers(self.encrypted_headers));
         let raw = RawSpec {
             name: self.name,
             description: self.description,
@@ -86,12 +75,40 @@ impl WebhookIn {
             level: self.level.unwrap_or(defaults.level),
             owner_id: self.owner_id.unwrap_or_else(|| defaults.owner.to_string()),
             secret: self.secret,
+            filter: self.filter,
             headers: self.headers.unwrap_or_default(),
+            encrypted_headers: encrypted_headers.unwrap_or_default(),
             enabled: self.enabled.unwrap_or(defaults.enabled),
             cloud_events: self.enable_cloud_event_delivery.unwrap_or(defaults.cloud_events),
         };
         let spec = problems.take(raw.check());
         problems.finish(spec)
+    }
+}
+
+/// Reads `encryptedHeaders`: values by name. A list of names is what answers have in its place; sent back, it cannot mean anything
+/// unless it is empty.
+fn encrypted_headers(value: Option<Value>) -> Result<BTreeMap<String, String>, Invalid> {
+    let of = "encryptedHeaders";
+    match value {
+        None | Some(Value::Null) => Ok(BTreeMap::new()),
+        Some(Value::Array(names)) if names.is_empty() => Ok(BTreeMap::new()),
+        Some(Value::Array(_)) => Err(Invalid::one(
+            of,
+            "must be an object of names and values: values are never shown, so give them again",
+        )),
+        Some(Value::Object(members)) => {
+            let mut problems = Problems::default();
+            let mut headers = BTreeMap::new();
+            for (name, value) in members {
+                match value {
+                    Value::String(value) => drop(headers.insert(name, value)),
+                    _ => problems.add(format!("{of}.{name}"), "must be a string"),
+                }
+            }
+            problems.finish(Some(headers))
+        }
+        Some(_) => Err(Invalid::one(of, "must be an object of names and values")),
     }
 }
 
@@ -108,10 +125,15 @@ pub(crate) struct WebhookOut {
     event_types: Vec<String>,
     level: Level,
     owner_id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<Filter>,
     secret_key_added: bool,
     headers: Headers,
-    encrypted_headers: [&'static str; 0],
+    /// Their names; values are never shown.
+    encrypted_headers: Vec<String>,
     enabled: bool,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    disabled: Option<DisabledOut>,
     check_certificate_revocation: bool,
     enable_cloud_event_delivery: bool,
     origin: Origin,
@@ -123,9 +145,17 @@ pub(crate) struct WebhookOut {
     updated_by_user_id: UserId,
 }
 
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DisabledOut {
+    disabled_reason: String,
+    disabled_reason_code: String,
+}
+
 impl From<Webhook> for WebhookOut {
     fn from(webhook: Webhook) -> Self {
-        let Webhook { id, spec, origin, created_at, updated_at, created_by, updated_by, .. } = webhook;
+        let Webhook { id, spec, origin, created_at, updated_at, created_by, updated_by, disabled, .. } =
+            webhook;
         Self {
             id,
             name: spec.name,
@@ -134,10 +164,15 @@ impl From<Webhook> for WebhookOut {
             event_types: spec.event_types,
             level: spec.level,
             owner_id: spec.owner_id,
+            filter: spec.filter,
             secret_key_added: spec.secret.is_some(),
             headers: spec.headers,
-            encrypted_headers: [],
+            encrypted_headers: spec.encrypted_headers.names().map(str::to_owned).collect(),
             enabled: spec.enabled,
+            disabled: disabled.map(|Disabled { reason, code }| DisabledOut {
+                disabled_reason: reason,
+                disabled_reason_code: code,
+            }),
             check_certificate_revocation: false,
             enable_cloud_event_delivery: spec.cloud_events,
             origin,

@@ -1,6 +1,6 @@
 //! Cold start of `api`.
 
-use anzol_api::{AppState, router};
+use anzol_api::{AppState, Cursors, router};
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_egress::{Egress, Settings, TokenEndpoint};
 use anzol_http::Claims;
@@ -28,9 +28,12 @@ async fn main() -> Result<(), lambda_http::Error> {
         deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
         tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
         claims: Claims::read(optional),
+        cursors: Cursors::default(),
         cap,
         clock: anzol_runtime::now,
     };
-    anzol_runtime::warm_up("webhooks table", state.webhooks.warm_up()).await;
+    // Also opens the connection to the database.
+    let cursor_key = async { state.cursors.key(&state.webhooks).await.map(drop) };
+    anzol_runtime::warm_up("the key for cursors", cursor_key).await;
     lambda_http::run(router(state)).await
 }

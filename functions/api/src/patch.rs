@@ -1,35 +1,67 @@
 //! JSON Patch on a webhook (contract section 1.3): `add`, `remove` and `replace` on the members that may change.
 
+use std::collections::BTreeMap;
+
 use json_patch::Patch;
 use serde_json::{Value, json};
 
 use anzol_domain::error::Problems;
 use anzol_domain::{Invalid, WebhookSpec};
+use anzol_http::ApiError;
 
 use crate::dto::WebhookIn;
+use crate::read_only::READ_ONLY;
+use crate::version::Version;
 
-/// Members a patch may name. Those that hold several values may be named down to one of them, like `/headers/X-Key`.
-const MEMBERS: [(&str, bool); 9] = [
-    ("name", false),
-    ("description", false),
-    ("url", false),
-    ("eventTypes", true),
-    ("headers", true),
-    ("enabled", false),
-    ("secret", false),
-    ("encryptedHeaders", true),
-    ("enableCloudEventDelivery", false),
+/// A member a patch may name.
+pub(crate) struct Member {
+    pub(crate) name: &'static str,
+    /// Holds several values, and may be named down to one of them, like `/headers/X-Key`.
+    pub(crate) nested: bool,
+    /// Only core lets patches name it.
+    only_core: bool,
+}
+
+const fn member(name: &'static str, nested: bool, only_core: bool) -> Member {
+    Member { name, nested, only_core }
+}
+
+const MEMBERS: [Member; 13] = [
+    member("name", false, false),
+    member("description", false, false),
+    member("url", false, false),
+    member("eventTypes", true, false),
+    member("headers", true, false),
+    member("enabled", false, false),
+    member("secret", false, false),
+    member(ENCRYPTED_HEADERS, true, false),
+    member("enableCloudEventDelivery", false, false),
+    member("filter", false, true),
+    member("level", false, true),
+    member("ownerId", false, true),
+    member("checkCertificateRevocation", false, true),
 ];
 
+const ENCRYPTED_HEADERS: &str = "encryptedHeaders";
+
+/// The members that patches may name in this version of the API.
+pub(crate) fn members(version: Version) -> impl Iterator<Item = &'static Member> {
+    MEMBERS.iter().filter(move |member| version == Version::Core || !member.only_core)
+}
+
 /// The webhook as it would be after the patch, still to be checked. Nothing is done when any operation cannot be.
-pub(crate) fn apply(spec: &WebhookSpec, patch: &Value) -> Result<WebhookIn, Invalid> {
+pub(crate) fn apply(spec: &WebhookSpec, patch: &Value, version: Version) -> Result<WebhookIn, ApiError> {
     let operations =
         patch.as_array().ok_or_else(|| Invalid::one("body", "must be an array of JSON Patch operations"))?;
     let mut problems = Problems::default();
+    let mut read_only = Vec::new();
     for (index, operation) in operations.iter().enumerate() {
-        check_operation(index, operation, &mut problems);
+        read_only.extend(check_operation(index, operation, version, &mut problems));
     }
     problems.finish(Some(()))?;
+    if !read_only.is_empty() {
+        return Err(ApiError::Conflict(read_only));
+    }
     let patch: Patch = serde_json::from_value(patch.clone()).map_err(|error| {
         Invalid::one("body", format!("must be an array of JSON Patch operations: {error}"))
     })?;
@@ -42,10 +74,12 @@ pub(crate) fn apply(spec: &WebhookSpec, patch: &Value) -> Result<WebhookIn, Inva
         "eventTypes": spec.event_types,
         "level": spec.level,
         "ownerId": spec.owner_id,
+        "filter": spec.filter,
         "headers": spec.headers,
         "enabled": spec.enabled,
         "secret": spec.secret.as_ref().map(anzol_domain::Secret::expose),
-        "encryptedHeaders": {},
+        (ENCRYPTED_HEADERS): spec.encrypted_headers.expose().collect::<BTreeMap<_, _>>(),
+        "checkCertificateRevocation": false,
         "enableCloudEventDelivery": spec.cloud_events,
     });
     json_patch::patch(&mut document, &patch).map_err(|error| {
@@ -54,10 +88,16 @@ pub(crate) fn apply(spec: &WebhookSpec, patch: &Value) -> Result<WebhookIn, Inva
             format!("cannot be applied at {}: {}", error.path, error.kind),
         )
     })?;
-    WebhookIn::read(&document)
+    Ok(WebhookIn::read(&document)?)
 }
 
-fn check_operation(index: usize, operation: &Value, problems: &mut Problems) {
+/// Notes what is wrong with an operation; answers what to say when it is on a member that cannot be changed.
+fn check_operation(
+    index: usize,
+    operation: &Value,
+    version: Version,
+    problems: &mut Problems,
+) -> Option<String> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
     let op = text("op");
     if !matches!(op, Some("add" | "remove" | "replace")) {
@@ -67,14 +107,40 @@ fn check_operation(index: usize, operation: &Value, problems: &mut Problems) {
         problems.add(format!("[{index}].value"), "is required for add and replace");
     }
     let mut parts = text("path").unwrap_or_default().split('/');
-    let (root, member, rest, more) = (parts.next(), parts.next(), parts.next(), parts.next());
-    let allowed = root == Some("")
-        && more.is_none()
-        && MEMBERS.iter().any(|(name, nested)| Some(*name) == member && (*nested || rest.is_none()));
-    if !allowed {
-        let names: Vec<_> = MEMBERS.iter().map(|(name, _)| format!("/{name}")).collect();
+    let (root, name, inner, more) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let (root, name) = (root == Some(""), name.unwrap_or_default());
+    if root && inner.is_none() && version == Version::Core && READ_ONLY.contains(&name) {
+        return Some(format!("`[{index}].path` names {name}, which cannot be changed"));
+    }
+    let fits = |member: &Member| member.name == name && (member.nested || inner.is_none());
+    if !root || more.is_some() || !members(version).any(fits) {
+        let names: Vec<_> = members(version).map(|member| format!("/{}", member.name)).collect();
         problems.add(format!("[{index}].path"), format!("must be one of {}", names.join(", ")));
     }
+    None
+}
+
+/// Checks that no encrypted header goes to a URL it was not meant for: a patch that changes `url` has to give every one of them
+/// anew, or remove it. Else whoever may edit a webhook could have its secrets sent to themselves.
+pub(crate) fn check_new_url(stored: &WebhookSpec, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
+    if stored.url == new.url {
+        return Ok(());
+    }
+    let paths =
+        || patch.as_array().into_iter().flatten().filter_map(|operation| operation.get("path")?.as_str());
+    let whole = format!("/{ENCRYPTED_HEADERS}");
+    let mut problems = Problems::default();
+    for name in stored.encrypted_headers.names() {
+        // As a JSON Pointer spells it (RFC 6901); a slash cannot be in a header's name.
+        let own = format!("{whole}/{}", name.replace('~', "~0"));
+        if !paths().any(|path| path == whole || path == own) {
+            problems.add(
+                format!("{ENCRYPTED_HEADERS}.{name}"),
+                "must be given anew, or removed, in the same patch that changes `url`",
+            );
+        }
+    }
+    problems.finish(Some(()))
 }
 
 /// Whether a patch does nothing; such a one is answered without a write.

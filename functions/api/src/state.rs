@@ -1,12 +1,16 @@
 //! What handlers need, built once at cold start.
 
+use std::sync::Arc;
+
 use axum::extract::FromRef;
+use tokio::sync::OnceCell;
 
 use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
 use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
 use anzol_pipeline::Deliverer;
-use anzol_store::{Deliveries, Webhooks};
+use anzol_signing::CursorKey;
+use anzol_store::{Deliveries, StoreError, Webhooks};
 
 /// State of the router.
 #[derive(Debug, Clone)]
@@ -21,10 +25,27 @@ pub struct AppState {
     pub tokens: Option<TokenEndpoint>,
     /// Which claims say what.
     pub claims: Claims,
+    /// Page cursors.
+    pub cursors: Cursors,
     /// Most webhooks a tenant may have.
     pub cap: u32,
     /// The time.
     pub clock: Clock,
+}
+
+/// Writes and reads page cursors, with a key that all environments of the deployment share through the webhooks table.
+#[derive(Debug, Clone, Default)]
+pub struct Cursors(Arc<OnceCell<CursorKey>>);
+
+impl Cursors {
+    /// The key: read once, at cold start, or by the first request that comes to need it.
+    pub async fn key(&self, webhooks: &Webhooks) -> Result<&CursorKey, StoreError> {
+        let read = || async {
+            let fresh = CursorKey::random().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            webhooks.cursor_key(&fresh).await
+        };
+        self.0.get_or_try_init(read).await
+    }
 }
 
 impl FromRef<AppState> for Claims {

@@ -2,6 +2,9 @@
 //!
 //! Kept as `CloudEvents` 1.0 plus what only the legacy form says, so that either form can be written without loss.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -38,6 +41,17 @@ pub struct Event {
     pub(crate) attributes: Members,
     pub(crate) legacy: Legacy,
     head: Head,
+    /// Read from `data` when a filter first asks; most events are never asked.
+    subject: OnceLock<Subject>,
+}
+
+/// What filters look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) id: Option<String>,
+    pub(crate) space_id: Option<String>,
+    pub(crate) top_level_resource_id: Option<String>,
+    pub(crate) status: Option<String>,
 }
 
 /// What only the legacy form says.
@@ -211,7 +225,7 @@ impl Event {
         let (user, owner) = (optional("userid"), optional("ownerid"));
         let head = tenant.map(|tenant| Head { id, source, event_type, tenant, user, owner });
         let head = problems.finish(head)?;
-        Ok(Self { attributes, legacy, head })
+        Ok(Self { attributes, legacy, head, subject: OnceLock::new() })
     }
 
     /// The producer's id of the event; unique together with [`Event::source`].
@@ -250,6 +264,22 @@ impl Event {
         self.head.owner.as_deref()
     }
 
+    /// What filters look at. Old events have the resource in `data.attributes`, newer ones in `data` itself.
+    pub(crate) fn subject(&self) -> &Subject {
+        self.subject.get_or_init(|| {
+            let data = self.attributes.get("data").map(members_of).unwrap_or_default();
+            let inner = data.get("attributes").map(|raw| members_of(raw)).unwrap_or_default();
+            let in_data = |name: &str| data.get(name).or(inner.get(name)).and_then(|raw| as_text(raw));
+            let attribute = |name: &str| self.attributes.get(name).and_then(as_text);
+            Subject {
+                id: in_data("id"),
+                space_id: in_data("spaceId").or_else(|| attribute("spaceid")),
+                top_level_resource_id: attribute("toplevelresourceid"),
+                status: in_data("status"),
+            }
+        })
+    }
+
     /// The same event, said to have happened in `tenant`.
     #[must_use]
     pub fn in_tenant(mut self, tenant: TenantId) -> Self {
@@ -265,6 +295,11 @@ impl Event {
         };
         members(&self.attributes) + self.legacy.extensions.as_ref().map_or(0, members)
     }
+}
+
+/// The members of a JSON object; none when it is something else.
+fn members_of(raw: &RawValue) -> BTreeMap<String, &RawValue> {
+    serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
 fn read_extensions(raw: &RawValue) -> Result<Members, Invalid> {

@@ -15,6 +15,9 @@ pub struct EventType {
     pub category: &'static str,
     /// The webhook levels that may subscribe to it.
     pub levels: &'static [Level],
+    /// Other names of the same type, accepted wherever a type is named. Qlik began to rename its events in 2026 and left open
+    /// when, so a webhook hears a type under either name (contract section 3.3).
+    pub aliases: &'static [&'static str],
 }
 
 const BOTH: &[Level] = &[Level::Tenant, Level::User];
@@ -22,7 +25,13 @@ const TENANT: &[Level] = &[Level::Tenant];
 const APPS: &str = "Analytics applications";
 const USERS: &str = "Users";
 
-/// Every subscribable event type.
+const AUTOMATIONS: &str = "Automations";
+const DATA_INTEGRATION: &str = "Data integration";
+
+/// The one type whose `data.status` a filter can look at.
+pub const RELOAD_FINISHED: &str = "com.qlik.v1.app.reload.finished";
+
+/// Every subscribable event type. The levels of automations and data tasks are our choice: public material does not show them.
 pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.app.created",
@@ -30,6 +39,7 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "An application was created, copied, imported or restored.",
         category: APPS,
         levels: BOTH,
+        aliases: &["com.qlik.app.created"],
     },
     EventType {
         name: "com.qlik.v1.app.deleted",
@@ -37,6 +47,7 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "An application was deleted.",
         category: APPS,
         levels: TENANT,
+        aliases: &["com.qlik.app.deleted"],
     },
     EventType {
         name: "com.qlik.v1.app.data.updated",
@@ -44,13 +55,15 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "The data of an application changed and was saved.",
         category: APPS,
         levels: BOTH,
+        aliases: &["com.qlik.app.data.updated"],
     },
     EventType {
-        name: "com.qlik.v1.app.reload.finished",
+        name: RELOAD_FINISHED,
         title: "Application reload finished",
         description: "The engine finished reloading an application; the result may not be saved yet.",
         category: APPS,
         levels: BOTH,
+        aliases: &[],
     },
     EventType {
         name: "com.qlik.v1.app.published",
@@ -58,6 +71,7 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "An application was published to a managed space.",
         category: APPS,
         levels: BOTH,
+        aliases: &["com.qlik.app.published"],
     },
     EventType {
         name: "com.qlik.v1.app.exported",
@@ -65,6 +79,7 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "An application was exported.",
         category: APPS,
         levels: BOTH,
+        aliases: &["com.qlik.app.exported"],
     },
     EventType {
         name: "com.qlik.v1.reload.finished",
@@ -72,6 +87,7 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "A reload is over and the resource is saved.",
         category: APPS,
         levels: BOTH,
+        aliases: &[],
     },
     EventType {
         name: "com.qlik.v1.user.created",
@@ -79,6 +95,7 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "A user was added to the tenant.",
         category: USERS,
         levels: TENANT,
+        aliases: &["com.qlik.core.user.created"],
     },
     EventType {
         name: "com.qlik.v1.user.deleted",
@@ -86,6 +103,7 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "A user was removed from the tenant.",
         category: USERS,
         levels: TENANT,
+        aliases: &["com.qlik.core.user.deleted"],
     },
     EventType {
         name: "com.qlik.v1.api-key.validation.failed",
@@ -93,13 +111,66 @@ pub const EVENT_TYPES: &[EventType] = &[
         description: "Somebody called an API with a key that is not valid.",
         category: "API keys",
         levels: TENANT,
+        aliases: &["com.qlik.core.api-key.validation.failed"],
+    },
+    EventType {
+        name: "com.qlik.v1.automation.run.ended",
+        title: "Automation run ended",
+        description: "A run of an automation is over, whether it succeeded or not.",
+        category: AUTOMATIONS,
+        levels: BOTH,
+        aliases: &[],
+    },
+    EventType {
+        name: "com.qlik.v1.di-projects.di-tasks.started",
+        title: "Data task started",
+        description: "A data task began to run.",
+        category: DATA_INTEGRATION,
+        levels: BOTH,
+        aliases: &[],
+    },
+    EventType {
+        name: "com.qlik.v1.di-projects.di-tasks.completed",
+        title: "Data task completed",
+        description: "A data task ended well.",
+        category: DATA_INTEGRATION,
+        levels: BOTH,
+        aliases: &[],
+    },
+    EventType {
+        name: "com.qlik.v1.di-projects.di-tasks.failed",
+        title: "Data task failed",
+        description: "A data task ended with an error.",
+        category: DATA_INTEGRATION,
+        levels: BOTH,
+        aliases: &[],
+    },
+    EventType {
+        name: "com.qlik.v1.di-projects.di-tasks.stopped",
+        title: "Data task stopped",
+        description: "A data task was stopped before its end.",
+        category: DATA_INTEGRATION,
+        levels: BOTH,
+        aliases: &[],
     },
 ];
 
-/// The event type of that name, if it is subscribable.
+/// The event type of that name or alias, if it is subscribable.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static EventType> {
-    EVENT_TYPES.iter().find(|event_type| event_type.name == name)
+    EVENT_TYPES.iter().find(|event_type| event_type.name == name || event_type.aliases.contains(&name))
+}
+
+/// The name a type goes by here: what its alias stands for, and unknown names as they are.
+#[must_use]
+pub fn canonical(name: &str) -> &str {
+    find(name).map_or(name, |known| known.name)
+}
+
+/// Every name of the type that `name` names: events are kept under the name they came with.
+#[must_use]
+pub fn spellings(name: &str) -> Vec<&str> {
+    find(name).map_or_else(|| vec![name], |known| [&[known.name], known.aliases].concat())
 }
 
 #[cfg(test)]
@@ -120,8 +191,24 @@ mod tests {
         ] {
             assert!(find(&format!("com.qlik.v1.{name}")).is_some(), "{name}");
         }
-        let names: std::collections::BTreeSet<_> = EVENT_TYPES.iter().map(|t| t.name).collect();
-        assert_eq!(names.len(), EVENT_TYPES.len());
+        let names = || {
+            EVENT_TYPES.iter().flat_map(|known| [known.name].into_iter().chain(known.aliases.iter().copied()))
+        };
+        assert_eq!(names().collect::<std::collections::BTreeSet<_>>().len(), names().count());
         assert!(find("com.qlik.v1.app.opened").is_none());
+    }
+
+    #[test]
+    fn renamed_types_are_the_same_type_under_both_names() {
+        for (alias, name) in [
+            ("com.qlik.app.created", "com.qlik.v1.app.created"),
+            ("com.qlik.core.user.deleted", "com.qlik.v1.user.deleted"),
+            ("com.qlik.v1.app.created", "com.qlik.v1.app.created"),
+            ("com.example.order.paid", "com.example.order.paid"),
+        ] {
+            assert_eq!(canonical(alias), name);
+        }
+        // Its new name is its old one.
+        assert!(find("com.qlik.app.reload.finished").is_none());
     }
 }

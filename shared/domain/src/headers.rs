@@ -1,8 +1,10 @@
 //! Extra headers a webhook sends: names and values that are safe to put on the wire, within the contract's size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::error::{Invalid, Problems};
 
@@ -43,31 +45,8 @@ pub struct Headers(BTreeMap<String, String>);
 impl Headers {
     /// Checks names (RFC 9110 tokens, not reserved, unique), values (visible ASCII, inner spaces and tabs) and the size of all.
     pub fn parse(raw: BTreeMap<String, String>) -> Result<Self, Invalid> {
-        let mut problems = Problems::default();
-        let mut seen = std::collections::BTreeSet::new();
-        for (name, value) in &raw {
-            let field = format!("headers.{name}");
-            let lower = name.to_ascii_lowercase();
-            if !is_token(name) {
-                problems.add(&field, "must have a name of letters, digits and !#$%&'*+-.^_`|~");
-            } else if RESERVED.contains(&lower.as_str()) || lower.starts_with(RESERVED_PREFIX) {
-                problems.add(&field, "is a reserved header name");
-            } else if !seen.insert(lower) {
-                problems.add(&field, "appears twice (names are compared without regard to case)");
-            }
-            if !is_value(value) {
-                problems
-                    .add(&field, "must have a value of visible ASCII characters, with spaces only inside");
-            }
-        }
-        let size: usize = raw.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if size > MAX_HEADERS {
-            problems.add(
-                "headers",
-                format!("must have at most {MAX_HEADERS} bytes of names and values together"),
-            );
-        }
-        problems.finish(Some(Self(raw)))
+        check("headers", &raw)?;
+        Ok(Self(raw))
     }
 
     /// Names and values, sorted by name.
@@ -75,11 +54,72 @@ impl Headers {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Whether there is one of that name, in any case.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.keys().any(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Extra headers whose values only the receiver gets to see: the API shows their names, and the history says `**OMITTED**`.
+///
+/// Values are wiped from memory when dropped; `Debug` shows no part of them, and there is no `Serialize`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct EncryptedHeaders(BTreeMap<String, Zeroizing<String>>);
+
+impl EncryptedHeaders {
+    /// Checks the same rules as [`Headers::parse`].
+    pub fn parse(raw: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        check("encryptedHeaders", &raw)?;
+        Ok(Self(raw.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect()))
+    }
+
+    /// Names and values, sorted by name; for sending and for storing only.
+    pub fn expose(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+impl fmt::Debug for EncryptedHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// `of` is the member they are in. Problems never repeat a value: it may be meant to stay secret.
+fn check(of: &str, raw: &BTreeMap<String, String>) -> Result<(), Invalid> {
+    let mut problems = Problems::default();
+    let mut seen = BTreeSet::new();
+    for (name, value) in raw {
+        let field = format!("{of}.{name}");
+        let lower = name.to_ascii_lowercase();
+        if !is_token(name) {
+            problems.add(&field, "must have a name of letters, digits and !#$%&'*+-.^_`|~");
+        } else if RESERVED.contains(&lower.as_str()) || lower.starts_with(RESERVED_PREFIX) {
+            problems.add(&field, "is a reserved header name");
+        } else if !seen.insert(lower) {
+            problems.add(&field, "appears twice (names are compared without regard to case)");
+        }
+        if !is_value(value) {
+            problems.add(&field, "must have a value of visible ASCII characters, with spaces only inside");
+        }
+    }
+    let size: usize = raw.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size > MAX_HEADERS {
+        problems.add(of, format!("must have at most {MAX_HEADERS} bytes of names and values together"));
+    }
+    problems.finish(Some(()))
 }
 
 fn is_token(name: &str) -> bool {
@@ -126,6 +166,19 @@ mod tests {
         assert!(headers(&[("X-A", "1"), ("x-a", "2")]).is_err());
         assert!(headers(&[("X-A", &"v".repeat(MAX_HEADERS - 2))]).is_err());
         assert!(headers(&[("X-A", &"v".repeat(MAX_HEADERS - 3))]).is_ok());
+    }
+
+    #[test]
+    fn encrypted_headers_keep_the_same_rules_and_their_values_to_themselves() {
+        let parse = |name: &str, value: &str| {
+            EncryptedHeaders::parse(BTreeMap::from([(name.to_owned(), value.to_owned())]))
+        };
+        assert!(parse("Host", "a").is_err());
+        let error = parse("X-Key", "tell\tno\none").unwrap_err().to_string();
+        assert!(error.starts_with("`encryptedHeaders.X-Key`") && !error.contains("tell"), "{error}");
+        let headers = parse("Authorization", "Bearer tell-no-one").unwrap();
+        assert_eq!(format!("{headers:?}"), r#"{"Authorization"}"#);
+        assert_eq!(headers.names().collect::<Vec<_>>(), ["Authorization"]);
     }
 
     proptest! {

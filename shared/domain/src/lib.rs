@@ -5,6 +5,7 @@ pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod event_type;
+pub mod filter;
 pub mod headers;
 pub mod id;
 mod members;
@@ -19,11 +20,12 @@ pub use access::Caller;
 pub use delivery::{Delivery, DeliveryTask, FailureKind, Status, Trigger};
 pub use error::{FieldProblem, Invalid};
 pub use event::Event;
-pub use headers::Headers;
+pub use filter::Filter;
+pub use headers::{EncryptedHeaders, Headers};
 pub use id::{DeliveryId, TenantId, UserId, WebhookId};
 pub use secret::Secret;
 pub use url::WebhookUrl;
-pub use webhook::{Level, Origin, Webhook, WebhookSpec};
+pub use webhook::{Disabled, Level, Origin, Webhook, WebhookSpec};
 
 /// Tells the time. A plain function, so that tests can give their own.
 pub type Clock = fn() -> time::OffsetDateTime;

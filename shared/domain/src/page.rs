@@ -1,9 +1,4 @@
-//! Pages of a list: a limit, a direction, and opaque cursors that do not depend on the limit.
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+//! Pages of a list: a limit, a direction, and positions that do not depend on the limit.
 
 use crate::error::Invalid;
 
@@ -22,13 +17,11 @@ pub fn limit(text: Option<&str>) -> Result<usize, Invalid> {
 }
 
 /// Which way a list is sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Smallest, or oldest, first.
-    #[serde(rename = "+")]
     Ascending,
     /// Largest, or newest, first.
-    #[serde(rename = "-")]
     Descending,
 }
 
@@ -66,24 +59,21 @@ pub enum Position<T> {
     Before(T),
 }
 
-/// Writes a cursor: unpadded base64url of the key's JSON.
-pub fn encode_cursor<T: Serialize>(key: &T) -> String {
-    // Keys are small structs of strings and ids: they always have a JSON form.
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
-}
-
-/// Reads the `next` and `prev` parameters; at most one may be given.
-pub fn position<T: DeserializeOwned>(next: Option<&str>, prev: Option<&str>) -> Result<Position<T>, Invalid> {
-    let decode = |field: &str, text: &str| {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-        bytes
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .ok_or_else(|| Invalid::one(field, "must be a cursor taken from a link of this list"))
+/// Reads the `next` and `prev` parameters, of which at most one may be given; `open` reads a cursor, if it is one.
+pub fn position<T>(
+    next: Option<&str>,
+    prev: Option<&str>,
+    open: impl Fn(&str) -> Option<T>,
+) -> Result<Position<T>, Invalid> {
+    let open = |field: &str, text: &str| {
+        let foreign =
+            || Invalid::one(field, "must be a cursor taken from a link of this list, in the same order");
+        open(text).ok_or_else(foreign)
     };
     match (next, prev) {
         (None, None) => Ok(Position::Start),
-        (Some(text), None) => decode("next", text).map(Position::After),
-        (None, Some(text)) => decode("prev", text).map(Position::Before),
+        (Some(text), None) => open("next", text).map(Position::After),
+        (None, Some(text)) => open("prev", text).map(Position::Before),
         (Some(_), Some(_)) => Err(Invalid::one("next", "must not be given together with `prev`")),
     }
 }
@@ -139,16 +129,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_opaque_safe_in_a_url_and_refused_when_foreign() {
-        let cursor = encode_cursor(&("näme", 7));
-        assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
-        assert_eq!(
-            position::<(String, u8)>(Some(&cursor), None).unwrap(),
-            Position::After(("näme".to_owned(), 7))
-        );
-        assert!(position::<(String, u8)>(Some("!!"), None).is_err());
-        assert!(position::<u8>(Some(&cursor), None).is_err());
-        assert!(position::<(String, u8)>(Some(&cursor), Some(&cursor)).is_err());
+    fn a_page_begins_after_or_ends_before_a_cursor_and_never_both() {
+        let position = |next, prev| position(next, prev, |text| text.parse::<u8>().ok());
+        assert_eq!(position(None, None).unwrap(), Position::Start);
+        assert_eq!(position(Some("7"), None).unwrap(), Position::After(7));
+        assert_eq!(position(None, Some("7")).unwrap(), Position::Before(7));
+        for (next, prev, field) in
+            [(Some("x"), None, "next"), (None, Some("x"), "prev"), (Some("7"), Some("7"), "next")]
+        {
+            assert_eq!(position(next, prev).unwrap_err().0[0].field, field);
+        }
     }
 
     proptest! {

@@ -1,12 +1,15 @@
 //! A webhook: what a tenant may say about it (`WebhookSpec`), what we add (`Webhook`), and which events it gets.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::{Invalid, Problems};
 use crate::event::Event;
 use crate::event_type;
-use crate::headers::Headers;
+use crate::filter::Filter;
+use crate::headers::{EncryptedHeaders, Headers};
 use crate::id::{TenantId, UserId, WebhookId};
 use crate::secret::Secret;
 use crate::url::WebhookUrl;
@@ -59,8 +62,12 @@ pub struct WebhookSpec {
     pub owner_id: UserId,
     /// The signing secret. Without one, requests carry no signature.
     pub secret: Option<Secret>,
+    /// Which of those events it wants; all of them without one.
+    pub filter: Option<Filter>,
     /// Extra headers it sends.
     pub headers: Headers,
+    /// Extra headers it sends whose values nobody else sees. No name is in both.
+    pub encrypted_headers: EncryptedHeaders,
     /// Whether it gets events at all.
     pub enabled: bool,
     /// Whether it gets pure CloudEvents 1.0 instead of the hybrid form that old receivers understand too.
@@ -84,8 +91,12 @@ pub struct RawSpec {
     pub owner_id: String,
     /// See [`WebhookSpec::secret`]. An empty one counts as none.
     pub secret: Option<String>,
+    /// See [`WebhookSpec::filter`]. An empty one counts as none.
+    pub filter: Option<String>,
     /// See [`WebhookSpec::headers`].
-    pub headers: std::collections::BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
+    /// See [`WebhookSpec::encrypted_headers`].
+    pub encrypted_headers: BTreeMap<String, String>,
     /// See [`WebhookSpec::enabled`].
     pub enabled: bool,
     /// See [`WebhookSpec::cloud_events`].
@@ -103,8 +114,19 @@ impl RawSpec {
         let url = problems.take(required("url", self.url).and_then(|url| WebhookUrl::parse(&url)));
         let secret = problems.take(self.secret.filter(|s| !s.is_empty()).map(Secret::parse).transpose());
         let headers = problems.take(Headers::parse(self.headers));
+        let encrypted_headers = problems.take(EncryptedHeaders::parse(self.encrypted_headers));
+        if let (Some(headers), Some(encrypted)) = (&headers, &encrypted_headers) {
+            for name in encrypted.names().filter(|name| headers.contains(name)) {
+                problems.add(format!("encryptedHeaders.{name}"), "is among `headers` too; each name once");
+            }
+        }
         let owner_id = problems.take(UserId::parse(&self.owner_id));
         let event_types = check_event_types(self.event_types, self.level, self.enabled, &mut problems);
+        let filter = self.filter.filter(|text| !text.trim().is_empty()).map(|text| Filter::parse(&text));
+        let filter = problems.take(filter.transpose());
+        if let Some(Some(filter)) = &filter {
+            problems.take(filter.check_for(&event_types));
+        }
         let spec = (|| {
             Some(WebhookSpec {
                 name: name?,
@@ -114,7 +136,9 @@ impl RawSpec {
                 level: self.level,
                 owner_id: owner_id?,
                 secret: secret?,
+                filter: filter?,
                 headers: headers?,
+                encrypted_headers: encrypted_headers?,
                 enabled: self.enabled,
                 cloud_events: self.cloud_events,
             })
@@ -154,7 +178,8 @@ fn check_event_types(
             Some(known) if !known.levels.contains(&level) => {
                 problems.add(field, format!("{name} is not available to webhooks of this level"));
             }
-            Some(_) if !kept.contains(&name) => kept.push(name),
+            // Kept under the name it goes by here, whichever the client used.
+            Some(known) if !kept.iter().any(|name| name == known.name) => kept.push(known.name.to_owned()),
             Some(_) => {}
         }
     }
@@ -162,6 +187,15 @@ fn check_event_types(
         problems.add("eventTypes", "must name at least one event type while the webhook is enabled");
     }
     kept
+}
+
+/// Why a webhook was disabled without anybody asking for it. Gone as soon as somebody enables it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disabled {
+    /// For people.
+    pub reason: String,
+    /// For programs; names that stay.
+    pub code: String,
 }
 
 /// A stored webhook.
@@ -183,6 +217,8 @@ pub struct Webhook {
     pub created_by: UserId,
     /// Who last changed its spec.
     pub updated_by: UserId,
+    /// Why we disabled it, when it was us.
+    pub disabled: Option<Disabled>,
     /// Goes up by one with every change; a writer that read an older one has to read again.
     pub version: u64,
 }
@@ -193,9 +229,11 @@ impl Webhook {
     pub fn hears(&self, event: &Event) -> bool {
         let spec = &self.spec;
         let owner = Some(spec.owner_id.as_str());
+        let event_type = event_type::canonical(event.event_type());
         spec.enabled
-            && spec.event_types.iter().any(|name| name == event.event_type())
+            && spec.event_types.iter().any(|name| name == event_type)
             && (spec.level == Level::Tenant || event.user_id() == owner || event.owner_id() == owner)
+            && spec.filter.as_ref().is_none_or(|filter| filter.matches(event))
     }
 }
 
@@ -212,7 +250,9 @@ mod tests {
             level: Level::Tenant,
             owner_id: "user-1".to_owned(),
             secret: None,
-            headers: std::collections::BTreeMap::new(),
+            filter: None,
+            headers: BTreeMap::new(),
+            encrypted_headers: BTreeMap::new(),
             enabled: true,
             cloud_events: false,
         }
@@ -247,6 +287,36 @@ mod tests {
     fn an_enabled_webhook_needs_an_event_type_and_a_disabled_one_does_not() {
         assert_eq!(fields(RawSpec { event_types: vec![], ..raw() }), ["eventTypes"]);
         assert!(fields(RawSpec { event_types: vec![], enabled: false, ..raw() }).is_empty());
+    }
+
+    #[test]
+    fn an_alias_is_kept_as_the_type_it_stands_for() {
+        let event_types = vec!["com.qlik.app.created".to_owned(), "com.qlik.v1.app.created".to_owned()];
+        assert_eq!(
+            RawSpec { event_types, ..raw() }.check().unwrap().event_types,
+            ["com.qlik.v1.app.created"]
+        );
+    }
+
+    #[test]
+    fn a_header_is_plain_or_encrypted_and_not_both() {
+        let one = |name: &str| BTreeMap::from([(name.to_owned(), "v".to_owned())]);
+        assert_eq!(
+            fields(RawSpec { headers: one("X-Key"), encrypted_headers: one("x-key"), ..raw() }),
+            ["encryptedHeaders.x-key"]
+        );
+        assert!(
+            fields(RawSpec { headers: one("X-Key"), encrypted_headers: one("X-Other"), ..raw() }).is_empty()
+        );
+    }
+
+    #[test]
+    fn a_filter_fits_the_event_types() {
+        let filter = Some(r#"data.status eq "ok""#.to_owned());
+        assert_eq!(fields(RawSpec { filter: filter.clone(), ..raw() }), ["filter"]);
+        let event_types = vec![event_type::RELOAD_FINISHED.to_owned()];
+        assert!(fields(RawSpec { filter, event_types, ..raw() }).is_empty());
+        assert!(RawSpec { filter: Some(" ".to_owned()), ..raw() }.check().unwrap().filter.is_none());
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use serde::Serialize;
 
 use anzol_domain::{FieldProblem, Invalid};
 use anzol_pipeline::DispatchError;
 use anzol_store::StoreError;
+
+/// Seconds that a client told to wait is told to wait.
+const RETRY_SECONDS: u16 = 1;
 
 /// Everything that can go wrong with a request. `details` are for the client; nothing internal goes in.
 #[derive(Debug)]
@@ -22,13 +25,15 @@ pub enum ApiError {
     NotFound(String),
     /// The path exists, the method does not.
     MethodNotAllowed,
-    /// Somebody else changed it at the same time, or it cannot be changed.
-    Conflict(String),
+    /// Somebody else changed it at the same time, or it has parts that cannot be changed: one text each.
+    Conflict(Vec<String>),
     /// The body is larger than this many bytes.
     TooLarge(usize),
     /// The body is not of a kind that is read here; the text says which are.
     UnsupportedMediaType(String),
-    /// Too much at once; trying again soon will do.
+    /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again after [`RETRY_SECONDS`] will do.
+    Throttled,
+    /// Something we need does not answer; trying again soon will do.
     Busy,
     /// Our fault; logged where it was noticed.
     Internal,
@@ -73,6 +78,8 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::CONFLICT => "The resource was changed meanwhile, or cannot be changed so",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The media type is not supported",
+        // As Qlik's own (contract section 1.7).
+        StatusCode::TOO_MANY_REQUESTS => "API rate limit reached.",
         StatusCode::NOT_IMPLEMENTED => "This deployment does not do that",
         StatusCode::SERVICE_UNAVAILABLE => "Busy; try again soon",
         _ => "Something went wrong on our side",
@@ -90,6 +97,7 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
@@ -102,10 +110,13 @@ impl ApiError {
             Self::Unauthorized(detail)
             | Self::Forbidden(detail)
             | Self::NotFound(detail)
-            | Self::Conflict(detail)
             | Self::UnsupportedMediaType(detail)
             | Self::NotImplemented(detail) => vec![detail],
+            Self::Conflict(details) => details,
             Self::TooLarge(bytes) => vec![format!("the body must have at most {bytes} bytes")],
+            Self::Throttled => {
+                vec![format!("You need to wait {RETRY_SECONDS} second until limit is lifted.")]
+            }
             Self::MethodNotAllowed | Self::Busy | Self::Internal => Vec::new(),
         }
     }
@@ -124,7 +135,11 @@ impl From<StoreError> for ApiError {
                 "the tenant already has {cap} webhooks, which is the most it can have"
             )),
             StoreError::Changed => {
-                Self::Conflict("it was changed or deleted meanwhile; read it again".to_owned())
+                Self::Conflict(vec!["it was changed or deleted meanwhile; read it again".to_owned()])
+            }
+            StoreError::Throttled(reason) => {
+                tracing::warn!(reason, "the store is throttled");
+                Self::Throttled
             }
             StoreError::Busy(reason) => {
                 tracing::warn!(reason, "the store is busy");
@@ -153,10 +168,10 @@ impl From<DispatchError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let busy = matches!(self, Self::Busy);
+        let again = matches!(self, Self::Throttled | Self::Busy);
         let mut response = status.into_response();
-        if busy {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if again {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS.into());
         }
         response.extensions_mut().insert(Errors::of(status, self.details()));
         response

@@ -7,6 +7,8 @@ use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Status, Webhook};
 use anzol_egress::{Answer, Egress, Failure};
 use anzol_signing as signing;
 
+use crate::redact;
+
 /// What Qlik's own sender calls itself; receivers compare it (contract section 3.1).
 pub const USER_AGENT: &str = "Qlik Webhook";
 
@@ -29,22 +31,30 @@ impl Deliverer {
 
     /// Makes the attempt. Whatever the receiver does, the answer is a history row; when to try again is for [`crate::settle`].
     pub async fn deliver(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
-        let request = self.request(webhook, task);
+        let mut request = self.request(webhook, task);
         let url = webhook.spec.url.as_url();
-        let Answer { outcome, duration } =
+        let Answer { mut outcome, duration } =
             self.egress.post(url, &request.headers, request.body.clone()).await;
+        // Before anything is made of them: messages may quote an answer.
+        let encrypted = &webhook.spec.encrypted_headers;
+        redact::request(&mut request, encrypted);
+        if let Ok(response) = &mut outcome {
+            redact::response(response, encrypted);
+        }
         row(task, request, judge(&outcome), duration, outcome.ok())
     }
 
     /// The row of an attempt whose turn came after its webhook was disabled: nothing is sent.
     #[must_use]
     pub fn skip_disabled(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
-        let request = self.request(webhook, task);
+        let mut request = self.request(webhook, task);
+        redact::request(&mut request, &webhook.spec.encrypted_headers);
         let message = "not sent: the webhook was disabled before this delivery's turn came".to_owned();
         row(task, request, Some((FailureKind::Disabled, message)), Duration::ZERO, None)
     }
 
-    /// The request as it goes out: the body in the form the webhook asked for, our headers, then the webhook's own.
+    /// The request as it goes out, encrypted headers in plain: the body in the form the webhook asked for, our headers, then
+    /// the webhook's own.
     fn request(&self, webhook: &Webhook, task: &DeliveryTask) -> SentRequest {
         let body = task.event.payload(webhook.spec.cloud_events);
         let message_id = signing::message_id(&task.tenant_id, task.webhook_id, &task.event);
@@ -61,7 +71,8 @@ impl Deliverer {
             headers.push((signing::QLIK_SIGNATURE.to_owned(), signing::qlik_signature(secret, bytes)));
             headers.push((signing::WEBHOOK_SIGNATURE.to_owned(), standard));
         }
-        headers.extend(webhook.spec.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let own = webhook.spec.headers.iter().chain(webhook.spec.encrypted_headers.expose());
+        headers.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
         SentRequest { url: webhook.spec.url.to_string(), headers, body }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod deliver;
 pub mod dispatch;
+mod redact;
 pub mod settle;
 
 pub use deliver::Deliverer;

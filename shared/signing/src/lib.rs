@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod cursor;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use anzol_domain::{Event, Secret, TenantId, WebhookId};
+
+pub use cursor::CursorKey;
 
 /// Name of the header that carries [`qlik_signature`].
 pub const QLIK_SIGNATURE: &str = "Qlik-Signature";

@@ -33,8 +33,8 @@ pub struct Deliveries {
 pub struct DeliveryFilter {
     /// Only rows of this outcome.
     pub status: Option<Status>,
-    /// Only rows of this event type.
-    pub event_type: Option<String>,
+    /// Only rows of one of these event types; of all when it is empty. At most 100.
+    pub event_types: Vec<String>,
 }
 
 /// Which page of which rows is wanted.
@@ -156,7 +156,7 @@ impl Deliveries {
                 self.query(tenant, webhook, filter, (from, to), ascending).set_exclusive_start_key(start);
             // One row more tells whether there is a next page; one more may be the row the client has seen. Where rows are
             // dropped after reading, most may not match: read pages as large as the database gives.
-            let all_match = filter.event_type.is_none() && filter.status != Some(Status::Success);
+            let all_match = filter.event_types.is_empty() && filter.status != Some(Status::Success);
             let rows = all_match.then(|| i32::try_from(limit + 2).unwrap_or(i32::MAX));
             let answer = answer.set_limit(rows).send().await.map_err(|error| StoreError::from_sdk(&error))?;
             for item in answer.items.unwrap_or_default() {
@@ -212,11 +212,14 @@ impl Deliveries {
             .expression_attribute_values(":to", AttributeValue::S(to))
             .scan_index_forward(ascending);
         if filter.status == Some(Status::Success) {
-            conditions.push("attribute_not_exists(failedOf)");
+            conditions.push("attribute_not_exists(failedOf)".to_owned());
         }
-        if let Some(event_type) = &filter.event_type {
-            conditions.push("eventType = :eventType");
-            query = query.expression_attribute_values(":eventType", AttributeValue::S(event_type.clone()));
+        let types: Vec<_> = (0..filter.event_types.len()).map(|index| format!(":type{index}")).collect();
+        for (name, event_type) in types.iter().zip(&filter.event_types) {
+            query = query.expression_attribute_values(name, AttributeValue::S(event_type.clone()));
+        }
+        if !types.is_empty() {
+            conditions.push(format!("eventType IN ({})", types.join(", ")));
         }
         if conditions.is_empty() { query } else { query.filter_expression(conditions.join(" AND ")) }
     }

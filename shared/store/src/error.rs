@@ -11,7 +11,10 @@ pub enum StoreError {
     /// Somebody else changed or deleted the item since it was read.
     #[error("the item was changed or deleted meanwhile")]
     Changed,
-    /// Too many writers at once, throttled, or no answer in time: try again later. What was asked for may have been done.
+    /// Too many calls at once, for this tenant or for the table; nothing was done. Fewer, or a little later, will do.
+    #[error("too many calls at once: {0}")]
+    Throttled(String),
+    /// No answer in time, or none at all: try again later. What was asked for may have been done.
     #[error("the database is busy: {0}")]
     Busy(String),
     /// The database refused the call.
@@ -30,17 +33,14 @@ impl StoreError {
         R: std::fmt::Debug,
     {
         let text = DisplayErrorContext(error).to_string();
-        let throttled = [
-            "ProvisionedThroughputExceededException",
-            "ThrottlingException",
-            "RequestLimitExceeded",
-            "InternalServerError",
-        ];
+        let throttled =
+            ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
         match error {
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
                 Self::Busy(text)
             }
-            _ if error.code().is_some_and(|code| throttled.contains(&code)) => Self::Busy(text),
+            _ if error.code() == Some("InternalServerError") => Self::Busy(text),
+            _ if error.code().is_some_and(|code| throttled.contains(&code)) => Self::Throttled(text),
             _ => Self::Unavailable(text),
         }
     }

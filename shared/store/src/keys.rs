@@ -6,6 +6,7 @@
 //! |---|---|---|---|---|
 //! | `TENANT#<tenant>` | `QUOTA` | `webhookCount`, `revision` | every write to a webhook of the tenant | dispatch, on each call |
 //! | `TENANT#<tenant>` | `WEBHOOK#<id>` | the webhook | api | api, dispatch (when `revision` moved), sender |
+//! | `DEPLOYMENT` | `CURSOR_KEY` | `key`, which signs page cursors | api, once | api, at cold start |
 //!
 //! **deliveries**: `expiresAt` is the table's TTL attribute
 //!
@@ -41,6 +42,11 @@ pub(crate) fn tenant_pk(tenant: &TenantId) -> String {
 
 pub(crate) fn quota_key(tenant: &TenantId) -> Key {
     key(tenant_pk(tenant), QUOTA.to_owned())
+}
+
+/// No tenant is in it, so no tenant's key can be the same.
+pub(crate) fn cursor_key() -> Key {
+    key("DEPLOYMENT".to_owned(), "CURSOR_KEY".to_owned())
 }
 
 pub(crate) fn webhook_sk(id: WebhookId) -> String {

@@ -4,9 +4,11 @@ mod deliveries;
 mod delivery_item;
 mod error;
 mod keys;
+mod status_order;
 mod webhook_item;
 mod webhooks;
 
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryPage, DeliveryQuery};
 pub use error::StoreError;
+pub use status_order::{StatusPage, StatusQuery};
 pub use webhooks::{Snapshot, Webhooks};

@@ -9,6 +9,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update};
 
 use anzol_domain::{TenantId, Webhook, WebhookId};
+use anzol_signing::CursorKey;
+use aws_sdk_dynamodb::primitives::Blob;
 
 use crate::error::StoreError;
 use crate::{keys, webhook_item};
@@ -57,7 +59,7 @@ impl Webhooks {
     /// One transaction puts the webhook and counts it, so the cap holds whatever happens at the same time.
     ///
     /// # Errors
-    /// [`StoreError::CapReached`]; [`StoreError::Busy`] when other writers of the tenant kept getting in the way.
+    /// [`StoreError::CapReached`]; [`StoreError::Throttled`] when other writers of the tenant kept getting in the way.
     pub async fn create(&self, webhook: &Webhook, cap: u32) -> Result<(), StoreError> {
         let put = Put::builder()
             .table_name(&self.table)
@@ -103,6 +105,37 @@ impl Webhooks {
             .expression_attribute_values(":minus", AttributeValue::N("-1".to_owned()));
         let delete = TransactWriteItem::builder().delete(delete).build();
         self.transact(delete, count, [StoreError::Changed, StoreError::Changed]).await
+    }
+
+    /// The deployment's key for page cursors. The first caller ever leaves its `fresh` one; all others find that.
+    pub async fn cursor_key(&self, fresh: &CursorKey) -> Result<CursorKey, StoreError> {
+        let (name, key) = ("key", keys::cursor_key());
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(key.clone()))
+            .item(name, AttributeValue::B(Blob::new(fresh.expose())))
+            .condition_expression("attribute_not_exists(pk)");
+        let read = || {
+            self.client.get_item().table_name(&self.table).set_key(Some(key.clone())).consistent_read(true)
+        };
+        for may_write in [true, false] {
+            let answer = read().send().await.map_err(|error| StoreError::from_sdk(&error))?;
+            if let Some(item) = answer.item {
+                let bytes = item.get(name).and_then(|value| value.as_b().ok()?.as_ref().try_into().ok());
+                let corrupt = || StoreError::Corrupt("the key for cursors".to_owned());
+                return bytes.map(CursorKey::new).ok_or_else(corrupt);
+            }
+            if may_write {
+                match put.clone().send().await {
+                    Ok(_) => return Ok(fresh.clone()),
+                    Err(error) if error.code() == Some("ConditionalCheckFailedException") => {}
+                    Err(error) => return Err(StoreError::from_sdk(&error)),
+                }
+            }
+        }
+        Err(StoreError::Busy("the key for cursors came and went".to_owned()))
     }
 
     /// One webhook of a tenant.
@@ -211,7 +244,7 @@ impl Webhooks {
                 Refusal::Other => return Err(StoreError::from_sdk(&error)),
             }
         }
-        Err(StoreError::Busy("too many changes to the tenant's webhooks at once".to_owned()))
+        Err(StoreError::Throttled("too many changes to the tenant's webhooks at once".to_owned()))
     }
 }
 

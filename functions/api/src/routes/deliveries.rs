@@ -1,48 +1,63 @@
 //! The history of a webhook, and resending from it.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use http::StatusCode;
 
 use anzol_domain::page::{self, Order};
-use anzol_domain::{DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, Webhook};
+use anzol_domain::{DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, Webhook, event_type};
 use anzol_http::{ApiError, Params, PublicBase, Verified};
-use anzol_store::{DeliveryFilter, DeliveryQuery};
+use anzol_store::{DeliveryFilter, DeliveryQuery, StatusQuery};
 
 use crate::dto::{DeliveryOut, PageOut};
 use crate::state::AppState;
+use crate::version::Version;
+
+/// What the list can be sorted by (contract section 2.3).
+const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
 
 /// Lists a webhook's deliveries, newest first unless asked otherwise.
 pub(crate) async fn list(
     State(state): State<AppState>,
+    Extension(version): Extension<Version>,
     Verified(caller): Verified,
     PublicBase(base): PublicBase,
     Path(id): Path<String>,
     params: Params,
 ) -> Result<axum::Json<PageOut<DeliveryOut>>, ApiError> {
     let webhook = state.visible(&caller, &id).await?;
-    let (_, order) = params
-        .get("sort")
-        .map_or(Ok(("triggeredAt", Order::Descending)), |sort| page::sort(sort, &["triggeredAt"]))?;
+    let (field, order) = page::sort(params.get("sort").unwrap_or("-triggeredAt"), &SORT_FIELDS)?;
     let status = match params.get("status") {
         None => None,
         Some("success") => Some(Status::Success),
         Some("fail") => Some(Status::Fail),
         Some(_) => return Err(Invalid::one("status", "must be success or fail").into()),
     };
-    let query = DeliveryQuery {
-        filter: DeliveryFilter { status, event_type: params.get("eventType").map(str::to_owned) },
-        order,
-        position: page::position(params.get("next"), params.get("prev"))?,
-        limit: page::limit(params.get("limit"))?,
+    let event_types = params.get("eventType").map(event_type::spellings).unwrap_or_default();
+    let filter = DeliveryFilter { status, event_types: event_types.into_iter().map(str::to_owned).collect() };
+    let limit = page::limit(params.get("limit"))?;
+    let cursors = state.cursors.key(&state.webhooks).await?;
+    let (tenant, now) = (&webhook.tenant_id, (state.clock)());
+    let list = format!("deliveries of {tenant} {} by {field} {order:?}", webhook.id);
+    let (next, prev) = (params.get("next"), params.get("prev"));
+
+    let (items, next, prev) = if field == "status" {
+        let position = page::position(next, prev, |cursor| cursors.open(&list, cursor))?;
+        // In the order of their names: `fail` before `success`.
+        let first = if order == Order::Ascending { Status::Fail } else { Status::Success };
+        let query = StatusQuery { filter, first, position, limit };
+        let page = state.deliveries.list_by_status(tenant, webhook.id, &query, now).await?;
+        let cursor = |at: Option<(Status, DeliveryId)>| at.map(|at| cursors.seal(&list, &at));
+        (page.items, cursor(page.next), cursor(page.prev))
+    } else {
+        let position = page::position(next, prev, |cursor| cursors.open(&list, cursor))?;
+        let query = DeliveryQuery { filter, order, position, limit };
+        let page = state.deliveries.list(tenant, webhook.id, &query, now).await?;
+        let cursor = |at: Option<DeliveryId>| at.map(|at| cursors.seal(&list, &at));
+        (page.items, cursor(page.next), cursor(page.prev))
     };
-    let found = state.deliveries.list(&webhook.tenant_id, webhook.id, &query, (state.clock)()).await?;
-    let cursor = |id: Option<DeliveryId>| id.map(|id| page::encode_cursor(&id));
-    let links = params.links(
-        &format!("{base}/api/v1/webhooks/{id}/deliveries"),
-        cursor(found.next),
-        cursor(found.prev),
-    );
-    Ok(axum::Json(PageOut { data: found.items.into_iter().map(DeliveryOut::from).collect(), links }))
+    let links = params.links(&format!("{base}{}/{id}/deliveries", version.base()), next, prev);
+    Ok(axum::Json(PageOut { data: items.into_iter().map(DeliveryOut::from).collect(), links }))
 }
 
 /// Shows one delivery.

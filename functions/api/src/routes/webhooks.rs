@@ -1,16 +1,21 @@
 //! Create, list, get, replace, patch and delete webhooks.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use http::StatusCode;
 
 use anzol_domain::page::{self, Order, Position};
-use anzol_domain::{Caller, Invalid, Level, Origin, UserId, Webhook, WebhookId, WebhookSpec};
+use anzol_domain::{Caller, Invalid, Level, Origin, UserId, Webhook, WebhookId, WebhookSpec, event_type};
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_store::StoreError;
 
 use crate::dto::{Defaults, PageOut, WebhookIn, WebhookOut};
-use crate::patch;
 use crate::state::{AppState, tenant};
+use crate::version::Version;
+use crate::{patch, read_only};
+
+/// What the list can be sorted by (contract section 1.1).
+const SORT_FIELDS: [&str; 4] = ["name", "url", "createdAt", "updatedAt"];
 
 /// Tries of a change when somebody else changes the same webhook at the same time; each reads it again.
 const TRIES: usize = 4;
@@ -41,6 +46,7 @@ pub(crate) async fn create(
         updated_at: now,
         created_by: caller.user.clone(),
         updated_by: caller.user,
+        disabled: None,
         version: 1,
     };
     state.webhooks.create(&webhook, state.cap).await?;
@@ -61,19 +67,30 @@ pub(crate) async fn get(
 /// The owner stays who it is, unless named: our choice, as nobody means to give a webhook away by saying nothing.
 pub(crate) async fn replace(
     State(state): State<AppState>,
+    Extension(version): Extension<Version>,
     Verified(caller): Verified,
     Path(id): Path<String>,
     Json(body): Json,
 ) -> Result<axum::Json<WebhookOut>, ApiError> {
     let webhook = change(&state, &caller, &id, |webhook| {
         let input = WebhookIn::read(&body)?;
-        let cloud_events = webhook.spec.cloud_events;
-        input.check(&Defaults {
+        let spec = input.check(&Defaults {
             level: Level::Tenant,
             owner: &webhook.spec.owner_id,
             enabled: false,
-            cloud_events,
-        })
+            // To core, leaving it out is to say no; clients of v1 have never heard of it (contract section 1.4).
+            cloud_events: version == Version::V1 && webhook.spec.cloud_events,
+        })?;
+        if version == Version::Core {
+            let shown =
+                serde_json::to_value(WebhookOut::from(webhook.clone())).map_err(|_| ApiError::Internal)?;
+            let changes = read_only::changes(&body, &shown);
+            if !changes.is_empty() {
+                let said = changes.iter().map(|name| format!("`{name}` cannot be changed")).collect();
+                return Err(ApiError::Conflict(said));
+            }
+        }
+        Ok(spec)
     })
     .await?;
     Ok(axum::Json(webhook.into()))
@@ -82,6 +99,7 @@ pub(crate) async fn replace(
 /// Changes parts of a webhook by JSON Patch: all operations, or none.
 pub(crate) async fn patch(
     State(state): State<AppState>,
+    Extension(version): Extension<Version>,
     Verified(caller): Verified,
     Path(id): Path<String>,
     Json(body): Json,
@@ -93,7 +111,9 @@ pub(crate) async fn patch(
     change(&state, &caller, &id, |webhook| {
         let spec = &webhook.spec;
         let kept = Defaults { level: spec.level, owner: &spec.owner_id, enabled: false, cloud_events: false };
-        patch::apply(spec, &body)?.check(&kept)
+        let new = patch::apply(spec, &body, version)?.check(&kept)?;
+        patch::check_new_url(spec, &new, &body)?;
+        Ok(new)
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -117,7 +137,7 @@ async fn change(
     state: &AppState,
     caller: &Caller,
     id: &str,
-    new_spec: impl Fn(&Webhook) -> Result<WebhookSpec, Invalid>,
+    new_spec: impl Fn(&Webhook) -> Result<WebhookSpec, ApiError>,
 ) -> Result<Webhook, ApiError> {
     for _ in 0..TRIES {
         let stored = state.visible(caller, id).await?;
@@ -128,8 +148,11 @@ async fn change(
                 "`enableCloudEventDelivery` cannot be turned off again".to_owned(),
             ));
         }
+        // Whoever enables it again has seen why it was disabled.
+        let disabled = if spec.enabled { None } else { stored.disabled.clone() };
         let changed = Webhook {
             spec,
+            disabled,
             updated_at: (state.clock)(),
             updated_by: caller.user.clone(),
             version: stored.version + 1,
@@ -159,17 +182,22 @@ fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), 
 /// Lists the webhooks the caller sees: filtered, sorted, a page at a time (contract section 1.1).
 pub(crate) async fn list(
     State(state): State<AppState>,
+    Extension(version): Extension<Version>,
     Verified(caller): Verified,
     PublicBase(base): PublicBase,
     params: Params,
 ) -> Result<axum::Json<PageOut<WebhookOut>>, ApiError> {
+    let tenant = tenant(&caller)?;
     let filter = Filter::read(&params)?;
     let sort = params.get("sort").unwrap_or("-createdAt");
-    let (field, order) = page::sort(sort, &["name", "url", "createdAt", "updatedAt"])?;
+    let (field, order) = page::sort(sort, &SORT_FIELDS)?;
     let limit = page::limit(params.get("limit"))?;
-    let position: Position<(String, WebhookId)> = page::position(params.get("next"), params.get("prev"))?;
+    let cursors = state.cursors.key(&state.webhooks).await?;
+    let list = format!("webhooks of {tenant} by {field} {order:?}");
+    let position: Position<(String, WebhookId)> =
+        page::position(params.get("next"), params.get("prev"), |cursor| cursors.open(&list, cursor))?;
 
-    let mut webhooks = state.webhooks.list(tenant(&caller)?).await?;
+    let mut webhooks = state.webhooks.list(tenant).await?;
     webhooks.retain(|webhook| caller.sees(webhook) && filter.matches(webhook));
     let key = |webhook: &Webhook| (sort_key(webhook, field), webhook.id);
     webhooks.sort_by_cached_key(key);
@@ -177,10 +205,10 @@ pub(crate) async fn list(
         webhooks.reverse();
     }
     let page = page::cut(webhooks, key, order, &position, limit);
-    let cursor = |webhook: Option<&Webhook>| webhook.map(|webhook| page::encode_cursor(&key(webhook)));
+    let cursor = |webhook: Option<&Webhook>| webhook.map(|webhook| cursors.seal(&list, &key(webhook)));
     let next = if page.has_next { cursor(page.items.last()) } else { None };
     let prev = if page.has_prev { cursor(page.items.first()) } else { None };
-    let links = params.links(&format!("{base}/api/v1/webhooks"), next, prev);
+    let links = params.links(&format!("{base}{}", version.base()), next, prev);
     Ok(axum::Json(PageOut { data: page.items.into_iter().map(WebhookOut::from).collect(), links }))
 }
 
@@ -199,7 +227,7 @@ struct Filter {
     name: Option<String>,
     url: Option<String>,
     enabled: Option<bool>,
-    event_types: Vec<String>,
+    event_types: Vec<&'static str>,
     level: Option<Level>,
     origins: Vec<Origin>,
     created_by: Option<String>,
@@ -210,6 +238,10 @@ struct Filter {
 impl Filter {
     fn read(params: &Params) -> Result<Self, Invalid> {
         let text = |name: &str| params.get(name).map(str::to_owned);
+        let event_type = |name: &str| {
+            let rule = "must be a list of event types; see GET …/webhooks/event-types";
+            event_type::find(name).map(|known| known.name).ok_or_else(|| Invalid::one("eventTypes", rule))
+        };
         let items = |name: &str| params.get(name).into_iter().flat_map(|list| list.split(',')).map(str::trim);
         let enabled = match params.get("enabled").map(str::to_lowercase).as_deref() {
             None => None,
@@ -233,7 +265,10 @@ impl Filter {
             name: text("name").map(|name| name.to_lowercase()),
             url: text("url").map(|url| url.to_lowercase()),
             enabled,
-            event_types: items("eventTypes").chain(items("eventType")).map(str::to_owned).collect(),
+            event_types: items("eventTypes")
+                .chain(items("eventType"))
+                .map(event_type)
+                .collect::<Result<_, _>>()?,
             level,
             origins: items("origins").map(origin).collect::<Result<_, _>>()?,
             created_by: text("createdByUserId"),
@@ -252,7 +287,7 @@ impl Filter {
         part(&self.name, &spec.name)
             && part(&self.url, spec.url.as_str())
             && self.enabled.is_none_or(|enabled| enabled == spec.enabled)
-            && self.event_types.iter().all(|name| spec.event_types.contains(name))
+            && self.event_types.iter().all(|wanted| spec.event_types.iter().any(|name| name == wanted))
             && self.level.is_none_or(|level| level == spec.level)
             && (self.origins.is_empty() || self.origins.contains(&webhook.origin))
             && same(&self.created_by, &webhook.created_by)

@@ -1,0 +1,46 @@
+//! The two versions of the API, each under its base path, and the headers that tell clients of the old one to move on.
+//!
+//! `/api/v1/webhooks` is what every packaged client calls today; Qlik deprecated it on 2026-11-03 for `/api/core/webhooks`, which has
+//! the same operations and a few stricter rules (contract sections 0 and 1.9). Where they differ, handlers take a [`Version`].
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{HeaderMap, HeaderName, HeaderValue, LINK};
+
+/// Which version of the API a request is made to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// `/api/v1/webhooks`
+    V1,
+    /// `/api/core/webhooks`
+    Core,
+}
+
+impl Version {
+    /// Where its routes begin.
+    pub(crate) fn base(self) -> &'static str {
+        match self {
+            Self::V1 => "/api/v1/webhooks",
+            Self::Core => "/api/core/webhooks",
+        }
+    }
+}
+
+/// When v1 was deprecated: 2026-11-03 (RFC 9745).
+const DEPRECATION: &str = "@1793664000";
+/// When v1 may go: 2027-11-01 (RFC 8594).
+const SUNSET: &str = "Mon, 01 Nov 2027 00:00:00 GMT";
+
+/// Lets every answer of v1 say that it is deprecated, until when it lives, and where the same thing is found in core.
+pub(crate) async fn deprecated(request: Request, next: Next) -> Response {
+    let successor = request.uri().path().replacen(Version::V1.base(), Version::Core.base(), 1);
+    let mut response = next.run(request).await;
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(HeaderName::from_static("deprecation"), HeaderValue::from_static(DEPRECATION));
+    headers.insert(HeaderName::from_static("sunset"), HeaderValue::from_static(SUNSET));
+    if let Ok(link) = HeaderValue::from_str(&format!("<{successor}>; rel=\"successor-version\"")) {
+        headers.insert(LINK, link);
+    }
+    response
+}

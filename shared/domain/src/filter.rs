@@ -1,0 +1,331 @@
+//! A webhook's `filter`: which events of its types it wants, as a small part of SCIM's filter language (contract section 2.2, RFC 7644 §3.4.2.2).
+//!
+//! ```text
+//! filter     = conjunction *( " or " conjunction )
+//! conjunction = comparison *( " and " comparison )        ; `and` binds tighter
+//! comparison = attribute ( " eq " / " ne " ) json-string
+//! attribute  = "id" / "spaceId" / "topLevelResourceId" / "data.status"
+//! ```
+//!
+//! Attributes and words are read in any case, as SCIM has it; values are compared exactly.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Invalid;
+use crate::event::Event;
+use crate::event_type::RELOAD_FINISHED;
+
+/// Longest filter, in characters. Our choice; the contract names no bound.
+pub const MAX_FILTER: usize = 4096;
+
+/// What `data.status` may be compared with (contract section 2.2).
+const STATUSES: [&str; 2] = ["ok", "error"];
+
+/// A part of an event that a filter can look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribute {
+    /// The resource: `data.id`.
+    Id,
+    /// The space it is in: `data.spaceId`, or else the event's own `spaceid`.
+    SpaceId,
+    /// The resource it belongs to: the event's `toplevelresourceid`.
+    TopLevelResourceId,
+    /// How a reload ended: `data.status`. Only for webhooks that hear nothing but `com.qlik.v1.app.reload.finished`.
+    Status,
+}
+
+impl Attribute {
+    const ALL: [Self; 4] = [Self::Id, Self::SpaceId, Self::TopLevelResourceId, Self::Status];
+
+    /// The name it has in filters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::SpaceId => "spaceId",
+            Self::TopLevelResourceId => "topLevelResourceId",
+            Self::Status => "data.status",
+        }
+    }
+
+    fn of(self, event: &Event) -> Option<&str> {
+        let subject = event.subject();
+        match self {
+            Self::Id => subject.id.as_deref(),
+            Self::SpaceId => subject.space_id.as_deref(),
+            Self::TopLevelResourceId => subject.top_level_resource_id.as_deref(),
+            Self::Status => subject.status.as_deref(),
+        }
+    }
+}
+
+/// One comparison. An event that lacks the attribute equals nothing, so `ne` holds for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Comparison {
+    attribute: Attribute,
+    equal: bool,
+    value: String,
+}
+
+/// A checked filter: alternatives, each of comparisons that all have to hold. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Filter(Vec<Vec<Comparison>>);
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// What is wrong and at which character, counted from 1.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.chars().count() > MAX_FILTER {
+            return Err(Invalid::one("filter", format!("must have at most {MAX_FILTER} characters")));
+        }
+        let mut rest = Rest { text, at: 0 };
+        let mut alternatives = vec![vec![rest.comparison()?]];
+        loop {
+            rest.skip_spaces();
+            if rest.left().is_empty() {
+                return Ok(Self(alternatives));
+            }
+            let and = rest.word_of(&["and", "or"], "`and`, `or` or the end")? == "and";
+            let comparison = rest.comparison()?;
+            match alternatives.last_mut() {
+                Some(conjunction) if and => conjunction.push(comparison),
+                _ => alternatives.push(vec![comparison]),
+            }
+        }
+    }
+
+    /// Checks what depends on the webhook: `data.status` means something in one event type only.
+    ///
+    /// # Errors
+    /// The rule that the filter breaks with these event types.
+    pub fn check_for(&self, event_types: &[String]) -> Result<(), Invalid> {
+        let on_status = || self.comparisons().filter(|comparison| comparison.attribute == Attribute::Status);
+        if on_status().next().is_some() && event_types != [RELOAD_FINISHED] {
+            let rule = format!("may only use data.status when {RELOAD_FINISHED} is the only event type");
+            return Err(Invalid::one("filter", rule));
+        }
+        if on_status().any(|comparison| !STATUSES.contains(&comparison.value.as_str())) {
+            return Err(Invalid::one("filter", "must compare data.status with \"ok\" or \"error\""));
+        }
+        Ok(())
+    }
+
+    /// Whether the event is wanted.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        let holds = |comparison: &Comparison| {
+            (comparison.attribute.of(event) == Some(&comparison.value)) == comparison.equal
+        };
+        self.0.iter().any(|conjunction| conjunction.iter().all(holds))
+    }
+
+    fn comparisons(&self) -> impl Iterator<Item = &Comparison> {
+        self.0.iter().flatten()
+    }
+}
+
+/// The filter in its plainest spelling; reading that gives the same filter.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, conjunction) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { " or " })?;
+            for (index, Comparison { attribute, equal, value }) in conjunction.iter().enumerate() {
+                let and = if index == 0 { "" } else { " and " };
+                let value = serde_json::to_string(value).map_err(|_| fmt::Error)?;
+                write!(f, "{and}{} {} {value}", attribute.name(), if *equal { "eq" } else { "ne" })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<String> for Filter {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Filter> for String {
+    fn from(filter: Filter) -> Self {
+        filter.to_string()
+    }
+}
+
+/// What is still to be read.
+struct Rest<'a> {
+    text: &'a str,
+    /// Bytes already read.
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn left(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn skip_spaces(&mut self) {
+        self.at = self.text.len() - self.left().trim_start_matches(' ').len();
+    }
+
+    fn expected(&self, what: &str) -> Invalid {
+        let place = self.text.get(..self.at).unwrap_or_default().chars().count() + 1;
+        Invalid::one("filter", format!("cannot be read at character {place}: expected {what}"))
+    }
+
+    /// The next word, which has to be one of these, in any case.
+    fn word_of(&mut self, words: &[&'static str], what: &str) -> Result<&'static str, Invalid> {
+        self.skip_spaces();
+        let left = self.left();
+        let word = left.split([' ', '"']).next().unwrap_or_default();
+        let found = words.iter().find(|known| known.eq_ignore_ascii_case(word));
+        let found = found.copied().ok_or_else(|| self.expected(what))?;
+        self.at += word.len();
+        Ok(found)
+    }
+
+    fn comparison(&mut self) -> Result<Comparison, Invalid> {
+        let names = Attribute::ALL.map(Attribute::name);
+        let name = self.word_of(&names, "id, spaceId, topLevelResourceId or data.status")?;
+        let attribute = Attribute::ALL.into_iter().find(|attribute| attribute.name() == name);
+        let attribute = attribute.ok_or_else(|| self.expected("an attribute"))?;
+        let equal = self.word_of(&["eq", "ne"], "`eq` or `ne`")? == "eq";
+        self.skip_spaces();
+        let what = "a value in double quotes";
+        if !self.left().starts_with('"') {
+            return Err(self.expected(what));
+        }
+        let mut strings = serde_json::Deserializer::from_str(self.left()).into_iter::<String>();
+        let value = strings.next().and_then(Result::ok);
+        let read = strings.byte_offset();
+        let value = value.ok_or_else(|| self.expected(what))?;
+        self.at += read;
+        Ok(Comparison { attribute, equal, value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn event(more: &str) -> Event {
+        let json = format!(r#"{{"specversion":"1.0","id":"e","source":"s","type":"t"{more}}}"#);
+        Event::parse(&json, datetime!(2026-11-24 10:00 UTC)).unwrap()
+    }
+
+    fn matches(filter: &str, more: &str) -> bool {
+        Filter::parse(filter).unwrap().matches(&event(more))
+    }
+
+    fn problem(filter: &str) -> String {
+        Filter::parse(filter).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_contracts_example_reads_and_prints_as_it_is() {
+        let text = r#"id eq "id123" or spaceId eq "spaceId123" or spaceId eq "spaceId456" or topLevelResourceId eq "id789""#;
+        assert_eq!(Filter::parse(text).unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn every_attribute_is_found_where_events_have_it() {
+        assert!(matches(r#"id eq "a""#, r#","data":{"id":"a"}"#));
+        assert!(matches(r#"id eq "a""#, r#","data":{"attributes":{"id":"a"}}"#));
+        assert!(matches(r#"spaceId eq "a""#, r#","data":{"spaceId":"a"},"spaceid":"b""#));
+        assert!(matches(r#"spaceId eq "b""#, r#","data":{},"spaceid":"b""#));
+        assert!(matches(r#"topLevelResourceId eq "a""#, r#","toplevelresourceid":"a""#));
+        assert!(matches(r#"data.status eq "ok""#, r#","data":{"status":"ok"}"#));
+        // The event's own id is not the resource's.
+        assert!(!matches(r#"id eq "e""#, r#","data":[]"#));
+    }
+
+    #[test]
+    fn legacy_events_are_filtered_alike() {
+        let json = r#"{"cloudEventsVersion":"0.1","eventId":"e","source":"s","eventType":"t",
+            "extensions":{"spaceId":"s1","topLevelResourceId":"r1"},"data":{"attributes":{"id":"a1"}}}"#;
+        let event = Event::parse(json, datetime!(2026-11-24 10:00 UTC)).unwrap();
+        let filter =
+            Filter::parse(r#"id eq "a1" and spaceId eq "s1" and topLevelResourceId eq "r1""#).unwrap();
+        assert!(filter.matches(&event));
+    }
+
+    #[test]
+    fn and_binds_tighter_than_or_and_what_is_absent_equals_nothing() {
+        let more = r#","data":{"id":"a"},"spaceid":"s""#;
+        assert!(matches(r#"id eq "a" or id eq "b" and spaceId eq "none""#, more));
+        assert!(!matches(r#"id eq "x" or id eq "a" and spaceId eq "none""#, more));
+        assert!(matches(r#"id ne "b""#, more));
+        assert!(!matches(r#"id ne "a""#, more));
+        assert!(matches(r#"topLevelResourceId ne "a""#, more));
+        assert!(!matches(r#"id eq "A""#, more));
+    }
+
+    #[test]
+    fn words_are_read_in_any_case_and_values_as_json_strings() {
+        let filter = Filter::parse("  ID EQ\"a\\u0041\\\"\"  AND SPACEID Ne \"ü\" ").unwrap();
+        assert_eq!(filter.to_string(), r#"id eq "aA\"" and spaceId ne "ü""#);
+    }
+
+    #[test]
+    fn an_error_says_where_and_what_was_expected() {
+        for (filter, place) in [
+            ("", "character 1: expected id,"),
+            ("name eq \"a\"", "character 1: expected id,"),
+            ("id gt \"a\"", "character 4: expected `eq`"),
+            ("id eq a", "character 7: expected a value"),
+            ("id eq \"a", "character 7: expected a value"),
+            ("id eq \"\\ud800\"", "character 7: expected a value"),
+            ("id eq \"ü\" xor", "character 11: expected `and`"),
+            ("id eq \"a\" and", "character 14: expected id,"),
+            ("(id eq \"a\")", "character 1: expected id,"),
+            ("id eq 'a'", "character 7: expected a value"),
+            ("not id eq \"a\"", "character 1: expected id,"),
+        ] {
+            assert!(problem(filter).contains(place), "{filter}: {}", problem(filter));
+        }
+        assert!(problem(&format!("id eq \"{}\"", "x".repeat(MAX_FILTER))).contains("4096"));
+    }
+
+    #[test]
+    fn the_status_is_for_reloads_alone_and_has_two_values() {
+        let check = |text: &str, types: &[&str]| {
+            let types: Vec<_> = types.iter().map(|name| (*name).to_owned()).collect();
+            Filter::parse(text).unwrap().check_for(&types)
+        };
+        assert!(check(r#"data.status eq "error""#, &[RELOAD_FINISHED]).is_ok());
+        assert!(check(r#"data.status eq "failed""#, &[RELOAD_FINISHED]).is_err());
+        assert!(check(r#"data.status eq "ok""#, &[RELOAD_FINISHED, "com.qlik.v1.app.created"]).is_err());
+        assert!(check(r#"id eq "a" or data.status eq "ok""#, &[]).is_err());
+        assert!(check(r#"id eq "a""#, &["com.qlik.v1.app.created"]).is_ok());
+    }
+
+    fn any_filter() -> impl Strategy<Value = Filter> {
+        let attribute = proptest::sample::select(&Attribute::ALL[..]);
+        let comparison = (attribute, any::<bool>(), "\\PC{0,6}|[\"\\\\\n\t\u{0}]{0,4}")
+            .prop_map(|(attribute, equal, value)| Comparison { attribute, equal, value });
+        let conjunction = proptest::collection::vec(comparison, 1..4);
+        proptest::collection::vec(conjunction, 1..4).prop_map(Filter)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_back_the_same(filter in any_filter()) {
+            prop_assert_eq!(Filter::parse(&filter.to_string()).unwrap(), filter);
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,60}|(id|eq|ne|and|or|data\\.status|\"a\"|\"|\\\\| |é){0,20}") {
+            if let Ok(filter) = Filter::parse(&text) {
+                prop_assert_eq!(Filter::parse(&filter.to_string()).unwrap(), filter);
+            }
+        }
+    }
+}

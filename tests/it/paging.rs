@@ -1,0 +1,115 @@
+//! Cursors: signed, independent of the limit, and steady while webhooks come and go.
+
+use anzol_egress::Settings;
+use anzol_signing::CursorKey;
+use serde_json::{Value, json};
+
+use crate::cloud::{Api, As, Cloud, WayOut};
+
+const WEBHOOKS: &str = "/api/core/webhooks";
+
+async fn create(api: &Api, who: &As, name: &str) -> Value {
+    let body = json!({
+        "name": name, "url": format!("https://{name}.receiver.test/"), "eventTypes": ["com.qlik.v1.app.created"],
+        "level": "user",
+    });
+    let (status, created) = api.call(Some(who), "POST", WEBHOOKS, Some(body)).await;
+    assert_eq!(status, 201, "{created}");
+    created
+}
+
+async fn page(api: &Api, who: &As, query: &str) -> Value {
+    let (status, page) = api.call(Some(who), "GET", &format!("{WEBHOOKS}?{query}"), None).await;
+    assert_eq!(status, 200, "{query}: {page}");
+    page
+}
+
+fn names(page: &Value) -> Vec<&str> {
+    page["data"].as_array().unwrap().iter().map(|webhook| webhook["name"].as_str().unwrap()).collect()
+}
+
+/// The cursor in one of a page's links.
+fn cursor(page: &Value, link: &str) -> Option<String> {
+    let href = page["links"][link]["href"].as_str()?;
+    let (_, cursor) = href.split_once(&format!("{link}=")).unwrap();
+    Some(cursor.split('&').next().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (api, other) = (cloud.api(&way_out), cloud.api(&way_out));
+    let admin = As::admin("acme");
+    let mut made = Vec::new();
+    for name in ["b", "d", "f", "h", "j"] {
+        made.push(create(&api, &admin, name).await);
+    }
+    let first = page(&api, &admin, "sort=%2Bname&limit=2").await;
+    assert_eq!(names(&first), ["b", "d"]);
+    assert_eq!(cursor(&first, "prev"), None);
+    let next = cursor(&first, "next").unwrap();
+    assert!(next.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{next}");
+
+    // Qlik's Python client keeps the cursor and asks for 100 of them; another environment answers.
+    let rest = page(&other, &admin, &format!("sort=name&limit=100&next={next}")).await;
+    assert_eq!(names(&rest), ["f", "h", "j"]);
+    assert_eq!(cursor(&rest, "next"), None);
+
+    // The item the cursor names goes, others come before and after it.
+    let gone = format!("{WEBHOOKS}/{}", made[1]["id"].as_str().unwrap());
+    assert_eq!(api.call(Some(&admin), "DELETE", &gone, None).await.0, 204);
+    for name in ["a", "c", "e", "k"] {
+        create(&api, &admin, name).await;
+    }
+    let rest = page(&api, &admin, &format!("sort=name&limit=3&next={next}")).await;
+    assert_eq!(names(&rest), ["e", "f", "h"]);
+    let prev = cursor(&rest, "prev").unwrap();
+    assert_eq!(names(&page(&api, &admin, &format!("sort=name&limit=9&prev={prev}")).await), ["a", "b", "c"]);
+    let next = cursor(&rest, "next").unwrap();
+    assert_eq!(names(&page(&api, &admin, &format!("sort=name&limit=9&next={next}")).await), ["j", "k"]);
+}
+
+#[tokio::test]
+async fn a_cursor_counts_in_its_own_list_and_nowhere_else() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let api = cloud.api(&way_out);
+    let (admin, foreign) = (As::admin("acme"), As::admin("globex"));
+    for name in ["a", "b", "c"] {
+        create(&api, &admin, name).await;
+        create(&api, &foreign, name).await;
+    }
+    let next = cursor(&page(&api, &admin, "sort=name&limit=1").await, "next").unwrap();
+    let mut altered = next.clone().into_bytes();
+    altered[3] ^= 1;
+    let altered = String::from_utf8(altered).unwrap();
+    let forged = CursorKey::new([0; 32]).seal("webhooks of acme by name Ascending", &("a", "x"));
+    for (who, query) in [
+        (&foreign, format!("sort=name&next={next}")),
+        (&admin, format!("sort=-name&next={next}")),
+        (&admin, format!("sort=url&next={next}")),
+        (&admin, format!("next={next}")),
+        (&admin, format!("sort=name&next={next}&prev={next}")),
+        (&admin, format!("sort=name&next={altered}")),
+        (&admin, format!("sort=name&prev={forged}")),
+        (&admin, "sort=name&next=%25%25".to_owned()),
+    ] {
+        let (status, answer) = api.call(Some(who), "GET", &format!("{WEBHOOKS}?{query}"), None).await;
+        assert_eq!(status, 400, "{query}: {answer}");
+    }
+    assert_eq!(names(&page(&api, &admin, &format!("sort=%2Bname&next={next}")).await), ["b", "c"]);
+}
+
+#[tokio::test]
+async fn all_environments_come_to_share_one_key() {
+    let cloud = Cloud::start().await;
+    let keys = (0..8).map(|n: u8| {
+        let webhooks = cloud.webhooks.clone();
+        tokio::spawn(async move { webhooks.cursor_key(&CursorKey::new([n; 32])).await.unwrap() })
+    });
+    let mut found = Vec::new();
+    for key in keys.collect::<Vec<_>>() {
+        found.push(key.await.unwrap().expose().to_vec());
+    }
+    found.dedup();
+    assert_eq!(found.len(), 1, "{found:?}");
+}

@@ -1,0 +1,281 @@
+//! Every route × every role × whose webhook it is, on both base paths: who may what, and that tenants never see each other.
+//!
+//! The expectations are worked out from the rules of contract section 1.8, not written down case by case.
+
+use anzol_domain::{Level, Status, UserId, Webhook};
+use anzol_egress::Settings;
+use anzol_runtime::now;
+use serde_json::{Value, json};
+
+use crate::cloud::{Answer, Api, As, Cloud, WayOut, webhook};
+use crate::history::delivery;
+
+const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
+
+/// A caller, and what the rules need to know of them.
+#[derive(Clone)]
+struct Role {
+    name: &'static str,
+    claims: Option<As>,
+    tenant: Option<&'static str>,
+    user: &'static str,
+    admin: bool,
+}
+
+fn roles() -> Vec<Role> {
+    let role = |name, tenant: Option<&'static str>, user, groups: &str, scope: &str| {
+        let mut claims = json!({ "sub": user, "cognito:groups": groups, "scope": scope });
+        if let Some(tenant) = tenant {
+            claims["custom:tenantId"] = json!(tenant);
+        }
+        Role { name, claims: Some(As::claims(claims)), tenant, user, admin: groups == "[TenantAdmin]" }
+    };
+    let (acme, globex) = (Some("acme"), Some("globex"));
+    vec![
+        Role { name: "nobody", claims: None, tenant: None, user: "", admin: false },
+        role("admin", acme, "root", "[TenantAdmin]", ""),
+        role("ann", acme, "ann", "", ""),
+        role("bob", acme, "bob", "[]", ""),
+        role("publisher", acme, "press", "[Publisher]", ""),
+        role("publishing scope", acme, "machine", "", "anzol/publish"),
+        role("platform", None, "platform", "", "anzol/publish.any"),
+        role("platform with a tenant", acme, "platform", "", "anzol/publish.any"),
+        role("admin without a tenant", None, "root", "[TenantAdmin]", ""),
+        role("foreign admin", globex, "root", "[TenantAdmin]", ""),
+        // The same subject in another tenant is another person.
+        role("foreign ann", globex, "ann", "", ""),
+        role("almost an admin", acme, "bob", "[NotTenantAdmin tenantadmin]", "TenantAdmin"),
+    ]
+}
+
+/// Whose webhook it is, in acme.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Anns,
+    Bobs,
+    Roots,
+}
+
+impl Target {
+    const ALL: [Self; 3] = [Self::Anns, Self::Bobs, Self::Roots];
+
+    fn owner(self) -> &'static str {
+        match self {
+            Self::Anns => "ann",
+            Self::Bobs => "bob",
+            Self::Roots => "root",
+        }
+    }
+
+    fn webhook(self) -> Webhook {
+        let mut webhook = webhook("acme");
+        webhook.spec.owner_id = UserId::parse(self.owner()).unwrap();
+        webhook.spec.level = if matches!(self, Self::Roots) { Level::Tenant } else { Level::User };
+        webhook
+    }
+}
+
+/// One call on a webhook: method, what comes after its id, body, and the status when it is allowed.
+#[derive(Clone, Debug)]
+struct Operation {
+    method: &'static str,
+    tail: &'static str,
+    body: Option<Value>,
+    done: u16,
+    /// Takes an admin, also on a webhook of one's own.
+    admins_only: bool,
+}
+
+fn operations() -> Vec<Operation> {
+    let of = |method, tail, body, done| Operation { method, tail, body, done, admins_only: false };
+    let admins =
+        |method, body, done| Operation { method, tail: "", body: Some(body), done, admins_only: true };
+    let patch = |path: &str, value: &str| json!([{ "op": "replace", "path": path, "value": value }]);
+    let whole = |level: &str, owner: Option<&str>| {
+        let mut whole = json!({
+            "name": "Whole", "url": "https://hooks.receiver.test/x", "eventTypes": ["com.qlik.v1.app.created"], "level": level,
+        });
+        if let Some(owner) = owner {
+            whole["ownerId"] = json!(owner);
+        }
+        whole
+    };
+    vec![
+        of("GET", "", None, 200),
+        of("PATCH", "", Some(json!([])), 204),
+        of("PATCH", "", Some(patch("/description", "new")), 204),
+        of("PUT", "", Some(whole("user", None)), 200),
+        admins("PUT", whole("tenant", None), 200),
+        admins("PUT", whole("user", Some("somebody-else")), 200),
+        of("GET", "/deliveries", None, 200),
+        of("GET", "/deliveries/{delivery}", None, 200),
+        of("POST", "/deliveries/{delivery}/actions/resend", None, 201),
+        of("DELETE", "", None, 204),
+    ]
+}
+
+/// What only patches of core can say.
+fn operations_of_core() -> Vec<Operation> {
+    [("/level", "tenant"), ("/ownerId", "somebody-else")]
+        .map(|(path, value)| Operation {
+            method: "PATCH",
+            tail: "",
+            body: Some(json!([{ "op": "replace", "path": path, "value": value }])),
+            done: 204,
+            admins_only: true,
+        })
+        .to_vec()
+}
+
+fn sees(role: &Role, target: Target) -> bool {
+    role.tenant == Some("acme") && (role.admin || role.user == target.owner())
+}
+
+fn expected(role: &Role, target: Target, operation: &Operation) -> u16 {
+    match role {
+        Role { claims: None, .. } => 401,
+        Role { tenant: None, .. } => 403,
+        _ if !sees(role, target) => 404,
+        Role { admin: false, .. } if operation.admins_only => 403,
+        _ => operation.done,
+    }
+}
+
+async fn start() -> (Cloud, WayOut, Api) {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let api = cloud.api(&way_out);
+    (cloud, way_out, api)
+}
+
+async fn call(api: &Api, role: &Role, method: &str, path: &str, body: Option<Value>) -> Answer {
+    api.exchange(role.claims.as_ref(), method, path, Some("application/json"), body).await
+}
+
+#[tokio::test]
+async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
+    let (cloud, way_out, api) = start().await;
+    let mut asked = 0;
+    for base in BASES {
+        let mut all = operations();
+        if base.contains("core") {
+            all.splice(0..0, operations_of_core());
+        }
+        for role in roles() {
+            for target in Target::ALL {
+                for operation in &all {
+                    let stored = target.webhook();
+                    cloud.webhooks.create(&stored, 100).await.unwrap();
+                    let row = delivery(&stored, now(), Status::Fail);
+                    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+                    let tail = operation.tail.replace("{delivery}", &row.id.to_string());
+                    let path = format!("{base}/{}{tail}", stored.id);
+                    let answer = call(&api, &role, operation.method, &path, operation.body.clone()).await;
+                    let wanted = expected(&role, target, operation);
+                    let what = format!(
+                        "{} on {target:?}: {} {path} {:?}",
+                        role.name, operation.method, operation.body
+                    );
+                    assert_eq!(answer.status, wanted, "{what}: {answer:?}");
+                    asked += 1;
+
+                    let after = cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap();
+                    if wanted >= 400 {
+                        assert_eq!(after.as_ref(), Some(&stored), "{what}: a refusal does nothing");
+                        let text = answer.body.to_string();
+                        assert!(
+                            !text.contains(stored.spec.url.as_str()),
+                            "{what}: a refusal shows nothing: {text}"
+                        );
+                        let errors = answer.body["errors"].as_array().unwrap();
+                        assert!(
+                            !errors.is_empty() && errors[0]["code"] == format!("HTTP-{wanted}"),
+                            "{what}"
+                        );
+                    }
+                    if after.is_some() {
+                        cloud.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(
+        asked,
+        roles().len() * Target::ALL.len() * (2 * operations().len() + operations_of_core().len())
+    );
+    // Nothing went out but the resends that were allowed.
+    let resends = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    let all = roles();
+    let allowed = all.iter().map(|role| Target::ALL.iter().filter(|target| sees(role, **target)).count());
+    assert_eq!(resends, BASES.len() * allowed.sum::<usize>());
+}
+
+#[tokio::test]
+async fn lists_show_what_the_caller_may_see_and_creation_takes_the_right_role() {
+    let (cloud, _way_out, api) = start().await;
+    let mut ours = Vec::new();
+    for target in Target::ALL {
+        let stored = target.webhook();
+        cloud.webhooks.create(&stored, 100).await.unwrap();
+        ours.push((target, stored));
+    }
+    let body = |level: Option<&str>, owner: Option<&str>| {
+        let mut body = json!({ "name": "New", "url": "https://hooks.receiver.test/new", "enabled": false });
+        for (name, value) in [("level", level), ("ownerId", owner)] {
+            if let Some(value) = value {
+                body[name] = json!(value);
+            }
+        }
+        body
+    };
+    for base in BASES {
+        for role in roles() {
+            let who = role.name;
+            let signed_in = role.claims.is_some();
+            let may_manage = if signed_in { 403 } else { 401 };
+
+            let types = call(&api, &role, "GET", &format!("{base}/event-types"), None).await;
+            assert_eq!(types.status, if signed_in { 200 } else { 401 }, "{who}");
+
+            let list = call(&api, &role, "GET", base, None).await;
+            assert_eq!(list.status, if role.tenant.is_some() { 200 } else { may_manage }, "{who}");
+            if list.status == 200 {
+                let mut shown: Vec<_> =
+                    list.body["data"].as_array().unwrap().iter().map(|w| w["id"].clone()).collect();
+                let mut wanted: Vec<_> = ours
+                    .iter()
+                    .filter(|(target, _)| sees(&role, *target))
+                    .map(|(_, w)| json!(w.id))
+                    .collect();
+                shown.sort_by_key(ToString::to_string);
+                wanted.sort_by_key(ToString::to_string);
+                assert_eq!(shown, wanted, "{who}");
+            }
+
+            for (level, owner) in [
+                (None, None),
+                (Some("tenant"), None),
+                (Some("user"), None),
+                (Some("user"), Some("ann")),
+                (Some("user"), Some("bob")),
+            ] {
+                let created = call(&api, &role, "POST", base, Some(body(level, owner))).await;
+                let own_only = level == Some("user") && owner.is_none_or(|owner| owner == role.user);
+                let wanted = match role.tenant {
+                    None => may_manage,
+                    Some(_) if role.admin || own_only => 201,
+                    Some(_) => 403,
+                };
+                assert_eq!(created.status, wanted, "{who} {level:?} {owner:?}: {created:?}");
+                if wanted == 201 {
+                    assert_eq!(created.body["ownerId"], owner.unwrap_or(role.user), "{who}");
+                    let gone = format!("{base}/{}", created.body["id"].as_str().unwrap());
+                    assert_eq!(
+                        call(&api, &role, "DELETE", &gone, None).await.status,
+                        if role.admin || own_only { 204 } else { 404 }
+                    );
+                }
+            }
+        }
+    }
+}
