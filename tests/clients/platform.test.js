@@ -37,7 +37,7 @@ test('client credentials become a token that may publish for a tenant', async (t
   const token = await machine.auth.getAccessToken({
     hostConfig: { host: s.stack.apiUrl, authType: 'oauth2', clientId, clientSecret },
   });
-  const id = await s.publish(token, 'globex');
+  const id = await s.publish(token, 'globex', s.APP_CREATED);
   const [request] = await s.eventually('delivery', async () => {
     const requests = await s.received(name);
     return requests.length > 0 && requests;
