@@ -49,7 +49,11 @@ export const callCore = () =>
 
 /** What the client has said of deprecated APIs, which it does with each call; not for the screen. */
 export const notices = [];
-console.debug = (text) => notices.push(text);
+for (const level of ['debug', 'warn']) {
+  const say = console[level];
+  console[level] = (text, ...more) =>
+    String(text).startsWith('[Qlik] API deprecation notice') ? notices.push(text) : say(text, ...more);
+}
 
 /** Qlik's client with these host settings. */
 export const clientWith = (hostConfig) => createQlikApi({ hostConfig: { host: stack.apiUrl, ...hostConfig } });

@@ -18,6 +18,9 @@ use crate::{interrupt, up, walls};
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
 
+/// How long the suite `contract` looks for answers that the document does not allow. It takes all of it.
+const CONTRACT_SECONDS: &str = "60";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
     /// Formatting
@@ -170,21 +173,27 @@ fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     run_well(node.command().args(tests).env("ANZOL_STACK", Home::test(root).description()))
 }
 
-/// Runs in tests/contract, whose schemathesis.toml says what is checked and for how long. It and the hooks beside it may use
-/// the variables `ANZOL_API_URL`, `ANZOL_TOKEN` (an admin of acme) and `ANZOL_STACK` (everything else).
+/// tests/contract says what is checked: schemathesis.toml, and hooks.py beside it. Both may use the variables `ANZOL_API_URL`,
+/// `ANZOL_TOKEN` (an admin of acme) and `ANZOL_STACK` (everything else).
 fn contract(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     let requirements = root.join("infra/local/requirements-contract.txt");
     let python = Python::prepare(&requirements, &root.join("target/local/venv-contract"))?;
-    // Thousands of webhooks come and go, of which some stay.
+    // Thousands of webhooks are created, and not all of them deleted.
     let description = ground.stack(&["WebhookCap=10000"])?;
     let url = description.loopback_url()?;
     let token = description.tokens.get("acme.admin").context("no token for acme.admin")?;
+    let suite = root.join("tests/contract");
+    let notes = root.join("target/contract"); // what it remembers from run to run
+    std::fs::create_dir_all(&notes)?;
     run_well(
         Command::new(python.program("schemathesis"))
-            .args(["--config-file", "schemathesis.toml", "run", "--url", &url])
+            .arg("--config-file")
+            .arg(suite.join("schemathesis.toml"))
+            .args(["run", "--max-time", CONTRACT_SECONDS, "--url", &url])
             .arg(root.join("infra/openapi.json"))
-            .current_dir(root.join("tests/contract"))
+            .current_dir(notes)
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("SCHEMATHESIS_HOOKS", suite.join("hooks.py"))
             .env("ANZOL_STACK", Home::test(root).description())
             .env("ANZOL_API_URL", &url)
             .env("ANZOL_TOKEN", token),
