@@ -14,6 +14,7 @@
 mod access;
 mod cap;
 mod console;
+mod contract;
 mod delivery;
 mod failure;
 mod history;

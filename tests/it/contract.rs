@@ -63,7 +63,8 @@ fn tail(id: &Value) -> String {
     format!("/{}", id.as_str().unwrap())
 }
 
-fn replace(path: &str, value: Value) -> Value {
+fn replace(path: &str, value: impl Into<Value>) -> Value {
+    let value: Value = value.into();
     json!([{ "op": "replace", "path": path, "value": value }])
 }
 

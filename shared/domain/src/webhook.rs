@@ -315,8 +315,39 @@ mod tests {
         let filter = Some(r#"data.status eq "ok""#.to_owned());
         assert_eq!(fields(RawSpec { filter: filter.clone(), ..raw() }), ["filter"]);
         let event_types = vec![event_type::RELOAD_FINISHED.to_owned()];
-        assert!(fields(RawSpec { filter, event_types, ..raw() }).is_empty());
+        assert!(fields(RawSpec { event_types, filter, ..raw() }).is_empty());
         assert!(RawSpec { filter: Some(" ".to_owned()), ..raw() }.check().unwrap().filter.is_none());
+    }
+
+    #[test]
+    fn an_event_is_heard_under_either_name_when_the_filter_wants_it() {
+        let now = time::macros::datetime!(2026-11-24 10:00 UTC);
+        let heard = |raw: RawSpec, event_type: &str, id: &str| {
+            let user = UserId::parse("user-1").unwrap();
+            let webhook = Webhook {
+                id: WebhookId::mint(now),
+                tenant_id: TenantId::parse("acme").unwrap(),
+                spec: raw.check().unwrap(),
+                origin: Origin::Api,
+                created_at: now,
+                updated_at: now,
+                created_by: user.clone(),
+                updated_by: user,
+                disabled: None,
+                version: 1,
+            };
+            let json = format!(
+                r#"{{"specversion":"1.0","id":"1","source":"s","type":"{event_type}","data":{{"id":"{id}"}}}}"#
+            );
+            webhook.hears(&Event::parse(&json, now).unwrap())
+        };
+        let filtered = || RawSpec { filter: Some(r#"id eq "a""#.to_owned()), ..raw() };
+        assert!(heard(raw(), "com.qlik.v1.app.created", "a"));
+        assert!(heard(raw(), "com.qlik.app.created", "b"));
+        assert!(!heard(raw(), "com.qlik.app.deleted", "a"));
+        assert!(heard(filtered(), "com.qlik.app.created", "a"));
+        assert!(!heard(filtered(), "com.qlik.v1.app.created", "b"));
+        assert!(!heard(RawSpec { enabled: false, ..filtered() }, "com.qlik.v1.app.created", "a"));
     }
 
     #[test]

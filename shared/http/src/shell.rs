@@ -45,3 +45,46 @@ async fn write_errors(request: Request, next: Next) -> Response {
     *response.body_mut() = Body::from(body);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use anzol_store::StoreError;
+    use axum::body::to_bytes;
+    use axum::routing::get;
+    use serde_json::json;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn answer(error: fn() -> ApiError) -> (u16, String, serde_json::Value) {
+        let router = shell(Router::new().route("/", get(move || async move { error() })));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        let status = response.status().as_u16();
+        let wait =
+            response.headers().get("retry-after").map_or("", |value| value.to_str().unwrap()).to_owned();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, wait, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_is_throttled_is_told_for_how_long_in_qliks_words() {
+        let error = || StoreError::Throttled("a hot partition".to_owned()).into();
+        let body = json!({ "errors": [{
+            "code": "HTTP-429",
+            "title": "API rate limit reached.",
+            "detail": "You need to wait 1 second until limit is lifted.",
+        }] });
+        assert_eq!(answer(error).await, (429, "1".to_owned(), body));
+    }
+
+    #[tokio::test]
+    async fn what_went_wrong_inside_stays_inside() {
+        let (status, wait, body) = answer(|| StoreError::Unavailable("table x of y".to_owned()).into()).await;
+        assert_eq!((status, wait.as_str()), (500, ""));
+        assert!(!body.to_string().contains("table"), "{body}");
+        let (status, wait, body) =
+            answer(|| StoreError::Busy("10.0.0.1 does not answer".to_owned()).into()).await;
+        assert_eq!((status, wait.as_str()), (503, "1"));
+        assert!(!body.to_string().contains("10.0"), "{body}");
+    }
+}
