@@ -31,7 +31,7 @@ pub enum ApiError {
     TooLarge(usize),
     /// The body is not of a kind that is read here; the text says which are.
     UnsupportedMediaType(String),
-    /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again after [`RETRY_SECONDS`] will do.
+    /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again when `Retry-After` says so will do.
     Throttled,
     /// Something we need does not answer; trying again soon will do.
     Busy,
