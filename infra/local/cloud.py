@@ -147,13 +147,15 @@ def seed(args):
             AuthParameters={"USERNAME": name, "PASSWORD": PASSWORD},
         )
         tokens[name] = signed_in["AuthenticationResult"]["IdToken"]
-    tokens["platform.publisher"] = client_credentials(cognito, pool, outputs["PublisherClientId"], args.endpoint)
-    return {"tokens": tokens, "tenants": TENANTS, "password": PASSWORD}
-
-
-def client_credentials(cognito, pool, client_id, endpoint):
-    described = cognito.describe_user_pool_client(UserPoolId=pool, ClientId=client_id)
+    publisher = outputs["PublisherClientId"]
+    described = cognito.describe_user_pool_client(UserPoolId=pool, ClientId=publisher)
     secret = described["UserPoolClient"]["ClientSecret"]
+    tokens["platform.publisher"] = client_credentials(publisher, secret, args.endpoint)
+    clients = {"platform.publisher": {"id": publisher, "secret": secret}}
+    return {"tokens": tokens, "clients": clients, "tenants": TENANTS, "password": PASSWORD}
+
+
+def client_credentials(client_id, secret, endpoint):
     request = urllib.request.Request(
         f"{endpoint}/oauth2/token",
         data=urllib.parse.urlencode({"grant_type": "client_credentials"}).encode(),

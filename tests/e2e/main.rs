@@ -19,5 +19,6 @@ mod delivery;
 mod failure;
 mod history;
 mod payload;
+mod platform;
 mod validation;
 mod world;

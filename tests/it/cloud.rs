@@ -94,16 +94,22 @@ impl Cloud {
 
     /// The router of `api` on this database, sending to `way_out`.
     pub(crate) fn api(&self, way_out: &WayOut) -> Api {
-        Api(anzol_api::router(AppState {
+        Api(anzol_api::router(self.state(way_out)))
+    }
+
+    /// What that router stands on, with an outside issuer of tokens.
+    pub(crate) fn state(&self, way_out: &WayOut) -> AppState {
+        AppState {
             webhooks: self.webhooks.clone(),
             deliveries: self.deliveries.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             health: self.health(DisablePolicy::default()),
+            tokens: None,
             claims: Claims::default(),
             cursors: Cursors::default(),
             cap: WEBHOOK_CAP,
             clock: now,
-        }))
+        }
     }
 
     /// Keeps the record of receivers on this database; its news go nowhere.

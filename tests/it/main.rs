@@ -18,6 +18,7 @@ mod engine;
 mod functions;
 mod history;
 mod paging;
+mod platform;
 mod queues;
 mod roles;
 mod store;

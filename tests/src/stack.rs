@@ -23,6 +23,8 @@ pub struct Stack {
     pub region: String,
     /// Tokens by who they are for, such as `acme.admin`.
     pub tokens: BTreeMap<String, String>,
+    /// Confidential clients by who they are, such as `platform.publisher`.
+    pub clients: BTreeMap<String, Client>,
     /// Tenant ids by name.
     pub tenants: BTreeMap<String, String>,
     /// Queue URLs.
@@ -33,6 +35,15 @@ pub struct Stack {
     pub functions: BTreeMap<String, String>,
     /// The TLS receiver.
     pub receiver: ReceiverAddress,
+}
+
+/// A client that exchanges its own credentials for a token.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Client {
+    /// Its id.
+    pub id: String,
+    /// Its secret.
+    pub secret: String,
 }
 
 /// Queue URLs.
@@ -92,15 +103,20 @@ impl Stack {
 
     /// The token of `who`, such as `acme.admin`.
     pub fn token(&self, who: &str) -> Result<&str> {
-        find(&self.tokens, who, "tokens")
+        find(&self.tokens, who, "tokens").map(String::as_str)
+    }
+
+    /// The client called `who`, such as `platform.publisher`.
+    pub fn client(&self, who: &str) -> Result<&Client> {
+        find(&self.clients, who, "clients")
     }
 
     /// The id of the tenant called `name`.
     pub fn tenant(&self, name: &str) -> Result<&str> {
-        find(&self.tenants, name, "tenants")
+        find(&self.tenants, name, "tenants").map(String::as_str)
     }
 }
 
-fn find<'a>(map: &'a BTreeMap<String, String>, key: &str, what: &str) -> Result<&'a str> {
-    map.get(key).map(String::as_str).with_context(|| format!("stack.json has no {key:?} among its {what}"))
+fn find<'a, T>(map: &'a BTreeMap<String, T>, key: &str, what: &str) -> Result<&'a T> {
+    map.get(key).with_context(|| format!("stack.json has no {key:?} among its {what}"))
 }

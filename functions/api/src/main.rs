@@ -3,7 +3,7 @@
 use anzol_api::{AppState, Cursors, router};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::webhook::WEBHOOK_CAP;
-use anzol_egress::{Egress, Settings};
+use anzol_egress::{Egress, Settings, TokenEndpoint};
 use anzol_http::Claims;
 use anzol_pipeline::{Deliverer, HealthKeeper};
 use anzol_queue::Queue;
@@ -19,6 +19,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     let events = env.required("EVENTS_QUEUE_URL");
     let policy = DisablePolicy::new(env.or("DISABLE_AFTER_FAILURES", 50), env.or("DISABLE_AFTER_HOURS", 72));
     env.finish()?;
+    // Local stacks say where AWS is; AWS itself does not.
+    let token_url = optional("TOKEN_URL").map(|url| match optional("AWS_ENDPOINT_URL") {
+        Some(endpoint) => format!("{}/oauth2/token", endpoint.trim_end_matches('/')),
+        None => url,
+    });
 
     let aws = anzol_runtime::aws::config().await;
     let webhooks = Webhooks::new(&aws, webhooks);
@@ -27,6 +32,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         webhooks,
         deliveries: Deliveries::new(&aws, deliveries),
         deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
+        tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
         claims: Claims::read(optional),
         cursors: Cursors::default(),
         cap,

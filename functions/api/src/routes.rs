@@ -2,4 +2,5 @@
 
 pub(crate) mod deliveries;
 pub(crate) mod event_types;
+pub(crate) mod platform;
 pub(crate) mod webhooks;

@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 use tokio::sync::OnceCell;
 
 use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
+use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
 use anzol_pipeline::{Deliverer, HealthKeeper};
 use anzol_signing::CursorKey;
@@ -22,6 +23,8 @@ pub struct AppState {
     pub deliverer: Deliverer,
     /// What resends say of a receiver.
     pub health: HealthKeeper,
+    /// Where client credentials become tokens; nothing with an outside issuer, whose own endpoint does that.
+    pub tokens: Option<TokenEndpoint>,
     /// Which claims say what.
     pub claims: Claims,
     /// Page cursors.

@@ -6,8 +6,8 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 
-use anzol_domain::event::parse_one_or_many;
 use anzol_domain::Clock;
+use anzol_domain::event::parse_one_or_many;
 use anzol_pipeline::Dispatcher;
 use anzol_queue::Queue;
 

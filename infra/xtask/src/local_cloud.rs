@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::process::{self, Process};
@@ -24,8 +24,16 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Deserialize)]
 pub(crate) struct Seed {
     pub(crate) tokens: BTreeMap<String, String>,
+    pub(crate) clients: BTreeMap<String, Client>,
     pub(crate) tenants: BTreeMap<String, String>,
     pub(crate) password: String,
+}
+
+/// A confidential client of the user pool.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Client {
+    id: String,
+    secret: String,
 }
 
 /// A Python environment that holds what a requirements file names.
@@ -176,8 +184,12 @@ impl LocalCloud<'_> {
         Ok(())
     }
 
-    /// Creates the stack from the template as it is and gives its outputs.
-    pub(crate) fn deploy(&self, functions: &BTreeMap<&str, PathBuf>) -> Result<BTreeMap<String, String>> {
+    /// Creates the stack from the template as it is and gives its outputs. `parameters` are of the form `Name=value`.
+    pub(crate) fn deploy(
+        &self,
+        functions: &BTreeMap<&str, PathBuf>,
+        parameters: &[&str],
+    ) -> Result<BTreeMap<String, String>> {
         let mut command = self.cloud_py("deploy");
         command.args(["--stack", STACK, "--template"]).arg(self.root.join("infra/template.yaml"));
         for (name, binary) in functions {
@@ -186,7 +198,8 @@ impl LocalCloud<'_> {
             command.arg("--function").arg(pair);
         }
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-        for parameter in [&format!("Architecture={architecture}"), "Throughput=small", "TokenHours=24"] {
+        let own = [&format!("Architecture={architecture}"), "Throughput=small", "TokenHours=24"];
+        for parameter in own.iter().chain(parameters) {
             command.args(["--parameter", parameter]);
         }
         json_of(&mut command)

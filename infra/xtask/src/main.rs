@@ -5,6 +5,7 @@ mod demo;
 mod down;
 mod interrupt;
 mod local_cloud;
+mod node;
 mod process;
 mod progress;
 mod stack;

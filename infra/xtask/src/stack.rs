@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::{Binaries, FUNCTIONS};
 use crate::interrupt;
-use crate::local_cloud::{LocalCloud, Python, REGION, Seed};
+use crate::local_cloud::{Client, LocalCloud, Python, REGION, Seed};
 use crate::process::{Process, Record};
 use crate::progress::step;
 
@@ -97,6 +97,8 @@ pub(crate) struct Description {
     aws_endpoint_url: String,
     region: &'static str,
     pub(crate) tokens: BTreeMap<String, String>,
+    /// Confidential clients by the name of the token each can get.
+    clients: BTreeMap<String, Client>,
     tenants: BTreeMap<String, String>,
     queues: BTreeMap<&'static str, String>,
     tables: BTreeMap<&'static str, String>,
@@ -105,6 +107,21 @@ pub(crate) struct Description {
     /// Of every seeded user; for the screen, not for the file.
     #[serde(skip)]
     pub(crate) password: String,
+}
+
+impl Description {
+    /// The API's address for programs that do not know that every name under `localhost` is this machine: the local cloud takes
+    /// the API's id in the path as well.
+    pub(crate) fn loopback_url(&self) -> Result<String> {
+        let authority = self.api_url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+        let parts = authority.and_then(|authority| {
+            let (name, port) = authority.split_once(':')?;
+            Some((name.split_once('.')?.0, port))
+        });
+        let (id, port) =
+            parts.with_context(|| format!("the API's URL is of no known form: {}", self.api_url))?;
+        Ok(format!("http://localhost:{port}/_aws/execute-api/{id}"))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -133,13 +150,15 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Starts everything and deploys; a person reads along. Whatever fails or interrupts, nothing stays behind.
+    /// Starts everything and deploys, with the template's `parameters` (`Name=value`) beside those that fit this machine; a person
+    /// reads along. Whatever fails or interrupts, nothing stays behind.
     pub(crate) fn start(
         root: &Path,
         home: Home,
         port: u16,
         python: &Python,
         binaries: &Binaries,
+        parameters: &[&str],
     ) -> Result<(Self, Description)> {
         if let Some(recorded) = home.recorded() {
             home.clean(&recorded);
@@ -160,7 +179,7 @@ impl Stack {
             ];
             stack.add(cloud.start(&home.logs(), &environment)?)
         })?;
-        let outputs = step("infra/template.yaml deployed", || cloud.deploy(&binaries.functions))?;
+        let outputs = step("infra/template.yaml deployed", || cloud.deploy(&binaries.functions, parameters))?;
         stack.add(cloud.follow_logs(&home.logs())?)?;
         let seed = step("tenants acme and globex with their users", || cloud.seed(&outputs))?;
         let description = describe(&cloud, &outputs, seed, receiver)?;
@@ -254,6 +273,7 @@ fn describe(
         aws_endpoint_url: cloud.endpoint(),
         region: REGION,
         tokens: seed.tokens,
+        clients: seed.clients,
         tenants: seed.tenants,
         queues: all(&[
             ("events", "EventsQueueUrl"),

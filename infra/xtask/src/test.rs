@@ -4,18 +4,22 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::build::{FUNCTIONS, build, cargo};
+use crate::build::{Binaries, FUNCTIONS, build, cargo};
 use crate::local_cloud::{Python, choose_port};
+use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
-use crate::stack::{Home, Stack};
+use crate::stack::{Description, Home, Stack};
 use crate::{interrupt, up, walls};
 
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
+
+/// How long the suite `contract` looks for answers that the document does not allow. It takes all of it.
+const CONTRACT_SECONDS: &str = "60";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
@@ -31,8 +35,12 @@ pub(crate) enum Suite {
     Unit,
     /// infra/template.yaml under cfn-lint
     Template,
-    /// End to end, on a fresh stack of its own
+    /// End to end, on a fresh stack
     E2e,
+    /// Qlik's own JavaScript client, on the same stack
+    Clients,
+    /// The API against infra/openapi.json, on a stack where tenants may have many webhooks
+    Contract,
 }
 
 impl Suite {
@@ -40,7 +48,7 @@ impl Suite {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    fn run(self, root: &Path) -> Result<()> {
+    fn run(self, root: &Path, ground: &mut Ground<'_>) -> Result<()> {
         match self {
             Self::Fmt => run_well(cargo(root).args(["fmt", "--all", "--check"])),
             Self::Clippy => clippy(root),
@@ -59,18 +67,21 @@ impl Suite {
                 "--locked",
             ])),
             Self::Template => template(root),
-            Self::E2e => e2e(root),
+            Self::E2e => e2e(root, ground),
+            Self::Clients => clients(root, ground),
+            Self::Contract => contract(root, ground),
         }
     }
 }
 
 pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
     let suites = only.map_or_else(|| Suite::value_variants().to_vec(), |suite| vec![suite]);
+    let mut ground = Ground { root, built: None, stack: None };
     let mut outcomes: Vec<(Suite, Duration, bool)> = Vec::new();
     for suite in suites {
         say(format!("\n── {} ──", suite.name()));
         let began = Instant::now();
-        let outcome = suite.run(root);
+        let outcome = suite.run(root, &mut ground);
         if let Err(error) = &outcome {
             interrupt::check()?;
             say(format!("{}: {error:#}", suite.name()));
@@ -103,21 +114,88 @@ fn template(root: &Path) -> Result<()> {
     run_well(Command::new(python.program("cfn-lint")).arg(root.join("infra/template.yaml")))
 }
 
-fn e2e(root: &Path) -> Result<()> {
-    let home = Home::test(root);
-    home.refuse_if_in_use()?;
-    let python = up::prepare_python(root)?;
-    let binaries = build(root)?;
+/// What suites need under their feet: one build, and one stack at a time, started by the first suite that asks for it and ended at
+/// the end of all, or when a suite asks for another.
+struct Ground<'a> {
+    root: &'a Path,
+    built: Option<(Python, Binaries)>,
+    stack: Option<Running>,
+}
+
+struct Running {
+    parameters: &'static [&'static str],
+    description: Description,
+    /// Ended when dropped.
+    _stack: Stack,
+}
+
+impl Ground<'_> {
+    /// A running stack with these parameters of the template (`Name=value`), published in [`Home::description`].
+    fn stack(&mut self, parameters: &'static [&'static str]) -> Result<&Description> {
+        let running = match self.stack.take().filter(|running| running.parameters == parameters) {
+            Some(running) => running,
+            None => self.start(parameters)?,
+        };
+        Ok(&self.stack.insert(running).description)
+    }
+
+    fn start(&mut self, parameters: &'static [&'static str]) -> Result<Running> {
+        let home = Home::test(self.root);
+        home.refuse_if_in_use()?;
+        if self.built.is_none() {
+            self.built = Some((up::prepare_python(self.root)?, build(self.root)?));
+        }
+        let (python, binaries) = self.built.as_ref().context("nothing was built")?;
+        let port = choose_port(None, FIRST_PORT)?;
+        let (stack, description) = Stack::start(self.root, home, port, python, binaries, parameters)?;
+        stack.publish(&description)?;
+        Ok(Running { parameters, description, _stack: stack })
+    }
+}
+
+fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     let tests = ["test", "--locked", "-p", "anzol-tests", "--test", "e2e"];
     run_well(cargo(root).args(tests).arg("--no-run"))?; // before the stack, whose start is not to wait for a compiler
-    let port = choose_port(None, FIRST_PORT)?;
-    let (stack, description) = Stack::start(root, home.clone(), port, &python, &binaries)?;
-    stack.publish(&description)?;
+    ground.stack(&[])?;
+    let stack = Home::test(root).description();
     // Two hundred calls at once are two hundred processes here: on a small machine that starves every other test.
     let crowd = "two_hundred_parallel_creates";
-    let run = |words: &[&str]| {
-        run_well(cargo(root).args(tests).arg("--").args(words).env("ANZOL_STACK", home.description()))
-    };
+    let run =
+        |words: &[&str]| run_well(cargo(root).args(tests).arg("--").args(words).env("ANZOL_STACK", &stack));
     run(&["--skip", crowd])?;
     run(&[crowd])
+}
+
+fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let node = Node::prepare(&root.join("tests/clients"))?;
+    ground.stack(&[])?;
+    let tests = ["--import", "./localhost.js", "--test", "--test-reporter=spec"];
+    run_well(node.command().args(tests).env("ANZOL_STACK", Home::test(root).description()))
+}
+
+/// tests/contract says what is checked: schemathesis.toml, and hooks.py beside it. Both may use the variables `ANZOL_API_URL`,
+/// `ANZOL_TOKEN` (an admin of acme) and `ANZOL_STACK` (everything else).
+fn contract(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let requirements = root.join("infra/local/requirements-contract.txt");
+    let python = Python::prepare(&requirements, &root.join("target/local/venv-contract"))?;
+    // Thousands of webhooks are created, and not all of them deleted.
+    let description = ground.stack(&["WebhookCap=10000"])?;
+    let url = description.loopback_url()?;
+    let token = description.tokens.get("acme.admin").context("no token for acme.admin")?;
+    let suite = root.join("tests/contract");
+    let notes = root.join("target/contract"); // what it remembers from run to run
+    std::fs::create_dir_all(&notes)?;
+    run_well(
+        Command::new(python.program("schemathesis"))
+            .arg("--config-file")
+            .arg(suite.join("schemathesis.toml"))
+            .args(["run", "--max-time", CONTRACT_SECONDS, "--url", &url])
+            .arg(root.join("infra/openapi.json"))
+            .current_dir(notes)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("SCHEMATHESIS_HOOKS", suite.join("hooks.py"))
+            .env("ANZOL_STACK", Home::test(root).description())
+            .env("ANZOL_API_URL", &url)
+            .env("ANZOL_TOKEN", token),
+    )
 }

@@ -89,18 +89,12 @@ impl Egress {
                 roots.add(authority).map_err(|error| error.to_string())?;
             }
         }
-        let tls =
-            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| error.to_string())?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
         let resolver = VettingResolver {
             #[cfg(feature = "local")]
             receiver: settings.receiver,
         };
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(tls(roots)?)
             .https_only(true)
             .redirect(Policy::none())
             .no_proxy()
@@ -175,4 +169,12 @@ impl Egress {
             body_cut,
         })
     }
+}
+
+/// TLS 1.2 and 1.3 with these roots and ring, the one provider of the whole graph.
+pub(crate) fn tls(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, String> {
+    let builder =
+        rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

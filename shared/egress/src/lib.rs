@@ -6,6 +6,8 @@ mod error;
 #[cfg(feature = "local")]
 mod local;
 mod resolver;
+mod token;
 
 pub use client::{Answer, Egress, Settings};
 pub use error::Failure;
+pub use token::{AccessToken, ClientCredentials, MAX_TOKEN_ANSWER, Refusal, TokenEndpoint, TokenError};

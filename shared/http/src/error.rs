@@ -31,12 +31,14 @@ pub enum ApiError {
     TooLarge(usize),
     /// The body is not of a kind that is read here; the text says which are.
     UnsupportedMediaType(String),
-    /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again after [`RETRY_SECONDS`] will do.
+    /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again when `Retry-After` says so will do.
     Throttled,
     /// Something we need does not answer; trying again soon will do.
     Busy,
     /// Our fault; logged where it was noticed.
     Internal,
+    /// This deployment does not do that; the text says who does.
+    NotImplemented(String),
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -78,6 +80,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The media type is not supported",
         // As Qlik's own (contract section 1.7).
         StatusCode::TOO_MANY_REQUESTS => "API rate limit reached.",
+        StatusCode::NOT_IMPLEMENTED => "This deployment does not do that",
         StatusCode::SERVICE_UNAVAILABLE => "Busy; try again soon",
         _ => "Something went wrong on our side",
     }
@@ -97,6 +100,7 @@ impl ApiError {
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -106,7 +110,8 @@ impl ApiError {
             Self::Unauthorized(detail)
             | Self::Forbidden(detail)
             | Self::NotFound(detail)
-            | Self::UnsupportedMediaType(detail) => vec![detail],
+            | Self::UnsupportedMediaType(detail)
+            | Self::NotImplemented(detail) => vec![detail],
             Self::Conflict(details) => details,
             Self::TooLarge(bytes) => vec![format!("the body must have at most {bytes} bytes")],
             Self::Throttled => {

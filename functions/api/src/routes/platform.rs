@@ -1,0 +1,147 @@
+//! What Qlik's clients ask of the platform around the webhooks: what it is, a CSRF token, an access token. No caller is known here.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::{HeaderMap, HeaderName, StatusCode};
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use anzol_domain::Invalid;
+use anzol_domain::error::Problems;
+use anzol_egress::{ClientCredentials, Refusal, TokenError};
+use anzol_http::{ApiError, Fields};
+
+use crate::state::AppState;
+
+/// What Qlik's clients ask for when they mean "whatever I may have"; not a scope of the user pool.
+const USER_DEFAULT: &str = "user_default";
+
+/// Says that this is a cloud deployment. Without it `@qlik/api` asks again before each call, and may take us for a
+/// client-managed Qlik Sense (contract section 6.1).
+pub(crate) async fn product_info() -> impl IntoResponse {
+    let info = json!({ "composition": { "deploymentType": "qlikcloudservices" } });
+    ([(CACHE_CONTROL, "public, max-age=300")], Json(info))
+}
+
+/// A random token of 192 bits in the header `qlik-csrf-token`, for clients that insist on one before they write.
+///
+/// Nothing checks it: there are no cookie sessions here, so there is nothing that another site could ride on.
+pub(crate) async fn csrf_token() -> Result<impl IntoResponse, ApiError> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).map_err(|error| {
+        tracing::error!(%error, "the system gives no random bytes");
+        ApiError::Internal
+    })?;
+    let name = HeaderName::from_static("qlik-csrf-token");
+    let headers = [(name, URL_SAFE_NO_PAD.encode(random)), (CACHE_CONTROL, "no-store".to_owned())];
+    Ok((StatusCode::NO_CONTENT, headers))
+}
+
+/// Exchanges client credentials for an access token at the user pool.
+///
+/// Takes JSON, as Qlik's clients send it, or a form, as OAuth has it; the client may also be named by HTTP Basic, which then counts.
+pub(crate) async fn token(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    fields: Result<Fields, ApiError>,
+) -> Result<Response, ApiError> {
+    let endpoint = state.tokens.as_ref().ok_or_else(|| {
+        ApiError::NotImplemented(
+            "tokens for this deployment come from an outside issuer; ask that issuer's own token endpoint"
+                .to_owned(),
+        )
+    })?;
+    let request = TokenRequest::read(&headers, &fields?.0)?;
+    let client =
+        ClientCredentials { id: &request.id, secret: &request.secret, scope: request.scope.as_deref() };
+    let token = endpoint.exchange(client).await.map_err(refusal)?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(token)).into_response())
+}
+
+fn refusal(error: TokenError) -> ApiError {
+    match error {
+        TokenError::UnknownClient => {
+            ApiError::Unauthorized("there is no client with this `client_id` and `client_secret`".to_owned())
+        }
+        TokenError::Refused(Refusal::Scope) => {
+            Invalid::one("scope", "must name scopes that exist, or be left out").into()
+        }
+        TokenError::Refused(Refusal::Client) => {
+            Invalid::one("client_id", "is a client that may not have this by its credentials alone").into()
+        }
+        TokenError::Refused(Refusal::Request) => Invalid::one("body", "was refused by the user pool").into(),
+        TokenError::Unavailable(reason) => {
+            tracing::warn!(reason, "the token endpoint gave no usable answer");
+            ApiError::Busy
+        }
+    }
+}
+
+/// What is asked for. Not `Debug`: it holds a secret.
+struct TokenRequest {
+    id: String,
+    secret: String,
+    scope: Option<String>,
+}
+
+impl TokenRequest {
+    fn read(headers: &HeaderMap, fields: &Map<String, Value>) -> Result<Self, Invalid> {
+        let mut problems = Problems::default();
+        let mut text = |name: &str| match fields.get(name) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Some(_) => {
+                problems.add(name, "must be a string");
+                None
+            }
+        };
+        let (grant, scope) = (text("grant_type"), text("scope"));
+        let (id, secret) = (text("client_id"), text("client_secret"));
+        let (id, secret) = match problems.take(basic(headers)).flatten() {
+            Some((id, secret)) => (Some(id), Some(secret)),
+            None => (id, secret),
+        };
+        if grant.as_deref() != Some("client_credentials") {
+            problems.add("grant_type", "must be client_credentials");
+        }
+        for (name, value) in [("client_id", &id), ("client_secret", &secret)] {
+            if value.is_none() {
+                problems.add(name, "is required");
+            }
+        }
+        let scope: Vec<_> = scope
+            .iter()
+            .flat_map(|scope| scope.split_ascii_whitespace())
+            .filter(|scope| *scope != USER_DEFAULT)
+            .collect();
+        let scope = Some(scope.join(" ")).filter(|scope| !scope.is_empty());
+        problems.finish(id.zip(secret).map(|(id, secret)| Self { id, secret, scope }))
+    }
+}
+
+/// The client that HTTP Basic names; both parts are form-encoded within it (RFC 6749, section 2.3.1).
+fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Invalid> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let invalid =
+        || Invalid::one("Authorization", "must be Basic with a client's id and secret, or be left out");
+    let text = value.to_str().map_err(|_| invalid())?;
+    let (scheme, credentials) = text.split_once(' ').ok_or_else(invalid)?;
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return Err(invalid());
+    }
+    let decoded = STANDARD.decode(credentials.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = decoded.ok_or_else(invalid)?;
+    let (id, secret) = decoded.split_once(':').ok_or_else(invalid)?;
+    let plain = |part: &str| {
+        // A part alone is a form with one name and no value; a `=` in it is not ours to split at.
+        let part = part.replace('=', "%3D").replace('&', "%26");
+        form_urlencoded::parse(part.as_bytes()).map(|(name, _)| name.into_owned()).next().unwrap_or_default()
+    };
+    Ok(Some((plain(id), plain(secret))))
+}

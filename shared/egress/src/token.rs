@@ -1,0 +1,215 @@
+//! The token endpoint of the deployment's own user pool: a client's id and secret become an access token (RFC 6749, section 4.4).
+//!
+//! Its URL is the deployment's own configuration, not a stranger's, so it is not vetted, and local stacks speak plain HTTP to it.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::redirect::Policy;
+use serde::{Deserialize, Serialize};
+use url::{Url, form_urlencoded};
+
+use crate::error::Failure;
+
+/// Most that is read of an answer, in bytes. Tokens have a few thousand.
+pub const MAX_TOKEN_ANSWER: usize = 64 * 1024;
+
+/// For the whole exchange. Our choice: three times what a busy user pool takes, and well within a function's 30 s.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The client of one token endpoint.
+#[derive(Debug, Clone)]
+pub struct TokenEndpoint {
+    http: reqwest::Client,
+    url: Url,
+    timeout: Duration,
+}
+
+/// Who asks for a token, and for what.
+#[derive(Clone, Copy)]
+pub struct ClientCredentials<'a> {
+    /// The client's id.
+    pub id: &'a str,
+    /// The client's secret.
+    pub secret: &'a str,
+    /// Scopes, separated by spaces; without, all that the client may have.
+    pub scope: Option<&'a str>,
+}
+
+/// Says nothing of the secret.
+impl fmt::Debug for ClientCredentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCredentials").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A token as RFC 6749, section 5.1, has it.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct AccessToken {
+    /// The token.
+    pub access_token: String,
+    /// How it is used: `Bearer`.
+    pub token_type: String,
+    /// Seconds it is good for.
+    pub expires_in: u64,
+}
+
+/// Says nothing of the token.
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The client is unknown, or the secret is not its own.
+    #[error("the token endpoint does not know the client by this secret")]
+    UnknownClient,
+    /// The endpoint refuses for another reason; this is its error code (RFC 6749, section 5.2).
+    #[error("the token endpoint refuses: {0}")]
+    Refused(Refusal),
+    /// No usable answer; the text, for the log, says what was seen instead and holds nothing of it.
+    #[error("the token endpoint gave no usable answer: {0}")]
+    Unavailable(String),
+}
+
+/// The error codes of a token endpoint, but for `invalid_client`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// `invalid_scope`
+    Scope,
+    /// `unauthorized_client`, or `invalid_grant`, which Cognito says when the client lacks the flow or the scope.
+    Client,
+    /// Any other.
+    Request,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scope => "invalid_scope",
+            Self::Client => "unauthorized_client",
+            Self::Request => "invalid_request",
+        })
+    }
+}
+
+/// A refusal as RFC 6749, section 5.2, has it.
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
+impl TokenEndpoint {
+    /// A client of the endpoint at `url`; makes no connection yet.
+    ///
+    /// # Errors
+    /// When the URL is none, or TLS cannot be set up.
+    pub fn new(url: &str) -> Result<Self, String> {
+        let url = Url::parse(url).map_err(|error| format!("the token endpoint's URL is none: {error}"))?;
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(crate::client::tls(roots)?)
+            .redirect(Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { http, url, timeout: TIMEOUT })
+    }
+
+    /// The same with another patience, for the whole exchange.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Exchanges a client's credentials for a token.
+    pub async fn exchange(&self, client: ClientCredentials<'_>) -> Result<AccessToken, TokenError> {
+        let exchange = tokio::time::timeout(self.timeout, self.ask(client)).await;
+        let late = |_| TokenError::Unavailable(format!("no complete answer within {:?}", self.timeout));
+        let (status, body) = exchange.map_err(late)??;
+        read(status, &body)
+    }
+
+    async fn ask(&self, client: ClientCredentials<'_>) -> Result<(u16, Vec<u8>), TokenError> {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .extend_pairs(client.scope.map(|scope| ("scope", scope)))
+            .finish();
+        // Both parts form-encoded first: RFC 6749, section 2.3.1.
+        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let unavailable =
+            |error: reqwest::Error| TokenError::Unavailable(Failure::from_client(&error).message);
+        let request = self
+            .http
+            .post(self.url.clone())
+            .basic_auth(encoded(client.id), Some(encoded(client.secret)))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json")
+            .body(form);
+        let mut response = request.send().await.map_err(unavailable)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_TOKEN_ANSWER {
+                return Err(TokenError::Unavailable(format!("more than {MAX_TOKEN_ANSWER} bytes")));
+            }
+        }
+        Ok((response.status().as_u16(), body))
+    }
+}
+
+/// What an answer means. Nothing of its text is passed on: an endpoint may repeat what it was sent.
+fn read(status: u16, body: &[u8]) -> Result<AccessToken, TokenError> {
+    let refused = || serde_json::from_slice::<Refused>(body).ok().map(|refused| refused.error);
+    match status {
+        200 => serde_json::from_slice(body)
+            .map_err(|_| TokenError::Unavailable("200 without a token".to_owned())),
+        401 => Err(TokenError::UnknownClient),
+        400 => Err(match refused().as_deref() {
+            Some("invalid_client") => TokenError::UnknownClient,
+            Some("invalid_scope") => TokenError::Refused(Refusal::Scope),
+            Some("unauthorized_client" | "invalid_grant") => TokenError::Refused(Refusal::Client),
+            Some(_) => TokenError::Refused(Refusal::Request),
+            None => TokenError::Unavailable("400 without an error code".to_owned()),
+        }),
+        other => Err(TokenError::Unavailable(format!("status {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_mean_what_the_standard_and_cognito_say() {
+        let unavailable = |answer| matches!(answer, Err(TokenError::Unavailable(_)));
+        let token = br#"{"access_token":"t","token_type":"Bearer","expires_in":3600,"more":1}"#;
+        assert_eq!(read(200, token).unwrap().expires_in, 3600);
+        for (code, expected) in [
+            ("invalid_client", TokenError::UnknownClient),
+            ("invalid_scope", TokenError::Refused(Refusal::Scope)),
+            ("invalid_grant", TokenError::Refused(Refusal::Client)),
+            ("unauthorized_client", TokenError::Refused(Refusal::Client)),
+            ("invalid_request", TokenError::Refused(Refusal::Request)),
+        ] {
+            assert_eq!(read(400, format!(r#"{{"error":"{code}"}}"#).as_bytes()), Err(expected), "{code}");
+        }
+        assert_eq!(read(401, b""), Err(TokenError::UnknownClient));
+        for (status, body) in
+            [(200, &b"{}"[..]), (200, b"<html>"), (400, b"<html>"), (302, b""), (429, b""), (500, token)]
+        {
+            assert!(unavailable(read(status, body)), "{status}");
+        }
+    }
+
+    #[test]
+    fn neither_secret_nor_token_is_ever_shown() {
+        let client = ClientCredentials { id: "a", secret: "hidden", scope: None };
+        let token = AccessToken { access_token: "hidden".into(), token_type: "Bearer".into(), expires_in: 1 };
+        assert!(!format!("{client:?} {token:?}").contains("hidden"));
+    }
+}
