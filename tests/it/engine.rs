@@ -212,9 +212,9 @@ async fn what_will_not_get_better_is_not_tried_again() {
     let moved = engine.create("moved").await;
     let headers = [("Location".to_owned(), "https://elsewhere.example/x".to_owned())].into();
     engine.behaves("moved", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
-    let resent = engine.create("resent").await;
-    engine.answers("resent", 500).await;
-    let resend = DeliveryTask { trigger: Trigger::Resend, ..task(&resent) };
+    let asked = engine.create("asked").await;
+    engine.answers("asked", 500).await;
+    let resend = DeliveryTask { trigger: Trigger::Resend, ..task(&asked) };
     assert!(engine.send(&[task(&disabled), task(&moved), resend]).await.is_empty());
     assert!(engine.queues.on(SLOW).is_empty() && engine.queues.schedules().is_empty());
     let row = &engine.history(&moved).await[0];

@@ -154,11 +154,9 @@ impl Sender {
             match outcome {
                 Outcome::NotNow => {
                     back.insert(message_id);
-                    continue;
                 }
                 Outcome::Deleted => {
                     tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
-                    continue;
                 }
                 Outcome::WrongLane => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
@@ -206,17 +204,16 @@ impl Sender {
             return Outcome::WrongLane;
         }
         let mut attempt = std::pin::pin!(self.deliverer.deliver(webhook, task));
-        let delivery = match tokio::time::timeout(SLOW_AFTER, &mut attempt).await {
-            Ok(delivery) => delivery,
+        let delivery = if let Ok(delivery) = tokio::time::timeout(SLOW_AFTER, &mut attempt).await {
+            delivery
+        } else {
             // It is slow, however it ends. Saying so now lets the messages behind this one get out of the others' way.
-            Err(_) => {
-                let slow_down = async {
-                    if webhook.health.lane == Lane::Fast && moved.lock().await.insert(key(task)) {
-                        self.health.slow_down(webhook).await;
-                    }
-                };
-                futures::join!(attempt, slow_down).0
-            }
+            let slow_down = async {
+                if webhook.health.lane == Lane::Fast && moved.lock().await.insert(key(task)) {
+                    self.health.slow_down(webhook).await;
+                }
+            };
+            futures::join!(attempt, slow_down).0
         };
         Outcome::Attempted(Box::new(delivery))
     }

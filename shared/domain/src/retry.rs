@@ -83,7 +83,7 @@ mod tests {
         let wait =
             |seconds| schedule.wait_after(1, 0.0, Some(Duration::from_secs(seconds))).unwrap().as_secs();
         assert_eq!([wait(0), wait(4), wait(60), wait(1_000_000)], [5, 5, 60, 6 * 3600]);
-        assert_eq!(schedule.wait_after(9, 0.0, Some(Duration::from_secs(60))), None);
+        assert_eq!(schedule.wait_after(9, 0.0, Some(Duration::from_mins(1))), None);
     }
 
     #[test]
