@@ -1,100 +1,175 @@
-// The page: shows the sign-in form or the webhooks, and keeps them in step with the session.
+// The page: who is signed in, which view is shown, language and colours.
 
-import { listWebhooks } from "./api.js";
-import { claims, keep, signIn, signOut, token } from "./session.js";
+import { useApi } from "./api.js";
+import { button, h, icon } from "./dom.js";
+import { language, setLanguage, t } from "./i18n.js";
+import { openDialog, openMenu, toast } from "./overlays.js";
+import { go, hrefOf, where } from "./router.js";
+import { finishSignIn, forget, isBack, isSignedIn, signOut, user } from "./session.js";
+import { store } from "./store.js";
+import { webhooksPage } from "./webhooks.js";
 
-const $ = (id) => document.getElementById(id);
-const config = await fetch("/console/config.json").then((response) => response.json());
+const main = document.getElementById("main");
+const header = document.getElementById("header");
+let page = null;
+let signingIn;
 
-function say(message) {
-  $("message").textContent = message ?? "";
-  $("message").hidden = !message;
-}
+const signInForm = async (...args) => (await import("./sign-in.js")).signInForm(...args);
 
-function show(view) {
-  for (const id of ["sign-in", "use-token", "webhooks"]) $(id).hidden = id !== view;
-  $("sign-out").hidden = view !== "webhooks";
-  const { email, "cognito:username": name, sub } = view === "webhooks" ? claims(token() ?? "") : {};
-  $("who").textContent = email ?? name ?? sub ?? "";
-}
+// ── Views ──
 
-function showSignIn(message) {
-  signOut();
-  say(message);
-  $("issuer").textContent = config.issuer;
-  show(config.signInUrl ? "sign-in" : "use-token");
-}
-
-function cell(content, className) {
-  const td = document.createElement("td");
-  td.append(content);
-  if (className) td.className = className;
-  return td;
-}
-
-function row(webhook) {
-  const types = document.createElement("ul");
-  for (const type of webhook.eventTypes) {
-    const item = document.createElement("li");
-    item.textContent = type;
-    types.append(item);
+async function show() {
+  const { path } = where();
+  const [place, id, part] = path;
+  if (!isSignedIn()) return showSignIn();
+  const key = `${place === "webhooks" && id ? `${id}/${part ?? ""}` : "webhooks"} ${language()}`;
+  if (page?.key === key) return page.update?.();
+  page?.close?.();
+  page = { key };
+  const mine = page;
+  let opened;
+  if (place === "webhooks" && id && part === "verify") {
+    const { verifyPage } = await import("./verify.js");
+    if (page === mine) opened = verifyPage(main, id);
+  } else if (place === "webhooks" && id) {
+    const { webhookPage } = await import("./webhook.js");
+    if (page === mine) opened = webhookPage(main, id);
+  } else {
+    opened = webhooksPage(main);
   }
-  const status = document.createElement("span");
-  status.className = webhook.enabled ? "status" : "status off";
-  status.textContent = webhook.enabled ? "Enabled" : "Disabled";
-  const created = document.createElement("time");
-  created.dateTime = webhook.createdAt;
-  created.title = webhook.createdAt;
-  created.textContent = new Date(webhook.createdAt).toLocaleString();
-  const tr = document.createElement("tr");
-  tr.append(cell(webhook.name), cell(webhook.url, "url"), cell(types), cell(webhook.level), cell(status), cell(created, "created"));
-  return tr;
+  if (!opened) return;
+  page = { key, ...opened };
+  document.title = `${opened.title} · Anzol`;
 }
 
-async function showWebhooks() {
-  const current = token();
-  if (!current) return showSignIn();
-  show("webhooks");
-  say();
-  $("refresh").disabled = true;
-  $("count").textContent = "Loading…";
-  try {
-    const webhooks = await listWebhooks(current);
-    document.querySelector("#webhooks tbody").replaceChildren(...webhooks.map(row));
-    $("count").textContent = `${webhooks.length}`;
-    $("empty").hidden = webhooks.length > 0;
-  } catch (error) {
-    $("count").textContent = "";
-    if (error.status === 401) return showSignIn("Your session has ended. Sign in again.");
-    say(error.message);
-  } finally {
-    $("refresh").disabled = false;
-  }
+async function showSignIn(problem) {
+  page?.close?.();
+  page = { key: "sign-in" };
+  renderHeader();
+  document.title = `${t("signIn.title")} · Anzol`;
+  const form = await signInForm(store.config, begin, problem);
+  main.replaceChildren(h("div", { class: "sign-in" }, form));
+  form.querySelector("input, button")?.focus();
 }
 
-async function submit(event, work) {
+/** Somebody has signed in. */
+function begin() {
+  store.clear();
+  store.user = user(store.config);
+  page = null;
+  renderHeader();
+  if (store.user.tenant) return show();
+  main.replaceChildren(h("div", { class: "blank" }, h("span", { class: "sign" }, icon("alert")), h("h1", {}, t("noTenant.title")), h("p", {}, t("noTenant.text"))));
+}
+
+/**
+ * The session is over in the middle of something: asks on top of what is there, so that nothing typed is lost. Answers whether the same
+ * user is back; anybody else gets a page of their own.
+ */
+function signInAgain() {
+  signingIn ??= (async () => {
+    if (page?.key === "sign-in" || store.config.hostedUiUrl || !store.config.signInUrl) {
+      forget();
+      if (page?.key !== "sign-in") showSignIn(t("signIn.ended"));
+      return false;
+    }
+    const before = store.user.id;
+    const done = await openDialog({
+      title: t("signIn.again"),
+      look: "small",
+      fill: (close) => {
+        const host = h("div", { class: "body" });
+        signInForm(store.config, () => close(true), t("signIn.ended"), store.user.name).then((form) => {
+          host.append(form);
+          form.querySelector("input[type=password]")?.focus();
+        });
+        return host;
+      },
+    });
+    if (done && user(store.config).id === before) return true;
+    if (done) begin();
+    else {
+      forget();
+      showSignIn();
+    }
+    return false;
+  })().finally(() => (signingIn = undefined));
+  return signingIn;
+}
+
+// ── The bar at the top ──
+
+function chooseTheme(anchor) {
+  const now = document.documentElement.dataset.theme ?? "auto";
+  const choose = (theme) => () => {
+    if (theme === "auto") {
+      localStorage.removeItem("anzol.theme");
+      delete document.documentElement.dataset.theme;
+    } else {
+      localStorage.setItem("anzol.theme", theme);
+      document.documentElement.dataset.theme = theme;
+    }
+  };
+  openMenu(anchor, ["auto", "light", "dark"].map((theme) => ({ text: t(`theme.${theme}`), glyph: theme === now ? "check" : "theme", run: choose(theme) })));
+}
+
+function renderHeader() {
+  const signedIn = isSignedIn() && store.user.id;
+  const languages = h(
+    "select",
+    { "aria-label": t("language"), on: { change: ({ target }) => (setLanguage(target.value), renderHeader(), again()) } },
+    [["en", "English"], ["pt-BR", "Português"]].map(([tag, name]) => h("option", { value: tag, lang: tag }, name)),
+  );
+  languages.value = language();
+  const theme = button("icon-only", { label: t("theme"), glyph: "theme", "aria-haspopup": "menu", "aria-expanded": "false" }, () => chooseTheme(theme));
+  header.replaceChildren(
+    h("a", { class: "brand", href: hrefOf(["webhooks"]) }, h("img", { src: "/console/icon.svg", alt: "", width: "26", height: "26" }), h("span", {}, "Anzol")),
+    h("span", { class: "space" }),
+    languages,
+    theme,
+    ...(signedIn
+      ? [
+          h("span", { class: "who", title: store.user.tenant }, h("span", {}, store.user.name), h("span", { class: "role" }, t(store.user.admin ? "role.admin" : "role.user"))),
+          button("quiet", { text: t("signOut"), glyph: "logout" }, leave),
+        ]
+      : []),
+  );
+}
+
+/** Shows the same view in another language. */
+function again() {
+  document.querySelector(".skip").textContent = t("skip");
+  if (page?.key === "sign-in") showSignIn();
+  else show();
+}
+
+async function leave() {
+  await signOut(store.config);
+  store.clear();
+  store.user = {};
+  go(["webhooks"]);
+  showSignIn();
+  toast(t("signOut.done"));
+}
+
+// ── Beginning ──
+
+document.querySelector(".skip").textContent = t("skip");
+document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
-  const button = event.target.querySelector("button");
-  button.disabled = true;
-  say();
-  try {
-    await work(new FormData(event.target));
-    event.target.reset();
-    await showWebhooks();
-  } catch (error) {
-    say(error.message);
-  } finally {
-    button.disabled = false;
-  }
+  main.focus();
+});
+addEventListener("hashchange", show);
+try {
+  const response = await fetch("/console/config.json");
+  if (!response.ok) throw new Error(String(response.status));
+  store.config = await response.json();
+  useApi(store.config, signInAgain);
+  let problem;
+  if (isBack()) await finishSignIn(store.config).catch((error) => (problem = error.key ? t(error.key, error.values) : error.message));
+  if (!problem && isSignedIn()) begin();
+  else showSignIn(problem);
+} catch (error) {
+  main.replaceChildren(h("p", { class: "notice bad", role: "alert" }, icon("alert"), t("config.failed"), button("quiet", { text: t("tryAgain") }, () => location.reload())));
+  console.error(error);
 }
-
-$("sign-in").addEventListener("submit", (event) =>
-  submit(event, (form) => signIn(config, form.get("username"), form.get("password"))));
-$("use-token").addEventListener("submit", (event) => submit(event, async (form) => {
-  keep(form.get("token").trim());
-  if (!token()) throw new Error("This is not a token, or it has expired.");
-}));
-$("sign-out").addEventListener("click", () => showSignIn());
-$("refresh").addEventListener("click", showWebhooks);
-
-await showWebhooks();

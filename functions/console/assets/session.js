@@ -1,55 +1,196 @@
-// Signing in and out. The token lives in this tab's session storage and goes when the tab does.
+// Signing in and out, and fresh tokens. Everything lives in this tab's session storage and goes when the tab does.
 
-const KEY = "anzol.token";
+const KEY = "anzol.session";
+const PENDING = "anzol.signing-in";
+/** Seconds before its end at which a token is replaced. */
+const MARGIN = 60;
 
-export function token() {
-  const kept = sessionStorage.getItem(KEY);
-  if (kept && claims(kept).exp * 1000 > Date.now()) return kept;
-  sessionStorage.removeItem(KEY);
-  return null;
+/** An error of the sign-in whose `key` is a text of the page. */
+export class SignInError extends Error {
+  constructor(key, values) {
+    super(key);
+    this.key = key;
+    this.values = values;
+  }
 }
 
-export const keep = (newToken) => sessionStorage.setItem(KEY, newToken);
+const read = (key) => JSON.parse(sessionStorage.getItem(key) ?? "null");
+const write = (key, value) => sessionStorage.setItem(key, JSON.stringify(value));
 
-export const signOut = () => sessionStorage.removeItem(KEY);
-
-/** What a token says, unverified: for showing only. */
-export function claims(anyToken) {
+/** What a token says, unverified: for showing only; the API checks it. */
+export function claims(token) {
   try {
-    const part = anyToken.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
-    const bytes = Uint8Array.from(atob(part), (c) => c.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes));
+    const part = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (c) => c.charCodeAt(0))));
   } catch {
     return {};
   }
 }
 
-/** Signs in at the user pool's API; throws an Error whose message can be shown. */
-export async function signIn(config, username, password) {
+const secondsLeft = (token) => (claims(token).exp ?? 0) - Date.now() / 1000;
+
+/** Whether somebody is signed in, or can be again without a password. */
+export function isSignedIn() {
+  const kept = read(KEY);
+  return Boolean(kept && (secondsLeft(kept.idToken) > 0 || kept.refreshToken));
+}
+
+/** Who is signed in: id, name, tenant, and whether they administer it. */
+export function user(config) {
+  const said = claims(read(KEY)?.idToken ?? "");
+  const groups = said[config?.rolesClaim ?? "cognito:groups"] ?? [];
+  const roles = Array.isArray(groups) ? groups : String(groups).split(/[\s,[\]]+/);
+  return {
+    id: said.sub ?? "",
+    name: said.email ?? said.name ?? said["cognito:username"] ?? said.sub ?? "",
+    tenant: said[config?.tenantClaim ?? "custom:tenantId"] ?? "",
+    admin: roles.includes("TenantAdmin"),
+  };
+}
+
+/** Forgets the session. */
+export const forget = () => sessionStorage.removeItem(KEY);
+
+/** Keeps a token that somebody pasted; false when it is none, or over. */
+export function keepToken(idToken) {
+  if (secondsLeft(idToken) <= 0) return false;
+  write(KEY, { idToken });
+  return true;
+}
+
+async function post(url, headers, body) {
   let response;
   try {
-    response = await fetch(config.signInUrl, {
-      method: "POST",
-      headers: {
-        "Content-Type": "application/x-amz-json-1.1",
-        "X-Amz-Target": "AWSCognitoIdentityProviderService.InitiateAuth",
-      },
-      body: JSON.stringify({
-        AuthFlow: "USER_PASSWORD_AUTH",
-        ClientId: config.clientId,
-        AuthParameters: { USERNAME: username, PASSWORD: password },
-      }),
-    });
+    response = await fetch(url, { method: "POST", headers, body });
   } catch {
-    throw new Error("The sign-in service cannot be reached.");
+    throw new SignInError("signIn.unreachable");
   }
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    const wrong = /NotAuthorized|UserNotFound/.test(answer.__type ?? "");
-    throw new Error(wrong ? "User name or password is wrong." : answer.message ?? "Signing in failed.");
+  return { ok: response.ok, status: response.status, answer: await response.json().catch(() => ({})) };
+}
+
+/** Calls the user pool's API. */
+const pool = (config, operation, body) =>
+  post(
+    config.signInUrl,
+    { "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": `AWSCognitoIdentityProviderService.${operation}` },
+    JSON.stringify({ ClientId: config.clientId, ...body }),
+  );
+
+/** Calls the token endpoint of the hosted page. */
+const hosted = (config, path, fields) =>
+  post(
+    `${config.hostedUiUrl}/oauth2/${path}`,
+    { "Content-Type": "application/x-www-form-urlencoded" },
+    new URLSearchParams({ client_id: config.clientId, ...fields }),
+  );
+
+/** Signs in with a password, at the user pool's API. */
+export async function signIn(config, username, password) {
+  const { ok, answer } = await pool(config, "InitiateAuth", {
+    AuthFlow: "USER_PASSWORD_AUTH",
+    AuthParameters: { USERNAME: username, PASSWORD: password },
+  });
+  if (!ok) {
+    const kind = String(answer.__type ?? "").split("#").pop();
+    const known = {
+      NotAuthorizedException: "signIn.wrong",
+      UserNotFoundException: "signIn.wrong",
+      PasswordResetRequiredException: "signIn.reset",
+      UserNotConfirmedException: "signIn.unconfirmed",
+      TooManyRequestsException: "signIn.tooMany",
+    };
+    throw new SignInError(known[kind] ?? "signIn.failed", { reason: answer.message ?? kind });
   }
-  if (!answer.AuthenticationResult) {
-    throw new Error("This account has to finish setting up first: its administrator has to set a permanent password.");
+  if (!answer.AuthenticationResult) throw new SignInError("signIn.unfinished");
+  const { IdToken: idToken, RefreshToken: refreshToken } = answer.AuthenticationResult;
+  write(KEY, { idToken, refreshToken });
+}
+
+const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
+const redirectUri = () => `${location.origin}/console/`;
+
+/** Leaves for the hosted page: authorization code with PKCE (RFC 7636). */
+export async function leaveToSignIn(config) {
+  const pending = { state: random(), verifier: random(), hash: location.hash };
+  write(PENDING, pending);
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pending.verifier));
+  const query = new URLSearchParams({
+    response_type: "code",
+    client_id: config.clientId,
+    redirect_uri: redirectUri(),
+    scope: "openid email profile",
+    state: pending.state,
+    code_challenge: base64url(new Uint8Array(digest)),
+    code_challenge_method: "S256",
+  });
+  location.assign(`${config.hostedUiUrl}/oauth2/authorize?${query}`);
+}
+
+/** Whether the address is that of somebody who comes back from the hosted page. */
+export const isBack = () => new URLSearchParams(location.search).has("state");
+
+/** Exchanges the code that the hosted page gave, and goes on where the reader was. */
+export async function finishSignIn(config) {
+  const query = new URLSearchParams(location.search);
+  const pending = read(PENDING);
+  sessionStorage.removeItem(PENDING);
+  history.replaceState(null, "", `${location.pathname}${pending?.hash ?? ""}`);
+  if (query.has("error")) throw new SignInError("signIn.failed", { reason: query.get("error_description") ?? query.get("error") });
+  if (!pending || pending.state !== query.get("state")) throw new SignInError("signIn.stale");
+  const { ok, answer } = await hosted(config, "token", {
+    grant_type: "authorization_code",
+    code: query.get("code") ?? "",
+    redirect_uri: redirectUri(),
+    code_verifier: pending.verifier,
+  });
+  if (!ok) throw new SignInError("signIn.failed", { reason: answer.error_description ?? answer.error ?? "" });
+  write(KEY, { idToken: answer.id_token, refreshToken: answer.refresh_token });
+}
+
+let refreshing;
+
+/** A token that is good for a while yet, or null when the session is over. `spent` is one that the API has refused. */
+export async function token(config, spent) {
+  const kept = read(KEY);
+  if (!kept) return null;
+  if (kept.idToken !== spent && secondsLeft(kept.idToken) > MARGIN) return kept.idToken;
+  if (!kept.refreshToken) return kept.idToken !== spent && secondsLeft(kept.idToken) > 0 ? kept.idToken : null;
+  refreshing ??= refresh(config, kept).finally(() => (refreshing = undefined));
+  return refreshing;
+}
+
+/** Null when the pool says that the session is over; not being reached is an error instead, and ends nothing. */
+async function refresh(config, kept) {
+  let idToken;
+  if (config.hostedUiUrl) {
+    const { ok, status, answer } = await hosted(config, "token", { grant_type: "refresh_token", refresh_token: kept.refreshToken });
+    if (!ok && status >= 500) throw new SignInError("signIn.unreachable");
+    idToken = ok && answer.id_token;
+  } else {
+    const { ok, status, answer } = await pool(config, "InitiateAuth", {
+      AuthFlow: "REFRESH_TOKEN_AUTH",
+      AuthParameters: { REFRESH_TOKEN: kept.refreshToken },
+    });
+    if (!ok && status >= 500) throw new SignInError("signIn.unreachable");
+    idToken = ok && answer.AuthenticationResult?.IdToken;
   }
-  keep(answer.AuthenticationResult.IdToken);
+  if (!idToken) return null;
+  write(KEY, { ...kept, idToken });
+  return idToken;
+}
+
+/** Ends the session, here and at the pool. With a hosted page this leaves for it, since that has a session of its own. */
+export async function signOut(config) {
+  const kept = read(KEY);
+  forget();
+  if (kept?.refreshToken) {
+    const gone = config.hostedUiUrl
+      ? hosted(config, "revoke", { token: kept.refreshToken })
+      : pool(config, "RevokeToken", { Token: kept.refreshToken });
+    await gone.catch(() => {}); // Nothing here can use it any more either way.
+  }
+  if (config.hostedUiUrl) {
+    location.assign(`${config.hostedUiUrl}/logout?${new URLSearchParams({ client_id: config.clientId, logout_uri: redirectUri() })}`);
+  }
 }

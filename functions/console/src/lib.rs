@@ -1,69 +1,237 @@
 #![doc = include_str!("../README.md")]
 
-use axum::Router;
-use axum::extract::{Path, State};
+mod assets;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
+    HeaderName, HeaderValue, InvalidHeaderValue, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use serde::Serialize;
 
 use anzol_http::ApiError;
 
-/// The files of the console: name, media type, content.
-const ASSETS: [(&str, &str, &str); 6] = [
-    ("", "text/html; charset=utf-8", include_str!("../assets/index.html")),
-    ("console.css", "text/css; charset=utf-8", include_str!("../assets/console.css")),
-    ("console.js", "text/javascript; charset=utf-8", include_str!("../assets/console.js")),
-    ("session.js", "text/javascript; charset=utf-8", include_str!("../assets/session.js")),
-    ("api.js", "text/javascript; charset=utf-8", include_str!("../assets/api.js")),
-    ("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
-];
+use assets::Assets;
+
+/// A year, as long as anything is kept: the address changes with the content.
+const FOREVER: &str = "public, max-age=31536000, immutable";
+/// Asked for each time.
+const EACH_TIME: &str = "no-cache";
 
 /// What the page has to know about the deployment.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
-    /// Where users sign in: the user pool's API, or nothing with an outside issuer.
+    /// Where a password is checked: the user pool's API, or nothing with an outside issuer.
     pub sign_in_url: Option<String>,
+    /// The pool's hosted page (no slash at the end); where there is one, passwords are typed there and nowhere else.
+    pub hosted_ui_url: Option<String>,
     /// The console's client id at the user pool.
     pub client_id: Option<String>,
     /// Who issues the tokens.
     pub issuer: String,
+    /// Token claim that holds the tenant id.
+    pub tenant_claim: String,
+    /// Token claim that lists the roles.
+    pub roles_claim: String,
+    /// Most webhooks a tenant may have.
+    pub webhook_cap: u32,
+}
+
+#[derive(Debug)]
+struct Console {
+    config: Config,
+    assets: Assets,
+    policy: HeaderValue,
 }
 
 /// All routes.
-pub fn router(config: Config) -> Router {
+///
+/// # Errors
+/// When an address of `config` cannot be in a header.
+pub fn router(config: Config) -> Result<Router, InvalidHeaderValue> {
+    let console = Arc::new(Console { policy: policy(&config)?, config, assets: Assets::new() });
     let routes = Router::new()
         .route("/", get(|| async { Redirect::temporary("/console/") }))
         // Both spellings: gateways differ in whether they keep the slash at the end.
-        .route("/console", get(|state: State<Config>| async move { asset(&state, "") }))
-        .route("/console/", get(|state: State<Config>| async move { asset(&state, "") }))
-        .route("/console/config.json", get(|State(config): State<Config>| async move { axum::Json(config) }))
-        .route(
-            "/console/{name}",
-            get(|state: State<Config>, Path(name): Path<String>| async move { asset(&state, &name) }),
-        )
-        .with_state(config);
-    anzol_http::shell(routes)
+        .route("/console", get(page))
+        .route("/console/", get(page))
+        .route("/console/config.json", get(config_json))
+        .route("/console/{name}", get(unversioned))
+        .route("/console/{version}/{name}", get(versioned))
+        .layer(middleware::from_fn_with_state(Arc::clone(&console), guard))
+        .with_state(console);
+    Ok(anzol_http::shell(routes))
 }
 
-fn asset(config: &Config, name: &str) -> Response {
-    let Some((_, kind, content)) = ASSETS.iter().find(|(known, _, _)| *known == name) else {
+async fn page(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
+    send(&console, "index.html", EACH_TIME, &headers)
+}
+
+async fn config_json(State(console): State<Arc<Console>>) -> Response {
+    ([(CACHE_CONTROL, EACH_TIME)], Json(&console.config)).into_response()
+}
+
+/// What has to stay at one address, like the icon.
+async fn unversioned(
+    State(console): State<Arc<Console>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    send(&console, &name, EACH_TIME, &headers)
+}
+
+/// A file at the address that says what is in it. A page from before an update asks for what is no more, and gets what is now there.
+async fn versioned(
+    State(console): State<Arc<Console>>,
+    Path((version, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let kept = if version == console.assets.version() { FOREVER } else { EACH_TIME };
+    send(&console, &name, kept, &headers)
+}
+
+fn send(console: &Console, name: &str, kept: &'static str, asked: &HeaderMap) -> Response {
+    let Some(asset) = console.assets.find(name) else {
         return ApiError::NotFound(format!("there is no /console/{name}")).into_response();
     };
-    let sign_in = config.sign_in_url.as_deref().unwrap_or_default();
+    let headers = [(CONTENT_TYPE, asset.kind), (CACHE_CONTROL, kept), (VARY, "accept-encoding")];
+    let takes_gzip = asked
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip")));
+    if takes_gzip {
+        return (headers, [(CONTENT_ENCODING, "gzip")], asset.gzip.clone()).into_response();
+    }
+    (headers, asset.plain.clone()).into_response()
+}
+
+/// What keeps the page to itself. Scripts and styles come from here alone and never from inside the page; nothing may frame it; text
+/// cannot become markup (Trusted Types); and it calls nobody but its own API and the user pool.
+fn policy(config: &Config) -> Result<HeaderValue, InvalidHeaderValue> {
+    let pools = [&config.sign_in_url, &config.hosted_ui_url].into_iter().flatten();
+    let origins: String = pools.map(|url| format!(" {}", origin(url))).collect();
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {sign_in}; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{origins}; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     );
-    let headers: [(HeaderName, &str); 5] = [
-        (CONTENT_TYPE, kind),
-        (CONTENT_SECURITY_POLICY, &policy),
+    HeaderValue::try_from(policy)
+}
+
+/// Scheme, host and port of a URL.
+fn origin(url: &str) -> &str {
+    let rest = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(rest..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| rest + at);
+    url.get(..end).unwrap_or(url)
+}
+
+/// Puts the headers of security on every answer, whatever it is.
+async fn guard(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, console.policy.clone());
+    let fixed = [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
-        (CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), \
+             midi=(), payment=(), publickey-credentials-get=(), usb=()",
+        ),
     ];
-    (headers, *content).into_response()
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            sign_in_url: Some("https://pool.example.com/".to_owned()),
+            hosted_ui_url: Some("https://page.example.com".to_owned()),
+            client_id: Some("client".to_owned()),
+            issuer: "https://issuer.example.com".to_owned(),
+            tenant_claim: "tenant".to_owned(),
+            roles_claim: "roles".to_owned(),
+            webhook_cap: 7,
+        }
+    }
+
+    async fn get(path: &str, encoding: &str) -> (u16, HeaderMap, Vec<u8>) {
+        let request =
+            Request::builder().uri(path).header(ACCEPT_ENCODING, encoding).body(Body::empty()).unwrap();
+        let response = router(config()).unwrap().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        (parts.status.as_u16(), parts.headers, to_bytes(body, usize::MAX).await.unwrap().to_vec())
+    }
+
+    #[tokio::test]
+    async fn every_answer_is_guarded_and_calls_only_whom_it_has_to() {
+        for path in ["/", "/console", "/console/", "/console/config.json", "/console/icon.svg"] {
+            let (_, headers, _) = get(path, "").await;
+            let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(
+                policy.contains("connect-src 'self' https://pool.example.com https://page.example.com;"),
+                "{policy}"
+            );
+            assert!(!policy.contains("unsafe"), "{policy}");
+            assert_eq!(headers["cross-origin-opener-policy"], "same-origin", "{path}");
+            assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn files_have_an_address_of_their_version_and_are_kept_there() {
+        let (status, headers, page) = get("/console/", "identity").await;
+        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(EACH_TIME)));
+        let page = String::from_utf8(page).unwrap();
+        let at = page.find("src=\"/console/").map(|at| at + 5).unwrap();
+        let script = page[at..].split('"').next().unwrap().to_owned();
+        let (status, headers, _) = get(&script, "").await;
+        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(FOREVER)), "{script}");
+        // What an older page asks for is there, but not kept.
+        let (status, headers, _) = get("/console/0123456789abcdef/console.js", "").await;
+        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(EACH_TIME)));
+        assert_eq!(get("/console/nothing.js", "").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn who_takes_gzip_gets_it_and_it_is_the_same_file() {
+        let (_, headers, packed) = get("/console/console.css", "br, gzip;q=0.8").await;
+        assert_eq!(headers[CONTENT_ENCODING], "gzip");
+        let (_, headers, plain) = get("/console/console.css", "br").await;
+        assert!(!headers.contains_key(CONTENT_ENCODING));
+        let mut unpacked = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut unpacked)
+            .unwrap();
+        assert_eq!(unpacked, plain);
+    }
+
+    #[tokio::test]
+    async fn the_configuration_is_spelled_as_the_page_reads_it() {
+        let (_, _, body) = get("/console/config.json", "").await;
+        let config: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        for name in
+            ["signInUrl", "hostedUiUrl", "clientId", "issuer", "tenantClaim", "rolesClaim", "webhookCap"]
+        {
+            assert!(config.get(name).is_some(), "{name}: {config}");
+        }
+    }
 }

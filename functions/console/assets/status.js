@@ -1,0 +1,45 @@
+// How a webhook and a delivery stand, in words, and how that looks.
+
+import { h, icon } from "./dom.js";
+import { relatively } from "./format.js";
+import { has, language, t } from "./i18n.js";
+
+/** `enabled`, `failing`, `warning`, `stopped` (by us) or `disabled` (by somebody). */
+export function standing(webhook) {
+  if (!webhook.enabled) return webhook.disabledReasonCode ? "stopped" : "disabled";
+  const state = webhook.health?.state;
+  return state === "failing" || state === "warning" ? state : "enabled";
+}
+
+/** Why we disabled a webhook, in the reader's language where we know the reason's code. */
+export function reasonOf({ disabledReason, disabledReasonCode }) {
+  const key = `reason.${disabledReasonCode}`;
+  return language() !== "en" && has(key) ? t(key) : disabledReason ?? disabledReasonCode ?? "";
+}
+
+/** What else there is to say of its standing; may be empty. */
+export function remark(webhook) {
+  const kind = standing(webhook);
+  if (kind === "stopped") return reasonOf(webhook);
+  if (kind === "failing" || kind === "warning") {
+    const { consecutiveFailures: count, failingSince } = webhook.health;
+    return failingSince ? t("status.failures", { count, since: relatively(failingSince) }) : t("status.failures", { count, since: "" });
+  }
+  return "";
+}
+
+const LOOKS = { enabled: "good", failing: "warn", warning: "bad", stopped: "bad", disabled: "off" };
+const GLYPHS = { enabled: "check", failing: "alert", warning: "alert", stopped: "close", disabled: "pause" };
+
+/** A badge; the sign says what the colour says. */
+export function badge(webhook) {
+  const kind = standing(webhook);
+  return h("span", { class: `badge ${LOOKS[kind]}`, title: remark(webhook) || null }, icon(GLYPHS[kind]), t(`status.${kind}`));
+}
+
+/** The outcome of a delivery, with the HTTP status if one came back. */
+export function outcome({ status, response, failure }) {
+  const good = status === "success";
+  const code = response?.statusCode ? ` · ${response.statusCode}` : failure ? ` · ${t(`failure.${failure}`)}` : "";
+  return h("span", { class: `badge ${good ? "good" : "bad"}` }, icon(good ? "check" : "close"), `${t(good ? "delivery.success" : "delivery.fail")}${code}`);
+}
