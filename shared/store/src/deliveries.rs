@@ -24,8 +24,8 @@ const MAX_READS: usize = 8;
 /// The deliveries table.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
 }
 
 /// Which rows of a webhook's history are wanted.
@@ -188,7 +188,7 @@ impl Deliveries {
         Ok(DeliveryPage { items: found, next: on, prev })
     }
 
-    fn query(
+    pub(crate) fn query(
         &self,
         tenant: &TenantId,
         webhook: WebhookId,
