@@ -355,23 +355,30 @@ async fn what_cannot_be_recovered_is_refused_with_field_and_rule() {
 #[tokio::test]
 async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
     let it = Recovering::start().await;
-    it.put(&many(&it.hook, 150)).await;
+    it.put(&many(&it.hook, 250)).await;
     let begun = it.recover(HOUR).await;
     let mut disabled = it.hook.clone();
     (disabled.spec.enabled, disabled.version) = (false, disabled.version + 1);
     it.engine.cloud.webhooks.replace(&it.hook, &disabled).await.unwrap();
     assert_eq!(it.make_all_steps().await, 1);
     let stopped = it.progress(&begun).await;
-    assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (100, 100, 0)), "{stopped}");
+    assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
     assert!(stopped["finishedAt"].is_string());
+    // What had been queued by then is not sent either, which the history says of it.
+    it.work_off(&it.queued().0[..150]).await;
+    assert_eq!(it.engine.received("in").await, 0);
 
-    // Enabled again, the rest is still to be had.
+    // Enabled again, it is all still to be had: what was left, and what was not sent. The rest of what was queued will come.
     let mut enabled = disabled.clone();
     (enabled.spec.enabled, enabled.version) = (true, disabled.version + 1);
     it.engine.cloud.webhooks.replace(&disabled, &enabled).await.unwrap();
     let rest = it.recover(HOUR).await;
     it.make_all_steps().await;
-    assert_eq!(counts(&it.progress(&rest).await), (150, 50, 100));
+    assert_eq!(counts(&it.progress(&rest).await), (400, 200, 200));
+    it.work_off(&it.queued().0[150..]).await;
+    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let events: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
+    assert_eq!((events.len(), requests.len()), (250, 250));
 
     let begun = it.recover(HOUR).await;
     let steps = it.queued().1;

@@ -40,6 +40,10 @@ pub enum RecoverError {
 /// A recovery goes from the newest failure to the oldest, [`PAGE`] at a step. Each step is: look, take the events that are free,
 /// queue them, write how far it has come, queue the next step. Whatever breaks off in between, the message of the step is still on its
 /// queue, and the step is made over: what it takes, it gets again, under the same delivery ids, which the sender does not send twice.
+///
+/// What remains: a message received twice at the very same moment is sent twice, under one `webhook-id`. A failure that is written
+/// after its turn came (its message waited long, or the index lagged) is left to the next recovery. A step that ends among the dead
+/// letters keeps what it took until it is put back on its queue.
 #[derive(Debug, Clone)]
 pub struct Recoverer {
     deliveries: Deliveries,
@@ -65,7 +69,7 @@ impl Recoverer {
             self.deliveries.advance_recovery(&begun, &stopped).await?;
             return Err(RecoverError::NextStep(error));
         }
-        match self.step(&begun).await {
+        match self.step(&begun, webhook).await {
             Ok(recovery) => Ok(recovery),
             Err(error) => {
                 tracing::warn!(%error, recovery.id = %begun.id, "the first step of a recovery is left to the sender");
@@ -83,14 +87,7 @@ impl Recoverer {
         let Some(recovery) = recovery.filter(|recovery| recovery.status == RecoveryStatus::Running) else {
             return Ok(());
         };
-        let stepped = if webhook.spec.enabled {
-            self.step(&recovery).await
-        } else {
-            let stopped = recovery.clone().finished(RecoveryStatus::Stopped, (self.clock)());
-            let written = self.deliveries.advance_recovery(&recovery, &stopped).await;
-            written.map(|()| stopped).map_err(RecoverError::from)
-        };
-        let status = match stepped {
+        let status = match self.step(&recovery, webhook).await {
             Ok(recovery) => recovery.status,
             // Somebody made the same step, by the same message received twice. Who of us will be the one to carry it on is
             // not known, so both do.
@@ -122,7 +119,7 @@ impl Recoverer {
         }
     }
 
-    async fn step(&self, recovery: &Recovery) -> Result<Recovery, RecoverError> {
+    async fn step(&self, recovery: &Recovery, webhook: &Webhook) -> Result<Recovery, RecoverError> {
         let page = self.deliveries.failures(recovery, PAGE).await?;
         // What is still being tried again comes by itself.
         let ended: Vec<_> = page.rows.into_iter().filter(|row| row.next_attempt_at.is_none()).collect();
@@ -151,6 +148,9 @@ impl Recoverer {
         };
         if page.next.is_none() {
             next = next.finished(RecoveryStatus::Done, (self.clock)());
+        } else if !webhook.spec.enabled {
+            // Only now: this step may have been begun before, and what it took then nobody else would send.
+            next = next.finished(RecoveryStatus::Stopped, (self.clock)());
         }
         self.deliveries.advance_recovery(recovery, &next).await?;
         Ok(next)
