@@ -226,6 +226,19 @@ impl Api {
         content_type: Option<&str>,
         body: Option<Value>,
     ) -> Answer {
+        let headers: Vec<_> = content_type.into_iter().map(|kind| ("content-type", kind)).collect();
+        self.exchange_with(who, method, path, &headers, body).await
+    }
+
+    /// Calls it with any headers.
+    pub(crate) async fn exchange_with(
+        &self,
+        who: Option<&As>,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut context = json!({
             "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
@@ -235,10 +248,11 @@ impl Api {
         if let Some(As(claims)) = who {
             context["authorizer"] = json!({ "jwt": { "claims": claims, "scopes": null } });
         }
-        let mut headers = json!({ "host": "hooks.example.com" });
-        if let Some(content_type) = content_type {
-            headers["content-type"] = json!(content_type);
+        let mut all = json!({ "host": "hooks.example.com" });
+        for (name, value) in headers {
+            all[*name] = json!(value);
         }
+        let headers = all;
         let event = json!({
             "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
             "requestContext": context, "isBase64Encoded": false,

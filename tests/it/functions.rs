@@ -22,6 +22,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 
 use crate::cloud::{Api, As, Cloud, WayOut, webhook};
+use crate::queues::{FAST, Queues};
 
 const EVENTS: &str = "/api/v1/events";
 
@@ -142,6 +143,51 @@ async fn ingest_refuses_what_is_no_event_and_whoever_may_not_publish() {
     }
     let (status, answer) = api.call(Some(&admin), "GET", EVENTS, None).await;
     assert_eq!((status, &answer["errors"][0]["code"]), (405, &json!("HTTP-405")));
+}
+
+#[tokio::test]
+async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itself() {
+    let cloud = Cloud::start().await;
+    let queues = Queues::start(&cloud.config).await;
+    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let dispatcher = Arc::new(Dispatcher::new(cloud.webhooks.clone(), queues.both(), now));
+    let api = Api(anzol_ingest::router(IngestState { dispatcher, claims: Claims::default(), clock: now }));
+    let admin = As::admin("acme");
+    let head = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "b1"),
+        ("ce-source", "com.example/s%C3%A3o"),
+        ("ce-type", "com.qlik.v1.app.created"),
+        ("ce-spaceid", "space-1"),
+    ];
+    let with = |kind| head.into_iter().chain([("content-type", kind)]).collect::<Vec<_>>();
+    for (kind, body, data) in [
+        ("application/json", "{ \"id\": 1.0 }", json!({ "id": 1.0 })),
+        ("text/plain", "plain", json!("plain")),
+    ] {
+        let answer = api.exchange_with(Some(&admin), "POST", EVENTS, &with(kind), Some(json!(body))).await;
+        assert_eq!((answer.status, &answer.body["deliveries"]), (202, &json!(1)), "{answer:?}");
+        let sent = queues.on(FAST).pop().unwrap().task();
+        let payload: Value = serde_json::from_str(&sent.event.payload(true)).unwrap();
+        assert_eq!((&payload["data"], &payload["datacontenttype"]), (&data, &json!(kind)));
+        assert_eq!((&payload["source"], &payload["spaceid"]), (&json!("com.example/são"), &json!("space-1")));
+        assert_eq!(payload["tenantid"], "acme");
+    }
+    let mut lacking = with("application/json");
+    lacking.retain(|(name, _)| *name != "ce-id");
+    let answer = api.exchange_with(Some(&admin), "POST", EVENTS, &lacking, Some(json!("{}"))).await;
+    assert_eq!((answer.status, answer.details().contains("`ce-id` is required")), (400, true), "{answer:?}");
+    let plain = [("content-type", "text/plain")];
+    assert_eq!(api.exchange_with(Some(&admin), "POST", EVENTS, &plain, Some(event(None))).await.status, 415);
+
+    let mut ours = event(None);
+    ours["type"] = json!("anzol.webhook.disabled");
+    let (status, answer) = api.call(Some(&admin), "POST", EVENTS, Some(ours)).await;
+    assert_eq!(status, 400);
+    assert!(
+        answer["errors"][0]["detail"].as_str().unwrap().starts_with("`[0].type` must not begin"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

@@ -179,6 +179,50 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
 }
 
 #[tokio::test]
+async fn a_page_of_large_rows_ends_before_it_outgrows_an_answer() {
+    let cloud = Cloud::start().await;
+    let webhook = webhook("acme");
+    let rows: Vec<_> = (0..60)
+        .map(|n| {
+            let status = if n % 2 == 0 { Status::Fail } else { Status::Success };
+            let mut row = delivery(&webhook, now() - Duration::seconds(n), status);
+            // Compresses well in the table, and grows sixfold in JSON.
+            row.response.as_mut().unwrap().body = "\u{1}".repeat(16 * 1024);
+            row
+        })
+        .collect();
+    assert!(cloud.deliveries.put_all(&rows).await.is_empty());
+    let wanted: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let (mut seen, mut position, mut pages) = (Vec::new(), Position::Start, 0);
+    loop {
+        let query = query(DeliveryFilter::default(), Order::Descending, position, 100);
+        let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
+        assert!((1..=16).contains(&page.items.len()), "{}", page.items.len());
+        seen.extend(page.items.iter().map(|row| row.id));
+        pages += 1;
+        match page.next {
+            Some(next) => position = Position::After(next),
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), (wanted, 4));
+
+    let (mut seen, mut position) = (0, Position::Start);
+    loop {
+        let query =
+            StatusQuery { filter: DeliveryFilter::default(), first: Status::Fail, position, limit: 100 };
+        let page =
+            cloud.deliveries.list_by_status(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
+        seen += page.items.len();
+        match page.next {
+            Some(next) => position = Position::After(next),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 60);
+}
+
+#[tokio::test]
 async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");

@@ -6,12 +6,14 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{FromRef, State};
 use axum::routing::post;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
 use anzol_domain::event::parse_one_or_many;
-use anzol_domain::{Caller, Clock, Event, Invalid};
+use anzol_domain::{Caller, Clock, Event, Invalid, operational};
 use anzol_http::{ApiError, Claims, Verified, content_type};
 use anzol_pipeline::Dispatcher;
 
@@ -56,17 +58,36 @@ async fn publish(
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<(StatusCode, axum::Json<Published>), ApiError> {
-    let kinds = ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
-    if content_type(&headers).is_some_and(|kind| !kinds.contains(&kind.as_str())) {
-        return Err(ApiError::UnsupportedMediaType(format!("the body must be one of {}", kinds.join(", "))));
-    }
     let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
-    let text = std::str::from_utf8(&body)
-        .map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
-    let events = parse_one_or_many(text, (state.clock)())?;
+    let events = read(&headers, &body, (state.clock)())?;
     let events = authorize(&caller, events)?;
     let deliveries = state.dispatcher.dispatch(&events).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
+}
+
+/// Reads the events of a request: in binary mode (headers `ce-…` and a body that is the data), else one event or several in JSON.
+fn read(headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Vec<Event>, ApiError> {
+    if headers.contains_key("ce-specversion") {
+        let attributes = headers.iter().filter_map(|(name, value)| {
+            // Values are percent-encoded UTF-8 (HTTP protocol binding, section 3.1.3.2).
+            let value = percent_encoding::percent_decode(value.as_bytes()).decode_utf8_lossy();
+            name.as_str().strip_prefix("ce-").map(|name| (name, value))
+        });
+        let attributes: Vec<_> = attributes.collect();
+        let attributes = attributes.iter().map(|(name, value)| (*name, value.as_ref()));
+        let kind =
+            headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).filter(|kind| !kind.is_empty());
+        return Ok(vec![Event::from_binary(attributes, kind, body, now)?]);
+    }
+    let kinds = ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
+    if content_type(headers).is_some_and(|kind| !kinds.contains(&kind.as_str())) {
+        let text =
+            format!("the body must be one of {}; or send ce- headers, in binary mode", kinds.join(", "));
+        return Err(ApiError::UnsupportedMediaType(text));
+    }
+    let text =
+        std::str::from_utf8(body).map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
+    Ok(parse_one_or_many(text, now)?)
 }
 
 /// Events of tenants the caller may publish for; those that name no tenant belong to the caller's.
@@ -79,6 +100,10 @@ fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, ApiError
     let mut problems = Problems::default();
     let mut allowed = Vec::with_capacity(events.len());
     for (index, event) in events.into_iter().enumerate() {
+        if event.event_type().starts_with(operational::PREFIX) {
+            problems.add(format!("[{index}].type"), "must not begin with `anzol.`: those events are our own");
+            continue;
+        }
         let event = match (event.tenant(), &caller.tenant) {
             (None, Some(own)) => event.in_tenant(own.clone()),
             (None, None) => {

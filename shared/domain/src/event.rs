@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -12,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::error::{Invalid, Problems};
 use crate::id::TenantId;
-use crate::members::{Members, as_text, json_string};
+use crate::members::{Members, as_text, json_string, minified};
 use crate::test_event::ATTRIBUTE;
 
 /// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
@@ -91,14 +93,58 @@ impl Event {
     /// # Errors
     /// Every problem found, under the member's own name (`eventId`, `type`, …); `event` for the object as a whole.
     pub fn parse(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
-        let event = Self::from_payload(json, now)?;
-        if event.size() > MAX_EVENT {
-            return Err(Invalid::one(
-                "event",
-                format!("must have at most {MAX_EVENT} bytes of minified JSON"),
-            ));
+        Self::from_payload(json, now)?.bounded()
+    }
+
+    fn bounded(self) -> Result<Self, Invalid> {
+        if self.size() > MAX_EVENT {
+            let rule = format!("must have at most {MAX_EVENT} bytes of minified JSON");
+            return Err(Invalid::one("event", rule));
         }
-        Ok(event)
+        Ok(self)
+    }
+
+    /// Reads an event of the HTTP binding's binary mode: its attributes are headers (`ce-id`, …, given here without `ce-`, decoded),
+    /// its data is the body. A missing `time` becomes `now`. (`CloudEvents` 1.0, HTTP protocol binding, section 3.1.)
+    ///
+    /// # Errors
+    /// As [`Event::parse`]; fields are named as the headers are.
+    pub fn from_binary<'a>(
+        attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+        content_type: Option<&str>,
+        body: &[u8],
+        now: OffsetDateTime,
+    ) -> Result<Self, Invalid> {
+        let (mut members, mut problems) = (Members::default(), Problems::default());
+        let own = ["datacontenttype", "data", "data_base64"];
+        for (name, value) in attributes {
+            let named =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            if !named || own.contains(&name) || members.get(name).is_some() {
+                problems.add(format!("ce-{name}"), "must be an attribute of letters and digits, given once");
+            } else {
+                members.set(name, json_string(value));
+            }
+        }
+        if let Some(content_type) = content_type {
+            members.set("datacontenttype", json_string(content_type));
+        }
+        let kind = content_type.unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
+        let is_json =
+            kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json");
+        match std::str::from_utf8(body) {
+            Ok("") => {}
+            Ok(text) if is_json => match serde_json::from_str::<Box<RawValue>>(text) {
+                Ok(data) => members.set("data", minified(data).map_err(|rule| Invalid::one("body", rule))?),
+                Err(error) => problems.add("body", format!("is not valid JSON: {error}")),
+            },
+            Ok(text) => members.set("data", json_string(text)),
+            Err(_) if is_json => problems.add("body", "must be UTF-8"),
+            Err(_) => members.set("data_base64", json_string(&STANDARD.encode(body))),
+        }
+        problems.finish(Some(()))?;
+        let names = &["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time"];
+        Self::checked(members, Legacy::default(), names, now)?.bounded()
     }
 
     /// Reads an event back from what was sent, which may be larger than what a producer may publish: the hybrid says things twice.
@@ -381,6 +427,35 @@ mod tests {
             ("acme", Some("u"), None)
         );
         assert_eq!(event.attributes.get("time").unwrap().get(), "\"2026-11-24T10:00:00Z\"");
+    }
+
+    #[test]
+    fn an_event_of_headers_and_body_is_the_same_as_one_of_json() {
+        let attributes =
+            [("specversion", "1.0"), ("id", "1"), ("source", "s"), ("type", "t"), ("tenantid", "acme")];
+        let read = |content_type, body: &[u8]| Event::from_binary(attributes, content_type, body, NOW);
+        let payload = |content_type, body: &[u8]| read(content_type, body).unwrap().payload(true);
+        let head = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme""#;
+        assert_eq!(
+            payload(Some("application/json"), b"{ \"n\": 1.50 }"),
+            format!(
+                r#"{head},"datacontenttype":"application/json","data":{{"n":1.50}},"time":"2026-11-24T10:00:00Z"}}"#
+            )
+        );
+        assert!(payload(None, b"[1]").contains(r#""data":[1]"#));
+        assert!(payload(Some("application/vnd.x+json; charset=utf-8"), b"null").contains(r#""data":null"#));
+        assert!(payload(Some("text/plain"), b"a \"b\"").contains(r#""data":"a \"b\"""#));
+        assert!(payload(Some("image/png"), &[0xff, 0x00]).contains(r#""data_base64":"/wA=""#));
+        assert!(!payload(None, b"").contains("\"data"));
+        assert!(read(None, b"{").unwrap_err().to_string().contains("`body`"));
+        assert!(read(Some("text/plain"), &vec![b'x'; MAX_EVENT]).is_err());
+
+        let fields = |attributes: &[(&str, &str)]| -> Vec<String> {
+            let invalid = Event::from_binary(attributes.iter().copied(), None, b"", NOW).unwrap_err();
+            invalid.0.into_iter().map(|problem| problem.field).collect()
+        };
+        assert_eq!(fields(&[("specversion", "1.0")]), ["ce-id", "ce-source", "ce-type"]);
+        assert_eq!(fields(&[("specversion", "1.0"), ("a-b", "1"), ("data", "1")]), ["ce-a-b", "ce-data"]);
     }
 
     #[test]

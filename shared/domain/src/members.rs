@@ -73,7 +73,7 @@ impl Serialize for Members {
 }
 
 /// The same value without the spaces between its tokens.
-fn minified(value: Box<RawValue>) -> Result<Box<RawValue>, String> {
+pub(crate) fn minified(value: Box<RawValue>) -> Result<Box<RawValue>, String> {
     let text = value.get();
     let mut out = String::with_capacity(text.len());
     let (mut in_string, mut escaped, mut depth) = (false, false, 0_usize);

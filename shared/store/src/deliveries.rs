@@ -21,6 +21,10 @@ const TRIES: u32 = 6;
 /// Most pages of the database (1 MB each) read for one page of ours; a search that finds little goes on from its cursor.
 const MAX_READS: usize = 8;
 
+/// Bytes of bodies on one page of ours, at most: a page of large rows ends early, so that the answer stays below the 6 MB that Lambda
+/// takes, JSON in JSON as it travels there.
+const MAX_PAGE: usize = 1_500_000;
+
 /// The deliveries table.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
@@ -169,13 +173,14 @@ impl Deliveries {
                 .as_ref()
                 .and_then(|key| key.get(keys::SK)?.as_s().ok()?.parse().ok());
             start = answer.last_evaluated_key;
-            if found.len() > limit || start.is_none() {
+            if found.len() > limit || start.is_none() || fitting(&found) < found.len() {
                 break;
             }
         }
 
-        let more = found.len() > limit;
-        found.truncate(limit);
+        let room = limit.min(fitting(&found));
+        let more = found.len() > room;
+        found.truncate(room);
         // Where to go on: after the last row shown, or, when the search was cut short, after the last row looked at.
         let on = if more { found.last().map(|delivery| delivery.id) } else { scanned };
         if backward {
@@ -223,6 +228,29 @@ impl Deliveries {
         }
         if conditions.is_empty() { query } else { query.filter_expression(conditions.join(" AND ")) }
     }
+}
+
+/// How many of the rows fit on a page; one always does.
+fn fitting(rows: &[Delivery]) -> usize {
+    // As long as JSON makes them.
+    let escaped = |text: &str| -> usize {
+        text.bytes()
+            .map(|byte| match byte {
+                b'"' | b'\\' => 2,
+                0..0x20 => 6,
+                _ => 1,
+            })
+            .sum()
+    };
+    let mut room = MAX_PAGE;
+    let fits = |row: &&Delivery| {
+        let answer = row.response.as_ref().map_or(0, |response| escaped(&response.body));
+        let size = row.request.body.len() + answer;
+        let fits = size <= room;
+        room = room.saturating_sub(size);
+        fits
+    };
+    rows.iter().take_while(fits).count().max(1)
 }
 
 fn seen_id(position: Position<DeliveryId>) -> Option<DeliveryId> {
