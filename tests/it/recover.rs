@@ -283,8 +283,8 @@ async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
     let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
     assert_eq!((events.len(), ids.len()), (230, 230), "queued twice, perhaps, but as the same delivery");
     it.work_off(&it.queued().0).await;
-    let history: Vec<_> = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
-    let seen: BTreeSet<_> = history.iter().map(|request| request.header("webhook-id")).collect();
+    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let seen: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!(seen.len(), 230, "everything arrives");
 }
 

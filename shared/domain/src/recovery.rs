@@ -8,7 +8,8 @@ use crate::delivery::RETENTION;
 use crate::error::Invalid;
 use crate::id::{DeliveryId, RecoveryId, TenantId, WebhookId};
 
-/// What `since` may lie before the history's beginning: whoever asks for the last seven days needs a moment to do so.
+/// How far `since` may lie before the history's beginning, and then means that: whoever asks for the last seven days needs a moment to
+/// do so.
 const LEEWAY: Duration = Duration::minutes(1);
 
 /// How a recovery stands.
@@ -126,7 +127,7 @@ pub fn since(text: Option<&str>, now: OffsetDateTime) -> Result<OffsetDateTime, 
     if since < now - RETENTION - LEEWAY {
         return Err(rule("must be at most 7 days ago, which is how long history is kept"));
     }
-    Ok(since)
+    Ok(since.max(now - RETENTION))
 }
 
 #[cfg(test)]
@@ -153,6 +154,11 @@ mod tests {
             assert_eq!(read.is_ok(), allowed, "{text}: {read:?}");
             assert!(read.map_or_else(|error| error.0[0].field == "since", |_| true));
         }
+        assert_eq!(
+            since(Some("2026-11-17T09:59:30Z"), now).unwrap(),
+            now - RETENTION,
+            "older rows are not shown"
+        );
         assert!(since(None, now).unwrap_err().to_string().starts_with("`since` is required"));
     }
 }
