@@ -20,5 +20,6 @@ mod failure;
 mod history;
 mod payload;
 mod platform;
+mod recover;
 mod validation;
 mod world;

@@ -13,7 +13,7 @@ use anzol_egress::Settings;
 use anzol_fanout::Fanout;
 use anzol_http::Claims;
 use anzol_ingest::{IngestState, MAX_BODY};
-use anzol_pipeline::{Deliverer, Dispatcher, Settler};
+use anzol_pipeline::{Deliverer, Dispatcher, Recoverer, Settler};
 use anzol_runtime::now;
 use anzol_sender::Sender;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
@@ -74,6 +74,7 @@ fn sender(cloud: &Cloud, way_out: &WayOut) -> Sender {
         webhooks: cloud.webhooks.clone(),
         deliverer: Deliverer::new(way_out.egress.clone(), now),
         settler: Settler::new(cloud.deliveries.clone(), cloud.no_queues.clone(), Schedule::default(), now),
+        recoverer: Recoverer::new(cloud.deliveries.clone(), cloud.no_queues.clone(), now),
         health: cloud.health(DisablePolicy::default()),
         dead_letters: cloud.no_queue.clone(),
         slow_lane_arn: "arn:aws:sqs:us-east-1:1:slow".to_owned(),

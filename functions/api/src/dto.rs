@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,6 +15,14 @@ use anzol_domain::{
     UserId, Webhook, WebhookId, WebhookSpec,
 };
 use anzol_http::Links;
+
+mod health;
+mod recovery;
+mod test_event;
+
+pub(crate) use health::HealthOut;
+pub(crate) use recovery::{RecoverIn, RecoveryOut};
+pub(crate) use test_event::TestIn;
 
 /// A webhook as a client writes it. Members it does not know are ignored, as clients send back what they were given.
 #[derive(Debug, Default, Deserialize)]
@@ -43,16 +52,21 @@ pub(crate) struct Defaults<'a> {
     pub(crate) cloud_events: bool,
 }
 
+/// Reads a request; anything but an object is refused, and a member of the wrong kind is named.
+pub(crate) fn read<T: DeserializeOwned>(body: &Value) -> Result<T, Invalid> {
+    if !body.is_object() {
+        return Err(Invalid::one("body", "must be a JSON object"));
+    }
+    serde_path_to_error::deserialize(body).map_err(|error| {
+        let field = error.path().to_string();
+        Invalid::one(field, format!("cannot be read: {}", error.into_inner()))
+    })
+}
+
 impl WebhookIn {
-    /// Reads a request; anything but an object is refused, and a member of the wrong kind is named.
+    /// Reads a webhook as a client writes it; see [`read`].
     pub(crate) fn read(body: &Value) -> Result<Self, Invalid> {
-        if !body.is_object() {
-            return Err(Invalid::one("body", "must be a JSON object"));
-        }
-        serde_path_to_error::deserialize(body).map_err(|error| {
-            let field = error.path().to_string();
-            Invalid::one(field, format!("cannot be read: {}", error.into_inner()))
-        })
+        read(body)
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -136,6 +150,8 @@ pub(crate) struct WebhookOut {
     disabled: Option<DisabledOut>,
     check_certificate_revocation: bool,
     enable_cloud_event_delivery: bool,
+    /// Ours.
+    health: HealthOut,
     origin: Origin,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
@@ -152,8 +168,8 @@ struct DisabledOut {
     disabled_reason_code: String,
 }
 
-impl From<Webhook> for WebhookOut {
-    fn from(webhook: Webhook) -> Self {
+impl WebhookOut {
+    pub(crate) fn new(webhook: Webhook, health: HealthOut) -> Self {
         let Webhook { id, spec, origin, created_at, updated_at, created_by, updated_by, disabled, .. } =
             webhook;
         Self {
@@ -175,6 +191,7 @@ impl From<Webhook> for WebhookOut {
             }),
             check_certificate_revocation: false,
             enable_cloud_event_delivery: spec.cloud_events,
+            health,
             origin,
             created_at,
             updated_at,

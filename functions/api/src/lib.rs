@@ -12,7 +12,7 @@ use axum::{Extension, Router, middleware};
 
 pub use state::{AppState, Cursors};
 
-use routes::{deliveries, event_types, platform, webhooks};
+use routes::{deliveries, event_types, platform, recoveries, webhooks};
 use version::Version;
 
 /// All routes, in one table (contract section 1).
@@ -36,5 +36,8 @@ fn webhook_routes(version: Version) -> Router<AppState> {
         .route(&at("/{id}/deliveries"), get(deliveries::list))
         .route(&at("/{id}/deliveries/{delivery_id}"), get(deliveries::get))
         .route(&at("/{id}/deliveries/{delivery_id}/actions/resend"), post(deliveries::resend))
+        .route(&at("/{id}/actions/test"), post(deliveries::test))
+        .route(&at("/{id}/actions/recover"), post(recoveries::begin))
+        .route(&at("/{id}/recoveries/{recovery_id}"), get(recoveries::get))
         .layer(Extension(version))
 }

@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::error::{Invalid, Problems};
 use crate::id::TenantId;
 use crate::members::{Members, as_text, json_string, minified};
+use crate::test_event::ATTRIBUTE;
 
 /// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
 pub const MAX_EVENTS: usize = 100;
@@ -308,6 +309,12 @@ impl Event {
     #[must_use]
     pub fn owner_id(&self) -> Option<&str> {
         self.head.owner.as_deref()
+    }
+
+    /// Whether it is a test, in which nothing happened; see [`crate::test_event`].
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.attributes.get(ATTRIBUTE).is_some_and(|value| value.get() == "true")
     }
 
     /// What filters look at. Old events have the resource in `data.attributes`, newer ones in `data` itself.

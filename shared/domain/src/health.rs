@@ -61,8 +61,7 @@ impl Default for DisablePolicy {
 }
 
 /// How near a webhook is to being disabled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthState {
     /// The last attempt succeeded, or there was none.
     Healthy,

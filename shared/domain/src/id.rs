@@ -144,6 +144,10 @@ minted_id!(
     WebhookId
 );
 minted_id!(
+    /// A recovery: all failed deliveries of a webhook since some time, sent again.
+    RecoveryId
+);
+minted_id!(
     /// One delivery attempt: the sort key of its history row, so ids sort by the time they are due.
     DeliveryId
 );

@@ -28,8 +28,8 @@ const MAX_PAGE: usize = 1_500_000;
 /// The deliveries table.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
 }
 
 /// Which rows of a webhook's history are wanted.
@@ -193,7 +193,7 @@ impl Deliveries {
         Ok(DeliveryPage { items: found, next: on, prev })
     }
 
-    fn query(
+    pub(crate) fn query(
         &self,
         tenant: &TenantId,
         webhook: WebhookId,

@@ -5,11 +5,13 @@ mod delivery_item;
 mod error;
 mod health;
 mod keys;
+mod recoveries;
 mod status_order;
 mod webhook_item;
 mod webhooks;
 
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryPage, DeliveryQuery};
 pub use error::StoreError;
+pub use recoveries::FailurePage;
 pub use status_order::{StatusPage, StatusQuery};
 pub use webhooks::{Snapshot, Webhooks};
