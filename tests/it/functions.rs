@@ -276,10 +276,14 @@ async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() 
 async fn the_console_serves_its_files_and_nothing_else() {
     let config = anzol_console::Config {
         sign_in_url: Some("https://cognito-idp.us-east-1.amazonaws.com/".to_owned()),
+        hosted_ui_url: None,
         client_id: Some("client".to_owned()),
         issuer: "https://issuer.example".to_owned(),
+        tenant_claim: "custom:tenantId".to_owned(),
+        roles_claim: "cognito:groups".to_owned(),
+        webhook_cap: 100,
     };
-    let api = Api(anzol_console::router(config));
+    let api = Api(anzol_console::router(config).unwrap());
     let (status, answer) = api.call(None, "GET", "/console/config.json", None).await;
     assert_eq!((status, &answer["clientId"]), (200, &json!("client")));
     for path in ["/console/none.js", "/console/..%2Fmain.rs", "/elsewhere"] {

@@ -6,7 +6,7 @@ import { duration } from "./format.js";
 import { t } from "./i18n.js";
 import { confirm, copy, openDialog, openMenu, toast } from "./overlays.js";
 import { go } from "./router.js";
-import { outcome } from "./status.js";
+import { messageOf, outcome } from "./status.js";
 import { store } from "./store.js";
 
 /** A note of what failed, with another try where that may help. */
@@ -93,7 +93,7 @@ export async function test(webhook) {
           });
           result.replaceChildren(
             h("p", {}, outcome(delivery), h("span", { class: "soft" }, duration(delivery.durationMs)), see),
-            delivery.statusMessage ? h("p", { class: "soft" }, delivery.statusMessage) : "",
+            messageOf(delivery) ? h("p", { class: "soft" }, messageOf(delivery)) : "",
           );
           store.count([webhook.id], { now: true });
           store.reload(webhook.id).catch(() => {}); // Its health may have changed; the next load shows it too.

@@ -66,7 +66,7 @@ export function rate({ success, fail }) {
   const good = fail ? Math.min(width - 2, (success / all) * width) : width;
   return h(
     "span",
-    { class: "rate", title: t("chart.day", { success, fail }) },
+    { class: "share", title: t("chart.day", { success, fail }) },
     svg(
       "svg",
       { viewBox: `0 0 ${width} 8`, "aria-hidden": "true" },

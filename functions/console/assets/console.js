@@ -1,7 +1,7 @@
 // The page: who is signed in, which view is shown, language and colours.
 
 import { useApi } from "./api.js";
-import { button, h, icon } from "./dom.js";
+import { button, h, hook, icon } from "./dom.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { openDialog, openMenu, toast } from "./overlays.js";
 import { go, hrefOf, where } from "./router.js";
@@ -123,7 +123,7 @@ function renderHeader() {
   languages.value = language();
   const theme = button("icon-only", { label: t("theme"), glyph: "theme", "aria-haspopup": "menu", "aria-expanded": "false" }, () => chooseTheme(theme));
   header.replaceChildren(
-    h("a", { class: "brand", href: hrefOf(["webhooks"]) }, h("img", { src: "/console/icon.svg", alt: "", width: "26", height: "26" }), h("span", {}, "Anzol")),
+    h("a", { class: "brand", href: hrefOf(["webhooks"]) }, hook(), h("span", {}, "Anzol")),
     h("span", { class: "space" }),
     languages,
     theme,

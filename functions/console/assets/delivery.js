@@ -4,6 +4,7 @@ import { button, h, icon } from "./dom.js";
 import { exactly, pretty } from "./format.js";
 import { t } from "./i18n.js";
 import { copy } from "./overlays.js";
+import { messageOf } from "./status.js";
 
 const OMITTED = "**OMITTED**";
 
@@ -46,7 +47,8 @@ export function curlOf({ request }) {
 
 /** The details of a delivery. */
 export function detailsOf(delivery) {
-  const { id, request, response, triggeredAt, statusMessage } = delivery;
+  const { id, request, response, triggeredAt } = delivery;
+  const message = messageOf(delivery);
   const sent = JSON.stringify(request.body);
   return h(
     "div",
@@ -69,7 +71,7 @@ export function detailsOf(delivery) {
         h("h3", {}, t("delivery.response")),
         response
           ? [h("p", { class: "target" }, h("strong", {}, `HTTP ${response.statusCode}`)), headersOf(response.headers), payloadOf(t("delivery.body"), response.body, response.bodyTruncated)]
-          : h("p", { class: "notice" }, icon("info"), h("span", {}, statusMessage ? `${t("delivery.noResponse")} ${statusMessage}` : t("delivery.noResponse"))),
+          : h("p", { class: "notice" }, icon("info"), h("span", {}, message ? `${t("delivery.noResponse")} ${message}` : t("delivery.noResponse"))),
       ),
     ),
   );

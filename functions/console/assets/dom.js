@@ -38,10 +38,10 @@ const ICONS = {
   edit: "M4 16l.8-3.4L13.5 4l2.5 2.5-8.6 8.7ZM11.5 6l2.5 2.5",
   filter: "M3 5h14l-5.5 6.5V16l-3 1v-5.5Z",
   info: "M10 2.8a7.2 7.2 0 1 0 0 14.4 7.2 7.2 0 0 0 0-14.4M10 9.3v4.2M10 6.5v.1",
-  key: "M7 9.5a3 3 0 1 1 0 .1M9.8 10H17v3M14 10v2.2",
+  key: "M9.5 10a3 3 0 1 0-6 0 3 3 0 1 0 6 0M9.5 10H17v3M14 10v2.5",
   link: "M8 6H4.5v9.5H14V12M11 4h5v5M16 4l-7 7",
   logout: "M8 4H4v12h4M12 6.5 15.5 10 12 13.5M15 10H8",
-  more: "M4.5 10h.1M10 10h.1M15.5 10h.1",
+  more: "M4 10a.7.7 0 1 0 1.4 0 .7.7 0 1 0-1.4 0M9.3 10a.7.7 0 1 0 1.4 0 .7.7 0 1 0-1.4 0M14.6 10a.7.7 0 1 0 1.4 0 .7.7 0 1 0-1.4 0",
   pause: "M7 5v10M13 5v10",
   play: "M6.5 4.5v11l9-5.5Z",
   recover: "M4 10a6 6 0 1 0 2-4.5M4 3.5v3h3M10 7v3.4l2.4 1.4",
@@ -60,6 +60,15 @@ const ICONS = {
 /** An icon, for the eye alone: the name is said elsewhere. */
 export const icon = (name) =>
   svg("svg", { viewBox: "0 0 20 20", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+
+/** The fish-hook, in the colour of the theme. */
+export const hook = () =>
+  svg(
+    "svg",
+    { viewBox: "0 0 32 32", class: "hook", fill: "none", stroke: "currentColor", "stroke-width": "3", "stroke-linecap": "round", "aria-hidden": "true" },
+    svg("circle", { cx: "20", cy: "5", r: "2.5" }),
+    svg("path", { d: "M20 8v13a7 7 0 0 1-14 0v-4l5 4" }),
+  );
 
 /** A button with an icon, a text, or both. `label` names one that has only an icon. */
 export function button(look, { label, text, glyph, ...props }, click) {

@@ -17,10 +17,10 @@ export const exactly = (at) =>
 const sameDay = (a, b) => a.toDateString() === b.toDateString();
 
 /** A time as short as it is clear: today's by the clock, others by the day. */
-function shortly(at) {
+function shortly(at, second) {
   const now = new Date();
   const options = sameDay(at, now)
-    ? { hour: "2-digit", minute: "2-digit", second: "2-digit" }
+    ? { hour: "2-digit", minute: "2-digit", second }
     : { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", ...(at.getFullYear() !== now.getFullYear() && { year: "numeric" }) };
   return new Intl.DateTimeFormat(language(), options).format(at);
 }
@@ -33,10 +33,10 @@ export function relatively(at) {
   return new Intl.RelativeTimeFormat(language(), { numeric: "auto", style: "short" }).format(Math.round(seconds / size), unit);
 }
 
-/** A `<time>`; `how` is "short" or "relative". */
+/** A `<time>`; `how` is "short", "minute" (without seconds) or "relative". */
 export function timeOf(at, how = "short") {
   if (!at) return h("span", { class: "soft" }, "–");
-  const shown = how === "relative" ? relatively(at) : shortly(new Date(at));
+  const shown = how === "relative" ? relatively(at) : shortly(new Date(at), how === "short" ? "2-digit" : undefined);
   return h("time", { datetime: at, title: exactly(at) }, shown);
 }
 

@@ -9,7 +9,7 @@ import { duration, exactly, relatively, timeOf } from "./format.js";
 import { language, t } from "./i18n.js";
 import { go, hrefOf, note, where } from "./router.js";
 import { silenceOf } from "./silence.js";
-import { outcome } from "./status.js";
+import { messageOf, outcome } from "./status.js";
 import { store } from "./store.js";
 
 /** How often an open history is read again, in milliseconds. */
@@ -237,7 +237,8 @@ export function historyOf(root, id, { inAddress = false } = {}) {
   }
 
   function rowOf(delivery, isOpen, result) {
-    const { id: deliveryId, eventType, attempt, trigger, durationMs, nextAttemptAt, statusMessage } = delivery;
+    const { id: deliveryId, eventType, attempt, trigger, durationMs, nextAttemptAt } = delivery;
+    const message = messageOf(delivery);
     const at = exactly(delivery.triggeredAt);
     const cell = (name, ...content) => h("td", { role: "cell", class: name, data: { label: t(`delivery.column.${name}`) } }, content);
     return h(
@@ -248,7 +249,7 @@ export function historyOf(root, id, { inAddress = false } = {}) {
       cell(
         "outcome",
         outcome(delivery),
-        statusMessage && h("span", { class: "description", title: statusMessage }, statusMessage),
+        message && h("span", { class: "description", title: message }, message),
         nextAttemptAt && Date.parse(nextAttemptAt) > Date.now() && h("span", { class: "description", title: exactly(nextAttemptAt) }, t("delivery.next", { when: relatively(nextAttemptAt) })),
       ),
       cell("attempt", String(attempt)),
@@ -273,7 +274,7 @@ export function historyOf(root, id, { inAddress = false } = {}) {
             h("strong", {}, t("resend.sent")),
             outcome(sent),
             h("span", { class: "soft" }, duration(sent.durationMs)),
-            sent.statusMessage && h("span", { class: "soft" }, sent.statusMessage),
+            messageOf(sent) && h("span", { class: "soft" }, messageOf(sent)),
             !open.has(sent.id) && button("quiet", { text: t("resend.see") }, () => {
               if (deliveries.some((each) => each.id === sent.id)) toggle(sent);
               else go(["webhooks", id], { delivery: sent.id });

@@ -396,6 +396,13 @@ export const serverPtBR = [
   [/^a webhook of level `tenant` takes a tenant admin.*$/, "o nível `tenant` exige um administrador do locatário"],
   [/^only a tenant admin can give a webhook to another user$/, "só um administrador do locatário pode dar um webhook a outro usuário"],
   [/^the tenant already has (\d+) webhooks.*$/, "o locatário já tem $1 webhooks, o máximo que pode ter"],
+  [/^the receiver answered (\d+), a redirect to (.*); redirects are not followed$/, "o receptor respondeu $1, um redirecionamento para $2; redirecionamentos não são seguidos"],
+  [/^no connection within the time allowed(.*)$/, "sem conexão dentro do tempo permitido"],
+  [/^no complete answer within the time allowed(.*)$/, "sem resposta completa dentro do tempo permitido"],
+  [/^the TLS connection failed: (.*)$/, "a conexão TLS falhou: $1"],
+  [/^the answer broke off: (.*)$/, "a resposta foi interrompida: $1"],
+  [/^the connection failed: (.*)$/, "a conexão falhou: $1"],
+  [/^not sent: the webhook was disabled before this delivery's turn came$/, "não enviado: o webhook foi desabilitado antes da vez desta entrega"],
   [/^there is no webhook .*$/, "este webhook não existe mais"],
 ];
 

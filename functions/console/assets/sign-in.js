@@ -1,6 +1,6 @@
 // The sign-in form: the hosted page where there is one, a password where the user pool is asked directly, a token elsewhere.
 
-import { button, h, icon } from "./dom.js";
+import { button, h, hook, icon } from "./dom.js";
 import { t } from "./i18n.js";
 import { keepToken, leaveToSignIn, signIn } from "./session.js";
 
@@ -11,7 +11,7 @@ export function signInForm(config, done, problem, name = "") {
     message.lastChild.textContent = text;
     message.hidden = !text;
   };
-  const title = [h("img", { src: "/console/icon.svg", alt: "", width: "40", height: "40" }), h("h1", {}, t("signIn.title")), h("p", { class: "soft" }, t("signIn.lead"))];
+  const title = [hook(), h("h1", {}, t("signIn.title")), h("p", { class: "soft" }, t("signIn.lead"))];
 
   if (config.hostedUiUrl) {
     const leave = button("primary wide", { text: t("signIn.hosted"), glyph: "link" }, () => leaveToSignIn(config));

@@ -2,7 +2,7 @@
 
 import { h, icon } from "./dom.js";
 import { relatively } from "./format.js";
-import { has, language, t } from "./i18n.js";
+import { fromServer, has, language, t } from "./i18n.js";
 
 /** `enabled`, `failing`, `warning`, `stopped` (by us) or `disabled` (by somebody). */
 export function standing(webhook) {
@@ -43,3 +43,6 @@ export function outcome({ status, response, failure }) {
   const code = response?.statusCode ? ` · ${response.statusCode}` : failure ? ` · ${t(`failure.${failure}`)}` : "";
   return h("span", { class: `badge ${good ? "good" : "bad"}` }, icon(good ? "check" : "close"), `${t(good ? "delivery.success" : "delivery.fail")}${code}`);
 }
+
+/** What else is known of how a delivery went; empty when the badge says it all. */
+export const messageOf = ({ statusMessage = "" }) => (/^the receiver answered \d+$/.test(statusMessage) ? "" : fromServer(statusMessage));

@@ -269,14 +269,14 @@ export function webhooksPage(root) {
       h("td", { role: "cell", class: "select" }, check),
       cell("name", h("a", { href: hrefOf(["webhooks", id]), data: { key: `name ${id}` } }, name), description && h("span", { class: "description" }, description)),
       cell("url", h("span", { class: "url", title: url }, url.replace(/^https:\/\//, ""))),
-      cell("types", first.length ? h("span", { title: eventTypes.map((type) => titles.get(type) ?? type).join("\n") }, first.join(", "), eventTypes.length > NAMED && h("span", { class: "more" }, `+${eventTypes.length - NAMED}`)) : h("span", { class: "soft" }, t("types.none"))),
+      cell("types", first.length ? h("span", { title: eventTypes.map((type) => titles.get(type) ?? type).join("\n") }, h("span", { class: "first" }, first.join(", ")), eventTypes.length > NAMED && h("span", { class: "more" }, `+${eventTypes.length - NAMED}`)) : h("span", { class: "soft" }, t("types.none"))),
       cell("level", t(`level.${level}`)),
       cell("owner", ownerId === store.user.id ? t("you") : h("span", { class: "id", title: ownerId }, ownerId)),
       cell("status", badge(webhook), said && h("span", { class: "description", title: said }, said)),
-      cell("last", last ? h("span", { class: `last ${last.status}` }, icon(last.status === "success" ? "check" : "close"), h("span", { class: "visually-hidden" }, t(`delivery.${last.status}`)), timeOf(last.triggeredAt, "relative")) : h("span", { class: "soft" }, stats ? t("last.none") : "–")),
+      cell("last", last ? h("span", { class: `outcome-time ${last.status}` }, icon(last.status === "success" ? "check" : "close"), h("span", { class: "visually-hidden" }, t(`delivery.${last.status}`)), timeOf(last.triggeredAt, "relative")) : h("span", { class: "soft" }, stats ? t("last.none") : "–")),
       cell("rate", stats ? rate(stats.last24Hours) : h("span", { class: "soft" }, "–")),
-      cell("created", timeOf(webhook.createdAt)),
-      cell("updated", timeOf(webhook.updatedAt)),
+      cell("created", timeOf(webhook.createdAt, "minute")),
+      cell("updated", timeOf(webhook.updatedAt, "minute")),
       h("td", { role: "cell", class: "tools" }, more, expand),
     );
   }
