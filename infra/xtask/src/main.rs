@@ -1,5 +1,6 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`) and everything that checks it (`test`).
 
+mod browser;
 mod build;
 mod demo;
 mod down;

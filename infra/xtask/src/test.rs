@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
 use crate::stack::{Description, Home, Stack};
-use crate::{interrupt, up, walls};
+use crate::{browser, interrupt, up, walls};
 
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
@@ -39,6 +39,8 @@ pub(crate) enum Suite {
     E2e,
     /// Qlik's own JavaScript client, on the same stack
     Clients,
+    /// The console in a browser, on the same stack
+    Console,
     /// The API against infra/openapi.json, on a stack where tenants may have many webhooks
     Contract,
 }
@@ -69,6 +71,7 @@ impl Suite {
             Self::Template => template(root),
             Self::E2e => e2e(root, ground),
             Self::Clients => clients(root, ground),
+            Self::Console => console(root, ground),
             Self::Contract => contract(root, ground),
         }
     }
@@ -171,6 +174,22 @@ fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     ground.stack(&[])?;
     let tests = ["--import", "./localhost.js", "--test", "--test-reporter=spec"];
     run_well(node.command().args(tests).env("ANZOL_STACK", Home::test(root).description()))
+}
+
+/// In Chromium of the system. What a failing test leaves to look at is in target/console.
+fn console(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let node = Node::prepare(&root.join("tests/console"))?;
+    let chromium = browser::chromium()?;
+    ground.stack(&[])?;
+    // One file after another: each has a browser, and the machine may be small.
+    let tests =
+        ["--import", "../clients/localhost.js", "--test", "--test-reporter=spec", "--test-concurrency=1"];
+    run_well(
+        node.command()
+            .args(tests)
+            .env("ANZOL_STACK", Home::test(root).description())
+            .env("ANZOL_CHROMIUM", chromium),
+    )
 }
 
 /// tests/contract says what is checked: schemathesis.toml, and hooks.py beside it. Both may use the variables `ANZOL_API_URL`,

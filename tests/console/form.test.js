@@ -1,0 +1,229 @@
+// The create dialog and the edit panel: every field, every problem at its field, and nothing lost by a stray click.
+import assert from 'node:assert/strict';
+
+import { APP_CREATED, RELOAD_FINISHED, choose, createWebhook, deleteLater, eventually, publish, received, receiverUrl, rowOf, scene, unique, webhook } from './stage.js';
+
+const openCreate = async (page) => {
+  await page.getByRole('button', { name: 'Create new' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Create webhook' });
+  await dialog.getByLabel('Application created').waitFor();
+  return dialog;
+};
+
+scene('a webhook is created with everything it can have, and works', { who: 'acme.admin' }, async ({ page, t }) => {
+  const name = unique('made');
+  deleteLater(t, name);
+  const dialog = await openCreate(page);
+  await dialog.locator('#name').fill(name);
+  await dialog.locator('#description').fill('Made by hand');
+  await dialog.locator('#url').fill(receiverUrl(name));
+  await dialog.getByRole('button', { name: 'Generate' }).click();
+  const secret = await dialog.locator('#secret').inputValue();
+  assert.match(secret, /^[A-Za-z0-9]{48}$/);
+  await dialog.getByText('48 characters: good').waitFor();
+  await dialog.getByText('nobody can see it again').waitFor();
+  const headers = dialog.locator('fieldset', { has: page.locator('legend', { hasText: 'HTTP headers' }) });
+  await headers.getByRole('button', { name: 'Add header' }).click();
+  await headers.getByLabel('Header name').fill('X-Team');
+  await headers.getByLabel('Header value').fill('orders');
+  const encrypted = dialog.locator('fieldset', { has: page.locator('legend', { hasText: 'Encrypted headers' }) });
+  await encrypted.getByRole('button', { name: 'Add header' }).click();
+  await encrypted.getByLabel('Header name').fill('X-Api-Key');
+  await encrypted.getByLabel('Header value').fill('k3y');
+  await dialog.getByLabel('Search events').fill('created');
+  await eventually('fewer types', async () => (await dialog.locator('.events input[value]').count()) < 5);
+  await dialog.getByLabel('Application created').check();
+  await dialog.locator('#filter').fill('spaceId eq "finance"');
+  await dialog.getByText('The filter can be read.').waitFor();
+  await dialog.getByLabel(/^CloudEvents 1.0/).check();
+  await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  await page.getByText(`“${name}” is created.`).waitFor();
+  const id = (await rowOf(page, name).getAttribute('data-id'));
+  const made = await webhook(id);
+  const { description, eventTypes, headers: plain, encryptedHeaders, secretKeyAdded, filter, origin, enabled, level, enableCloudEventDelivery } = made;
+  assert.deepEqual(
+    { description, eventTypes, plain, encryptedHeaders, secretKeyAdded, filter, origin, enabled, level, enableCloudEventDelivery },
+    {
+      description: 'Made by hand', eventTypes: [APP_CREATED], plain: { 'X-Team': 'orders' }, encryptedHeaders: ['X-Api-Key'], secretKeyAdded: true,
+      filter: 'spaceId eq "finance"', origin: 'management-console', enabled: true, level: 'tenant', enableCloudEventDelivery: true,
+    },
+  );
+  await publish(APP_CREATED, { spaceid: 'finance' });
+  const [request] = await eventually('it arrives', async () => { const got = await received(name); return got.length > 0 && got; });
+  assert.equal(request.headers['x-team'], 'orders');
+  assert.equal(request.headers['x-api-key'], 'k3y');
+  assert.ok(request.headers['webhook-signature']);
+});
+
+scene('mistakes show at their fields before anything is sent', { who: 'acme.admin' }, async ({ page }) => {
+  const dialog = await openCreate(page);
+  const create = dialog.getByRole('button', { name: 'Create', exact: true });
+  await create.click();
+  const problem = (field) => dialog.locator(`#${field}-problem`);
+  assert.equal(await problem('name').textContent(), 'This is required.');
+  assert.equal(await problem('url').textContent(), 'This is required.');
+  assert.match(await problem('eventTypes').textContent(), /at least one event type/);
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'name', 'the first problem has the focus');
+  assert.equal(await dialog.locator('#name').getAttribute('aria-invalid'), 'true');
+  for (const [url, expected] of [['http://hooks.example.com', /https/], ['https://10.0.0.1/x', /IP address/], ['hooks.example.com', /whole address/]]) {
+    await dialog.locator('#url').fill(url);
+    await create.click();
+    assert.match(await problem('url').textContent(), expected, url);
+  }
+  await dialog.locator('#secret').fill('short');
+  await dialog.getByText('5 of 32 to 64 characters').waitFor();
+  await create.click();
+  assert.match(await problem('secret').textContent(), /32 to 64/);
+  // The filter is read while it is typed.
+  for (const [filter, expected] of [['id eq foo', /Character 7/], ['name eq "x"', /Character 1: expected id/], ['id eq "x" xor', /Character 11/], ['data.status eq "ok"', /only event type/]]) {
+    await dialog.locator('#filter').fill(filter);
+    await eventually(filter, async () => expected.test(await problem('filter').textContent()));
+  }
+  await dialog.getByLabel('Application reload finished').check();
+  await eventually('it fits this type', async () => (await problem('filter').textContent()) === '');
+  await dialog.locator('#filter').fill('data.status eq "maybe"');
+  await dialog.getByText('data.status is either "ok" or "error".').waitFor();
+  assert.equal(await dialog.locator(`.events input[value="${RELOAD_FINISHED}"]`).isChecked(), true);
+});
+
+scene('what only the API knows is shown at its field too', { who: 'acme.admin' }, async ({ page, t }) => {
+  const name = unique('refused');
+  deleteLater(t, name);
+  const dialog = await openCreate(page);
+  await dialog.locator('#name').fill(name);
+  await dialog.locator('#url').fill('https://intranet.corp/hook#part');
+  await dialog.getByLabel('Application created').check();
+  const headers = dialog.locator('fieldset', { has: page.locator('legend', { hasText: 'HTTP headers' }) });
+  await headers.getByRole('button', { name: 'Add header' }).click();
+  await headers.getByLabel('Header name').fill('Host');
+  await headers.getByLabel('Header value').fill('elsewhere');
+  const encrypted = dialog.locator('fieldset', { has: page.locator('legend', { hasText: 'Encrypted headers' }) });
+  await encrypted.getByRole('button', { name: 'Add header' }).click();
+  await encrypted.getByLabel('Header name').fill('Bad Name');
+  await encrypted.getByLabel('Header value').fill('x');
+  await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  await dialog.locator('#url-problem').getByText(/fragment/).waitFor();
+  await headers.locator('.rows').getByText('is a reserved header name').waitFor();
+  await encrypted.locator('.rows').getByText(/must have a name of letters/).waitFor();
+  await dialog.locator('#url').fill(receiverUrl(name));
+  await headers.getByLabel('Header name').fill('X-Host');
+  await encrypted.getByLabel('Header name').fill('X-Host');
+  await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  await encrypted.locator('.rows').getByText(/is among `headers` too/).waitFor();
+  await encrypted.getByRole('button', { name: 'Remove header' }).click();
+  await dialog.getByRole('button', { name: 'Create', exact: true }).click();
+  await page.getByText(`“${name}” is created.`).waitFor();
+});
+
+scene('a stray click or Escape loses nothing', { who: 'acme.admin' }, async ({ page }) => {
+  const dialog = await openCreate(page);
+  // Nothing typed: nothing to lose.
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  await openCreate(page);
+  await dialog.locator('#name').fill('precious');
+  const asked = page.getByRole('alertdialog', { name: 'Discard changes?' });
+  for (const leave of [() => page.keyboard.press('Escape'), () => page.mouse.click(5, 450), () => dialog.getByRole('button', { name: 'Cancel' }).click(), () => dialog.getByRole('button', { name: 'Close' }).click()]) {
+    await leave();
+    await asked.waitFor();
+    // Escape answers no, however often it is pressed.
+    await page.keyboard.press('Escape');
+    await asked.waitFor({ state: 'detached' });
+    assert.equal(await dialog.locator('#name').inputValue(), 'precious');
+  }
+  await page.keyboard.press('Escape');
+  await asked.getByRole('button', { name: 'Discard' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await eventually('the focus is back where it was', () => page.evaluate(() => document.activeElement.textContent.trim() === 'Create new'));
+});
+
+scene('the edit panel changes what was changed, and nothing else', { who: 'acme.admin' }, async ({ page, t }) => {
+  const before = await createWebhook(t, { secret: 's'.repeat(32), headers: { 'X-Keep': '1' }, encryptedHeaders: { 'X-Key': 'k', 'X-Old': 'o' }, description: 'old' });
+  await page.reload();
+  await choose(page, before.name, 'Edit');
+  const panel = page.getByRole('dialog', { name: `Edit ${before.name}` });
+  await panel.getByText('A secret is set').waitFor();
+  assert.doesNotMatch(await panel.innerHTML(), /s{32}/);
+  const patches = [];
+  page.on('request', (request) => request.method() === 'PATCH' && patches.push(request.postDataJSON()));
+  await panel.locator('#description').fill('new');
+  await panel.getByLabel('Application deleted').check();
+  const encrypted = panel.locator('fieldset', { has: page.locator('legend', { hasText: 'Encrypted headers' }) });
+  await encrypted.getByRole('button', { name: 'Remove header' }).nth(1).click();
+  await panel.getByRole('button', { name: 'Save' }).click();
+  await page.getByText(`“${before.name}” is saved.`).waitFor();
+  assert.deepEqual(patches, [[
+    { op: 'add', path: '/description', value: 'new' },
+    { op: 'add', path: '/eventTypes', value: [APP_CREATED, 'com.qlik.v1.app.deleted'] },
+    { op: 'remove', path: '/encryptedHeaders/X-Old' },
+  ]]);
+  const after = await webhook(before.id);
+  assert.deepEqual([after.secretKeyAdded, after.headers, after.encryptedHeaders], [true, { 'X-Keep': '1' }, ['X-Key']]);
+
+  await choose(page, before.name, 'Edit');
+  await panel.getByRole('button', { name: 'Remove', exact: true }).click();
+  await panel.getByText('no longer signed').waitFor();
+  await panel.getByRole('button', { name: 'Save' }).click();
+  await panel.waitFor({ state: 'detached' });
+  assert.equal((await webhook(before.id)).secretKeyAdded, false);
+});
+
+scene('a new URL asks for every encrypted header anew before the API does', { who: 'acme.admin' }, async ({ page, t }) => {
+  const before = await createWebhook(t, { encryptedHeaders: { 'X-Key': 'k', 'X-Other': 'o' } });
+  await page.reload();
+  await choose(page, before.name, 'Edit');
+  const panel = page.getByRole('dialog', { name: `Edit ${before.name}` });
+  const encrypted = panel.locator('fieldset', { has: page.locator('legend', { hasText: 'Encrypted headers' }) });
+  await encrypted.getByText('kept, not shown').first().waitFor();
+  const url = receiverUrl(`${before.name}-moved`);
+  await panel.locator('#url').fill(url);
+  await encrypted.getByText(/The URL changes/).waitFor();
+  await panel.getByRole('button', { name: 'Save' }).click();
+  assert.equal(await encrypted.getByText('Give this value anew, or remove the header.').count(), 2);
+  await encrypted.getByLabel('Header value').first().fill('k2');
+  await encrypted.getByRole('button', { name: 'Remove header' }).nth(1).click();
+  await panel.getByRole('button', { name: 'Save' }).click();
+  await panel.waitFor({ state: 'detached' });
+  const after = await webhook(before.id);
+  assert.deepEqual([after.url, after.encryptedHeaders], [url, ['X-Key']]);
+  await publish();
+  const [request] = await eventually('it arrives', async () => { const got = await received(`${before.name}-moved`); return got.length > 0 && got; });
+  assert.equal(request.headers['x-key'], 'k2');
+});
+
+scene('CloudEvents cannot be turned off again, and level and owner can be changed', { who: 'acme.admin' }, async ({ page, t }) => {
+  const before = await createWebhook(t, { enableCloudEventDelivery: true });
+  await page.reload();
+  await choose(page, before.name, 'Edit');
+  const panel = page.getByRole('dialog', { name: `Edit ${before.name}` });
+  assert.equal(await panel.getByLabel(/^Compatible/).isDisabled(), true);
+  assert.equal(await panel.locator('#ownerId').isVisible(), false);
+  await panel.getByLabel('Application created').waitFor();
+  await panel.locator('input[name=level][value=user]').check();
+  // A type without this level cannot be picked any more.
+  assert.equal(await panel.locator('.events input[value="com.qlik.v1.app.deleted"]').isDisabled(), true);
+  await panel.locator('#ownerId').fill('somebody-else');
+  await panel.getByRole('button', { name: 'Save' }).click();
+  await panel.waitFor({ state: 'detached' });
+  const after = await webhook(before.id);
+  assert.deepEqual([after.level, after.ownerId], ['user', 'somebody-else']);
+});
+
+scene('a conflict and a busy API keep the form open, with what was typed', { who: 'acme.admin' }, async ({ page, context, t }) => {
+  const before = await createWebhook(t);
+  await page.reload();
+  await choose(page, before.name, 'Edit');
+  const panel = page.getByRole('dialog', { name: `Edit ${before.name}` });
+  await panel.locator('#description').fill('typed');
+  for (const [status, expected] of [[409, /Somebody else changed this/], [429, /Too many requests/], [503, /is busy/]]) {
+    const refuse = (route) => (route.request().method() === 'PATCH' ? route.fulfill({ status, json: { errors: [{ code: `HTTP-${status}`, title: 'no' }] } }) : route.fallback());
+    await context.route(`**/webhooks/${before.id}`, refuse);
+    await panel.getByRole('button', { name: 'Save' }).click();
+    await panel.getByRole('alert').getByText(expected).waitFor();
+    assert.equal(await panel.locator('#description').inputValue(), 'typed');
+    await context.unroute(`**/webhooks/${before.id}`, refuse);
+  }
+  await panel.getByRole('button', { name: 'Save' }).click();
+  await panel.waitFor({ state: 'detached' });
+  assert.equal((await webhook(before.id)).description, 'typed');
+});

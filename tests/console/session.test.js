@@ -1,0 +1,179 @@
+// Signing in and out, fresh tokens, and sessions that end in the middle of something.
+import assert from 'node:assert/strict';
+
+import { PASSWORD, arrive, createWebhook, openWindow, receiverUrl, rowOf, scene, signIn, stack, unique } from './stage.js';
+
+const kept = (page) => page.evaluate(() => JSON.parse(sessionStorage.getItem('anzol.session')));
+
+/** A token like the one given whose time is over; nobody but the page looks at its claims before the API refuses it. */
+function over(token) {
+  const [head, body, signature] = token.split('.');
+  const claims = { ...JSON.parse(Buffer.from(body, 'base64url')), exp: 1 };
+  return [head, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.');
+}
+
+scene('a wrong password is said to be wrong, and the right one lets in', async ({ page, t }) => {
+  const { name } = await createWebhook(t);
+  await page.goto(stack.consoleUrl);
+  await signIn(page, 'acme.admin', 'not-the-password');
+  await page.getByText('User name or password is wrong.').waitFor();
+  assert.equal(await page.locator('#password').inputValue(), '');
+  assert.equal(await page.locator('#username').inputValue(), 'acme.admin');
+  await signIn(page, 'acme.admin');
+  await rowOf(page, name).waitFor();
+  await page.getByText('acme.admin@example.com').waitFor();
+  // Nothing of it is kept beyond the tab.
+  const everywhere = await page.evaluate(() => JSON.stringify({ ...localStorage }) + document.cookie);
+  assert.doesNotMatch(everywhere, /eyJ/);
+});
+
+scene('signing out forgets the tokens and ends the session at the pool', async ({ page }) => {
+  await page.goto(stack.consoleUrl);
+  await signIn(page, 'acme.admin');
+  await page.getByRole('heading', { name: 'Webhooks' }).waitFor();
+  const { refreshToken } = await kept(page);
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.locator('#username').waitFor();
+  assert.equal(await kept(page), null);
+  const { signInUrl, clientId } = await (await fetch(new URL('config.json', stack.consoleUrl))).json();
+  const answer = await fetch(signInUrl, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'AWSCognitoIdentityProviderService.InitiateAuth' },
+    body: JSON.stringify({ ClientId: clientId, AuthFlow: 'REFRESH_TOKEN_AUTH', AuthParameters: { REFRESH_TOKEN: refreshToken } }),
+  });
+  assert.equal(answer.status, 400, 'the refresh token still works');
+  await page.reload();
+  await page.locator('#username').waitFor();
+});
+
+scene('a token that is over is replaced without a word', async ({ page, t }) => {
+  const { name } = await createWebhook(t);
+  await page.goto(stack.consoleUrl);
+  await signIn(page, 'acme.admin');
+  await rowOf(page, name).waitFor();
+  const session = await kept(page);
+  await page.evaluate((session) => sessionStorage.setItem('anzol.session', JSON.stringify(session)), { ...session, idToken: over(session.idToken) });
+  await page.reload();
+  await rowOf(page, name).waitFor();
+  const fresh = await kept(page);
+  assert.notEqual(fresh.idToken, over(session.idToken));
+  assert.equal(fresh.refreshToken, session.refreshToken);
+});
+
+scene('a token that the API refuses is replaced once, then somebody has to sign in', { who: 'acme.admin' }, async ({ page }) => {
+  await page.getByRole('heading', { name: 'Webhooks' }).waitFor();
+  // It looks good, and is not: the API finds the signature wrong.
+  await page.evaluate(() => {
+    const { idToken } = JSON.parse(sessionStorage.getItem('anzol.session'));
+    sessionStorage.setItem('anzol.session', JSON.stringify({ idToken: `${idToken.split('.').slice(0, 2).join('.')}.AAAA` }));
+  });
+  await page.getByRole('button', { name: 'Refresh' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Sign in again' });
+  await dialog.getByText('Your session has ended').waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('.sign-in #username').waitFor();
+});
+
+scene('a session that ends in the middle of a form loses nothing', { who: 'acme.admin' }, async ({ page, t }) => {
+  const { name } = await createWebhook(t);
+  await rowOf(page, name).locator('button[aria-haspopup=menu]').click();
+  await page.getByRole('menuitem', { name: 'Edit' }).click();
+  await page.locator('#description').fill('typed before the session ended');
+  await page.evaluate(() => sessionStorage.removeItem('anzol.session'));
+  await page.getByRole('button', { name: 'Save' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Sign in again' });
+  await dialog.locator('#username').fill('acme.admin');
+  await dialog.locator('#password').fill(PASSWORD);
+  await dialog.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByText(`“${name}” is saved.`).waitFor();
+  await rowOf(page, name).getByText('typed before the session ended').waitFor();
+});
+
+scene('the hosted page gets a code by PKCE, and the code a token', async ({ page, context }) => {
+  // The local cloud has a hosted page too, which real deployments find at the pool's domain.
+  const { clientId } = await (await fetch(new URL('config.json', stack.consoleUrl))).json();
+  await context.route('**/console/config.json', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), hostedUiUrl: stack.awsEndpointUrl } });
+  });
+  const asked = [];
+  const exchanged = [];
+  await context.route('**/oauth2/authorize?**', async (route) => {
+    const query = new URL(route.request().url()).searchParams;
+    asked.push(query);
+    await route.fulfill({ status: 302, headers: { location: `${query.get('redirect_uri')}?code=the-code&state=${query.get('state')}` } });
+  });
+  await context.route('**/oauth2/token', async (route) => {
+    exchanged.push(new URLSearchParams(route.request().postData()));
+    await route.fulfill({ json: { id_token: stack.tokens['acme.admin'], refresh_token: 'refresh' }, headers: { 'access-control-allow-origin': '*' } });
+  });
+  await page.goto(`${stack.consoleUrl}#/webhooks?q=kept`);
+  assert.equal(await page.locator('#password').count(), 0);
+  await page.getByRole('button', { name: 'Continue to sign in' }).click();
+  await page.getByRole('heading', { name: 'Webhooks' }).waitFor();
+  const [query] = asked;
+  const [fields] = exchanged;
+  assert.equal(query.get('client_id'), clientId);
+  assert.equal(query.get('response_type'), 'code');
+  assert.equal(query.get('code_challenge_method'), 'S256');
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(fields.get('code_verifier')));
+  assert.equal(Buffer.from(digest).toString('base64url'), query.get('code_challenge'));
+  assert.equal(fields.get('code'), 'the-code');
+  assert.equal(fields.get('redirect_uri'), query.get('redirect_uri'));
+  // Back where the reader was, and no code left in the address.
+  assert.equal(new URL(page.url()).search, '');
+  assert.match(page.url(), /#\/webhooks\?q=kept$/);
+
+  // An answer that was not asked for is refused.
+  await page.evaluate(() => sessionStorage.clear());
+  await page.goto(`${stack.consoleUrl}?code=stolen&state=other`);
+  await page.getByText('This sign-in was begun somewhere else').waitFor();
+  assert.equal(exchanged.length, 1);
+});
+
+scene('two tenants in two windows see each their own', async ({ page, t }) => {
+  const mine = await createWebhook(t, { name: unique('acme') }, 'acme.admin');
+  const theirs = await createWebhook(t, { name: unique('globex') }, 'globex.admin');
+  const other = await openWindow();
+  try {
+    await arrive(page, 'acme.admin');
+    await arrive(other.page, 'globex.admin');
+    await rowOf(page, mine.name).waitFor();
+    await rowOf(other.page, theirs.name).waitFor();
+    assert.equal(await rowOf(page, theirs.name).count(), 0);
+    assert.equal(await rowOf(other.page, mine.name).count(), 0);
+    // Not by its address either.
+    await other.page.goto(`${stack.consoleUrl}#/webhooks/${mine.id}`);
+    await other.page.getByRole('heading', { name: 'There is no such webhook' }).waitFor();
+    assert.deepEqual(other.wrong, []);
+  } finally {
+    await other.context.close();
+  }
+});
+
+scene('a user sees their own webhooks only, and makes them of level user', { who: 'acme.user' }, async ({ page, t }) => {
+  const admins = await createWebhook(t, {}, 'acme.admin');
+  const own = await createWebhook(t, { level: 'user' }, 'acme.user');
+  await page.reload();
+  await rowOf(page, own.name).waitFor();
+  assert.equal(await rowOf(page, admins.name).count(), 0);
+  await page.getByRole('button', { name: 'Create new' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Create webhook' });
+  assert.equal(await dialog.getByLabel(/^Tenant/).isDisabled(), true);
+  assert.equal(await dialog.getByLabel(/^User/).isChecked(), true);
+  assert.equal(await dialog.locator('#ownerId').isVisible(), false);
+});
+
+scene('what the API refuses for want of permission is said in the form', { who: 'acme.user' }, async ({ page, t }) => {
+  const own = await createWebhook(t, { level: 'user' }, 'acme.user');
+  await page.reload();
+  await rowOf(page, own.name).locator('button[aria-haspopup=menu]').click();
+  await page.getByRole('menuitem', { name: 'Edit' }).click();
+  // As if the page had let them.
+  await page.locator('input[name=level][value=tenant]').evaluate((input) => (input.disabled = false));
+  await page.locator('input[name=level][value=tenant]').check();
+  await page.locator('#url').fill(receiverUrl('elsewhere'));
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.locator('#level').getByText(/takes a tenant admin/).waitFor();
+  await page.getByRole('dialog').waitFor();
+});
