@@ -11,7 +11,7 @@ use crate::error::Invalid;
 pub const MAX_URL: usize = 2048;
 
 /// Names that never lead outside, with everything below them (RFC 6761, RFC 6762, RFC 8375, and the common private suffixes).
-const PRIVATE_SUFFIXES: [&str; 9] =
+pub const PRIVATE_SUFFIXES: [&str; 9] =
     ["localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "arpa"];
 
 /// A checked target: https, a fully qualified domain name, port 443, no user info, no fragment.
