@@ -59,12 +59,10 @@ pub(crate) struct WebhookIn {
     filter: Option<String>,
     /// Headers like `headers` whose values only the receiver gets to see. Answers have their names alone, and the empty list of
     /// them may be sent back.
-    #[schemars(with = "schemas::EncryptedHeadersIn", extend("writeOnly" = true))]
-    #[serde(default)]
+    #[schemars(with = "Option<schemas::EncryptedHeadersIn>", extend("writeOnly" = true))]
     encrypted_headers: Option<Value>,
     /// Kept for compatibility: revocation is not checked here, so it cannot be asked for.
-    #[schemars(with = "schemas::OnlyFalse")]
-    #[serde(default)]
+    #[schemars(with = "Option<schemas::OnlyFalse>")]
     check_certificate_revocation: Option<bool>,
 }
 
@@ -161,6 +159,7 @@ pub(crate) struct WebhookOut {
     name: String,
     /// Its description for people; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     description: Option<String>,
     /// Where events are posted, in the URL standard's spelling.
     #[schemars(extend("format" = "uri"))]

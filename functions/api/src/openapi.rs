@@ -2,6 +2,11 @@
 //!
 //! `cargo xtask openapi` writes [`document`] to `infra/openapi.json`, which is what the API serves; a test compares the two.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexing an object of JSON by a name makes the member or gives null; only the generator runs this, never a request"
+)]
+
 mod operations;
 pub(crate) mod patterns;
 mod requests;
@@ -78,7 +83,10 @@ fn generator(settings: SchemaSettings) -> SchemaGenerator {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
-    settings.with_transform(RecursiveTransform(plain_enums)).into_generator()
+    settings
+        .with_transform(RecursiveTransform(plain_enums))
+        .with_transform(RecursiveTransform(plain_text))
+        .into_generator()
 }
 
 fn schemas() -> Map<String, Value> {
@@ -107,7 +115,11 @@ fn schemas() -> Map<String, Value> {
         ("WebhookPatch", requests::json_patch(Version::Core, &webhook)),
         ("WebhookPatchV1", requests::json_patch(Version::V1, &webhook)),
     ];
-    let all = own.into_iter().chain(requests::events()).chain(requests::client_credentials()).chain(answers_of_others());
+    let all = own
+        .into_iter()
+        .chain(requests::events())
+        .chain(requests::client_credentials())
+        .chain(answers_of_others());
     schemas.extend(all.map(|(name, schema)| (name.to_owned(), schema)));
     schemas
 }
@@ -121,20 +133,44 @@ fn answers_of_others() -> [(&'static str, Value); 5] {
         json!({ "description": text, "type": "object", "required": required, "properties": properties })
     };
     [
-        ("GatewayError", object("What the gateway says by itself.", json!({ "message": text("What is wrong.") }))),
-        ("Published", object("What became of the events.", json!({
-            "accepted": count("Events taken."), "deliveries": count("Deliveries queued for them."),
-        }))),
-        ("AccessToken", object("A token (RFC 6749, section 5.1).", json!({
-            "access_token": text("The token."), "token_type": text("`Bearer`."), "expires_in": count("Seconds it is good for."),
-        }))),
-        ("ProductInfo", object("What this is.", json!({
-            "composition": object("How it is deployed.", json!({ "deploymentType": { "const": "qlikcloudservices" } })),
-        }))),
-        ("OpenApi", json!({
-            "description": "An OpenAPI document.", "type": "object", "required": ["openapi", "info", "paths"],
-            "properties": { "openapi": { "type": "string", "pattern": "^3\\.1\\." } },
-        })),
+        (
+            "GatewayError",
+            object("What the gateway says by itself.", json!({ "message": text("What is wrong.") })),
+        ),
+        (
+            "Published",
+            object(
+                "What became of the events.",
+                json!({
+                    "accepted": count("Events taken."), "deliveries": count("Deliveries queued for them."),
+                }),
+            ),
+        ),
+        (
+            "AccessToken",
+            object(
+                "A token (RFC 6749, section 5.1).",
+                json!({
+                    "access_token": text("The token."), "token_type": text("`Bearer`."), "expires_in": count("Seconds it is good for."),
+                }),
+            ),
+        ),
+        (
+            "ProductInfo",
+            object(
+                "What this is.",
+                json!({
+                    "composition": object("How it is deployed.", json!({ "deploymentType": { "const": "qlikcloudservices" } })),
+                }),
+            ),
+        ),
+        (
+            "OpenApi",
+            json!({
+                "description": "An OpenAPI document.", "type": "object", "required": ["openapi", "info", "paths"],
+                "properties": { "openapi": { "type": "string", "pattern": "^3\\.1\\." } },
+            }),
+        ),
     ]
 }
 
@@ -153,4 +189,14 @@ fn plain_enums(schema: &mut Schema) {
     schema.insert("type".to_owned(), json!("string"));
     schema.insert("enum".to_owned(), values.into());
     schema.insert("description".to_owned(), text.into());
+}
+
+/// Writes a description without the line ends that only the code's width asks for.
+fn plain_text(schema: &mut Schema) {
+    let Some(Value::String(text)) = schema.get_mut("description") else { return };
+    let paragraphs = text.split("\n\n").map(|paragraph| {
+        let lines = paragraph.replace("\n- ", "\u{0}- ").replace('\n', " ");
+        lines.replace('\u{0}', "\n")
+    });
+    *text = paragraphs.collect::<Vec<_>>().join("\n\n");
 }

@@ -204,10 +204,8 @@ impl Event {
             let text = attributes.get(name).and_then(as_text);
             let text = text.filter(|text| (1..=MAX_ATTRIBUTE).contains(&text.len()));
             if text.is_none() {
-                problems.add(
-                    field,
-                    format!("is required and must be a string of 1 to {MAX_ATTRIBUTE} bytes"),
-                );
+                problems
+                    .add(field, format!("is required and must be a string of 1 to {MAX_ATTRIBUTE} bytes"));
             }
             text.unwrap_or_default()
         };

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use anzol_domain::page::{DEFAULT_LIMIT, MAX_LIMIT};
+use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_domain::{Level, Origin, Status};
 
 use super::patterns;
-use crate::routes::{deliveries, webhooks};
+use crate::routes;
 use crate::version::{DEPRECATION, SUNSET, Version};
 
 /// One operation; `json` is what the document says of it.
@@ -17,7 +18,14 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    fn new(method: &'static str, path: impl Into<String>, id: &str, tag: &str, summary: &str, text: &str) -> Self {
+    fn new(
+        method: &'static str,
+        path: impl Into<String>,
+        id: &str,
+        tag: &str,
+        summary: &str,
+        text: &str,
+    ) -> Self {
         let json = json!({
             "operationId": id, "tags": [tag], "summary": summary, "description": text, "responses": {},
         });
@@ -66,7 +74,7 @@ impl Operation {
     }
 
     /// With links from that response to other operations.
-    fn leading(mut self, links: &[(&str, Value)]) -> Self {
+    fn leading(mut self, links: &[(String, Value)]) -> Self {
         if let Some(response) = self.success() {
             for (operation, parameters) in links {
                 response["links"][operation] = json!({ "operationId": operation, "parameters": parameters });
@@ -109,16 +117,40 @@ pub(super) fn operations() -> Vec<Operation> {
     operations
 }
 
+const WEBHOOKS: &str = "Webhooks";
+const HISTORY: &str = "Delivery history";
+/// The id of what an operation has made.
+const MADE: &str = "$response.body#/id";
+
+/// An operation's id: in v1 as the contract names it, in core after it.
+fn id(version: Version, name: &str) -> String {
+    match (version, name.split_at_checked(1)) {
+        (Version::Core, Some((first, rest))) => format!("core{}{rest}", first.to_uppercase()),
+        _ => name.to_owned(),
+    }
+}
+
+fn at(version: Version, tail: &str) -> String {
+    format!("{}{tail}", version.base())
+}
+
 /// The ten operations of contract section 1, at the base of this version.
 fn webhook_operations(version: Version) -> Vec<Operation> {
-    let (webhooks, history) = ("Webhooks", "Delivery history");
-    let id = |name: &str| match version {
-        Version::V1 => name.to_owned(),
-        Version::Core => format!("core{}{}", name.get(..1).unwrap_or_default().to_uppercase(), name.get(1..).unwrap_or_default()),
-    };
-    let at = |tail: &str| format!("{}{tail}", version.base());
+    let operations = webhooks(version).into_iter().chain(history(version));
+    let operations = operations.map(|operation| operation.failing(&ALWAYS));
+    match version {
+        Version::V1 => operations.map(Operation::deprecated).collect(),
+        Version::Core => operations.collect(),
+    }
+}
+
+fn webhooks(version: Version) -> [Operation; 7] {
     let (patch_schema, patch_rule, put_rule) = match version {
-        Version::V1 => ("WebhookPatchV1", "", "Without `enableCloudEventDelivery`, it stays as it is; read-only members are ignored."),
+        Version::V1 => (
+            "WebhookPatchV1",
+            "",
+            "Without `enableCloudEventDelivery`, it stays as it is; read-only members are ignored.",
+        ),
         Version::Core => (
             "WebhookPatch",
             " A patch of a read-only member is a conflict.",
@@ -126,113 +158,120 @@ fn webhook_operations(version: Version) -> Vec<Operation> {
              they are, and other values of them are a conflict.",
         ),
     };
-    let of_webhook = |path: &str| json!({ "id": path });
-    let webhook_links = |path: &str| {
-        ["getWebhook", "updateWebhook", "patchWebhook", "deleteWebhook", "getWebhookDeliveryList"]
-            .map(|name| (id(name), of_webhook(path)))
-    };
-    let delivery_links = |path: &str| {
-        ["getWebhookDelivery", "resendDelivery"]
-            .map(|name| (id(name), json!({ "id": "$request.path.id", "deliveryId": path })))
-    };
-    let creation = json!({
-        "minimal": {
-            "summary": "As little as can be",
-            "value": { "name": "Orders", "url": "https://hooks.example.com/orders", "eventTypes": ["com.qlik.v1.app.created"] },
-        },
-        "full": { "summary": "Everything there is", "value": full_webhook() },
-    });
-    let mut replacement = creation.clone();
-    if let Some(value) = replacement["full"]["value"].as_object_mut() {
-        value.remove("origin");
-    }
-    let patch = json!({
-        "disable": { "summary": "Disable it", "value": [{ "op": "replace", "path": "/enabled", "value": false }] },
-        "header": {
-            "summary": "Set one header",
-            "value": [{ "op": "add", "path": "/headers/X-Environment", "value": "production" }],
-        },
-    });
-
-    let operations = vec![
-        Operation::new("get", at(""), &id("listWebhookEntries"), webhooks, "List webhooks",
+    let links = ["getWebhook", "updateWebhook", "patchWebhook", "deleteWebhook", "getWebhookDeliveryList"]
+        .map(|name| (id(version, name), json!({ "id": MADE })));
+    [
+        Operation::new("get", at(version, ""), &id(version, "listWebhookEntries"), WEBHOOKS, "List webhooks",
             "Tenant admins see every webhook of the tenant, others their own. Every filter that is given has to hold.")
             .taking(&[
                 "Limit", "WebhookSort", "Next", "Prev", "NamePart", "UrlPart", "Enabled", "EventTypes", "EventTypeAlias", "LevelIs",
                 "Origins", "CreatedByUserId", "UpdatedByUserId", "OwnerId",
             ])
             .answering(200, "A page of webhooks.", Some("WebhookPage"))
-            .leading(&borrowed(&webhook_links("$response.body#/data/0/id")))
             .failing(&[400, 401, 403]),
-        Operation::new("post", at(""), &id("createWebhook"), webhooks, "Create a webhook",
-            "A tenant has at most 100 webhooks, unless the deployment says otherwise; one more is forbidden. A webhook of level \
-             `tenant` takes a tenant admin, and so does one that belongs to somebody else.")
-            .reading(&["application/json"], "WebhookCreation", &creation)
+        Operation::new("post", at(version, ""), &id(version, "createWebhook"), WEBHOOKS, "Create a webhook",
+            &format!("A tenant has at most {WEBHOOK_CAP} webhooks, unless the deployment says otherwise; one more is forbidden. A \
+                webhook of level `tenant` takes a tenant admin, and so does one that belongs to somebody else."))
+            .reading(&["application/json"], "WebhookCreation", &webhook_examples(true))
             .answering(201, "The webhook as it was made.", Some("Webhook"))
-            .leading(&borrowed(&webhook_links("$response.body#/id")))
+            .leading(&links)
             .failing(&[400, 401, 403, 413, 415]),
-        Operation::new("get", at("/event-types"), &id("listEventTypes"), webhooks, "List event types",
+        Operation::new("get", at(version, "/event-types"), &id(version, "listEventTypes"), WEBHOOKS, "List event types",
             "What webhooks can subscribe to.")
             .answering(200, "Every event type.", Some("EventTypes"))
             .failing(&[401, 403]),
-        Operation::new("get", at("/{id}"), &id("getWebhook"), webhooks, "Get a webhook",
+        Operation::new("get", at(version, "/{id}"), &id(version, "getWebhook"), WEBHOOKS, "Get a webhook",
             "Secrets and the values of encrypted headers are never shown.")
             .taking(&["WebhookId"])
             .answering(200, "The webhook.", Some("Webhook"))
             .failing(&[400, 401, 403, 404]),
-        Operation::new("put", at("/{id}"), &id("updateWebhook"), webhooks, "Replace a webhook",
+        Operation::new("put", at(version, "/{id}"), &id(version, "updateWebhook"), WEBHOOKS, "Replace a webhook",
             &format!("What is left out goes back to its default. {put_rule}"))
             .taking(&["WebhookId"])
-            .reading(&["application/json"], "WebhookReplacement", &replacement)
+            .reading(&["application/json"], "WebhookReplacement", &webhook_examples(false))
             .answering(200, "The webhook as it is now.", Some("Webhook"))
             .failing(&[400, 401, 403, 404, 409, 413, 415]),
-        Operation::new("patch", at("/{id}"), &id("patchWebhook"), webhooks, "Change parts of a webhook",
+        Operation::new("patch", at(version, "/{id}"), &id(version, "patchWebhook"), WEBHOOKS, "Change parts of a webhook",
             &format!("All operations are applied, or none.{patch_rule}"))
             .taking(&["WebhookId"])
-            .reading(&["application/json", "application/json-patch+json"], patch_schema, &patch)
+            .reading(&["application/json", "application/json-patch+json"], patch_schema, &patch_examples())
             .answering(204, "It is changed.", None)
             .failing(&[400, 401, 403, 404, 409, 413, 415]),
-        Operation::new("delete", at("/{id}"), &id("deleteWebhook"), webhooks, "Delete a webhook",
+        Operation::new("delete", at(version, "/{id}"), &id(version, "deleteWebhook"), WEBHOOKS, "Delete a webhook",
             "Its history goes with it, and what is queued for it is dropped.")
             .taking(&["WebhookId"])
             .answering(204, "It is gone.", None)
             .failing(&[400, 401, 403, 404]),
-        Operation::new("get", at("/{id}/deliveries"), &id("getWebhookDeliveryList"), history, "List deliveries",
+    ]
+}
+
+fn history(version: Version) -> [Operation; 3] {
+    let links = ["getWebhookDelivery", "resendDelivery"]
+        .map(|name| (id(version, name), json!({ "id": "$request.path.id", "deliveryId": MADE })));
+    [
+        Operation::new("get", at(version, "/{id}/deliveries"), &id(version, "getWebhookDeliveryList"), HISTORY, "List deliveries",
             "Seven days of them, retries and resends included.")
             .taking(&["WebhookId", "Limit", "DeliverySort", "Next", "Prev", "StatusIs", "EventTypeIs"])
             .answering(200, "A page of deliveries.", Some("DeliveryPage"))
-            .leading(&borrowed(&delivery_links("$response.body#/data/0/id")))
             .failing(&[400, 401, 403, 404]),
-        Operation::new("get", at("/{id}/deliveries/{deliveryId}"), &id("getWebhookDelivery"), history, "Get a delivery",
+        Operation::new("get", at(version, "/{id}/deliveries/{deliveryId}"), &id(version, "getWebhookDelivery"), HISTORY, "Get a delivery",
             "What was sent, and what came back.")
             .taking(&["WebhookId", "DeliveryId"])
             .answering(200, "The delivery.", Some("Delivery"))
             .failing(&[400, 401, 403, 404]),
-        Operation::new("post", at("/{id}/deliveries/{deliveryId}/actions/resend"), &id("resendDelivery"), history, "Resend a delivery",
+        Operation::new("post", at(version, "/{id}/deliveries/{deliveryId}/actions/resend"),
+            &id(version, "resendDelivery"), HISTORY, "Resend a delivery",
             "Sends the event again, now, to the webhook as it is now, enabled or not. A new delivery tells how that went, so `status` \
              may be `fail`; it is not retried. A body is ignored.")
             .taking(&["WebhookId", "DeliveryId"])
             .answering(201, "The new delivery.", Some("Delivery"))
-            .leading(&borrowed(&delivery_links("$response.body#/id")))
+            .leading(&links)
             .failing(&[400, 401, 403, 404]),
-    ];
-    let finished = operations.into_iter().map(|operation| operation.failing(&ALWAYS));
-    if version == Version::Core {
-        return finished.collect();
+    ]
+}
+
+impl Operation {
+    /// As those of v1 are, which say so in every answer of theirs.
+    fn deprecated(mut self) -> Self {
+        self.json["deprecated"] = json!(true);
+        let header = |text: &str, example: &str| {
+            let schema = json!({ "type": "string", "examples": [example] });
+            json!({ "description": text, "required": true, "schema": schema })
+        };
+        self.with_headers(&[
+            ("Deprecation", header("When it was deprecated (RFC 9745).", DEPRECATION)),
+            ("Sunset", header("When it may go (RFC 8594).", SUNSET)),
+            (
+                "Link",
+                header("Where the same is found in core.", "</api/core/webhooks>; rel=\"successor-version\""),
+            ),
+        ])
     }
-    finished
-        .map(|mut operation| {
-            operation.json["deprecated"] = json!(true);
-            let header = |text: &str, example: &str| {
-                json!({ "description": text, "required": true, "schema": { "type": "string", "examples": [example] } })
-            };
-            operation.with_headers(&[
-                ("Deprecation", header("When it was deprecated (RFC 9745).", DEPRECATION)),
-                ("Sunset", header("When it may go (RFC 8594).", SUNSET)),
-                ("Link", header("Where the same is found in core.", "</api/core/webhooks>; rel=\"successor-version\"")),
-            ])
-        })
-        .collect()
+}
+
+/// Webhooks to be made, or to take another's place, which cannot say where it was made.
+fn webhook_examples(origin: bool) -> Value {
+    let mut full = full_webhook();
+    if origin {
+        full["origin"] = json!(Origin::Api);
+    }
+    json!({
+        "minimal": {
+            "summary": "As little as can be",
+            "value": { "name": "Orders", "url": "https://hooks.example.com/orders", "eventTypes": ["com.qlik.v1.app.created"] },
+        },
+        "full": { "summary": "Everything there is", "value": full },
+    })
+}
+
+fn patch_examples() -> Value {
+    json!({
+        "disable": { "summary": "Disable it", "value": [{ "op": "replace", "path": "/enabled", "value": false }] },
+        "header": {
+            "summary": "Set one header",
+            "value": [{ "op": "add", "path": "/headers/X-Environment", "value": "production" }],
+        },
+    })
 }
 
 /// A webhook with every member that a request can have.
@@ -250,7 +289,6 @@ fn full_webhook() -> Value {
         "enabled": true,
         "enableCloudEventDelivery": true,
         "checkCertificateRevocation": false,
-        "origin": Origin::Api,
     })
 }
 
@@ -284,7 +322,10 @@ fn publish() -> Operation {
 /// What clients ask of the platform around the webhooks.
 fn platform() -> [Operation; 4] {
     let tag = "Platform";
-    let caching = ("Cache-Control", json!({ "description": "How long it may be kept.", "required": true, "schema": { "type": "string" } }));
+    let caching = (
+        "Cache-Control",
+        json!({ "description": "How long it may be kept.", "required": true, "schema": { "type": "string" } }),
+    );
     let token = json!({ "client": {
         "summary": "A publisher's client",
         "value": { "grant_type": "client_credentials", "client_id": "1example23456789", "client_secret": "of-that-client" },
@@ -328,7 +369,8 @@ fn platform() -> [Operation; 4] {
 impl Operation {
     /// The same body in another media type.
     fn reading_also(mut self, kind: &str, schema: &str, examples: &Value) -> Self {
-        self.json["requestBody"]["content"][kind] = json!({ "schema": reference(schema), "examples": examples });
+        self.json["requestBody"]["content"][kind] =
+            json!({ "schema": reference(schema), "examples": examples });
         self
     }
 }
@@ -339,9 +381,7 @@ pub(super) fn parameters() -> [(&'static str, Value); 19] {
         let schema = json!({ "type": "string", "format": "uuid", "pattern": patterns::ID });
         json!({ "name": name, "in": "path", "required": true, "description": text, "schema": schema })
     };
-    let query = |name: &str, text: &str, schema: Value| {
-        json!({ "name": name, "in": "query", "description": text, "schema": schema })
-    };
+    let query = |name: &str, text: &str, schema: Value| json!({ "name": name, "in": "query", "description": text, "schema": schema });
     let text = || json!({ "type": "string" });
     let sort = |fields: &[&str], default: &str| {
         let all = fields.iter().flat_map(|field| ["", "+", "-"].map(|order| format!("{order}{field}")));
@@ -361,13 +401,20 @@ pub(super) fn parameters() -> [(&'static str, Value); 19] {
     [
         ("WebhookId", path("id", "A webhook.")),
         ("DeliveryId", path("deliveryId", "A delivery of it.")),
-        ("Limit", query("limit", "Most items on the page.", json!({
-            "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT,
-        }))),
+        (
+            "Limit",
+            query(
+                "limit",
+                "Most items on the page.",
+                json!({
+                    "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT,
+                }),
+            ),
+        ),
         ("Next", query("next", cursor, text())),
         ("Prev", query("prev", &format!("{cursor} Not together with `next`."), text())),
-        ("WebhookSort", query("sort", sorting, sort(&webhooks::SORT_FIELDS, "-createdAt"))),
-        ("DeliverySort", query("sort", sorting, sort(&deliveries::SORT_FIELDS, "-triggeredAt"))),
+        ("WebhookSort", query("sort", sorting, sort(&routes::webhooks::SORT_FIELDS, "-createdAt"))),
+        ("DeliverySort", query("sort", sorting, sort(&routes::deliveries::SORT_FIELDS, "-triggeredAt"))),
         ("NamePart", query("name", "A part of the name, in any case.", text())),
         ("UrlPart", query("url", "A part of the URL, in any case.", text())),
         ("Enabled", query("enabled", "Whether it is enabled.", json!({ "type": "boolean" }))),
@@ -378,7 +425,14 @@ pub(super) fn parameters() -> [(&'static str, Value); 19] {
         ("CreatedByUserId", query("createdByUserId", "Who created it.", text())),
         ("UpdatedByUserId", query("updatedByUserId", "Who last changed it.", text())),
         ("OwnerId", query("ownerId", "Who it belongs to.", text())),
-        ("StatusIs", query("status", "Whether the receiver took it.", json!({ "enum": [Status::Success, Status::Fail] }))),
+        (
+            "StatusIs",
+            query(
+                "status",
+                "Whether the receiver took it.",
+                json!({ "enum": [Status::Success, Status::Fail] }),
+            ),
+        ),
         ("EventTypeIs", query("eventType", "The event's type, by its name or its alias.", text())),
     ]
 }
@@ -387,10 +441,20 @@ pub(super) fn parameters() -> [(&'static str, Value); 19] {
 /// too, in its own form.
 const ERRORS: [(u16, &str, &str, bool); 11] = [
     (400, "BadRequest", "The request breaks rules; each is named with its field.", false),
-    (401, "Unauthorized", "There is no token, or not a valid one; from the gateway, unless a claim is missing.", true),
+    (
+        401,
+        "Unauthorized",
+        "There is no token, or not a valid one; from the gateway, unless a claim is missing.",
+        true,
+    ),
     (403, "Forbidden", "The caller may not do this, or the tenant has as many webhooks as it may.", false),
     (404, "NotFound", "It does not exist, as far as this caller is concerned.", false),
-    (409, "Conflict", "Somebody else changed it at the same time, or it has parts that cannot be changed.", false),
+    (
+        409,
+        "Conflict",
+        "Somebody else changed it at the same time, or it has parts that cannot be changed.",
+        false,
+    ),
     (413, "ContentTooLarge", "The body is too large.", true),
     (415, "UnsupportedMediaType", "The body is of a kind that is not read here.", false),
     (429, "TooManyRequests", "Too many requests at once; nothing was done.", true),
@@ -408,7 +472,8 @@ pub(super) fn responses() -> Map<String, Value> {
     let response = |(status, name, text, gateway): (u16, &str, &str, bool)| {
         let errors = reference("Errors");
         let schema = if gateway { json!({ "anyOf": [errors, reference("GatewayError")] }) } else { errors };
-        let mut response = json!({ "description": text, "content": { "application/json": { "schema": schema } } });
+        let mut response =
+            json!({ "description": text, "content": { "application/json": { "schema": schema } } });
         if [429, 503].contains(&status) {
             let seconds = json!({ "type": "integer", "minimum": 1 });
             response["headers"] = json!({ "Retry-After": {
@@ -422,8 +487,4 @@ pub(super) fn responses() -> Map<String, Value> {
 
 fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
-}
-
-fn borrowed<'a>(links: &'a [(String, Value)]) -> Vec<(&'a str, Value)> {
-    links.iter().map(|(name, parameters)| (name.as_str(), parameters.clone())).collect()
 }

@@ -8,10 +8,9 @@ use anzol_domain::url::PRIVATE_SUFFIXES;
 /// Control characters (Unicode's category Cc), inside a character class.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
 /// White space (Unicode's property), inside a character class; `\s` means something else in each engine.
-const SPACE: &str =
-    r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+const SPACE: &str = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 /// The characters of a header's name (RFC 9110, token) but for `~`, inside a character class.
-const TOKEN: &str = r"A-Za-z0-9!#$%&'*+.^_`|-";
+const TOKEN: &str = r"-A-Za-z0-9!#$%&'*+.^_`|";
 /// The value of a header: visible ASCII, with spaces and tabs inside.
 pub(crate) const HEADER_VALUE: &str = r"^(?:[!-~](?:[\t -~]*[!-~])?)?$";
 /// A tenant or a user, as the identity provider names it.

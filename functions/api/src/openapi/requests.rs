@@ -104,9 +104,7 @@ pub(super) fn json_patch(version: Version, webhook: &Value) -> Value {
 
 /// Schemas of events: one, in either form, and what may be published.
 pub(super) fn events() -> [(&'static str, Value); 3] {
-    let text = |description: &str| {
-        json!({ "description": description, "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE })
-    };
+    let text = |description: &str| json!({ "description": description, "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE });
     let tenant = json!({
         "description": "The tenant it happened in; without it, the caller's own.",
         "type": "string", "minLength": 1, "maxLength": MAX_OUTSIDE_ID, "pattern": patterns::OUTSIDE_ID,

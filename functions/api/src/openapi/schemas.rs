@@ -51,7 +51,7 @@ schema!(
 schema!(
     /// Where a webhook may post to.
     TargetUrl, inline = true,
-    json_schema!({ "type": "string", "format": "uri", "maxLength": MAX_URL, "pattern": patterns::url() })
+    json_schema!({ "type": "string", "maxLength": MAX_URL, "pattern": patterns::url() })
 );
 schema!(
     /// An event type as requests may name it.
@@ -82,10 +82,10 @@ schema!(
 schema!(
     /// What a request may say of a thing that we never do.
     OnlyFalse, inline = true,
-    json_schema!({ "enum": [false, null] })
+    json_schema!({ "type": "boolean", "enum": [false] })
 );
 
-/// Headers with values to keep: as `HeadersIn`, none at all, or the empty list of names that answers have.
+/// Headers whose values are kept from sight: as `HeadersIn`, or the empty list of names that answers may have.
 pub(crate) struct EncryptedHeadersIn;
 
 impl JsonSchema for EncryptedHeadersIn {
@@ -99,7 +99,7 @@ impl JsonSchema for EncryptedHeadersIn {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "anyOf": [generator.subschema_for::<HeadersIn>(), { "type": "null" }, { "type": "array", "maxItems": 0 }],
+            "anyOf": [generator.subschema_for::<HeadersIn>(), { "type": "array", "maxItems": 0 }],
         })
     }
 }
