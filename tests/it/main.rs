@@ -16,6 +16,7 @@ mod contract;
 mod egress;
 mod functions;
 mod history;
+mod openapi;
 mod paging;
 mod platform;
 mod roles;

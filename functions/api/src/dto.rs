@@ -162,7 +162,6 @@ pub(crate) struct WebhookOut {
     #[schemars(with = "String")]
     description: Option<String>,
     /// Where events are posted, in the URL standard's spelling.
-    #[schemars(extend("format" = "uri"))]
     url: String,
     /// The events it hears, none twice, aliases by the names they stand for.
     #[schemars(with = "Vec<schemas::CanonicalEventTypeName>")]
@@ -313,7 +312,6 @@ pub(crate) struct DeliveryOut {
 #[schemars(rename = "DeliveryRequest")]
 struct RequestOut {
     /// The webhook's URL at the time.
-    #[schemars(extend("format" = "uri"))]
     url: String,
     /// All headers that were set.
     headers: BTreeMap<String, String>,

@@ -200,3 +200,45 @@ fn plain_text(schema: &mut Schema) {
     });
     *text = paragraphs.collect::<Vec<_>>().join("\n\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_what_the_code_says() {
+        let file: Value = serde_json::from_str(OPENAPI).unwrap();
+        assert!(
+            file == document(),
+            "infra/openapi.json is not what the code says: run `cargo xtask openapi`"
+        );
+    }
+
+    #[test]
+    fn references_lead_somewhere_and_every_operation_has_an_id_of_its_own() {
+        let document = document();
+        let mut stack = vec![&document];
+        let (mut references, mut ids) = (0, Vec::new());
+        while let Some(value) = stack.pop() {
+            if let Some(target) = value.get("$ref").and_then(Value::as_str) {
+                let pointer = target.strip_prefix('#').unwrap();
+                assert!(document.pointer(pointer).is_some(), "{target}");
+                references += 1;
+            }
+            // Links have the member too, to name another operation.
+            if value.get("responses").is_some() {
+                ids.extend(value.get("operationId").and_then(Value::as_str));
+            }
+            match value {
+                Value::Array(items) => stack.extend(items),
+                Value::Object(members) => stack.extend(members.values()),
+                _ => {}
+            }
+        }
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+        assert!(references > 100 && count == 25, "{references} references, {count} operations");
+    }
+}
