@@ -36,12 +36,14 @@ pub(crate) fn secret() -> String {
     format!("^(?:[^{CONTROL}]{{{min},{max}}})?$")
 }
 
-/// A URL that webhooks may post to. The host in ASCII: the server also takes names in other scripts, and keeps them so.
+/// A URL that webhooks may post to. The name in ASCII: the server also takes names in other scripts, by their `xn--` form.
 pub(crate) fn url() -> String {
-    let inner = "(?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
+    let scheme = any_case("https");
+    let inner = "(?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?";
     let private = alternatives(PRIVATE_SUFFIXES);
+    let port = "(?::(?:0*443)?)?";
     format!(
-        "^https://(?:[A-Za-z0-9]{inner}\\.)+(?!(?:{private})(?:[:/?]|$))[A-Za-z]{inner}(?::443)?(?:[/?][^#{CONTROL}{SPACE}]*)?$"
+        r"^{scheme}://(?:[A-Za-z0-9_]{inner}\.)+(?!(?:{private})(?:[:/?]|$))[A-Za-z]{inner}{port}(?:[/?][^#\\{CONTROL}{SPACE}]*)?$"
     )
 }
 
