@@ -409,7 +409,7 @@ async fn a_queue_that_fails_loses_nothing() {
     assert_eq!(status, 503, "{answer}");
 
     // A queue that takes some: the sender makes the step over, and what was queued before is not sent twice.
-    it.engine.queues.refuse("e1");
+    it.engine.queues.refuse(r#""id":"e1""#);
     let begun = it.recover(HOUR).await;
     assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (0, 0, 0)), "{begun}");
     assert_eq!(it.events(), ["e0", "e2"]);
