@@ -274,7 +274,11 @@ async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
         let all = bodies.iter().flat_map(|copies| {
             copies.iter().map(|body| it.engine.handle(std::slice::from_ref(body), SLOW_ARN))
         });
-        assert!(futures::future::join_all(all).await.concat().is_empty());
+        // On a machine with too much to do, a database may answer too late: the message comes back, as it would from SQS.
+        let back = futures::future::join_all(all).await;
+        for (body, _) in bodies.iter().flatten().zip(back).filter(|(_, back)| !back.is_empty()) {
+            assert!(it.engine.handle(std::slice::from_ref(body), SLOW_ARN).await.is_empty());
+        }
     }
     let (one, other) = (it.progress(&one).await, it.progress(&other).await);
     for recovery in [&one, &other] {
