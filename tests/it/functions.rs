@@ -35,7 +35,8 @@ fn event(tenant: Option<&str>) -> Value {
     event
 }
 
-fn ingest(cloud: &Cloud) -> Api {
+/// The router of `ingest`, with queues that nobody listens at.
+pub(crate) fn ingest(cloud: &Cloud) -> Api {
     let dispatcher = Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), now);
     let state = IngestState { dispatcher: Arc::new(dispatcher), claims: Claims::default(), clock: now };
     Api(anzol_ingest::router(state))

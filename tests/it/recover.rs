@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use anzol_api::AppState;
 use anzol_domain::delivery::RETENTION;
 use anzol_domain::health::DisablePolicy;
+use anzol_domain::recovery::RecoveryStatus;
 use anzol_domain::{
     Delivery, DeliveryId, Event, FailureKind, Recovery, Status, Trigger, Webhook, test_event,
 };
 use anzol_runtime::now;
+use anzol_store::StoreError;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -272,7 +274,11 @@ async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
         let all = bodies.iter().flat_map(|copies| {
             copies.iter().map(|body| it.engine.handle(std::slice::from_ref(body), SLOW_ARN))
         });
-        assert!(futures::future::join_all(all).await.concat().is_empty());
+        // On a machine with too much to do, a database may answer too late: the message comes back, as it would from SQS.
+        let back = futures::future::join_all(all).await;
+        for (body, _) in bodies.iter().flatten().zip(back).filter(|(_, back)| !back.is_empty()) {
+            assert!(it.engine.handle(std::slice::from_ref(body), SLOW_ARN).await.is_empty());
+        }
     }
     let (one, other) = (it.progress(&one).await, it.progress(&other).await);
     for recovery in [&one, &other] {
@@ -407,7 +413,7 @@ async fn a_queue_that_fails_loses_nothing() {
     assert_eq!(status, 503, "{answer}");
 
     // A queue that takes some: the sender makes the step over, and what was queued before is not sent twice.
-    it.engine.queues.refuse("e1");
+    it.engine.queues.refuse(r#""id":"e1""#);
     let begun = it.recover(HOUR).await;
     assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (0, 0, 0)), "{begun}");
     assert_eq!(it.events(), ["e0", "e2"]);
@@ -444,4 +450,23 @@ async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
         assert!(item.get("failedOf").is_none(), "not in the index: {item:#}");
     }
     assert_eq!(items.concat().len(), 2);
+}
+
+#[tokio::test]
+async fn of_two_who_make_the_same_step_one_is_counted() {
+    let it = Recovering::start().await;
+    let deliveries = &it.engine.cloud.deliveries;
+    let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
+    deliveries.begin_recovery(&read).await.unwrap();
+    let below = DeliveryId::mint(now() - Duration::MINUTE);
+    let further = Recovery { older_than: below, found: 5, requeued: 5, ..read.clone() };
+    deliveries.advance_recovery(&read, &further).await.unwrap();
+    let again = deliveries.advance_recovery(&read, &further).await;
+    assert!(matches!(again, Err(StoreError::Changed)), "{again:?}");
+    let done = further.clone().finished(RecoveryStatus::Done, now());
+    deliveries.advance_recovery(&further, &done).await.unwrap();
+    let reopened = deliveries.advance_recovery(&done, &further).await;
+    assert!(matches!(reopened, Err(StoreError::Changed)), "what is finished stays so: {reopened:?}");
+    let stored = deliveries.recovery(&read.tenant_id, read.webhook_id, read.id, now()).await.unwrap();
+    assert_eq!(stored, Some(done));
 }

@@ -21,7 +21,7 @@ use crate::event_type::RELOAD_FINISHED;
 pub const MAX_FILTER: usize = 4096;
 
 /// What `data.status` may be compared with (contract section 2.2).
-const STATUSES: [&str; 2] = ["ok", "error"];
+pub const STATUSES: [&str; 2] = ["ok", "error"];
 
 /// A part of an event that a filter can look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    const ALL: [Self; 4] = [Self::Id, Self::SpaceId, Self::TopLevelResourceId, Self::Status];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Id, Self::SpaceId, Self::TopLevelResourceId, Self::Status];
 
     /// The name it has in filters.
     #[must_use]

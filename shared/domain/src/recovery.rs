@@ -1,5 +1,6 @@
 //! A recovery: every delivery of a webhook that failed for good since some time, sent again. Ours, beyond the contract.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -13,7 +14,7 @@ use crate::id::{DeliveryId, RecoveryId, TenantId, WebhookId};
 const LEEWAY: Duration = Duration::minutes(1);
 
 /// How a recovery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecoveryStatus {
     /// There may be more to find.

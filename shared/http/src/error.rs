@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use anzol_domain::{FieldProblem, Invalid};
@@ -41,10 +42,15 @@ pub enum ApiError {
     NotImplemented(String),
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// One thing that is wrong.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct ErrorItem {
+    /// `HTTP-` and the status.
+    #[schemars(regex(pattern = "^HTTP-[45][0-9]{2}$"))]
     code: String,
+    /// What the status means.
     title: String,
+    /// What is wrong with this request: the field in backquotes, then the rule it breaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }

@@ -1,24 +1,35 @@
 //! How a webhook's receiver is doing, as clients see it. Ours, beyond the contract.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use anzol_domain::health::HealthState;
 use anzol_domain::{Health, Lane};
 
-/// The member `health` of a webhook.
-#[derive(Debug, Serialize)]
+use crate::openapi::schemas;
+
+/// How a webhook's receiver is doing.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Health")]
 pub(crate) struct HealthOut {
+    /// How near it is to being disabled.
     state: StateOut,
+    /// Which queue its deliveries wait in.
     lane: Lane,
+    /// Attempts that failed since the last one that succeeded.
     consecutive_failures: u32,
+    /// When the first of them failed.
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    #[schemars(with = "schemas::DateTime")]
     failing_since: Option<OffsetDateTime>,
 }
 
-#[derive(Debug, Serialize)]
+/// How near a webhook is to being disabled.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "HealthState")]
 enum StateOut {
     /// The last attempt succeeded, or there was none.
     Healthy,

@@ -17,7 +17,7 @@ use crate::state::AppState;
 use crate::version::Version;
 
 /// What the list can be sorted by (contract section 2.3).
-const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
+pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
 
 /// Lists a webhook's deliveries, newest first unless asked otherwise.
 pub(crate) async fn list(

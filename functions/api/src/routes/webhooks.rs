@@ -17,7 +17,7 @@ use crate::version::Version;
 use crate::{patch, read_only};
 
 /// What the list can be sorted by (contract section 1.1).
-const SORT_FIELDS: [&str; 4] = ["name", "url", "createdAt", "updatedAt"];
+pub(crate) const SORT_FIELDS: [&str; 4] = ["name", "url", "createdAt", "updatedAt"];
 
 /// Tries of a change when somebody else changes the same webhook at the same time; each reads it again.
 const TRIES: usize = 4;

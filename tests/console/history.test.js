@@ -1,0 +1,207 @@
+// The history: what is in it, in what order, in full; resend, recovery, test events; and why there is nothing.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+
+import {
+  APP_CREATED, APP_DELETED, RELOAD_FINISHED, behave, call, choose, createWebhook, deliveries, eventually, publish, received, rowOf, scene, stack, unique, webhook,
+} from './stage.js';
+
+const expand = (page, name) => rowOf(page, name).getByRole('button', { name: 'Show history' }).click();
+const open = (page, id) => page.goto(`${stack.consoleUrl}#/webhooks/${id}`);
+const rows = (page) => page.locator('tr.delivery');
+
+scene('expanding a row shows its deliveries, and refreshes by itself', { who: 'acme.admin' }, async ({ page, t }) => {
+  const hook = await createWebhook(t);
+  await publish();
+  await deliveries(hook.id);
+  await page.reload();
+  await expand(page, hook.name);
+  await rows(page).first().waitFor();
+  const cells = await rows(page).first().locator('td').allTextContents();
+  assert.match(cells.join(' | '), /^\d\d:\d\d:\d\d [AP]M \| Application created \| Delivered · 200 \| 1 \| Event \| \d/);
+  assert.match(await rows(page).first().locator('time').getAttribute('title'), /20\d\d/);
+  await publish();
+  await eventually('the second comes by itself', async () => (await rows(page).count()) === 2);
+  await page.locator('.chart').getByText('2 delivered').waitFor();
+  assert.equal(await page.locator('.chart tbody tr').count(), 7);
+});
+
+scene('the history is filtered by status and type, on a page with an address', { who: 'acme.admin' }, async ({ page, t }) => {
+  const hook = await createWebhook(t, { eventTypes: [APP_CREATED, APP_DELETED] });
+  await publish(APP_CREATED);
+  await deliveries(hook.id, 1);
+  await behave(hook.name, { status: 308, headers: { location: 'https://www.example.com/' } });
+  await publish(APP_DELETED);
+  await deliveries(hook.id, 2);
+  await open(page, hook.id);
+  await eventually('both', async () => (await rows(page).count()) === 2);
+  await page.getByRole('button', { name: 'Failed', exact: true }).click();
+  await eventually('the failed one', async () => (await rows(page).count()) === 1);
+  // Redirects are not followed, and the target is named.
+  await rows(page).getByText(/redirect to https:\/\/www.example.com/).waitFor();
+  assert.match(page.url(), /status=fail/);
+  await page.reload();
+  await eventually('still', async () => (await rows(page).count()) === 1);
+  await page.getByRole('button', { name: 'Delivered', exact: true }).click();
+  await rows(page).getByText('Application created').waitFor();
+  await page.getByLabel('Filter by event type').selectOption(APP_DELETED);
+  await page.getByText('No delivery fits these filters.').waitFor();
+  await page.getByRole('button', { name: 'Show all' }).click();
+  await eventually('both again', async () => (await rows(page).count()) === 2);
+  await page.locator('.chart').getByText('1 failed').waitFor();
+});
+
+scene('a delivery shows request and response in full, copied as JSON and as curl', { who: 'acme.admin' }, async ({ page, t }) => {
+  const hook = await createWebhook(t, { secret: 's'.repeat(32), encryptedHeaders: { 'X-Api-Key': 'k3y' }, headers: { 'X-Team': "it's us" } });
+  await behave(hook.name, { status: 200, headers: { 'content-type': 'application/json' }, body: '{"taken":[1,2]}' });
+  const event = await publish();
+  const [delivery] = await deliveries(hook.id);
+  await open(page, hook.id);
+  await rows(page).first().getByRole('button', { name: /Show request and response/ }).click();
+  const [request, response] = [page.getByRole('region', { name: 'Request' }), page.getByRole('region', { name: 'Response' })];
+  await request.getByText(hook.url).waitFor();
+  for (const name of ['Qlik-Signature', 'webhook-id', 'webhook-signature', 'X-Team']) await request.getByText(name, { exact: true }).waitFor();
+  await request.getByText('**OMITTED**', { exact: true }).waitFor();
+  await request.getByText(/stands for the value of an encrypted header/).waitFor();
+  assert.match(await response.locator('pre').textContent(), /\{\n {2}"taken": \[\n {4}1,/);
+  await response.getByText('HTTP 200').waitFor();
+  await request.getByRole('button', { name: 'Copy' }).click();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  assert.equal(JSON.parse(copied).id, event);
+  assert.deepEqual(JSON.parse(copied), delivery.request.body);
+  assert.match(copied, /\n {2}"/);
+  await page.getByRole('button', { name: 'Copy as curl' }).click();
+  await eventually('curl', async () => /^curl/.test(await page.evaluate(() => navigator.clipboard.readText())));
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  // A shell reads it as it was meant.
+  const words = execFileSync('sh', ['-c', `curl() { printf '%s\\n' "$@"; }; ${command}`], { encoding: 'utf8' });
+  assert.ok(words.includes(`\n${hook.url}\n`) && words.includes("\nX-Team: it's us\n"), words);
+  assert.deepEqual(JSON.parse(words.trim().split('\n').at(-1)), delivery.request.body);
+});
+
+scene('an answer that was too long is marked as cut off', { who: 'acme.admin' }, async ({ page, t }) => {
+  const hook = await createWebhook(t);
+  await behave(hook.name, { body: 'long '.repeat(5000) });
+  await publish();
+  const [delivery] = await deliveries(hook.id);
+  assert.equal(delivery.response.bodyTruncated, true);
+  await page.goto(`${stack.consoleUrl}#/webhooks/${hook.id}?delivery=${delivery.id}`);
+  await page.getByRole('region', { name: 'Response' }).getByText('cut off here').waitFor();
+  await page.getByText('the first 16 KiB are kept').waitFor();
+});
+
+scene('resending shows in place how it went', { who: 'acme.admin' }, async ({ page, t }) => {
+  const hook = await createWebhook(t);
+  await behave(hook.name, { status: 410 });
+  await publish();
+  await deliveries(hook.id);
+  await page.reload();
+  await expand(page, hook.name);
+  await rows(page).getByText('Failed · 410').waitFor();
+  await page.getByRole('button', { name: /^Resend delivery/ }).click();
+  const result = page.locator('.result-row');
+  await result.getByText('Sent again:').waitFor();
+  await result.getByText('Failed · 410').waitFor();
+  await behave(hook.name, {});
+  await page.getByRole('button', { name: /^Resend delivery/ }).last().click();
+  await result.getByText('Delivered · 200').waitFor();
+  await eventually('three rows', async () => (await rows(page).count()) === 3);
+  await rows(page).first().getByText('Resend', { exact: true }).waitFor();
+  await result.getByRole('button', { name: 'See it' }).click();
+  await page.locator('.details-row').waitFor();
+});
+
+scene('all that failed since a time is recovered, once', { who: 'acme.admin' }, async ({ page, t }) => {
+  const hook = await createWebhook(t);
+  // Redirects are not tried again, so these have failed for good.
+  await behave(hook.name, { status: 308 });
+  for (let index = 0; index < 3; index += 1) await publish();
+  await deliveries(hook.id, 3);
+  await behave(hook.name, {});
+  await open(page, hook.id);
+  await page.getByRole('button', { name: 'Recover failed…' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Recover failed deliveries' });
+  await dialog.getByLabel('The last hour').check();
+  await dialog.getByRole('button', { name: 'Recover', exact: true }).click();
+  await dialog.getByText(/Done: *3 found, 3 queued, 0 skipped/).waitFor({ timeout: 30_000 });
+  await eventually('all three are sent again', async () => (await received(hook.name)).length === 6);
+  // A second time finds the same, and sends nothing.
+  await dialog.getByRole('button', { name: 'Recover', exact: true }).click();
+  await dialog.getByText(/0 queued/).waitFor({ timeout: 30_000 });
+  await dialog.locator('footer').getByRole('button', { name: 'Close' }).click();
+  await eventually('they are in the history', async () => (await rows(page).getByText('Recovery', { exact: true }).count()) === 3);
+  assert.equal((await received(hook.name)).length, 6);
+});
+
+scene('a test event goes out at once and shows how it went', { who: 'acme.admin' }, async ({ page, t }) => {
+  const hook = await createWebhook(t, { eventTypes: [APP_CREATED, APP_DELETED] });
+  await page.reload();
+  await choose(page, hook.name, 'Send test event');
+  const dialog = page.getByRole('dialog', { name: 'Send a test event' });
+  await dialog.getByLabel('Event type').selectOption(APP_DELETED);
+  await dialog.getByRole('button', { name: 'Send', exact: true }).click();
+  await dialog.getByText('Delivered · 200').waitFor();
+  const [request] = await received(hook.name);
+  assert.match(Buffer.from(request.bodyBase64, 'base64').toString(), /com\.qlik\.v1\.app\.deleted/);
+  await behave(hook.name, { status: 500 });
+  await dialog.getByRole('button', { name: 'Send', exact: true }).click();
+  await dialog.getByText('Failed · 500').waitFor();
+  await dialog.getByRole('button', { name: 'See delivery' }).click();
+  await page.getByRole('heading', { name: hook.name }).waitFor();
+  await page.getByRole('region', { name: 'Response' }).getByText('HTTP 500').waitFor();
+});
+
+scene('older deliveries come when they are asked for', { who: 'acme.admin' }, async ({ page, t }) => {
+  const hook = await createWebhook(t);
+  for (let index = 0; index < 23; index += 1) await publish();
+  await deliveries(hook.id, 23);
+  await open(page, hook.id);
+  await eventually('a page', async () => (await rows(page).count()) === 20);
+  await page.getByRole('button', { name: 'Show older' }).click();
+  await eventually('all', async () => (await rows(page).count()) === 23);
+  const ids = await rows(page).evaluateAll((all) => all.map((row) => row.dataset.id));
+  assert.equal(new Set(ids).size, 23);
+  assert.deepEqual(ids, (await deliveries(hook.id, 23)).map(({ id }) => id));
+  await page.getByRole('button', { name: 'Show older' }).waitFor({ state: 'hidden' });
+});
+
+scene('a history that cannot be loaded says so, and loads when tried again', { who: 'acme.admin' }, async ({ page, context, t }) => {
+  const hook = await createWebhook(t);
+  await publish();
+  await deliveries(hook.id);
+  const refuse = (route) => route.abort();
+  await context.route('**/deliveries?**', refuse);
+  await open(page, hook.id);
+  await page.getByRole('alert').getByText(/The history cannot be loaded. The API cannot be reached/).waitFor();
+  await context.unroute('**/deliveries?**', refuse);
+  await page.locator('.history-state').getByRole('button', { name: 'Try again' }).click();
+  await rows(page).first().waitFor();
+});
+
+// ── Why is it empty ──
+
+for (const [reason, make, happen, text] of [
+  ['disabled', { enabled: false }, () => publish(), /The webhook is disabled/],
+  ['no_event_types', { eventTypes: [], enabled: false }, () => {}, /It subscribes to nothing/],
+  ['no_events', { eventTypes: ['com.qlik.v1.di-projects.di-tasks.stopped'] }, () => {}, /No such event happened/],
+  ['level', { level: 'user', eventTypes: [RELOAD_FINISHED] }, () => publish(RELOAD_FINISHED, { userid: 'another', ownerid: 'another' }), /from others/],
+  ['filter', { filter: 'spaceId eq "nowhere"' }, () => publish(APP_CREATED, { spaceid: 'somewhere' }), /let none through/],
+]) {
+  scene(`an empty history says why: ${reason}`, { who: 'acme.admin' }, async ({ page, t }) => {
+    const hook = await createWebhook(t, { name: unique(reason), ...make });
+    await happen();
+    await eventually('the API knows why', async () => {
+      const { body } = await call('acme.admin', 'GET', `/api/core/webhooks/${hook.id}/stats`);
+      return body.silence?.reasons?.some(({ code }) => code === reason);
+    });
+    await page.reload();
+    await expand(page, hook.name);
+    const why = page.locator('.silence');
+    await why.getByRole('heading', { name: 'Why is it empty?' }).waitFor();
+    await why.locator(`[data-reason=${reason}]`).getByText(text).first().waitFor();
+    if (reason !== 'disabled') return;
+    await why.getByRole('button', { name: 'Enable' }).click();
+    await eventually('it is enabled', async () => (await webhook(hook.id)).enabled);
+    await why.locator('[data-reason=disabled]').waitFor({ state: 'detached' });
+  });
+}

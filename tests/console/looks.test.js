@@ -1,0 +1,222 @@
+// Languages, colours, sizes of window, accessibility, the policy, and how soon and how large the page is; and the README's pictures.
+import assert from 'node:assert/strict';
+
+import {
+  APP_CREATED, APP_DELETED, arrive, behave, call, choose, createWebhook, deliveries, deleteLater, eventually, expectAccessible, expectNoSidewaysScroll,
+  openWindow, picture, publish, receiverUrl, rowOf, scene, signIn, stack,
+} from './stage.js';
+
+const VIEWPORT = { width: 1440, height: 900 };
+const PHONE = { width: 360, height: 740 };
+
+/** Milliseconds to the first view that can be used, on the local stack. */
+const FIRST_VIEW_MS = 1000;
+/** Bytes of all files, compressed. */
+const ALL_FILES = 150 * 1024;
+
+/** Webhooks as an administrator has them. */
+async function furnish(t) {
+  const make = (name, path, more = {}) => createWebhook(t, { name, url: receiverUrl(path), ...more });
+  const orders = await make('Order notifications', 'orders', { description: 'Tells the order desk of new apps', secret: 's'.repeat(40), headers: { 'X-Team': 'orders' }, encryptedHeaders: { 'X-Api-Key': 'k3y' } });
+  const billing = await make('Billing sync', 'billing', { eventTypes: [APP_CREATED, APP_DELETED] });
+  await make('Nightly reload alerts', 'reloads', { eventTypes: ['com.qlik.v1.app.reload.finished'], filter: 'data.status eq "error"' });
+  await make('Data lake mirror, with a name that goes on for longer than any column is wide', 'lake', { enabled: false });
+  const gone = await make('Old CRM bridge', 'crm');
+  await make('My own apps', 'mine', { level: 'user' });
+  await behave('billing', { status: 503, headers: { 'content-type': 'application/json' }, body: '{"error":"maintenance until 14:00"}' });
+  await behave('crm', { status: 410 });
+  for (let index = 0; index < 5; index += 1) await publish(APP_CREATED, { data: { id: `app-${index}`, name: 'Sales' } });
+  await deliveries(orders.id, 5);
+  await deliveries(billing.id, 5);
+  await eventually('the bridge is disabled', async () => !(await call('acme.admin', 'GET', `/api/core/webhooks/${gone.id}`)).body.enabled);
+  return { orders, billing };
+}
+
+for (const [theme, viewport] of [['light', VIEWPORT], ['dark', VIEWPORT], ['light', PHONE]]) {
+  const small = viewport === PHONE;
+  const locale = small ? 'pt-BR' : 'en-US';
+  scene(`every view is accessible and fits: ${theme}, ${viewport.width} px, ${locale}`, { colorScheme: theme, viewport, locale }, async ({ page, t }) => {
+    const shot = (name) => picture(page, small ? `phone-${name}` : theme === 'dark' ? `${name}-dark` : name);
+    const check = async (what) => {
+      await expectAccessible(page, what);
+      await expectNoSidewaysScroll(page, what);
+    };
+    const { orders, billing } = await furnish(t);
+    await page.goto(stack.consoleUrl);
+    await page.locator('#username').waitFor();
+    await check('sign in');
+    if (!small) await shot('sign-in');
+    await signIn(page, 'acme.admin');
+    await rowOf(page, billing.name).locator('td.last time').waitFor();
+    await eventually('numbers', async () => (await page.locator('td.rate .share').count()) >= 3);
+    await check('table');
+    await shot('webhooks');
+
+    await page.locator('th.status button[aria-haspopup=dialog]').click();
+    await check('filter');
+    await page.keyboard.press('Escape');
+    await rowOf(page, orders.name).locator('button[aria-haspopup=menu]').click();
+    await check('menu');
+    await page.getByRole('menuitem').last().click();
+    await check('delete');
+    await page.keyboard.press('Escape');
+    await page.getByRole('alertdialog').waitFor({ state: 'detached' });
+
+    await rowOf(page, billing.name).locator('td.tools button[aria-expanded]').last().click();
+    await page.locator('tr.delivery').first().waitFor();
+    await page.locator('.chart svg').waitFor();
+    await check('history in a row');
+    if (!small) await shot('history');
+    await page.locator('tr.delivery td.tools button').last().click();
+    await check('delivery');
+
+    await rowOf(page, orders.name).getByRole('link').click();
+    await page.locator('tr.delivery').first().waitFor();
+    await page.locator('tr.delivery td.tools button').nth(1).click();
+    await page.locator('.details').waitFor();
+    await check('page of a webhook');
+    if (small) await shot('webhook');
+    else await picture(page, theme === 'dark' ? 'delivery-dark' : 'delivery', { fullPage: true });
+
+    await page.getByRole('button', { name: /^(Edit|Editar)$/ }).click();
+    await page.locator('.events input[value]').first().waitFor();
+    await check('edit');
+    if (!small) await shot('edit');
+    await page.locator('#url').fill('https://elsewhere.example.com/');
+    await page.locator('#filter').fill('id eq');
+    await page.getByRole('button', { name: /^(Save|Salvar)$/ }).click();
+    await page.locator('#filter-problem').waitFor();
+    await check('edit with problems');
+    await page.keyboard.press('Escape');
+    await check('discard');
+    await page.getByRole('alertdialog').getByRole('button', { name: /^(Discard|Descartar)$/ }).click();
+    await page.goto(`${stack.consoleUrl}#/webhooks/${orders.id}/verify`);
+    await page.locator('#snippet').waitFor();
+    await check('verify');
+    if (theme === 'light' && !small) await shot('verify');
+    await page.goto(`${stack.consoleUrl}#/webhooks?q=nothing-like-that`);
+    await page.locator('.blank').waitFor();
+    await check('nothing matches');
+    await page.locator('.bar .primary').click();
+    await page.locator('.events input[value]').first().waitFor();
+    await check('create');
+    if (theme === 'light') await shot('create');
+  });
+}
+
+scene('the language follows the browser, can be switched, and stays', { locale: 'pt-BR' }, async ({ page, t }) => {
+  const { name } = await createWebhook(t);
+  await page.goto(stack.consoleUrl);
+  await page.getByRole('heading', { name: 'Entrar' }).waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.lang), 'pt-BR');
+  await signIn(page, 'acme.admin', 'errada');
+  await page.getByText('Nome de usuário ou senha incorretos.').waitFor();
+  await signIn(page, 'acme.admin');
+  await rowOf(page, name).getByText('Aplicativo criado').waitFor();
+  await rowOf(page, name).getByText('Habilitado').waitFor();
+  // What the API says is said in Portuguese too.
+  await page.getByRole('button', { name: 'Criar novo' }).click();
+  await page.locator('#name').fill('x');
+  await page.locator('#url').fill('https://interno.corp/');
+  await page.getByLabel('Aplicativo criado').check();
+  await page.getByRole('button', { name: 'Criar', exact: true }).click();
+  await page.locator('#url-problem').getByText('deve ter um nome de domínio público e completo').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Descartar' }).click();
+  await page.getByLabel('Idioma').selectOption('en');
+  await rowOf(page, name).getByText('Enabled').waitFor();
+  await page.reload();
+  await page.getByRole('button', { name: 'Create new' }).waitFor();
+});
+
+scene('colours follow the system, can be switched, and stay', { who: 'acme.admin', colorScheme: 'light' }, async ({ page }) => {
+  const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await page.getByRole('heading', { name: 'Webhooks' }).waitFor();
+  const light = await paper();
+  await page.getByRole('button', { name: 'Colours' }).click();
+  await page.getByRole('menuitem', { name: 'Dark' }).click();
+  const dark = await paper();
+  assert.notEqual(dark, light);
+  await page.reload();
+  assert.equal(await paper(), dark);
+  await page.getByRole('button', { name: 'Colours' }).click();
+  await page.getByRole('menuitem', { name: 'As the system' }).click();
+  assert.equal(await paper(), light);
+});
+
+scene('markup in names stays text', { who: 'acme.admin' }, async ({ page, t }) => {
+  const name = '<img src=x onerror=alert(1)><b>bold</b>';
+  deleteLater(t, '<img');
+  const hook = await createWebhook(t, { name, url: receiverUrl('markup'), description: '<script>alert(1)</script>' });
+  await page.reload();
+  await rowOf(page, name).waitFor();
+  await page.goto(`${stack.consoleUrl}#/webhooks/${hook.id}`);
+  await page.getByRole('heading', { name }).waitFor();
+  assert.equal(await page.locator('img[src=x]').count(), 0);
+});
+
+scene('the policy is strict, and the page is guarded', async ({ page }) => {
+  const answer = await page.goto(stack.consoleUrl);
+  const headers = answer.headers();
+  const policy = headers['content-security-policy'];
+  for (const part of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'none'", "require-trusted-types-for 'script'"]) assert.ok(policy.includes(part), policy);
+  assert.doesNotMatch(policy, /unsafe|data:|\*/);
+  assert.equal(headers['cross-origin-opener-policy'], 'same-origin');
+  assert.equal((await page.request.get(`${stack.consoleUrl}config.json`)).headers()['x-content-type-options'], 'nosniff');
+});
+
+scene('a broken policy would be noticed', async ({ page, wrong }) => {
+  await page.goto(stack.consoleUrl);
+  await page.locator('#username').waitFor();
+  await page.evaluate(() => {
+    const script = document.createElement('script');
+    script.setAttribute('src', 'https://elsewhere.example.com/x.js');
+    try {
+      document.head.append(script);
+    } catch { /* Trusted Types */ }
+    const style = document.createElement('style');
+    style.textContent = 'body { color: red }';
+    document.head.append(style);
+  });
+  await eventually('it is noted', () => wrong.some((text) => text.startsWith('policy: style-src')));
+  wrong.length = 0;
+});
+
+scene('the first view is there within a second, and all files are small', { who: 'acme.admin' }, async ({ page, context, t }) => {
+  const { name } = await createWebhook(t);
+  await rowOf(page, name).or(page.locator('.blank')).first().waitFor();
+  const times = [];
+  for (let round = 0; round < 5; round += 1) {
+    // Nothing kept from the round before.
+    const fresh = await openWindow();
+    const sizes = [];
+    fresh.page.on('response', async (response) => response.url().includes('/console/') && sizes.push((await response.request().sizes()).responseBodySize));
+    await fresh.context.addInitScript(() => {
+      new MutationObserver((_, observer) => {
+        if (!document.querySelector('tr.webhook')) return;
+        window.firstView = performance.now();
+        observer.disconnect();
+      }).observe(document, { childList: true, subtree: true });
+    });
+    await arrive(fresh.page, 'acme.admin');
+    await rowOf(fresh.page, name).waitFor();
+    times.push(Math.round(await fresh.page.evaluate(() => window.firstView)));
+    await fresh.context.close();
+  }
+  console.log(`first view: ${times.join(', ')} ms`);
+  assert.ok(Math.min(...times) < FIRST_VIEW_MS, times.join());
+
+  const page_ = await (await fetch(stack.consoleUrl)).text();
+  const version = /\/console\/([0-9a-f]{16})\//.exec(page_)[1];
+  const modules = new Set(['console.js', 'console.css', 'theme.js']);
+  let bytes = 0;
+  for (const file of modules) {
+    const answer = await context.request.get(`${stack.consoleUrl}${version}/${file}`, { headers: { 'accept-encoding': 'gzip' } });
+    assert.equal(answer.headers()['content-encoding'], 'gzip', file);
+    assert.match(answer.headers()['cache-control'], /immutable/);
+    bytes += Number(answer.headers()['content-length']);
+    for (const [, imported] of (await answer.text()).matchAll(/(?:from|import\() ?"\.\/([\w.-]+)"/g)) modules.add(imported);
+  }
+  console.log(`all files: ${modules.size}, ${bytes} bytes compressed`);
+  assert.ok(modules.size > 25 && bytes > 0 && bytes < ALL_FILES, `${modules.size} files, ${bytes} bytes`);
+});
