@@ -35,7 +35,7 @@ scene('a webhook is created with everything it can have, and works', { who: 'acm
   await dialog.getByLabel('Application created').check();
   await dialog.locator('#filter').fill('spaceId eq "finance"');
   await dialog.getByText('The filter can be read.').waitFor();
-  await dialog.getByLabel(/^CloudEvents 1.0/).check();
+  await dialog.getByRole('radio', { name: /^CloudEvents 1.0/ }).check();
   await dialog.getByRole('button', { name: 'Create', exact: true }).click();
   await page.getByText(`“${name}” is created.`).waitFor();
   const id = (await rowOf(page, name).getAttribute('data-id'));
@@ -196,7 +196,7 @@ scene('CloudEvents cannot be turned off again, and level and owner can be change
   await page.reload();
   await choose(page, before.name, 'Edit');
   const panel = page.getByRole('dialog', { name: `Edit ${before.name}` });
-  assert.equal(await panel.getByLabel(/^Compatible/).isDisabled(), true);
+  assert.equal(await panel.getByRole('radio', { name: /^Compatible/ }).isDisabled(), true);
   assert.equal(await panel.locator('#ownerId').isVisible(), false);
   await panel.getByLabel('Application created').waitFor();
   await panel.locator('input[name=level][value=user]').check();

@@ -162,7 +162,7 @@ scene('the policy is strict, and the page is guarded', async ({ page }) => {
   for (const part of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'none'", "require-trusted-types-for 'script'"]) assert.ok(policy.includes(part), policy);
   assert.doesNotMatch(policy, /unsafe|data:|\*/);
   assert.equal(headers['cross-origin-opener-policy'], 'same-origin');
-  assert.equal((await page.request.get(`${stack.consoleUrl}config.json`)).headers()['x-content-type-options'], 'nosniff');
+  assert.equal((await fetch(`${stack.consoleUrl}config.json`)).headers.get('x-content-type-options'), 'nosniff');
 });
 
 scene('a broken policy would be noticed', async ({ page, wrong }) => {
@@ -182,15 +182,13 @@ scene('a broken policy would be noticed', async ({ page, wrong }) => {
   wrong.length = 0;
 });
 
-scene('the first view is there within a second, and all files are small', { who: 'acme.admin' }, async ({ page, context, t }) => {
+scene('the first view is there within a second, and all files are small', { who: 'acme.admin' }, async ({ page, t }) => {
   const { name } = await createWebhook(t);
   await rowOf(page, name).or(page.locator('.blank')).first().waitFor();
   const times = [];
   for (let round = 0; round < 5; round += 1) {
     // Nothing kept from the round before.
     const fresh = await openWindow();
-    const sizes = [];
-    fresh.page.on('response', async (response) => response.url().includes('/console/') && sizes.push((await response.request().sizes()).responseBodySize));
     await fresh.context.addInitScript(() => {
       new MutationObserver((_, observer) => {
         if (!document.querySelector('tr.webhook')) return;
@@ -211,10 +209,10 @@ scene('the first view is there within a second, and all files are small', { who:
   const modules = new Set(['console.js', 'console.css', 'theme.js']);
   let bytes = 0;
   for (const file of modules) {
-    const answer = await context.request.get(`${stack.consoleUrl}${version}/${file}`, { headers: { 'accept-encoding': 'gzip' } });
-    assert.equal(answer.headers()['content-encoding'], 'gzip', file);
-    assert.match(answer.headers()['cache-control'], /immutable/);
-    bytes += Number(answer.headers()['content-length']);
+    const answer = await fetch(`${stack.consoleUrl}${version}/${file}`, { headers: { 'accept-encoding': 'gzip' } });
+    assert.equal(answer.headers.get('content-encoding'), 'gzip', file);
+    assert.match(answer.headers.get('cache-control'), /immutable/);
+    bytes += Number(answer.headers.get('content-length'));
     for (const [, imported] of (await answer.text()).matchAll(/(?:from|import\() ?"\.\/([\w.-]+)"/g)) modules.add(imported);
   }
   console.log(`all files: ${modules.size}, ${bytes} bytes compressed`);

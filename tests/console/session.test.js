@@ -1,7 +1,7 @@
 // Signing in and out, fresh tokens, and sessions that end in the middle of something.
 import assert from 'node:assert/strict';
 
-import { PASSWORD, arrive, createWebhook, openWindow, receiverUrl, rowOf, scene, signIn, stack, unique } from './stage.js';
+import { PASSWORD, arrive, config, createWebhook, deployedWith, openWindow, receiverUrl, rowOf, scene, signIn, stack, unique } from './stage.js';
 
 const kept = (page) => page.evaluate(() => JSON.parse(sessionStorage.getItem('anzol.session')));
 
@@ -35,7 +35,7 @@ scene('signing out forgets the tokens and ends the session at the pool', async (
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.locator('#username').waitFor();
   assert.equal(await kept(page), null);
-  const { signInUrl, clientId } = await (await fetch(new URL('config.json', stack.consoleUrl))).json();
+  const { signInUrl, clientId } = await config();
   const answer = await fetch(signInUrl, {
     method: 'POST',
     headers: { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'AWSCognitoIdentityProviderService.InitiateAuth' },
@@ -76,6 +76,7 @@ scene('a token that the API refuses is replaced once, then somebody has to sign 
 
 scene('a session that ends in the middle of a form loses nothing', { who: 'acme.admin' }, async ({ page, t }) => {
   const { name } = await createWebhook(t);
+  await page.reload();
   await rowOf(page, name).locator('button[aria-haspopup=menu]').click();
   await page.getByRole('menuitem', { name: 'Edit' }).click();
   await page.locator('#description').fill('typed before the session ended');
@@ -91,11 +92,8 @@ scene('a session that ends in the middle of a form loses nothing', { who: 'acme.
 
 scene('the hosted page gets a code by PKCE, and the code a token', async ({ page, context }) => {
   // The local cloud has a hosted page too, which real deployments find at the pool's domain.
-  const { clientId } = await (await fetch(new URL('config.json', stack.consoleUrl))).json();
-  await context.route('**/console/config.json', async (route) => {
-    const response = await route.fetch();
-    await route.fulfill({ response, json: { ...(await response.json()), hostedUiUrl: stack.awsEndpointUrl } });
-  });
+  const { clientId } = await config();
+  await deployedWith(context, { hostedUiUrl: stack.awsEndpointUrl });
   const asked = [];
   const exchanged = [];
   await context.route('**/oauth2/authorize?**', async (route) => {
@@ -159,8 +157,8 @@ scene('a user sees their own webhooks only, and makes them of level user', { who
   assert.equal(await rowOf(page, admins.name).count(), 0);
   await page.getByRole('button', { name: 'Create new' }).click();
   const dialog = page.getByRole('dialog', { name: 'Create webhook' });
-  assert.equal(await dialog.getByLabel(/^Tenant/).isDisabled(), true);
-  assert.equal(await dialog.getByLabel(/^User/).isChecked(), true);
+  assert.equal(await dialog.getByRole('radio', { name: /^Tenant/ }).isDisabled(), true);
+  assert.equal(await dialog.getByRole('radio', { name: /^User/ }).isChecked(), true);
   assert.equal(await dialog.locator('#ownerId').isVisible(), false);
 });
 

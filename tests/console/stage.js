@@ -98,6 +98,15 @@ export async function signIn(page, who, password = PASSWORD) {
   await page.locator('form button[type=submit]').click();
 }
 
+/** What the page is told of the deployment. */
+export const config = async () => (await fetch(`${stack.consoleUrl}config.json`)).json();
+
+/** Tells the page something else of the deployment. */
+export async function deployedWith(context, more) {
+  const json = { ...(await config()), ...more };
+  await context.route('**/console/config.json', (route) => route.fulfill({ json }));
+}
+
 /** The row of a webhook in the table. */
 export const rowOf = (page, name) => page.locator('tr.webhook', { has: page.getByRole('link', { name, exact: true }) });
 

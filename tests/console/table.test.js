@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import {
-  APP_CREATED, APP_DELETED, behave, call, choose, createWebhook, deliveries, eventually, openWindow, arrive, publish, rowOf, scene, stack, unique, webhook,
+  APP_CREATED, APP_DELETED, behave, call, choose, createWebhook, deliveries, deployedWith, eventually, openWindow, arrive, publish, rowOf, scene, stack, unique, webhook,
 } from './stage.js';
 
 const names = (page) => page.locator('tr.webhook td.name a').allTextContents();
@@ -189,10 +189,7 @@ scene('the tenant\'s count and its cap are shown', { who: 'acme.admin' }, async 
   assert.equal(await page.getByRole('button', { name: 'Create new' }).isEnabled(), true);
   // The same page in a deployment with a lower cap.
   const { body } = await call('acme.admin', 'GET', '/api/core/webhooks?limit=100');
-  await context.route('**/console/config.json', async (route) => {
-    const response = await route.fetch();
-    await route.fulfill({ response, json: { ...(await response.json()), webhookCap: body.data.length } });
-  });
+  await deployedWith(context, { webhookCap: body.data.length });
   await page.reload();
   await page.getByText(/webhooks of your organisation are in use/).waitFor();
   assert.equal(await page.getByRole('button', { name: 'Create new' }).isEnabled(), false);

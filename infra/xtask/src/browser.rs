@@ -26,11 +26,16 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     say("installing Chromium");
     let apt = |words: &[&str]| {
         run_well(
-            Command::new("apt-get").args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()),
+            Command::new("apt-get")
+                .args(words)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .stdout(Stdio::null()),
         )
     };
     apt(&["update", "-q"])
-        .and_then(|()| apt(&["install", "-q", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]))
+        .and_then(|()| {
+            apt(&["install", "-q", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"])
+        })
         .context(MISSING)?;
     find().context(MISSING)
 }
