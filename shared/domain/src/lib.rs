@@ -15,6 +15,7 @@ pub mod page;
 pub mod payload;
 pub mod retry;
 pub mod secret;
+pub mod silence;
 pub mod url;
 pub mod webhook;
 
@@ -28,7 +29,7 @@ pub use health::{Health, Lane};
 pub use id::{DeliveryId, TenantId, UserId, WebhookId};
 pub use secret::Secret;
 pub use url::WebhookUrl;
-pub use webhook::{Disabled, Level, Origin, Webhook, WebhookSpec};
+pub use webhook::{Disabled, Hearing, Level, Origin, Webhook, WebhookSpec};
 
 /// Tells the time. A plain function, so that tests can give their own.
 pub type Clock = fn() -> time::OffsetDateTime;
