@@ -13,6 +13,11 @@
 //! | pk | sk | what | index `failures` |
 //! |---|---|---|---|
 //! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so the sort key is the time | failed rows only: `failedOf` = pk, `sk` |
+//! | `<tenant>#EVENTS` | `<event type>` | that an event of the type came: `at`, in milliseconds | never |
+//! | `<tenant>#<webhook id>#MISSED` | `level` or `filter` | that the webhook missed one by that rule: `at`, `eventType`, and what the `rule` was | never |
+//!
+//! The latter two are markers: written by dispatch at most once an hour, each over the one before, and kept for 8 days. They have
+//! partitions of their own, which no query of the history comes across; no webhook id is `EVENTS`.
 
 use std::collections::HashMap;
 
@@ -29,6 +34,8 @@ pub(crate) const QUOTA: &str = "QUOTA";
 pub(crate) const WEBHOOK_PREFIX: &str = "WEBHOOK#";
 /// The index that holds failed deliveries only.
 pub(crate) const FAILURES: &str = "failures";
+/// Its partition key.
+pub(crate) const FAILED_OF: &str = "failedOf";
 
 pub(crate) type Key = HashMap<String, AttributeValue>;
 
@@ -63,4 +70,12 @@ pub(crate) fn history_pk(tenant: &TenantId, webhook: WebhookId) -> String {
 
 pub(crate) fn delivery_key(tenant: &TenantId, webhook: WebhookId, id: DeliveryId) -> Key {
     key(history_pk(tenant, webhook), id.to_string())
+}
+
+pub(crate) fn events_pk(tenant: &TenantId) -> String {
+    format!("{tenant}#EVENTS")
+}
+
+pub(crate) fn missed_pk(tenant: &TenantId, webhook: WebhookId) -> String {
+    format!("{}#MISSED", history_pk(tenant, webhook))
 }
