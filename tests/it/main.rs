@@ -21,4 +21,5 @@ mod paging;
 mod platform;
 mod queues;
 mod roles;
+mod stats;
 mod store;

@@ -3,4 +3,5 @@
 pub(crate) mod deliveries;
 pub(crate) mod event_types;
 pub(crate) mod platform;
+pub(crate) mod stats;
 pub(crate) mod webhooks;

@@ -3,6 +3,7 @@
 pub mod deliver;
 pub mod dispatch;
 pub mod health;
+mod notice;
 mod redact;
 pub mod settle;
 

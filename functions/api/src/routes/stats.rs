@@ -1,0 +1,122 @@
+//! What a webhook's history comes to, and why there is none. Ours, beyond the contract.
+
+use axum::extract::{Path, State};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use anzol_domain::silence::{self, Code, Reason};
+use anzol_domain::{DeliveryId, Status};
+use anzol_http::{ApiError, Verified};
+use anzol_store::{Counts, LastDelivery, Stats};
+
+use crate::state::AppState;
+
+/// What a webhook's history comes to.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatsOut {
+    /// Today and the six days before, in UTC, oldest first.
+    days: Vec<DayOut>,
+    last24_hours: CountsOut,
+    last_delivery: Option<LastDeliveryOut>,
+    /// Whether everything was counted. When not, the counts are lower bounds.
+    complete: bool,
+    /// Only of a webhook without any delivery in the last 7 days.
+    silence: Option<SilenceOut>,
+}
+
+#[derive(Debug, Serialize)]
+struct DayOut {
+    date: String,
+    #[serde(flatten)]
+    counts: CountsOut,
+}
+
+#[derive(Debug, Serialize)]
+struct CountsOut {
+    success: u64,
+    fail: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LastDeliveryOut {
+    id: DeliveryId,
+    status: Status,
+    #[serde(with = "time::serde::rfc3339")]
+    triggered_at: OffsetDateTime,
+    event_type: String,
+}
+
+/// Why nothing arrives. No reason means that an event has just come, and its delivery is still on the way.
+#[derive(Debug, Serialize)]
+struct SilenceOut {
+    reasons: Vec<ReasonOut>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReasonOut {
+    code: Code,
+    /// From when on that can be said.
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    since: Option<OffsetDateTime>,
+    /// When the last event came that the webhook might have got; there may have been others in the hour after.
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    last_event_at: Option<OffsetDateTime>,
+}
+
+/// Counts a webhook's deliveries by day, and says why there are none.
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    Path(id): Path<String>,
+) -> Result<axum::Json<StatsOut>, ApiError> {
+    let webhook = state.visible(&caller, &id).await?;
+    let now = (state.clock)();
+    let stats = state.deliveries.stats(&webhook.tenant_id, webhook.id, now).await?;
+    let silence = match stats.last {
+        Some(_) => None,
+        None => {
+            let notes = state.deliveries.markers().read(&webhook).await?;
+            Some(SilenceOut {
+                reasons: silence::reasons(&webhook, &notes, now).into_iter().map(ReasonOut::from).collect(),
+            })
+        }
+    };
+    Ok(axum::Json(StatsOut::new(stats, silence)))
+}
+
+impl StatsOut {
+    fn new(stats: Stats, silence: Option<SilenceOut>) -> Self {
+        let Stats { days, last_24_hours, last, complete } = stats;
+        // A date is shown as year-month-day.
+        let day =
+            |(date, counts): (time::Date, Counts)| DayOut { date: date.to_string(), counts: counts.into() };
+        Self {
+            days: days.into_iter().map(day).collect(),
+            last24_hours: last_24_hours.into(),
+            last_delivery: last.map(LastDeliveryOut::from),
+            complete,
+            silence,
+        }
+    }
+}
+
+impl From<Counts> for CountsOut {
+    fn from(Counts { success, fail }: Counts) -> Self {
+        Self { success, fail }
+    }
+}
+
+impl From<LastDelivery> for LastDeliveryOut {
+    fn from(LastDelivery { id, status, event_type }: LastDelivery) -> Self {
+        Self { id, status, triggered_at: id.time(), event_type }
+    }
+}
+
+impl From<Reason> for ReasonOut {
+    fn from(Reason { code, since, last_event_at }: Reason) -> Self {
+        Self { code, since, last_event_at }
+    }
+}
