@@ -20,5 +20,6 @@ mod failure;
 mod history;
 mod payload;
 mod platform;
+mod stats;
 mod validation;
 mod world;

@@ -57,8 +57,8 @@ impl World {
     async fn stats(&self, webhook: &Webhook, clock: Clock) -> Value {
         let api = Api(anzol_api::router(AppState { clock, ..self.cloud.state(&self.way_out) }));
         let path = format!("/api/core/webhooks/{}/stats", webhook.id);
-        let (status, stats) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
-        assert_eq!(status, 200, "{stats}");
+        let (code, stats) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
+        assert_eq!(code, 200, "{stats}");
         stats
     }
 
@@ -150,8 +150,8 @@ async fn the_api_answers_in_the_shape_that_the_console_reads_on_both_base_paths(
     let api = world.cloud.api(&world.way_out);
     for base in BASES {
         let path = format!("{base}/{}/stats", hook.id);
-        let (status, stats) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
-        assert_eq!(status, 200, "{stats}");
+        let (code, stats) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
+        assert_eq!(code, 200, "{stats}");
         let days = stats["days"].as_array().unwrap();
         let dates: Vec<_> = days.iter().map(|day| day["date"].as_str().unwrap().to_owned()).collect();
         let today = now().date();

@@ -74,17 +74,15 @@ pub(crate) async fn get(
 ) -> Result<axum::Json<StatsOut>, ApiError> {
     let webhook = state.visible(&caller, &id).await?;
     let now = (state.clock)();
-    let stats = state.deliveries.stats(&webhook.tenant_id, webhook.id, now).await?;
-    let silence = match stats.last {
-        Some(_) => None,
-        None => {
-            let notes = state.deliveries.markers().read(&webhook).await?;
-            Some(SilenceOut {
-                reasons: silence::reasons(&webhook, &notes, now).into_iter().map(ReasonOut::from).collect(),
-            })
-        }
+    let found = state.deliveries.stats(&webhook.tenant_id, webhook.id, now).await?;
+    let silence = if found.last.is_none() {
+        let notes = state.deliveries.markers().read(&webhook).await?;
+        let reasons = silence::reasons(&webhook, &notes, now);
+        Some(SilenceOut { reasons: reasons.into_iter().map(ReasonOut::from).collect() })
+    } else {
+        None
     };
-    Ok(axum::Json(StatsOut::new(stats, silence)))
+    Ok(axum::Json(StatsOut::new(found, silence)))
 }
 
 impl StatsOut {
