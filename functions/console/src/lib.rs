@@ -31,6 +31,8 @@ pub struct Config {
     pub client_id: Option<String>,
     /// Who issues the tokens.
     pub issuer: String,
+    /// Most webhooks a tenant may have.
+    pub webhook_cap: u32,
 }
 
 /// All routes.
