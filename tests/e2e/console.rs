@@ -16,3 +16,11 @@ fn the_console_is_served_to_anyone_with_a_content_security_policy() {
         assert!(page.text.to_lowercase().contains("<!doctype html>"), "{page}");
     }
 }
+
+#[test]
+fn the_page_learns_where_to_sign_in_and_how_many_webhooks_there_may_be() {
+    let url = format!("{}/config.json", world().stack.console_url.trim_end_matches('/'));
+    let config = Api::new(&url, None).get(&url).unwrap().expect_status(200).unwrap().json().unwrap();
+    assert_eq!(config["webhookCap"], 100, "{config:#}");
+    assert!(config["issuer"].as_str().is_some_and(|issuer| issuer.starts_with("http")), "{config:#}");
+}

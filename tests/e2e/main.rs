@@ -21,5 +21,6 @@ mod history;
 mod payload;
 mod platform;
 mod recover;
+mod stats;
 mod validation;
 mod world;

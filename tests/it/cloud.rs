@@ -48,26 +48,12 @@ impl Cloud {
         let raw = Aws::at(&endpoint, REGION);
         let unique = WebhookId::mint(now());
         let (webhooks, deliveries_table) = (format!("webhooks-{unique}"), format!("deliveries-{unique}"));
-        // As infra/template.yaml has them.
-        let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
-        let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
+        let (key, text) = (key_attribute, text_attribute);
         create(&raw, json!({
             "TableName": webhooks, "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [text("pk"), text("sk")], "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
         })).await;
-        create(
-            &raw,
-            json!({
-                "TableName": deliveries_table, "BillingMode": "PAY_PER_REQUEST",
-                "AttributeDefinitions": [text("pk"), text("sk"), text("failedOf")],
-                "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
-                "GlobalSecondaryIndexes": [{
-                    "IndexName": "failures", "KeySchema": [key("failedOf", "HASH"), key("sk", "RANGE")],
-                    "Projection": { "ProjectionType": "ALL" },
-                }],
-            }),
-        )
-        .await;
+        create_deliveries(&raw, &deliveries_table).await;
         let credentials = Credentials::new("test", "test", None, None, "tests");
         let config = anzol_runtime::aws::config()
             .await
@@ -118,6 +104,11 @@ impl Cloud {
         HealthKeeper::new(self.webhooks.clone(), self.no_queue.clone(), policy, now)
     }
 
+    /// Makes another table of deliveries.
+    pub(crate) async fn create_deliveries(&self, name: &str) {
+        create_deliveries(&self.raw, name).await;
+    }
+
     /// A stored item as the database holds it.
     pub(crate) async fn raw_deliveries(&self, sort_key: String) -> Vec<Value> {
         let (raw, table) = (self.raw.clone(), self.deliveries_table.clone());
@@ -133,6 +124,33 @@ async fn in_memory() -> String {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()));
     endpoint
+}
+
+// Both tables are as infra/template.yaml has them.
+
+fn key_attribute(name: &str, kind: &str) -> Value {
+    json!({ "AttributeName": name, "KeyType": kind })
+}
+
+fn text_attribute(name: &str) -> Value {
+    json!({ "AttributeName": name, "AttributeType": "S" })
+}
+
+async fn create_deliveries(raw: &Aws, name: &str) {
+    let (key, text) = (key_attribute, text_attribute);
+    create(
+        raw,
+        json!({
+            "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("pk"), text("sk"), text("failedOf")],
+            "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+            "GlobalSecondaryIndexes": [{
+                "IndexName": "failures", "KeySchema": [key("failedOf", "HASH"), key("sk", "RANGE")],
+                "Projection": { "ProjectionType": "ALL" },
+            }],
+        }),
+    )
+    .await;
 }
 
 async fn create(raw: &Aws, table: Value) {

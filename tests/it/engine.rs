@@ -45,6 +45,11 @@ impl Engine {
         Self { cloud, way_out, queues, sender }
     }
 
+    fn dispatcher(&self) -> Dispatcher {
+        let Cloud { webhooks, deliveries, .. } = &self.cloud;
+        Dispatcher::new(webhooks.clone(), self.queues.both(), deliveries.markers(), now)
+    }
+
     pub(crate) async fn create(&self, path: &str) -> Webhook {
         let mut webhook = webhook("acme");
         webhook.spec.url = WebhookUrl::parse(&format!("https://hooks.receiver.test/{path}")).unwrap();
@@ -307,7 +312,7 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     engine.send(&tasks).await;
     assert_eq!(engine.stored(&hook).await.health, Health::default());
     // And dispatch sends its events there.
-    let dispatcher = Dispatcher::new(engine.cloud.webhooks.clone(), engine.queues.both(), now);
+    let dispatcher = engine.dispatcher();
     dispatcher.dispatch(&[task(&hook).event]).await.unwrap();
     assert_eq!(engine.queues.on(FAST).len(), 2);
 }
@@ -316,7 +321,7 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
 async fn events_of_slow_webhooks_are_dispatched_to_the_slow_lane() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let (slow, quick) = (engine.create("slow").await, engine.create("quick").await);
-    let dispatcher = Dispatcher::new(engine.cloud.webhooks.clone(), engine.queues.both(), now);
+    let dispatcher = engine.dispatcher();
     let event = task(&slow).event;
     dispatcher.dispatch(std::slice::from_ref(&event)).await.unwrap();
     assert!(engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
@@ -435,7 +440,7 @@ async fn what_nobody_can_read_goes_to_the_dead_letters_and_holds_nobody_up() {
     assert!(reason.contains("not a delivery message"), "{reason}");
     assert_eq!(engine.received("fine").await, 1);
 
-    let dispatcher = Dispatcher::new(engine.cloud.webhooks.clone(), engine.queues.both(), now);
+    let dispatcher = engine.dispatcher();
     let fanout = Fanout { dispatcher, dead_letters: engine.queues.queue(DEAD), clock: now };
     let event = |tenant: &str| {
         json!({ "specversion": "1.0", "id": "1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": tenant }).to_string()

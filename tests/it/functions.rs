@@ -37,7 +37,8 @@ fn event(tenant: Option<&str>) -> Value {
 
 /// The router of `ingest`, with queues that nobody listens at.
 pub(crate) fn ingest(cloud: &Cloud) -> Api {
-    let dispatcher = Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), now);
+    let dispatcher =
+        Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.markers(), now);
     let state = IngestState { dispatcher: Arc::new(dispatcher), claims: Claims::default(), clock: now };
     Api(anzol_ingest::router(state))
 }
@@ -151,7 +152,8 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
     let cloud = Cloud::start().await;
     let queues = Queues::start(&cloud.config).await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    let dispatcher = Arc::new(Dispatcher::new(cloud.webhooks.clone(), queues.both(), now));
+    let dispatcher =
+        Arc::new(Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now));
     let api = Api(anzol_ingest::router(IngestState { dispatcher, claims: Claims::default(), clock: now }));
     let admin = As::admin("acme");
     let head = [
@@ -195,7 +197,8 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
 async fn fanout_gives_back_only_the_messages_it_could_not_take() {
     let cloud = Cloud::start().await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    let dispatcher = Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), now);
+    let dispatcher =
+        Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.markers(), now);
     let fanout = Fanout { dispatcher, dead_letters: cloud.no_queue.clone(), clock: now };
     let messages = [
         "not an event".to_owned(),
@@ -282,11 +285,11 @@ async fn the_console_serves_its_files_and_nothing_else() {
         issuer: "https://issuer.example".to_owned(),
         tenant_claim: "custom:tenantId".to_owned(),
         roles_claim: "cognito:groups".to_owned(),
-        webhook_cap: 100,
+        webhook_cap: 7,
     };
     let api = Api(anzol_console::router(config).unwrap());
     let (status, answer) = api.call(None, "GET", "/console/config.json", None).await;
-    assert_eq!((status, &answer["clientId"]), (200, &json!("client")));
+    assert_eq!((status, &answer["clientId"], &answer["webhookCap"]), (200, &json!("client"), &json!(7)));
     for path in ["/console/none.js", "/console/..%2Fmain.rs", "/elsewhere"] {
         let (status, answer) = api.call(None, "GET", path, None).await;
         assert_eq!((status, &answer["errors"][0]["code"]), (404, &json!("HTTP-404")), "{path}");

@@ -24,5 +24,6 @@ mod platform;
 mod queues;
 mod recover;
 mod roles;
+mod stats;
 mod store;
 mod test_event;

@@ -115,6 +115,7 @@ fn operations() -> Vec<Operation> {
         of("PUT", "", Some(whole("user", None)), 200),
         admins("PUT", whole("tenant", None), 200),
         admins("PUT", whole("user", Some("somebody-else")), 200),
+        of("GET", "/stats", None, 200),
         of("GET", "/deliveries", None, 200),
         of("GET", "/deliveries/{delivery}", None, 200),
         of("POST", "/deliveries/{delivery}/actions/resend", None, 201),

@@ -13,7 +13,7 @@ use axum::{Extension, Router, middleware};
 
 pub use state::{AppState, Cursors};
 
-use routes::{deliveries, event_types, platform, recoveries, webhooks};
+use routes::{deliveries, event_types, platform, recoveries, stats, webhooks};
 use version::Version;
 
 /// All routes, in one table (contract section 1).
@@ -35,6 +35,7 @@ fn webhook_routes(version: Version) -> Router<AppState> {
         .route(&at(""), get(webhooks::list).post(webhooks::create))
         .route(&at("/event-types"), get(event_types::list))
         .route(&at("/{id}"), webhook)
+        .route(&at("/{id}/stats"), get(stats::get))
         .route(&at("/{id}/deliveries"), get(deliveries::list))
         .route(&at("/{id}/deliveries/{delivery_id}"), get(deliveries::get))
         .route(&at("/{id}/deliveries/{delivery_id}/actions/resend"), post(deliveries::resend))

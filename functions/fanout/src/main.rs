@@ -4,7 +4,7 @@ use anzol_fanout::Fanout;
 use anzol_pipeline::Dispatcher;
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::config::Env;
-use anzol_store::Webhooks;
+use anzol_store::{Markers, Webhooks};
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -12,7 +12,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 async fn main() -> Result<(), lambda_runtime::Error> {
     anzol_runtime::telemetry::init();
     let mut env = Env::new();
-    let webhooks = env.required("WEBHOOKS_TABLE");
+    let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
     let dead_letters = env.required("EVENTS_DLQ_URL");
     env.finish()?;
@@ -20,7 +20,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = anzol_runtime::aws::config().await;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let dispatcher = Dispatcher::new(webhooks, DeliveryQueues::new(&aws, fast, slow), anzol_runtime::now);
+    let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), Markers::new(&aws, deliveries));
+    let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
     let fanout =
         &Fanout { dispatcher, dead_letters: Queue::new(&aws, dead_letters), clock: anzol_runtime::now };
     let handler = |event: LambdaEvent<SqsEvent>| async move {

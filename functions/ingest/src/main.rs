@@ -7,20 +7,21 @@ use anzol_ingest::{IngestState, router};
 use anzol_pipeline::Dispatcher;
 use anzol_queue::DeliveryQueues;
 use anzol_runtime::config::{Env, optional};
-use anzol_store::Webhooks;
+use anzol_store::{Markers, Webhooks};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     anzol_runtime::telemetry::init();
     let mut env = Env::new();
-    let webhooks = env.required("WEBHOOKS_TABLE");
+    let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let dispatcher = Dispatcher::new(webhooks, DeliveryQueues::new(&aws, fast, slow), anzol_runtime::now);
+    let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), Markers::new(&aws, deliveries));
+    let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
     let state = IngestState {
         dispatcher: Arc::new(dispatcher),
         claims: Claims::read(optional),

@@ -16,6 +16,7 @@ pub mod payload;
 pub mod recovery;
 pub mod retry;
 pub mod secret;
+pub mod silence;
 pub mod test_event;
 pub mod url;
 pub mod webhook;
@@ -31,7 +32,7 @@ pub use id::{DeliveryId, RecoveryId, TenantId, UserId, WebhookId};
 pub use recovery::Recovery;
 pub use secret::Secret;
 pub use url::WebhookUrl;
-pub use webhook::{Disabled, Level, Origin, Webhook, WebhookSpec};
+pub use webhook::{Disabled, Hearing, Level, Origin, Webhook, WebhookSpec};
 
 /// Tells the time. A plain function, so that tests can give their own.
 pub type Clock = fn() -> time::OffsetDateTime;

@@ -215,6 +215,23 @@ pub struct RetiredSecret {
     pub until: OffsetDateTime,
 }
 
+/// What becomes of an event at a webhook of its tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// It goes there.
+    Heard,
+    /// The webhook is not enabled.
+    NotEnabled,
+    /// The webhook does not subscribe to its type.
+    OtherType,
+    /// It is news of that very webhook.
+    OwnNews,
+    /// The webhook hears its owner's events only.
+    Level,
+    /// The webhook's filter does not let it through.
+    Filter,
+}
+
 /// A stored webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
@@ -278,25 +295,44 @@ impl Webhook {
     /// Whether an event of its tenant goes to this webhook.
     #[must_use]
     pub fn hears(&self, event: &Event) -> bool {
+        self.hearing(event) == Hearing::Heard
+    }
+
+    /// Whether an event of its tenant goes to this webhook, and if not, why: the first of its rules that stands against it.
+    #[must_use]
+    pub fn hearing(&self, event: &Event) -> Hearing {
         let spec = &self.spec;
-        let owner = Some(spec.owner_id.as_str());
+        if !spec.enabled {
+            return Hearing::NotEnabled;
+        }
         let event_type = event_type::canonical(event.event_type());
+        if !spec.event_types.iter().any(|name| name == event_type) {
+            return Hearing::OtherType;
+        }
         // News of a webhook never goes to itself: it would not arrive, and that would be news again.
-        let own_news = event_type.starts_with(operational::PREFIX)
-            && event.subject().id.as_deref() == Some(&self.id.to_string());
-        spec.enabled
-            && !own_news
-            && spec.event_types.iter().any(|name| name == event_type)
-            && (spec.level == Level::Tenant || event.user_id() == owner || event.owner_id() == owner)
-            && spec.filter.as_ref().is_none_or(|filter| filter.matches(event))
+        if event_type.starts_with(operational::PREFIX)
+            && event.subject().id.as_deref() == Some(&self.id.to_string())
+        {
+            return Hearing::OwnNews;
+        }
+        let owner = Some(spec.owner_id.as_str());
+        if spec.level == Level::User && event.user_id() != owner && event.owner_id() != owner {
+            return Hearing::Level;
+        }
+        match &spec.filter {
+            Some(filter) if !filter.matches(event) => Hearing::Filter,
+            _ => Hearing::Heard,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn raw() -> RawSpec {
+    pub(crate) fn raw() -> RawSpec {
         RawSpec {
             name: Some("Orders".to_owned()),
             description: None,
@@ -313,7 +349,7 @@ mod tests {
         }
     }
 
-    fn webhook(raw: RawSpec, now: OffsetDateTime) -> Webhook {
+    pub(crate) fn webhook(raw: RawSpec, now: OffsetDateTime) -> Webhook {
         let user = UserId::parse("user-1").unwrap();
         Webhook {
             id: WebhookId::mint(now),
@@ -411,6 +447,38 @@ mod tests {
         assert!(!heard(RawSpec { enabled: false, ..filtered() }, "com.qlik.v1.app.created", "a"));
     }
 
+    proptest! {
+        #[test]
+        fn an_event_is_heard_when_no_rule_stands_against_it_and_else_the_first_that_does_is_named(
+            enabled: bool, own_type: bool, user_level: bool, by_user in 0..2_u8, by_owner in 0..2_u8, filtered: bool, wanted: bool,
+        ) {
+            let now = time::macros::datetime!(2026-11-24 10:00 UTC);
+            let hook = webhook(RawSpec {
+                enabled,
+                level: if user_level { Level::User } else { Level::Tenant },
+                owner_id: "user-1".to_owned(),
+                filter: filtered.then(|| r#"id eq "wanted""#.to_owned()),
+                ..raw()
+            }, now);
+            let event_type = if own_type { "com.qlik.v1.app.created" } else { "com.qlik.v1.app.exported" };
+            let id = if wanted { "wanted" } else { "other" };
+            let event = format!(
+                r#"{{"specversion":"1.0","id":"1","source":"s","type":"{event_type}","userid":"user-{by_user}",
+                     "ownerid":"user-{by_owner}","data":{{"id":"{id}"}}}}"#
+            );
+            let event = Event::parse(&event, now).unwrap();
+            let against = [
+                (!enabled, Hearing::NotEnabled),
+                (!own_type, Hearing::OtherType),
+                (user_level && by_user != 1 && by_owner != 1, Hearing::Level),
+                (filtered && !wanted, Hearing::Filter),
+            ];
+            let first = against.into_iter().find(|(stands, _)| *stands).map_or(Hearing::Heard, |(_, why)| why);
+            prop_assert_eq!(hook.hearing(&event), first);
+            prop_assert_eq!(hook.hears(&event), against.iter().all(|(stands, _)| !stands));
+        }
+    }
+
     #[test]
     fn a_replaced_secret_signs_for_another_day_and_no_longer() {
         let start = time::macros::datetime!(2026-11-24 10:00 UTC);
@@ -480,6 +548,7 @@ mod tests {
         let event = operational::News::Disabled.event(&failing, now).unwrap();
         assert_eq!(event.tenant(), Some(&failing.tenant_id));
         assert!(other.hears(&event) && !failing.hears(&event));
+        assert_eq!(failing.hearing(&event), Hearing::OwnNews);
         assert!(!other.hears(&operational::News::Failing.event(&failing, now).unwrap()));
         let again = operational::News::Disabled.event(&failing, now + Duration::minutes(1)).unwrap();
         assert_eq!((event.id(), event.source()), (again.id(), again.source()));

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anzol_domain::{Clock, DeliveryId, DeliveryTask, Event, TenantId, Trigger, Webhook};
+use anzol_domain::silence::Miss;
+use anzol_domain::{Clock, DeliveryId, DeliveryTask, Event, Hearing, TenantId, Trigger, Webhook};
 use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
-use anzol_store::{Snapshot, StoreError, Webhooks};
+use anzol_store::{Markers, Snapshot, StoreError, Webhooks};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use quick_cache::sync::Cache;
+
+use crate::notice::{Noticeboard, Notices};
 
 /// Tenants whose webhooks are kept in memory between calls.
 const CACHED_TENANTS: usize = 200;
@@ -31,21 +34,25 @@ pub enum DispatchError {
 pub struct Dispatcher {
     webhooks: Webhooks,
     queues: DeliveryQueues,
+    /// Notes what came and what was missed.
+    noticeboard: Noticeboard,
     clock: Clock,
     /// Snapshots by tenant. Each is checked against the tenant's revision before it is used, so age does no harm.
     snapshots: Cache<TenantId, Arc<Snapshot>>,
 }
 
 impl Dispatcher {
-    /// A dispatcher that reads from `webhooks` and writes to `queues`.
+    /// A dispatcher that reads from `webhooks`, writes to `queues`, and notes in `markers` what came and what was missed.
     #[must_use]
-    pub fn new(webhooks: Webhooks, queues: DeliveryQueues, clock: Clock) -> Self {
-        Self { webhooks, queues, clock, snapshots: Cache::new(CACHED_TENANTS) }
+    pub fn new(webhooks: Webhooks, queues: DeliveryQueues, markers: Markers, clock: Clock) -> Self {
+        let noticeboard = Noticeboard::new(markers, clock);
+        Self { webhooks, queues, noticeboard, clock, snapshots: Cache::new(CACHED_TENANTS) }
     }
 
     /// Queues one task for each webhook that hears one of the events; answers how many.
     ///
-    /// Events without a tenant belong to nobody and are heard by nobody: callers refuse them first.
+    /// Events without a tenant belong to nobody and are heard by nobody: callers refuse them first. Of tenants that have webhooks it is
+    /// noted, at the same time, what came and which webhooks missed some of it by their level or filter; that never fails an event.
     pub async fn dispatch(&self, events: &[Event]) -> Result<usize, DispatchError> {
         let tenants: BTreeSet<TenantId> = events.iter().filter_map(Event::tenant).cloned().collect();
         let snapshots: BTreeMap<_, _> = futures::stream::iter(tenants)
@@ -56,17 +63,27 @@ impl Dispatcher {
             .buffer_unordered(LOOKUPS)
             .try_collect()
             .await?;
-        let mut outgoing = Vec::new();
+        let (mut outgoing, mut notices) = (Vec::new(), Notices::default());
         for event in events {
             let Some((tenant, snapshot)) = event.tenant().and_then(|t| snapshots.get(t).map(|s| (t, s)))
             else {
                 continue;
             };
-            let heard = snapshot.webhooks.iter().filter(|webhook| webhook.hears(event));
-            outgoing.extend(heard.map(|webhook| self.first_attempt(tenant, webhook, event)));
+            if !snapshot.webhooks.is_empty() {
+                notices.came(tenant, event);
+            }
+            for webhook in &snapshot.webhooks {
+                match webhook.hearing(event) {
+                    Hearing::Heard => outgoing.push(self.first_attempt(tenant, webhook, event)),
+                    Hearing::Level => notices.missed(webhook, Miss::Level, event),
+                    Hearing::Filter => notices.missed(webhook, Miss::Filter, event),
+                    Hearing::NotEnabled | Hearing::OtherType | Hearing::OwnNews => {}
+                }
+            }
         }
         let count = outgoing.len();
-        self.queues.send(outgoing).await?;
+        let (queued, ()) = futures::join!(self.queues.send(outgoing), self.noticeboard.note(notices));
+        queued?;
         Ok(count)
     }
 

@@ -3,6 +3,7 @@
 pub mod deliver;
 pub mod dispatch;
 pub mod health;
+mod notice;
 pub mod recover;
 mod redact;
 pub mod settle;

@@ -97,17 +97,8 @@ impl Deliveries {
             let put = put.map_err(|error| StoreError::Corrupt(error.to_string()))?;
             Ok(WriteRequest::builder().put_request(put).build())
         };
-        let mut writes = chunk.iter().map(write).collect::<Result<Vec<_>, StoreError>>()?;
-        for round in 0..TRIES {
-            pause(round).await;
-            let request = self.client.batch_write_item().request_items(&self.table, writes);
-            let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
-            writes = answer.unprocessed_items.unwrap_or_default().remove(&self.table).unwrap_or_default();
-            if writes.is_empty() {
-                return Ok(());
-            }
-        }
-        Err(StoreError::Busy(format!("{} history rows were not accepted", writes.len())))
+        let writes = chunk.iter().map(write).collect::<Result<_, StoreError>>()?;
+        put_batch(&self.client, &self.table, writes).await
     }
 
     /// One row, unless it has expired by `now`.
@@ -228,6 +219,24 @@ impl Deliveries {
         }
         if conditions.is_empty() { query } else { query.filter_expression(conditions.join(" AND ")) }
     }
+}
+
+/// Puts up to 25 items in one call, and again those that the database leaves unwritten.
+pub(crate) async fn put_batch(
+    client: &Client,
+    table: &str,
+    mut writes: Vec<WriteRequest>,
+) -> Result<(), StoreError> {
+    for round in 0..TRIES {
+        pause(round).await;
+        let request = client.batch_write_item().request_items(table, writes);
+        let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
+        writes = answer.unprocessed_items.unwrap_or_default().remove(table).unwrap_or_default();
+        if writes.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Busy(format!("{} items were not accepted", writes.len())))
 }
 
 /// How many of the rows fit on a page; one always does.

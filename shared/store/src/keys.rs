@@ -15,8 +15,11 @@
 //! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so the sort key is the time | failed rows only: `failedOf` = pk, `sk` |
 //! | `<tenant>#<webhook id>#RECOVERIES` | `<recovery id>` | a recovery, and how far it has come | never |
 //! | `<tenant>#<webhook id>#HANDLED` | `<webhook-id header>` | an event that was sent again: `handledDelivery` is the last failed delivery that was made good, `recoveryId` by which recovery | never |
+//! | `<tenant>#EVENTS` | `<event type>` | that an event of the type came: `at`, in milliseconds | never |
+//! | `<tenant>#<webhook id>#MISSED` | `level` or `filter` | that the webhook missed one by that rule: `at`, `eventType`, and what the `rule` was | never |
 //!
-//! What belongs to recoveries has partitions of its own, so that no query of the history comes across it.
+//! What is not history has partitions of its own, so that no query of the history comes across it; no webhook id is `EVENTS`. The
+//! last two are markers: written by dispatch at most once an hour, each over the one before, and kept for 8 days.
 
 use std::collections::HashMap;
 
@@ -33,6 +36,8 @@ pub(crate) const QUOTA: &str = "QUOTA";
 pub(crate) const WEBHOOK_PREFIX: &str = "WEBHOOK#";
 /// The index that holds failed deliveries only.
 pub(crate) const FAILURES: &str = "failures";
+/// Its partition key.
+pub(crate) const FAILED_OF: &str = "failedOf";
 
 pub(crate) type Key = HashMap<String, AttributeValue>;
 
@@ -79,4 +84,12 @@ pub(crate) fn recovery_key(tenant: &TenantId, webhook: WebhookId, id: RecoveryId
 
 pub(crate) fn handled_key(tenant: &TenantId, webhook: WebhookId, message_id: &str) -> Key {
     key(format!("{}#HANDLED", history_pk(tenant, webhook)), message_id.to_owned())
+}
+
+pub(crate) fn events_pk(tenant: &TenantId) -> String {
+    format!("{tenant}#EVENTS")
+}
+
+pub(crate) fn missed_pk(tenant: &TenantId, webhook: WebhookId) -> String {
+    format!("{}#MISSED", history_pk(tenant, webhook))
 }

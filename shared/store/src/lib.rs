@@ -5,13 +5,17 @@ mod delivery_item;
 mod error;
 mod health;
 mod keys;
+mod markers;
 mod recoveries;
+mod stats;
 mod status_order;
 mod webhook_item;
 mod webhooks;
 
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryPage, DeliveryQuery};
 pub use error::StoreError;
+pub use markers::Markers;
 pub use recoveries::FailurePage;
+pub use stats::{Counts, LastDelivery, Stats};
 pub use status_order::{StatusPage, StatusQuery};
 pub use webhooks::{Snapshot, Webhooks};

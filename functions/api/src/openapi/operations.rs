@@ -137,7 +137,7 @@ fn at(version: Version, tail: &str) -> String {
 /// The ten operations of contract section 1, and ours beyond them, at the base of this version.
 fn webhook_operations(version: Version) -> Vec<Operation> {
     let operations =
-        webhooks(version).into_iter().chain(history(version)).chain(tests_and_recoveries(version));
+        webhooks(version).into_iter().chain(history(version)).chain(beyond_the_contract(version));
     let operations = operations.map(|operation| operation.failing(&ALWAYS));
     match version {
         Version::V1 => operations.map(Operation::deprecated).collect(),
@@ -232,7 +232,7 @@ fn history(version: Version) -> [Operation; 3] {
 }
 
 /// What is ours, beyond the contract.
-fn tests_and_recoveries(version: Version) -> [Operation; 3] {
+fn beyond_the_contract(version: Version) -> [Operation; 4] {
     let delivery = ["getWebhookDelivery", "resendDelivery"]
         .map(|name| (id(version, name), json!({ "id": "$request.path.id", "deliveryId": MADE })));
     let recovery = [(id(version, "getRecovery"), json!({ "id": "$request.path.id", "recoveryId": MADE }))];
@@ -264,6 +264,11 @@ fn tests_and_recoveries(version: Version) -> [Operation; 3] {
             "How far it has come.")
             .taking(&["WebhookId", "RecoveryId"])
             .answering(200, "The recovery.", Some("Recovery"))
+            .failing(&[400, 401, 403, 404]),
+        Operation::new("get", at(version, "/{id}/stats"), &id(version, "getWebhookStats"), HISTORY, "Get a webhook's stats",
+            "What its history comes to, by day; and when it has none, why nothing arrives.")
+            .taking(&["WebhookId"])
+            .answering(200, "The stats.", Some("Stats"))
             .failing(&[400, 401, 403, 404]),
     ]
 }

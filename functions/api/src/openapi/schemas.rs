@@ -49,6 +49,11 @@ schema!(
     json_schema!({ "type": "string", "format": "date-time" })
 );
 schema!(
+    /// A day.
+    Date, inline = true,
+    json_schema!({ "type": "string", "format": "date" })
+);
+schema!(
     /// Where a webhook may post to.
     TargetUrl, inline = true,
     json_schema!({ "type": "string", "maxLength": MAX_URL, "pattern": patterns::url() })

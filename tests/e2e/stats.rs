@@ -1,0 +1,116 @@
+//! What a webhook's history comes to, and why there is none: told on the deployed stack from events that really came.
+
+use anzol_tests::client::Api;
+use anzol_tests::receiver::Behaviour;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::world::*;
+
+/// Types that no other test publishes.
+const KEY_FAILED: &str = "com.qlik.v1.api-key.validation.failed";
+const TASK_STARTED: &str = "com.qlik.v1.di-projects.di-tasks.started";
+const TASK_COMPLETED: &str = "com.qlik.v1.di-projects.di-tasks.completed";
+
+fn stats_at(api: &Api, path: &str) -> Value {
+    api.get(&format!("{path}/stats")).unwrap().expect_status(200).unwrap().json().unwrap()
+}
+
+fn reasons(hook: &Hook) -> Vec<Value> {
+    let stats = stats_at(&world().admin, &hook.at());
+    assert_eq!((&stats["lastDelivery"], &stats["complete"]), (&Value::Null, &json!(true)), "{stats:#}");
+    stats["silence"]["reasons"].as_array().unwrap_or_else(|| panic!("no reasons in {stats:#}")).clone()
+}
+
+fn await_codes(hook: &Hook, codes: &[&str]) -> Vec<Value> {
+    eventually(SOON, &format!("{codes:?} of {}", hook.path), || {
+        let reasons = reasons(hook);
+        let found: Vec<_> = reasons.iter().map(|reason| reason["code"].as_str().unwrap()).collect();
+        if found == codes { Ok(reasons.clone()) } else { Err(format!("{reasons:#?}")) }
+    })
+}
+
+/// A time of the last minutes; one that a marker holds may be up to an hour older than what it tells of.
+fn within(minutes: i64, value: &Value) {
+    let at = OffsetDateTime::parse(value.as_str().unwrap_or_default(), &Rfc3339)
+        .unwrap_or_else(|error| panic!("{error} in {value}"));
+    let age = OffsetDateTime::now_utc() - at;
+    assert!(age > Duration::seconds(-2) && age < Duration::minutes(minutes), "{at}");
+}
+
+#[test]
+fn a_webhook_that_never_got_anything_says_why() {
+    let of_somebody = json!({ "level": "user", "ownerId": unique("somebody") });
+    let picky = json!({ "filter": r#"id eq "another-app""# });
+    let hook = |word, types: &[&str], more: &Value| Hook::new(&world().admin, word, types, more);
+    let disabled = hook("silent-disabled", &[APP_CREATED], &json!({ "enabled": false }));
+    let empty = hook("silent-empty", &[], &json!({ "enabled": false }));
+    let nothing_comes = hook("silent-nothing", &[KEY_FAILED], &json!({}));
+    // Two of each: the events of one come through ingest, those of the other through fanout.
+    let by_level = [APP_CREATED, APP_EXPORTED].map(|name| hook("silent-level", &[name], &of_somebody));
+    let by_filter = [APP_CREATED, APP_EXPORTED].map(|name| hook("silent-filter", &[name], &picky));
+
+    let (_, event) = cloud_event(APP_CREATED, &world().acme);
+    publish(&world().publisher, &event);
+    let (_, event) = cloud_event(APP_EXPORTED, &world().acme);
+    world().aws.send_message(&world().stack.queues.events, &event.to_string()).unwrap();
+
+    for (hooks, code) in [(&by_level, "level"), (&by_filter, "filter")] {
+        for hook in hooks {
+            let found = await_codes(hook, &[code]);
+            within(5, &found[0]["lastEventAt"]);
+        }
+    }
+    // By now it is known that such an event came, so this one is only disabled.
+    await_codes(&disabled, &["disabled"]);
+    await_codes(&empty, &["disabled", "no_event_types"]);
+    let found = await_codes(&nothing_comes, &["no_events"]);
+    within(5, &found[0]["since"]);
+    assert_eq!(found[0].get("lastEventAt"), None);
+
+    // It does not exist for anybody else.
+    for hook in [&disabled, &nothing_comes] {
+        let answer = world().globex_admin.get(&format!("{}/stats", hook.at())).unwrap();
+        assert_refused(&answer, 404, &hook.id);
+    }
+}
+
+#[test]
+fn an_event_from_before_the_webhook_is_told_apart_from_none_at_all() {
+    // Somebody has to have a webhook for events to be noted.
+    let earlier = Hook::new(&world().admin, "earlier", &[TASK_STARTED], &json!({}));
+    let (id, event) = cloud_event(TASK_STARTED, &world().acme);
+    publish(&world().publisher, &event);
+    earlier.await_rows(&id, 1, SOON);
+    let later = Hook::new(&world().admin, "later", &[TASK_STARTED], &json!({}));
+    let found = await_codes(&later, &["no_events"]);
+    within(5, &found[0]["since"]);
+    within(65, &found[0]["lastEventAt"]);
+}
+
+#[test]
+fn deliveries_are_counted_as_they_end_and_break_the_silence() {
+    let hook = Hook::new(&world().admin, "counted", &[TASK_COMPLETED], &json!({}));
+    let mut last = Value::Null;
+    for status in [200, 200, 302] {
+        // A redirect is a failure that is not tried again.
+        let headers = [("location".to_owned(), world().stack.receiver.url.clone())].into();
+        hook.receiver_behaves(&Behaviour { status, headers, ..Behaviour::default() });
+        let (id, event) = cloud_event(TASK_COMPLETED, &world().acme);
+        publish(&world().publisher, &event);
+        last = hook.await_rows(&id, 1, SOON).remove(0);
+    }
+    for path in [hook.at(), hook.at().replace("/api/v1/", "/api/core/")] {
+        let stats = stats_at(&world().admin, &path);
+        assert_eq!(stats["last24Hours"], json!({ "success": 2, "fail": 1 }), "{stats:#}");
+        let days = stats["days"].as_array().unwrap();
+        let sum = |name: &str| days.iter().map(|day| day[name].as_u64().unwrap()).sum::<u64>();
+        assert_eq!((days.len(), sum("success"), sum("fail")), (7, 2, 1), "{stats:#}");
+        let of_row = |name: &str| (name.to_owned(), last[name].clone());
+        let wanted: serde_json::Map<_, _> =
+            ["id", "status", "triggeredAt", "eventType"].map(of_row).into_iter().collect();
+        assert_eq!(stats["lastDelivery"], Value::Object(wanted), "{stats:#}");
+        assert_eq!((&stats["silence"], &stats["complete"]), (&Value::Null, &json!(true)), "{stats:#}");
+    }
+}

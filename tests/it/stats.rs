@@ -1,0 +1,401 @@
+//! What a webhook's history comes to, and why there is none: counts against known rows, every reason, and the markers behind them.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use anzol_api::AppState;
+use anzol_domain::silence::Miss;
+use anzol_domain::{Clock, Delivery, Event, Filter, Level, Status, UserId, Webhook};
+use anzol_egress::Settings;
+use anzol_pipeline::Dispatcher;
+use anzol_runtime::now;
+use anzol_store::{Markers, Stats};
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime, Time};
+
+use crate::cloud::{Api, As, Cloud, WayOut, webhook};
+use crate::history::delivery;
+use crate::queues::{FAST, Queues};
+
+const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
+const CREATED: &str = "com.qlik.v1.app.created";
+
+struct World {
+    cloud: Cloud,
+    queues: Queues,
+    way_out: WayOut,
+}
+
+impl World {
+    async fn start() -> Self {
+        let cloud = Cloud::start().await;
+        let queues = Queues::start(&cloud.config).await;
+        Self { queues, way_out: WayOut::start(Settings::default()).await, cloud }
+    }
+
+    fn dispatcher(&self, clock: Clock) -> Dispatcher {
+        self.noting(self.cloud.deliveries.markers(), clock)
+    }
+
+    fn noting(&self, markers: Markers, clock: Clock) -> Dispatcher {
+        Dispatcher::new(self.cloud.webhooks.clone(), self.queues.both(), markers, clock)
+    }
+
+    /// A webhook of acme made long ago, with what `change` does to it.
+    async fn create(&self, change: impl FnOnce(&mut Webhook)) -> Webhook {
+        let mut webhook = webhook("acme");
+        webhook.created_at -= Duration::days(30);
+        webhook.updated_at = webhook.created_at;
+        change(&mut webhook);
+        self.cloud.webhooks.create(&webhook, 100).await.unwrap();
+        webhook
+    }
+
+    /// What the API says of a webhook when its clock stands at `clock`.
+    async fn stats(&self, webhook: &Webhook, clock: Clock) -> Value {
+        let api = Api(anzol_api::router(AppState { clock, ..self.cloud.state(&self.way_out) }));
+        let path = format!("/api/core/webhooks/{}/stats", webhook.id);
+        let (code, stats) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
+        assert_eq!(code, 200, "{stats}");
+        stats
+    }
+
+    async fn silence(&self, webhook: &Webhook) -> Vec<Value> {
+        let stats = self.stats(webhook, now).await;
+        assert_eq!((&stats["lastDelivery"], &stats["complete"]), (&Value::Null, &json!(true)), "{stats}");
+        stats["silence"]["reasons"].as_array().unwrap_or_else(|| panic!("no reasons in {stats}")).clone()
+    }
+
+    async fn codes(&self, webhook: &Webhook) -> Vec<String> {
+        let reasons = self.silence(webhook).await;
+        reasons.iter().map(|reason| reason["code"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn put(&self, rows: &[Delivery]) {
+        assert!(self.cloud.deliveries.put_all(rows).await.is_empty());
+    }
+
+    async fn count(&self, webhook: &Webhook, now: OffsetDateTime) -> Stats {
+        self.cloud.deliveries.stats(&webhook.tenant_id, webhook.id, now).await.unwrap()
+    }
+}
+
+fn event(tenant: &str, event_type: &str, user: &str, app: &str) -> Event {
+    let event = json!({
+        "specversion": "1.0", "id": "e1", "source": "s", "type": event_type, "tenantid": tenant, "userid": user,
+        "data": { "id": app },
+    });
+    Event::parse(&event.to_string(), now()).unwrap()
+}
+
+fn of_user(owner: &str) -> impl FnOnce(&mut Webhook) {
+    move |webhook| {
+        webhook.spec.level = Level::User;
+        webhook.spec.owner_id = UserId::parse(owner).unwrap();
+    }
+}
+
+fn with_filter(filter: &str) -> impl FnOnce(&mut Webhook) {
+    move |webhook| webhook.spec.filter = Some(Filter::parse(filter).unwrap())
+}
+
+fn time(value: &Value) -> OffsetDateTime {
+    OffsetDateTime::parse(value.as_str().unwrap(), &Rfc3339).unwrap()
+}
+
+#[tokio::test]
+async fn days_hours_and_the_last_delivery_are_those_of_the_rows() {
+    let world = World::start().await;
+    let hook = world.create(|_| {}).await;
+    let noon = now().replace_time(Time::from_hms(12, 0, 0).unwrap());
+    let mut rows = Vec::new();
+    let mut add = |at: OffsetDateTime, status, count: i64| {
+        rows.extend((0..count).map(|n| delivery(&hook, at + Duration::milliseconds(n), status)));
+    };
+    add(noon - Duration::minutes(10), Status::Fail, 1); // the last
+    add(noon - Duration::hours(2), Status::Success, 2);
+    add(noon - Duration::hours(13), Status::Success, 3); // yesterday, and within the 24 hours
+    add(noon - Duration::hours(25), Status::Fail, 4); // yesterday, and not
+    add(noon - Duration::days(6) - Duration::hours(11), Status::Success, 5); // on the first day
+    add(noon - Duration::days(6) - Duration::hours(13), Status::Success, 6); // on the day before, which is not shown
+    add(noon - Duration::days(7) - Duration::hours(1), Status::Fail, 7); // expired
+    world.put(&rows).await;
+    // Other webhooks' rows are not this one's.
+    let other = world.create(|_| {}).await;
+    world.put(&[delivery(&other, noon - Duration::hours(1), Status::Success)]).await;
+
+    let stats = world.count(&hook, noon).await;
+    let counted = stats.days.map(|(_, counts)| (counts.success, counts.fail));
+    assert_eq!(counted, [(5, 0), (0, 0), (0, 0), (0, 0), (0, 0), (3, 4), (2, 1)]);
+    assert_eq!((stats.last_24_hours.success, stats.last_24_hours.fail), (5, 1));
+    assert_eq!((stats.last.map(|last| last.id), stats.complete), (Some(rows[0].id), true));
+    // A day on, the first day is cut off; a week on, nothing is left.
+    let later = world.count(&hook, noon + Duration::DAY).await;
+    assert_eq!(later.days.map(|(_, counts)| counts.success + counts.fail), [0, 0, 0, 0, 7, 3, 0]);
+    let empty = world.count(&hook, noon + Duration::days(7)).await;
+    assert_eq!(
+        (empty.last, empty.days.iter().any(|(_, counts)| counts.success + counts.fail > 0)),
+        (None, false)
+    );
+}
+
+#[tokio::test]
+async fn the_api_answers_in_the_shape_that_the_console_reads_on_both_base_paths() {
+    let world = World::start().await;
+    let hook = world.create(|_| {}).await;
+    let row = delivery(&hook, now() - Duration::seconds(1), Status::Success);
+    world.put(std::slice::from_ref(&row)).await;
+    let api = world.cloud.api(&world.way_out);
+    for base in BASES {
+        let path = format!("{base}/{}/stats", hook.id);
+        let (code, stats) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
+        assert_eq!(code, 200, "{stats}");
+        let days = stats["days"].as_array().unwrap();
+        let dates: Vec<_> = days.iter().map(|day| day["date"].as_str().unwrap().to_owned()).collect();
+        let today = now().date();
+        let wanted: Vec<_> = (0..7).rev().map(|age| (today - Duration::days(age)).to_string()).collect();
+        assert_eq!(dates, wanted);
+        assert!(days.iter().all(|day| day.as_object().unwrap().len() == 3), "{stats}");
+        assert_eq!(stats["last24Hours"], json!({ "success": 1, "fail": 0 }));
+        let last = &stats["lastDelivery"];
+        assert_eq!((&last["id"], &last["status"]), (&json!(row.id), &json!("success")));
+        assert_eq!(
+            (time(&last["triggeredAt"]), &last["eventType"]),
+            (row.triggered_at(), &json!(row.event_type))
+        );
+        assert_eq!((&stats["complete"], &stats["silence"]), (&json!(true), &Value::Null));
+        assert_eq!(stats.as_object().unwrap().len(), 5);
+
+        // To anybody else's tenant the webhook does not exist; neither does what never did.
+        for (who, path) in
+            [("globex", path), ("acme", format!("{base}/0198b4a5-0000-7000-8000-000000000000/stats"))]
+        {
+            assert_eq!(api.call(Some(&As::admin(who)), "GET", &path, None).await.0, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_history_too_long_to_read_gives_lower_bounds_and_all_its_failures() {
+    let world = World::start().await;
+    let hook = world.create(|_| {}).await;
+    let noon = now().replace_time(Time::from_hms(12, 0, 0).unwrap());
+    // About 200 KB a row, that no compressor makes smaller: five on a page of the database, and forty on the eight that are read.
+    let mut seed = 1_u64;
+    let mut noise = || -> String {
+        (0..270_000)
+            .map(|_| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                char::from(b'0' + u8::try_from((seed >> 33) % 64).unwrap())
+            })
+            .collect()
+    };
+    let mut row = |age: Duration, status| {
+        let mut row = delivery(&hook, noon - age, status);
+        row.response.as_mut().unwrap().body = noise();
+        row
+    };
+    // Today 3 failures among 10, the day before yesterday 50 successes, and 5 failures before them, which are not reached.
+    let mut rows: Vec<_> = (0..10)
+        .map(|n| row(Duration::minutes(n), if n < 3 { Status::Fail } else { Status::Success }))
+        .collect();
+    rows.extend((0..50).map(|n| row(Duration::days(2) + Duration::minutes(n), Status::Success)));
+    rows.extend((0..5).map(|n| row(Duration::days(5) + Duration::minutes(n), Status::Fail)));
+    world.put(&rows).await;
+    let stats = world.count(&hook, noon + Duration::minutes(1)).await;
+    assert!(!stats.complete, "{stats:?}");
+    let [_, fifth_to_last, _, _, cut, _, today] = stats.days.map(|(_, counts)| (counts.success, counts.fail));
+    assert_eq!((today, fifth_to_last), ((7, 3), (0, 5)), "{stats:?}");
+    assert!((1..50).contains(&cut.0) && cut.1 == 0, "{stats:?}");
+    assert_eq!(stats.last.map(|last| last.id), rows.first().map(|row| row.id));
+}
+
+#[tokio::test]
+async fn every_reason_for_silence_is_told_from_what_really_came() {
+    let world = World::start().await;
+    let disabled = world.create(|webhook| webhook.spec.enabled = false).await;
+    let empty = world
+        .create(|webhook| {
+            webhook.spec.enabled = false;
+            webhook.spec.event_types.clear();
+        })
+        .await;
+    let of_ann = world.create(of_user("ann")).await;
+    let of_bob = world.create(of_user("bob")).await;
+    let picky = world.create(with_filter(r#"id eq "app-2""#)).await;
+    let other =
+        world.create(|webhook| webhook.spec.event_types = vec!["com.qlik.v1.app.exported".to_owned()]).await;
+    let new = world.create(|webhook| webhook.updated_at = now() + Duration::minutes(1)).await;
+
+    // Before anything came, nobody can say more than that.
+    for webhook in [&of_ann, &of_bob, &picky, &other, &new] {
+        assert_eq!(world.codes(webhook).await, ["no_events"]);
+    }
+    assert_eq!(world.codes(&disabled).await, ["disabled", "no_events"]);
+
+    let began = now();
+    let dispatcher = world.dispatcher(now);
+    // Other tenants' events are of no concern; neither are those that nobody can subscribe to.
+    let foreign = event("globex", CREATED, "bob", "app-1");
+    dispatcher.dispatch(&[foreign, event("acme", "com.example.unknown", "bob", "app-1")]).await.unwrap();
+    assert_eq!(world.codes(&picky).await, ["no_events"]);
+
+    // Under its new name it is the same type.
+    dispatcher.dispatch(&[event("acme", "com.qlik.app.created", "bob", "app-1")]).await.unwrap();
+    let heard: BTreeSet<_> = world.queues.on(FAST).iter().map(|sent| sent.task().webhook_id).collect();
+    assert_eq!(heard, BTreeSet::from([of_bob.id, new.id]), "who hears it");
+
+    for (webhook, codes) in [
+        (&disabled, vec!["disabled"]),
+        (&empty, vec!["disabled", "no_event_types"]),
+        (&of_ann, vec!["level"]),
+        (&picky, vec!["filter"]),
+        (&other, vec!["no_events"]),
+        (&new, vec!["no_events"]),
+        // It is on its way.
+        (&of_bob, vec![]),
+    ] {
+        assert_eq!(world.codes(webhook).await, codes, "{webhook:?}");
+    }
+    for webhook in [&of_ann, &picky, &new] {
+        let at = time(&world.silence(webhook).await[0]["lastEventAt"]);
+        assert!(at >= began - Duration::milliseconds(1) && at <= now(), "{at}");
+    }
+    let [no_events] = world.silence(&other).await.try_into().unwrap();
+    let since = now() - time(&no_events["since"]);
+    assert!(since >= Duration::days(7) && since < Duration::days(7) + Duration::minutes(1), "{since}");
+    assert_eq!(no_events.get("lastEventAt"), None);
+    let [no_events] = world.silence(&new).await.try_into().unwrap();
+    let stored = world.cloud.webhooks.get(&new.tenant_id, new.id).await.unwrap().unwrap();
+    assert_eq!(time(&no_events["since"]), stored.updated_at);
+
+    // A delivery breaks the silence, and after 7 days none of it counts.
+    world.put(&[delivery(&of_ann, now(), Status::Fail)]).await;
+    assert_eq!(world.stats(&of_ann, now).await["silence"], Value::Null);
+    let next_week = world.stats(&of_ann, || now() + Duration::days(7)).await;
+    assert_eq!(next_week["silence"]["reasons"][0]["code"], "no_events", "{next_week}");
+    assert_eq!(next_week["silence"]["reasons"][0].get("lastEventAt"), None, "{next_week}");
+
+    // Another rule has let nothing by yet; the next event tells, within the hour too.
+    let mut relaxed = picky.clone();
+    relaxed.spec.filter = Some(Filter::parse(r#"id eq "app-3""#).unwrap());
+    relaxed.version += 1;
+    world.cloud.webhooks.replace(&picky, &relaxed).await.unwrap();
+    assert_ne!(world.codes(&picky).await, ["filter"]);
+    dispatcher.dispatch(&[event("acme", CREATED, "bob", "app-1")]).await.unwrap();
+    assert_eq!(world.codes(&picky).await, ["filter"]);
+
+    // No marker shows up in any history.
+    let api = world.cloud.api(&world.way_out);
+    for query in ["", "?status=fail", "?sort=status", "?sort=-triggeredAt&status=success"] {
+        let path = format!("/api/core/webhooks/{}/deliveries{query}", picky.id);
+        let (status, page) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
+        assert_eq!((status, &page["data"]), (200, &json!([])), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_marker_is_written_once_an_hour_however_many_events_there_are_and_is_gone_in_time() {
+    static MINUTES: AtomicI64 = AtomicI64::new(0);
+    const START: OffsetDateTime = time::macros::datetime!(2026-11-24 10:20 UTC);
+    let clock: Clock = || START + Duration::minutes(MINUTES.load(Ordering::Relaxed));
+    let world = World::start().await;
+    let hook = world.create(of_user("ann")).await;
+    let markers = world.cloud.deliveries.markers();
+    let dispatcher = world.dispatcher(clock);
+    let events: Vec<_> = (0..100).map(|n| event("acme", CREATED, "bob", &format!("app-{n}"))).collect();
+    let written = async || {
+        let notes = markers.read(&hook).await.unwrap();
+        let [missed] = notes.missed.try_into().unwrap();
+        assert_eq!(
+            (missed.miss, missed.rule.as_str(), missed.event_type.as_str()),
+            (Miss::Level, "ann", CREATED)
+        );
+        assert_eq!((notes.events.len(), notes.events[CREATED]), (1, missed.at));
+        (missed.at - START).whole_minutes()
+    };
+    for (minute, wanted) in [(0, 0), (1, 0), (30, 0), (59, 0), (60, 60), (61, 60), (119, 60), (300, 300)] {
+        MINUTES.store(minute, Ordering::Relaxed);
+        dispatcher.dispatch(&events).await.unwrap();
+        dispatcher.dispatch(&events).await.unwrap();
+        assert_eq!(written().await, wanted, "at minute {minute}");
+    }
+    // Another environment knows nothing of it.
+    MINUTES.store(301, Ordering::Relaxed);
+    world.dispatcher(clock).dispatch(&events).await.unwrap();
+    assert_eq!(written().await, 301);
+
+    // The database is told when to drop them, and each takes one write unit.
+    for key in ["level", CREATED] {
+        let items = world.cloud.raw_deliveries(key.to_owned()).await;
+        let [item] = items.as_slice() else { panic!("{items:?}") };
+        let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
+        let wanted = START + Duration::minutes(301) + Duration::days(8);
+        assert_eq!(expires, wanted.unix_timestamp());
+        assert!(item.to_string().len() < 1024 && item.get("failedOf").is_none(), "{item}");
+    }
+}
+
+#[tokio::test]
+async fn tenants_without_webhooks_cost_nothing() {
+    let world = World::start().await;
+    let hook = webhook("globex");
+    world.dispatcher(now).dispatch(&[event("globex", CREATED, "bob", "app-1")]).await.unwrap();
+    assert_eq!(
+        world.cloud.deliveries.markers().read(&hook).await.unwrap(),
+        anzol_domain::silence::Notes::default()
+    );
+}
+
+#[tokio::test]
+async fn markers_that_cannot_be_written_fail_no_event_and_hold_none_up() {
+    static MINUTES: AtomicI64 = AtomicI64::new(0);
+    let clock: Clock = || now() + Duration::minutes(MINUTES.load(Ordering::Relaxed));
+    let world = World::start().await;
+    let hook = world.create(|_| {}).await;
+    let of_ann = world.create(of_user("ann")).await;
+    let created = event("acme", CREATED, "bob", "app-1");
+    // Nobody listens; somebody listens and never answers; there is no such table.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = |url: String| world.cloud.config.to_builder().endpoint_url(url).build();
+    let table = &world.cloud.deliveries_table;
+    let broken = [
+        Markers::new(&at("http://127.0.0.1:1".to_owned()), table),
+        Markers::new(&at(format!("http://{}", silent.local_addr().unwrap())), table),
+        Markers::new(&world.cloud.config, "no-such-table"),
+    ];
+    for (index, markers) in broken.into_iter().enumerate() {
+        let began = Instant::now();
+        let dispatcher = world.noting(markers, clock);
+        for _ in 0..3 {
+            assert_eq!(dispatcher.dispatch(std::slice::from_ref(&created)).await.unwrap(), 1);
+        }
+        assert!(began.elapsed().as_millis() < 2900, "only the first waits: {:?}", began.elapsed());
+        assert_eq!(world.queues.on(FAST).len(), 3 * (index + 1));
+    }
+    assert!(world.queues.on(FAST).iter().all(|sent| sent.task().webhook_id == hook.id));
+    assert_eq!(world.codes(&of_ann).await, ["no_events"], "nothing was noted");
+}
+
+#[tokio::test]
+async fn a_marker_that_could_not_be_written_is_tried_again_after_a_minute() {
+    static SECONDS: AtomicI64 = AtomicI64::new(0);
+    let clock: Clock = || now() + Duration::seconds(SECONDS.load(Ordering::Relaxed));
+    let world = World::start().await;
+    let of_ann = world.create(of_user("ann")).await;
+    let missed = event("acme", CREATED, "bob", "app-1");
+    // A table that is not there yet.
+    let table = format!("late-{}", world.cloud.deliveries_table);
+    let late = anzol_store::Deliveries::new(&world.cloud.config, &table);
+    let dispatcher = world.noting(late.markers(), clock);
+    dispatcher.dispatch(std::slice::from_ref(&missed)).await.unwrap();
+    world.cloud.create_deliveries(&table).await;
+    SECONDS.store(30, Ordering::Relaxed);
+    dispatcher.dispatch(std::slice::from_ref(&missed)).await.unwrap();
+    assert!(late.markers().read(&of_ann).await.unwrap().missed.is_empty());
+    SECONDS.store(61, Ordering::Relaxed);
+    dispatcher.dispatch(std::slice::from_ref(&missed)).await.unwrap();
+    assert_eq!(late.markers().read(&of_ann).await.unwrap().missed.len(), 1);
+}
