@@ -47,8 +47,12 @@ for (const [theme, viewport] of [['light', VIEWPORT], ['dark', VIEWPORT], ['ligh
     await check('sign in');
     if (!small) await shot('sign-in');
     await signIn(page, 'acme.admin');
-    await rowOf(page, billing.name).locator('td.last time').waitFor();
-    await eventually('numbers', async () => (await page.locator('td.rate .share').count()) >= 3);
+    // Numbers are asked for as rows come into sight.
+    for (const { name } of [orders, billing]) {
+      await rowOf(page, name).evaluate((row) => row.scrollIntoView({ block: 'center' }));
+      await rowOf(page, name).locator('td.last time').waitFor();
+    }
+    await page.evaluate(() => scrollTo(0, 0));
     await check('table');
     await shot('webhooks');
 
@@ -169,22 +173,19 @@ scene('a broken policy would be noticed', async ({ page, wrong }) => {
   await page.goto(stack.consoleUrl);
   await page.locator('#username').waitFor();
   await page.evaluate(() => {
-    const script = document.createElement('script');
-    script.setAttribute('src', 'https://elsewhere.example.com/x.js');
     try {
-      document.head.append(script);
-    } catch { /* Trusted Types */ }
+      document.body.innerHTML = '<b>text</b>';
+    } catch { /* as it should */ }
     const style = document.createElement('style');
     style.textContent = 'body { color: red }';
     document.head.append(style);
   });
-  await eventually('it is noted', () => wrong.some((text) => text.startsWith('policy: style-src')));
+  for (const directive of ['style-src', 'require-trusted-types-for']) await eventually(directive, () => wrong.some((text) => text.startsWith(`policy: ${directive}`)));
   wrong.length = 0;
 });
 
-scene('the first view is there within a second, and all files are small', { who: 'acme.admin' }, async ({ page, t }) => {
+scene('the first view is there within a second, and all files are small', async ({ t }) => {
   const { name } = await createWebhook(t);
-  await rowOf(page, name).or(page.locator('.blank')).first().waitFor();
   const times = [];
   for (let round = 0; round < 5; round += 1) {
     // Nothing kept from the round before.

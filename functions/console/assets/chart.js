@@ -1,7 +1,7 @@
-// Small charts, drawn as SVG: seven days of outcomes, and the share of successes of a day. Each also says its numbers in words.
+// Seven days of outcomes, drawn as SVG, and as a table for who cannot see that.
 
 import { h, svg } from "./dom.js";
-import { dayOf, percent } from "./format.js";
+import { dayOf } from "./format.js";
 import { number, t } from "./i18n.js";
 
 /** Successes and failures of each day, stacked. `days` is oldest first. */
@@ -54,25 +54,5 @@ export function daysChart(days) {
       h("thead", {}, h("tr", {}, [t("chart.date"), t("delivery.success"), t("delivery.fail")].map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, days.map((day) => h("tr", {}, h("th", { scope: "row" }, dayOf(day.date, { dateStyle: "medium" })), h("td", {}, number(day.success)), h("td", {}, number(day.fail))))),
     ),
-  );
-}
-
-/** The share of successes in a day, as a bar and a percentage. */
-export function rate({ success, fail }) {
-  const all = success + fail;
-  if (!all) return h("span", { class: "soft", title: t("rate.none") }, "–");
-  const width = 48;
-  // Even one failure among thousands is to be seen.
-  const good = fail ? Math.min(width - 2, (success / all) * width) : width;
-  return h(
-    "span",
-    { class: "share", title: t("chart.day", { success, fail }) },
-    svg(
-      "svg",
-      { viewBox: `0 0 ${width} 8`, "aria-hidden": "true" },
-      svg("rect", { class: "bad", x: 0, y: 0, width, height: 8, rx: 2 }),
-      svg("rect", { class: "good", x: 0, y: 0, width: good, height: 8, rx: 2 }),
-    ),
-    h("span", {}, percent(success, all)),
   );
 }

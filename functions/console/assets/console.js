@@ -3,7 +3,6 @@
 import { useApi } from "./api.js";
 import { button, h, hook, icon } from "./dom.js";
 import { language, setLanguage, t } from "./i18n.js";
-import { openDialog, openMenu, toast } from "./overlays.js";
 import { go, hrefOf, where } from "./router.js";
 import { finishSignIn, forget, isBack, isSignedIn, signOut, user } from "./session.js";
 import { store } from "./store.js";
@@ -14,6 +13,7 @@ const header = document.getElementById("header");
 let page = null;
 let signingIn;
 
+const overlays = () => import("./overlays.js");
 const signInForm = async (...args) => (await import("./sign-in.js")).signInForm(...args);
 
 // ── Views ──
@@ -74,6 +74,7 @@ function signInAgain() {
       return false;
     }
     const before = store.user.id;
+    const { openDialog } = await overlays();
     const done = await openDialog({
       title: t("signIn.again"),
       look: "small",
@@ -99,7 +100,8 @@ function signInAgain() {
 
 // ── The bar at the top ──
 
-function chooseTheme(anchor) {
+async function chooseTheme(anchor) {
+  const { openMenu } = await overlays();
   const now = document.documentElement.dataset.theme ?? "auto";
   const choose = (theme) => () => {
     if (theme === "auto") {
@@ -117,7 +119,7 @@ function renderHeader() {
   const signedIn = isSignedIn() && store.user.id;
   const languages = h(
     "select",
-    { "aria-label": t("language"), on: { change: ({ target }) => (setLanguage(target.value), renderHeader(), again()) } },
+    { "aria-label": t("language"), on: { change: ({ target }) => switchTo(target.value) } },
     [["en", "English"], ["pt-BR", "Português"]].map(([tag, name]) => h("option", { value: tag, lang: tag }, name)),
   );
   languages.value = language();
@@ -137,7 +139,10 @@ function renderHeader() {
 }
 
 /** Shows the same view in another language. */
-function again() {
+async function switchTo(tag) {
+  await setLanguage(tag);
+  renderHeader();
+  header.querySelector("select").focus();
   document.querySelector(".skip").textContent = t("skip");
   if (page?.key === "sign-in") showSignIn();
   else show();
@@ -149,6 +154,7 @@ async function leave() {
   store.user = {};
   go(["webhooks"]);
   showSignIn();
+  const { toast } = await overlays();
   toast(t("signOut.done"));
 }
 

@@ -1,6 +1,6 @@
 // English.
 
-export const en = {
+export const texts = {
   skip: "Skip to content",
   loading: "Loading…",
   cancel: "Cancel",
@@ -365,3 +365,7 @@ export const en = {
   "verify.needsNothing": "Needs nothing but the standard library.",
   "verify.libraries": "Libraries of Standard Webhooks work too; they take the secret as",
 };
+
+/** The API speaks English itself. */
+export const server = [];
+export const types = {};

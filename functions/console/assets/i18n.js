@@ -1,41 +1,39 @@
-// The page's two languages: texts by key, plurals, and the rules of servers in the reader's words.
-
-import { en } from "./en.js";
-import { ptBR, serverPtBR, typesPtBR } from "./pt-BR.js";
+// The page's two languages: texts by key, plurals, and the API's own sentences in the reader's words.
 
 const KEY = "anzol.language";
-const TEXTS = { en, "pt-BR": ptBR };
 
 /** `en` or `pt-BR`; theme.js has chosen by the browser or by what was kept. */
 export const language = () => document.documentElement.lang;
 
+const read = (tag) => (tag === "pt-BR" ? import("./pt-BR.js") : import("./en.js"));
+let { texts, server, types } = await read(language());
+
 /** Switches, and keeps the choice for this browser. Whoever shows texts has to show them again. */
-export function setLanguage(tag) {
+export async function setLanguage(tag) {
+  ({ texts, server, types } = await read(tag));
   localStorage.setItem(KEY, tag);
   document.documentElement.lang = tag;
 }
 
 /** The text of `key` with `{names}` filled in. With `count`, the form `key.one` or `key.other` that fits. */
 export function t(key, values = {}) {
-  const texts = TEXTS[language()] ?? en;
   let form = key;
-  if ("count" in values && !(key in en)) {
+  if ("count" in values && !(key in texts)) {
     const kind = new Intl.PluralRules(language()).select(values.count);
-    form = `${key}.${kind}` in en ? `${key}.${kind}` : `${key}.other`;
+    form = `${key}.${kind}` in texts ? `${key}.${kind}` : `${key}.other`;
   }
-  const text = texts[form] ?? en[form] ?? form;
+  const text = texts[form] ?? form;
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : values[name] ?? ""));
 }
 
 /** Whether there is such a text. */
-export const has = (key) => key in en;
+export const has = (key) => key in texts;
 
 export const number = (value) => new Intl.NumberFormat(language()).format(value);
 
 /** What the API said, in the reader's language as far as it is known; else as it came. */
 export function fromServer(text) {
-  if (language() === "en") return text;
-  for (const [pattern, translated] of serverPtBR) {
+  for (const [pattern, translated] of server) {
     const match = pattern.exec(text);
     if (match) return translated.replace(/\$(\d)/g, (_, group) => match[group] ?? "");
   }
@@ -44,6 +42,6 @@ export function fromServer(text) {
 
 /** An event type of the catalogue, with title and description in the reader's language as far as they are known. */
 export function localType(type) {
-  const [title, description] = (language() !== "en" && typesPtBR[type.name]) || [type.title, type.description];
+  const [title, description] = types[type.name] ?? [type.title, type.description];
   return { ...type, title, description };
 }

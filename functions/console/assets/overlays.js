@@ -106,13 +106,16 @@ function place(popover, anchor) {
 /** Opens a popover at an anchor, once; it goes when it is left. */
 export function openPopover(anchor, content, { look = "popover", ...attributes } = {}) {
   const popover = h("div", { class: look, popover: "auto", ...attributes }, content);
-  (anchor.closest("dialog") ?? document.body).append(popover);
+  // Where its button is, so that it belongs to the same landmark; it lies above everything all the same.
+  (anchor.closest("dialog, header, main") ?? document.body).append(popover);
   popover.addEventListener("toggle", ({ newState }) => {
     if (newState !== "closed") return;
     const focus = popover.contains(document.activeElement) || document.activeElement === document.body;
     anchor.setAttribute("aria-expanded", "false");
     popover.remove();
-    if (focus && anchor.isConnected) anchor.focus();
+    // The row it was in may have been built again since.
+    const back = anchor.isConnected ? anchor : document.querySelector(`[data-key="${CSS.escape(anchor.dataset.key ?? "")}"]`);
+    if (focus) back?.focus();
   });
   anchor.setAttribute("aria-expanded", "true");
   popover.showPopover();

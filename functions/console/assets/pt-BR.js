@@ -1,6 +1,6 @@
 // Brazilian Portuguese, and the API's own sentences in it.
 
-export const ptBR = {
+export const texts = {
   skip: "Ir para o conteúdo",
   loading: "Carregando…",
   cancel: "Cancelar",
@@ -367,7 +367,7 @@ export const ptBR = {
 };
 
 /** What the API says, by pattern. Names of fields and headers stay as they are. */
-export const serverPtBR = [
+export const server = [
   [/^is required and must not be empty$/, "é obrigatório e não pode estar vazio"],
   [/^must have at most (\d+) characters$/, "deve ter no máximo $1 caracteres"],
   [/^must have at most (\d+) bytes$/, "deve ter no máximo $1 bytes"],
@@ -407,7 +407,7 @@ export const serverPtBR = [
 ];
 
 /** The catalogue of event types: title and description by name. */
-export const typesPtBR = {
+export const types = {
   "com.qlik.v1.app.created": ["Aplicativo criado", "Um aplicativo foi criado, copiado, importado ou restaurado."],
   "com.qlik.v1.app.deleted": ["Aplicativo excluído", "Um aplicativo foi excluído."],
   "com.qlik.v1.app.data.updated": ["Dados do aplicativo atualizados", "Os dados de um aplicativo mudaram e foram salvos."],

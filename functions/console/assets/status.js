@@ -1,7 +1,7 @@
 // How a webhook and a delivery stand, in words, and how that looks.
 
-import { h, icon } from "./dom.js";
-import { relatively } from "./format.js";
+import { h, icon, svg } from "./dom.js";
+import { percent, relatively } from "./format.js";
 import { fromServer, has, language, t } from "./i18n.js";
 
 /** `enabled`, `failing`, `warning`, `stopped` (by us) or `disabled` (by somebody). */
@@ -46,3 +46,23 @@ export function outcome({ status, response, failure }) {
 
 /** What else is known of how a delivery went; empty when the badge says it all. */
 export const messageOf = ({ statusMessage = "" }) => (/^the receiver answered \d+$/.test(statusMessage) ? "" : fromServer(statusMessage));
+
+/** The share of successes in a day, as a bar and a percentage. */
+export function rate({ success, fail }) {
+  const all = success + fail;
+  if (!all) return h("span", { class: "soft", title: t("rate.none") }, "–");
+  const width = 48;
+  // Even one failure among thousands is to be seen.
+  const good = fail ? Math.min(width - 2, (success / all) * width) : width;
+  return h(
+    "span",
+    { class: "share", title: t("chart.day", { success, fail }) },
+    svg(
+      "svg",
+      { viewBox: `0 0 ${width} 8`, "aria-hidden": "true" },
+      svg("rect", { class: "bad", x: 0, y: 0, width, height: 8, rx: 2 }),
+      svg("rect", { class: "good", x: 0, y: 0, width: good, height: 8, rx: 2 }),
+    ),
+    h("span", {}, percent(success, all)),
+  );
+}

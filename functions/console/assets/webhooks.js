@@ -1,15 +1,16 @@
 // The table of webhooks: sort, filter, search, select, expand, and the state of all that in the address.
 
-import { edit, menuOf, remove, setEnabled } from "./actions.js";
-import { rate } from "./chart.js";
 import { COLUMNS, arrange, columnOf, viewOf } from "./columns.js";
 import { button, debounce, h, icon, newId } from "./dom.js";
 import { timeOf } from "./format.js";
 import { language, t } from "./i18n.js";
-import { openPopover } from "./overlays.js";
 import { hrefOf, note, where } from "./router.js";
-import { badge, remark } from "./status.js";
+import { badge, rate, remark } from "./status.js";
 import { store } from "./store.js";
+
+/** What can be done comes when it is first wanted, or when the page has nothing else to do. */
+const actions = () => import("./actions.js");
+const act = (name, ...args) => actions().then((module) => module[name](...args));
 
 /** How often the shown numbers are asked for again, in milliseconds. */
 const AGAIN_MS = 30_000;
@@ -30,7 +31,7 @@ export function webhooksPage(root) {
   // ── The parts that stay ──
   const count = h("span", { class: "count", "aria-live": "polite" });
   const search = h("input", { type: "search", id: "search", value: view.search, placeholder: t("search.placeholder"), "aria-label": t("search.label") });
-  const create = button("primary", { text: t("create.button"), glyph: "add" }, () => edit());
+  const create = button("primary", { text: t("create.button"), glyph: "add" }, () => act("edit"));
   const refresh = button("icon-only", { label: t("refresh"), glyph: "refresh" }, () => load());
   const bulk = h("div", { class: "bulk", hidden: true });
   const bar = h(
@@ -90,7 +91,8 @@ export function webhooksPage(root) {
     change({ sort: view.sort.id === id ? { id, down: !view.sort.down } : { id, down: first } });
   }
 
-  function openFilter(id, anchor, name) {
+  async function openFilter(id, anchor, name) {
+    const { openPopover } = await import("./overlays.js");
     const input = h("input", { type: "text", id: newId("filter"), value: new Map(view.filters).get(id) ?? "", autocomplete: "off" });
     const set = (text) => {
       const filters = view.filters.filter(([column]) => column !== id);
@@ -178,9 +180,9 @@ export function webhooksPage(root) {
     bulk.hidden = chosen.length === 0;
     bulk.replaceChildren(
       h("span", { class: "chosen" }, t("select.count", { count: chosen.length })),
-      button("quiet", { text: t("menu.enable"), glyph: "play", disabled: chosen.every(({ enabled }) => enabled) }, () => setEnabled(chosen, true)),
-      button("quiet", { text: t("menu.disable"), glyph: "pause", disabled: chosen.every(({ enabled }) => !enabled) }, () => setEnabled(chosen, false)),
-      button("quiet bad", { text: t("menu.delete"), glyph: "trash" }, () => remove(chosen)),
+      button("quiet", { text: t("menu.enable"), glyph: "play", disabled: chosen.every(({ enabled }) => enabled) }, () => act("setEnabled", chosen, true)),
+      button("quiet", { text: t("menu.disable"), glyph: "pause", disabled: chosen.every(({ enabled }) => !enabled) }, () => act("setEnabled", chosen, false)),
+      button("quiet bad", { text: t("menu.delete"), glyph: "trash" }, () => act("remove", chosen)),
     );
     const filters = view.filters;
     chips.hidden = filters.length === 0 && !view.search.trim();
@@ -255,7 +257,7 @@ export function webhooksPage(root) {
       render();
     });
     const first = eventTypes.slice(0, NAMED).map((type) => titles.get(type) ?? type);
-    const more = button("icon-only", { label: t("menu.of", { name }), glyph: "more", "aria-haspopup": "menu", "aria-expanded": "false", data: { key: `menu ${id}` } }, () => menuOf(webhook, more));
+    const more = button("icon-only", { label: t("menu.of", { name }), glyph: "more", "aria-haspopup": "menu", "aria-expanded": "false", data: { key: `menu ${id}` } }, () => act("menuOf", webhook, more));
     const expand = button(
       "icon-only",
       { label: t(open ? "history.collapse" : "history.expand", { name }), glyph: open ? "up" : "down", "aria-expanded": String(open), data: { key: `expand ${id}` } },
@@ -310,7 +312,7 @@ export function webhooksPage(root) {
     if (problem && !store.webhooks) content = box("alert", t("webhooks.failed"), problem.message, button("primary", { text: t("tryAgain"), glyph: "refresh" }, load));
     else if (problem) content = [h("p", { class: "notice bad", role: "alert" }, icon("alert"), problem.message, button("quiet", { text: t("tryAgain") }, load))];
     else if (!store.webhooks) content = loading ? [h("div", { class: "skeleton", role: "status" }, h("span", { class: "visually-hidden" }, t("loading")), Array.from({ length: 6 }, () => h("i")))] : [];
-    else if (known.length === 0) content = box("send", t("webhooks.none"), t(store.user.admin ? "webhooks.noneText" : "webhooks.noneOfYours"), button("primary", { text: t("create.button"), glyph: "add" }, () => edit()));
+    else if (known.length === 0) content = box("send", t("webhooks.none"), t(store.user.admin ? "webhooks.noneText" : "webhooks.noneOfYours"), button("primary", { text: t("create.button"), glyph: "add" }, () => act("edit")));
     else if (shown.length === 0) content = box("search", t("webhooks.noMatch"), t("webhooks.noMatchText"), button("", { text: t("chips.clear") }, () => ((search.value = ""), change({ filters: [], search: "" }))));
     // Not said again and again: readers of a screen would hear it each time.
     const key = JSON.stringify([problem?.message, store.webhooks === null, loading && store.webhooks === null, known.length === 0, shown.length === 0, language()]);
@@ -327,12 +329,14 @@ export function webhooksPage(root) {
       render();
     }
   }, AGAIN_MS);
-  store.eventTypes().then((types) => {
+  // First the webhooks; then what their types are called, and what can be done.
+  render();
+  load().then(async () => {
+    actions();
+    const types = await store.eventTypes().catch(() => []); // The names do as well.
     titles = new Map(types.map(({ name, title }) => [name, title]));
     render();
-  }).catch(() => {}); // The names do as well.
-  render();
-  load();
+  });
 
   return {
     title: t("webhooks.title"),

@@ -12,20 +12,15 @@ macro_rules! files {
     ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../assets/", $name)))),*] };
 }
 
-/// What the first view needs; the page asks for all of it at once.
+/// What the first view needs, besides its texts, which theme.js asks for; the page asks for all of it at once.
 const FIRST: &[(&str, &str)] = &files![
     "console.js",
     "webhooks.js",
-    "actions.js",
     "api.js",
-    "chart.js",
     "columns.js",
     "dom.js",
-    "en.js",
     "format.js",
     "i18n.js",
-    "overlays.js",
-    "pt-BR.js",
     "router.js",
     "session.js",
     "status.js",
@@ -38,6 +33,11 @@ const LATER: &[(&str, &str)] = &files![
     "console.css",
     "theme.js",
     "icon.svg",
+    "en.js",
+    "pt-BR.js",
+    "actions.js",
+    "chart.js",
+    "overlays.js",
     "delivery.js",
     "fields.js",
     "filter.js",
