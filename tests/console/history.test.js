@@ -22,7 +22,7 @@ scene('expanding a row shows its deliveries, and refreshes by itself', { who: 'a
   assert.match(await rows(page).first().locator('time').getAttribute('title'), /20\d\d/);
   await publish();
   await eventually('the second comes by itself', async () => (await rows(page).count()) === 2);
-  await page.locator('.chart').getByText('2 delivered').waitFor();
+  await page.locator('.chart').getByText('2 delivered', { exact: true }).waitFor();
   assert.equal(await page.locator('.chart tbody tr').count(), 7);
 });
 
@@ -48,7 +48,7 @@ scene('the history is filtered by status and type, on a page with an address', {
   await page.getByText('No delivery fits these filters.').waitFor();
   await page.getByRole('button', { name: 'Show all' }).click();
   await eventually('both again', async () => (await rows(page).count()) === 2);
-  await page.locator('.chart').getByText('1 failed').waitFor();
+  await page.locator('.chart').getByText('1 failed', { exact: true }).waitFor();
 });
 
 scene('a delivery shows request and response in full, copied as JSON and as curl', { who: 'acme.admin' }, async ({ page, t }) => {

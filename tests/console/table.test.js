@@ -174,7 +174,7 @@ scene('a selection is disabled and deleted at once, and the dialog names what go
   assert.equal((await webhook(some[2].id)).enabled, false);
   await page.locator('.bulk').getByRole('button', { name: 'Delete' }).click();
   const dialog = page.getByRole('alertdialog', { name: 'Delete 2 webhooks?' });
-  assert.deepEqual(await dialog.locator('.names strong').allTextContents(), [`${tag} c`, `${tag} a`].sort());
+  assert.deepEqual((await dialog.locator('.names strong').allTextContents()).sort(), [`${tag} a`, `${tag} c`]);
   await dialog.getByRole('button', { name: 'Delete 2' }).click();
   await page.getByText('2 webhooks are deleted.').waitFor();
   assert.deepEqual(await names(page), [`${tag} b`]);

@@ -197,8 +197,10 @@ export function headerRows({ id, label, hint, values = {}, names }) {
     },
     /** Says that what is kept has to be given anew, since it was meant for another address. */
     needValues(now) {
-      needed = now && isEncrypted;
-      notice.hidden = !(needed && rows.some(({ kept }) => kept));
+      notice.hidden = !(now && rows.some(({ kept }) => kept));
+      // Built again only when it changes: a button must not go away while it is being pressed.
+      if (needed === now) return;
+      needed = now;
       for (const row of rows) if (row.kept) row.arrange();
     },
     say(text, name) {

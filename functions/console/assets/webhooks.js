@@ -99,7 +99,11 @@ export function webhooksPage(root) {
       change({ filters: text.trim() ? [...filters, [id, text]] : filters });
     };
     input.addEventListener("input", () => set(input.value));
-    input.addEventListener("keydown", ({ key }) => key === "Enter" && popover.hidePopover());
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault(); // Else the button that gets the focus back would be pressed by it.
+      popover.hidePopover();
+    });
     // What there is to choose from, where that is few.
     const values = ["level", "status", "types"].includes(id) ? [...new Set(allRows().flatMap((row) => valuesOf(id, row)))].sort() : [];
     const popover = openPopover(
