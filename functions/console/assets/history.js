@@ -91,6 +91,7 @@ export function historyOf(root, id, { inAddress = false } = {}) {
   async function read() {
     reading?.abort();
     const mine = (reading = new AbortController());
+    let news = deliveries === null;
     try {
       const page = await api.deliveries(id, view, mine.signal);
       if (closed || mine.signal.aborted) return;
@@ -98,13 +99,16 @@ export function historyOf(root, id, { inAddress = false } = {}) {
       const fresh = page.data.filter((delivery) => !known.has(delivery.id));
       // Nothing in common: what lay between has not been read, so what follows is read again when asked for.
       if (deliveries === null || fresh.length === page.data.length) next = page.next;
+      news ||= fresh.length > 0;
       deliveries = fresh.length === page.data.length ? page.data : [...fresh, ...deliveries];
       problem = null;
     } catch (error) {
       if (error.name === "AbortError" || closed) return;
       problem = error;
     }
-    if (readings++ % COUNT_EVERY === 0 || deliveries?.length === 0) store.count([id]);
+    // What is new counts at once; the rest, such as days that pass, from time to time.
+    if (news || readings % COUNT_EVERY === 0) store.count([id], { now: news && readings > 0 });
+    readings += 1;
     await openWanted();
     render();
   }
@@ -286,7 +290,7 @@ export function historyOf(root, id, { inAddress = false } = {}) {
 
   const changed = () => render();
   store.addEventListener("change", changed);
-  const timer = setInterval(() => document.visibilityState === "visible" && !results.values().some?.(({ busy }) => busy) && read(), AGAIN_MS);
+  const timer = setInterval(() => document.visibilityState === "visible" && ![...results.values()].some(({ busy }) => busy) && read(), AGAIN_MS);
   store.eventTypes().then((all) => {
     titles = new Map(all.map(({ name, title }) => [name, title]));
     render();
