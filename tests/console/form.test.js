@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { APP_CREATED, RELOAD_FINISHED, choose, createWebhook, deleteLater, eventually, publish, received, receiverUrl, rowOf, scene, unique, webhook } from './stage.js';
 
 const openCreate = async (page) => {
-  await page.getByRole('button', { name: 'Create new' }).click();
+  await page.locator('.bar').getByRole('button', { name: 'Create new' }).click();
   const dialog = page.getByRole('dialog', { name: 'Create webhook' });
   await dialog.getByLabel('Application created').waitFor();
   return dialog;

@@ -30,7 +30,7 @@ scene('a wrong password is said to be wrong, and the right one lets in', async (
 scene('signing out forgets the tokens and ends the session at the pool', async ({ page }) => {
   await page.goto(stack.consoleUrl);
   await signIn(page, 'acme.admin');
-  await page.getByRole('heading', { name: 'Webhooks' }).waitFor();
+  await page.getByRole('heading', { name: 'Webhooks', exact: true }).waitFor();
   const { refreshToken } = await kept(page);
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.locator('#username').waitFor();
@@ -61,7 +61,7 @@ scene('a token that is over is replaced without a word', async ({ page, t }) => 
 });
 
 scene('a token that the API refuses is replaced once, then somebody has to sign in', { who: 'acme.admin' }, async ({ page }) => {
-  await page.getByRole('heading', { name: 'Webhooks' }).waitFor();
+  await page.getByRole('heading', { name: 'Webhooks', exact: true }).waitFor();
   // It looks good, and is not: the API finds the signature wrong.
   await page.evaluate(() => {
     const { idToken } = JSON.parse(sessionStorage.getItem('anzol.session'));
@@ -108,7 +108,7 @@ scene('the hosted page gets a code by PKCE, and the code a token', async ({ page
   await page.goto(`${stack.consoleUrl}#/webhooks?q=kept`);
   assert.equal(await page.locator('#password').count(), 0);
   await page.getByRole('button', { name: 'Continue to sign in' }).click();
-  await page.getByRole('heading', { name: 'Webhooks' }).waitFor();
+  await page.getByRole('heading', { name: 'Webhooks', exact: true }).waitFor();
   const [query] = asked;
   const [fields] = exchanged;
   assert.equal(query.get('client_id'), clientId);
@@ -155,7 +155,7 @@ scene('a user sees their own webhooks only, and makes them of level user', { who
   await page.reload();
   await rowOf(page, own.name).waitFor();
   assert.equal(await rowOf(page, admins.name).count(), 0);
-  await page.getByRole('button', { name: 'Create new' }).click();
+  await page.locator('.bar').getByRole('button', { name: 'Create new' }).click();
   const dialog = page.getByRole('dialog', { name: 'Create webhook' });
   assert.equal(await dialog.getByRole('radio', { name: /^Tenant/ }).isDisabled(), true);
   assert.equal(await dialog.getByRole('radio', { name: /^User/ }).isChecked(), true);

@@ -21,8 +21,8 @@ export const RELOAD_FINISHED = 'com.qlik.v1.app.reload.finished';
 
 /** Where failing tests leave a screenshot and a trace (`npx playwright-core show-trace …`). */
 const evidence = fileURLToPath(new URL('../../target/console/', import.meta.url));
-/** Where the README's pictures are. */
-const pictures = fileURLToPath(new URL('../../infra/screenshots/', import.meta.url));
+/** Where pictures go: beside the evidence, or, for the README, wherever `ANZOL_PICTURES` says. */
+const pictures = process.env.ANZOL_PICTURES ? `${process.env.ANZOL_PICTURES}/` : `${evidence}pictures/`;
 
 /** Long enough for an event to pass through every queue of a busy local cloud. */
 export const SOON_MS = 30_000;
@@ -126,7 +126,7 @@ export async function expectAccessible(page, what) {
   assert.deepEqual(told, [], what);
 }
 
-/** Takes a picture for the README. */
+/** Takes a picture of a main view. */
 export async function picture(page, name, options = {}) {
   mkdirSync(pictures, { recursive: true });
   await page.evaluate(() => document.fonts.ready);

@@ -186,13 +186,13 @@ scene('the tenant\'s count and its cap are shown', { who: 'acme.admin' }, async 
   await createWebhook(t);
   await page.reload();
   await page.locator('.count').getByText(/^\d+ of 100$/).waitFor();
-  assert.equal(await page.getByRole('button', { name: 'Create new' }).isEnabled(), true);
+  assert.equal(await page.locator('.bar').getByRole('button', { name: 'Create new' }).isEnabled(), true);
   // The same page in a deployment with a lower cap.
   const { body } = await call('acme.admin', 'GET', '/api/core/webhooks?limit=100');
   await deployedWith(context, { webhookCap: body.data.length });
   await page.reload();
   await page.getByText(/webhooks of your organisation are in use/).waitFor();
-  assert.equal(await page.getByRole('button', { name: 'Create new' }).isEnabled(), false);
+  assert.equal(await page.locator('.bar').getByRole('button', { name: 'Create new' }).isEnabled(), false);
 });
 
 scene('an empty tenant, a slow answer and a failing API each look like what they are', async ({ page, context }) => {

@@ -253,6 +253,7 @@ export function webhooksPage(root) {
 
   function rowOf({ webhook, stats }, open) {
     const { id, name, description, url, eventTypes, level, ownerId } = webhook;
+    const [, host, path] = /^https:\/\/([^/?]*)(.*)$/.exec(url) ?? ["", url, ""];
     const cell = (column, ...content) => h("td", { role: "cell", class: column, data: { label: t(`column.${column}`) } }, content);
     const check = h("input", { type: "checkbox", "aria-label": t("select.one", { name }), data: { key: `select ${id}` } });
     check.checked = selected.has(id);
@@ -274,7 +275,7 @@ export function webhooksPage(root) {
       { role: "row", class: `webhook${open ? " open" : ""}${selected.has(id) ? " selected" : ""}`, data: { id } },
       h("td", { role: "cell", class: "select" }, check),
       cell("name", h("a", { href: hrefOf(["webhooks", id]), data: { key: `name ${id}` } }, name), description && h("span", { class: "description" }, description)),
-      cell("url", h("span", { class: "url", title: url }, url.replace(/^https:\/\//, ""))),
+      cell("url", h("span", { class: "url", title: url }, host), h("span", { class: "description", title: url }, path === "/" ? "" : path)),
       cell("types", first.length ? h("span", { title: eventTypes.map((type) => titles.get(type) ?? type).join("\n") }, h("span", { class: "first" }, first.join(", ")), eventTypes.length > NAMED && h("span", { class: "more" }, `+${eventTypes.length - NAMED}`)) : h("span", { class: "soft" }, t("types.none"))),
       cell("level", t(`level.${level}`)),
       cell("owner", ownerId === store.user.id ? t("you") : h("span", { class: "id", title: ownerId }, ownerId)),

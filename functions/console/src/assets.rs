@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_page_has_no_script_or_style_of_its_own() {
         let page = String::from_utf8(Assets::new().find("index.html").unwrap().plain.to_vec()).unwrap();
-        assert!(!page.contains("style=") && !page.contains("<style") && !page.contains("{"), "{page}");
+        assert!(!page.contains("style=") && !page.contains("<style") && !page.contains('{'), "{page}");
         assert_eq!(page.matches("<script").count(), page.matches("<script src=").count() + 1, "{page}");
         assert!(page.contains("<script type=\"module\" src="), "{page}");
     }

@@ -118,9 +118,10 @@ fn send(console: &Console, name: &str, kept: &'static str, asked: &HeaderMap) ->
 /// cannot become markup (Trusted Types); and it calls nobody but its own API and the user pool.
 fn policy(config: &Config) -> Result<HeaderValue, InvalidHeaderValue> {
     let pools = [&config.sign_in_url, &config.hosted_ui_url].into_iter().flatten();
-    let origins: String = pools.map(|url| format!(" {}", origin(url))).collect();
+    let origins: Vec<_> = std::iter::once("'self'").chain(pools.map(|url| origin(url))).collect();
+    let origins = origins.join(" ");
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{origins}; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {origins}; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     );
     HeaderValue::try_from(policy)
