@@ -1,5 +1,7 @@
-//! `cargo xtask`: runs the whole system on this machine (`up`, `down`) and everything that checks it (`test`).
+//! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
+//! (`bench`).
 
+mod bench;
 mod build;
 mod demo;
 mod down;
@@ -40,6 +42,11 @@ enum Command {
         /// The only suite to run
         suite: Option<test::Suite>,
     },
+    /// Measure, on a fresh stack
+    Bench {
+        /// What to measure
+        which: bench::Bench,
+    },
 }
 
 fn main() -> ExitCode {
@@ -49,6 +56,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),
         Command::Test { suite } => test::test(root, suite),
+        Command::Bench { which } => bench::bench(root, which),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -143,7 +143,7 @@ impl Ground<'_> {
         let home = Home::test(self.root);
         home.refuse_if_in_use()?;
         if self.built.is_none() {
-            self.built = Some((up::prepare_python(self.root)?, build(self.root)?));
+            self.built = Some((up::prepare_python(self.root)?, build(self.root, &[])?));
         }
         let (python, binaries) = self.built.as_ref().context("nothing was built")?;
         let port = choose_port(None, FIRST_PORT)?;
