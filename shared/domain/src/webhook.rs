@@ -451,6 +451,7 @@ mod tests {
             failing_since: Some(now),
             quick_successes: 0,
             warned: true,
+            ..Health::default()
         };
         let disabled = Some(Disabled { reason: "why".to_owned(), code: "WHY".to_owned() });
         let start = |enabled| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anzol_domain::health::{DisablePolicy, HealthState, QUICK_SUCCESSES, Tally};
+use anzol_domain::health::{DisablePolicy, HealthState, PROBE, QUICK_FOR, QUICK_SUCCESSES, Tally};
 use anzol_domain::operational::News;
 use anzol_domain::{Clock, Delivery, Disabled, Lane, Webhook};
 use anzol_queue::Queue;
@@ -31,6 +31,17 @@ pub struct Verdict {
     pub tally: Tally,
     /// Whether the receiver said that it is gone.
     pub gone: bool,
+}
+
+/// What many messages of one webhook at once may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Burst {
+    /// All go: the receiver is known to be quick.
+    Go,
+    /// One goes first, to find out.
+    Probe,
+    /// Somebody else is finding out.
+    ComeBack,
 }
 
 impl Verdict {
@@ -66,6 +77,36 @@ impl HealthKeeper {
             Err(error) => {
                 tracing::error!(%error, webhook.id = %webhook.id, "could not move a webhook to the slow lane");
             }
+        }
+    }
+
+    /// What a burst of messages to a webhook may do. Among all senders, one at a time is told to probe.
+    pub async fn leave_for_burst(&self, webhook: &Webhook) -> Burst {
+        let now = (self.clock)();
+        if webhook.health.is_known_quick(now) {
+            return Burst::Go;
+        }
+        if webhook.health.is_probed(now) {
+            return Burst::ComeBack;
+        }
+        match self.webhooks.begin_probe(&webhook.tenant_id, webhook.id, now, now + PROBE).await {
+            Ok(true) => Burst::Probe,
+            Ok(false) => Burst::ComeBack,
+            Err(error) => {
+                tracing::error!(%error, webhook.id = %webhook.id, "a probe could not be announced");
+                Burst::Probe
+            }
+        }
+    }
+
+    /// Notes that a burst was answered quickly, unless that was noted lately.
+    pub async fn confirm_quick(&self, webhook: &Webhook) {
+        let now = (self.clock)();
+        if !webhook.health.wants_confirmation(now) {
+            return;
+        }
+        if let Err(error) = self.webhooks.set_quick(&webhook.tenant_id, webhook.id, now + QUICK_FOR).await {
+            tracing::error!(%error, webhook.id = %webhook.id, "could not note that a receiver is quick");
         }
     }
 

@@ -9,7 +9,9 @@ use time::format_description::well_known::Rfc3339;
 use anzol_domain::{Lane, TenantId, Webhook, WebhookId};
 
 use crate::error::StoreError;
-use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, WARNED};
+use crate::webhook_item::{
+    FAILING_SINCE, FAILURES, LANE, PROBED_UNTIL, QUICK_SUCCESSES, QUICK_UNTIL, WARNED,
+};
 use crate::webhooks::{Webhooks, pause, update_item};
 use crate::{keys, webhook_item};
 
@@ -78,6 +80,39 @@ impl Webhooks {
         self.updated(self.update(tenant, id, format!("REMOVE {QUICK_SUCCESSES}"))).await
     }
 
+    /// Takes it on to find out how quick the receiver of a webhook in the fast lane is, from `now` until `until`. Answers whether
+    /// nobody else is at it, or has just found out that it is slow: of several who want the same at once, one does it.
+    pub async fn begin_probe(
+        &self,
+        tenant: &TenantId,
+        id: WebhookId,
+        now: OffsetDateTime,
+        until: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let request = self
+            .update(tenant, id, format!("SET {PROBED_UNTIL} = :until"))
+            .condition_expression(format!(
+                "attribute_exists(pk) AND attribute_not_exists({LANE}) AND \
+                 (attribute_not_exists({PROBED_UNTIL}) OR {PROBED_UNTIL} <= :now)"
+            ))
+            .expression_attribute_values(":until", milliseconds(until))
+            .expression_attribute_values(":now", milliseconds(now));
+        self.updated(request).await.map(|webhook| webhook.is_some())
+    }
+
+    /// Notes that a receiver is quick, which is believed until `until`; whoever probed it is done.
+    pub async fn set_quick(
+        &self,
+        tenant: &TenantId,
+        id: WebhookId,
+        until: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let request = self
+            .update(tenant, id, format!("SET {QUICK_UNTIL} = :until REMOVE {PROBED_UNTIL}"))
+            .expression_attribute_values(":until", milliseconds(until));
+        self.updated(request).await.map(drop)
+    }
+
     /// Moves a webhook to another lane, and the tenant's revision with it, so that the next event is dispatched there. Answers
     /// whether it moved: of several who want the same at once, one does it.
     pub async fn set_lane(&self, tenant: &TenantId, id: WebhookId, lane: Lane) -> Result<bool, StoreError> {
@@ -87,7 +122,9 @@ impl Webhooks {
             .expression_attribute_values(":slow", AttributeValue::S("slow".to_owned()));
         let update = match lane {
             Lane::Slow => update
-                .update_expression(format!("SET {LANE} = :slow REMOVE {QUICK_SUCCESSES}"))
+                .update_expression(format!(
+                    "SET {LANE} = :slow REMOVE {QUICK_SUCCESSES}, {QUICK_UNTIL}, {PROBED_UNTIL}"
+                ))
                 .condition_expression(format!(
                     "attribute_exists(pk) AND (attribute_not_exists({LANE}) OR {LANE} <> :slow)"
                 )),
@@ -125,6 +162,10 @@ impl Webhooks {
             }
         }
     }
+}
+
+fn milliseconds(at: OffsetDateTime) -> AttributeValue {
+    AttributeValue::N((at.unix_timestamp_nanos() / 1_000_000).to_string())
 }
 
 fn is_collision<E: aws_sdk_dynamodb::error::ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {

@@ -26,6 +26,9 @@ pub(crate) const QUICK_SUCCESSES: &str = "quickSuccesses";
 pub(crate) const FAILURES: &str = "failures";
 pub(crate) const FAILING_SINCE: &str = "failingSince";
 pub(crate) const WARNED: &str = "warned";
+/// Unix time in milliseconds, both.
+pub(crate) const QUICK_UNTIL: &str = "quickUntil";
+pub(crate) const PROBED_UNTIL: &str = "probedUntil";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +45,10 @@ struct WebhookItem {
     failing_since: Option<OffsetDateTime>,
     #[serde(default)]
     warned: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quick_until: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    probed_until: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,6 +98,10 @@ pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>
     item.insert(WEBHOOK.to_owned(), body(webhook)?);
     item.insert(VERSION.to_owned(), AttributeValue::N(webhook.version.to_string()));
     Ok(item)
+}
+
+fn moment(milliseconds: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()
 }
 
 /// The attribute that changes together with the version.
@@ -166,6 +177,8 @@ pub(crate) fn read(item: HashMap<String, AttributeValue>) -> Result<Webhook, Sto
             failures: item.failures.unwrap_or_default(),
             failing_since: item.failing_since,
             warned: item.warned,
+            quick_until: item.quick_until.and_then(moment),
+            probed_until: item.probed_until.and_then(moment),
         },
         disabled: body.disabled,
         version: item.version,

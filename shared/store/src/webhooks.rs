@@ -15,7 +15,9 @@ use anzol_domain::{TenantId, Webhook, WebhookId};
 use anzol_signing::CursorKey;
 
 use crate::error::StoreError;
-use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, VERSION, WARNED, WEBHOOK};
+use crate::webhook_item::{
+    FAILING_SINCE, FAILURES, LANE, PROBED_UNTIL, QUICK_SUCCESSES, QUICK_UNTIL, VERSION, WARNED, WEBHOOK,
+};
 use crate::{keys, webhook_item};
 
 /// Tries of a transaction that collides with other writers of the same tenant. With the waits below, about 4 s in all.
@@ -83,7 +85,8 @@ impl Webhooks {
     pub async fn replace(&self, read: &Webhook, webhook: &Webhook) -> Result<(), StoreError> {
         let mut update = format!("SET {WEBHOOK} = :webhook, {VERSION} = :version");
         if webhook.health != read.health {
-            write!(update, " REMOVE {LANE}, {QUICK_SUCCESSES}, {FAILURES}, {FAILING_SINCE}, {WARNED}")
+            let gone = [LANE, QUICK_SUCCESSES, FAILURES, FAILING_SINCE, WARNED, QUICK_UNTIL, PROBED_UNTIL];
+            write!(update, " REMOVE {}", gone.join(", "))
                 .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         }
         let number = |version: u64| AttributeValue::N(version.to_string());
