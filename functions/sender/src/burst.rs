@@ -61,7 +61,7 @@ pub(crate) struct Probe {
 impl Probe {
     /// The duty to find out, for whoever asks first.
     pub(crate) fn begin(&self) -> Option<Duty<'_>> {
-        (!self.begun.swap(true, Ordering::Relaxed)).then_some(Duty(self))
+        (!self.begun.swap(true, Ordering::Relaxed)).then(|| Duty(self))
     }
 
     /// Waits for what the first finds out.
