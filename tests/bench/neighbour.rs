@@ -30,8 +30,8 @@ const SLOW_MS: u64 = 5_000;
 
 /// What the quiet tenant publishes, one event a call.
 const RATE: u32 = 20;
-/// Events that it publishes one by one before anything is measured, as a stack that is in use has done.
-const WARM_UP: usize = 10;
+/// How long it does so before anything is measured: a stack that has just been deployed starts its functions first.
+const WARM_UP: Duration = Duration::from_secs(10);
 /// How long it does so before the flood, to compare with, and from the flood's first call on.
 const ALONE: Duration = Duration::from_secs(10);
 const BESIDE: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ fn run() -> Result<bool> {
     world.create_webhook("acme.admin", NOISY)?;
     world.control.behave(NOISY, &Behaviour { delay_ms: SLOW_MS, ..Behaviour::default() })?;
 
-    world.warm_up()?;
+    world.await_quiet(world.publish_quietly(WARM_UP)?)?;
     let alone = world.await_quiet(world.publish_quietly(ALONE)?)?;
     println!("globex alone         {alone}");
 
@@ -140,17 +140,6 @@ impl<'a> World<'a> {
         let webhook = json!({ "name": path, "url": url, "eventTypes": [EVENT_TYPE], "secret": secret, "enabled": true });
         let admin = Api::new(&self.stack.api_url, Some(self.stack.token(who)?));
         admin.post("/api/v1/webhooks", &webhook)?.expect_status(201).map(drop)
-    }
-
-    /// Starts the functions of a stack that has just been deployed: one event at a time, each received before the next.
-    fn warm_up(&self) -> Result<()> {
-        for _ in 0..WARM_UP {
-            let (id, event) = self.event("globex")?;
-            let at = OffsetDateTime::now_utc();
-            publish(&self.quiet, "application/cloudevents+json", &event, 1)?;
-            self.await_quiet([(id, (at, since(at)))].into())?;
-        }
-        Ok(())
     }
 
     /// Publishes at an even rate, whatever the answers take.

@@ -1,5 +1,6 @@
 //! The delivery engine against queues that record: retries and their waits, lanes, health, news, dead letters, deadlines.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use anzol_domain::health::{DisablePolicy, QUICK_SUCCESSES};
@@ -307,9 +308,9 @@ async fn a_burst_for_a_slow_receiver_costs_one_request_and_holds_up_one_sender()
     assert_eq!((engine.received("slow").await, engine.received("quick").await), (1, 2));
     let on = |queue| {
         let sent = engine.queues.on(queue);
-        sent.iter().map(|sent| (sent.task().delivery_id, sent.delay)).collect::<Vec<_>>()
+        sent.iter().map(|sent| (sent.task().delivery_id, sent.delay)).collect::<BTreeSet<_>>()
     };
-    let with = |ids: Vec<DeliveryId>, delay| ids.into_iter().map(|id| (id, delay)).collect::<Vec<_>>();
+    let with = |ids: Vec<DeliveryId>, delay| ids.into_iter().map(|id| (id, delay)).collect::<BTreeSet<_>>();
     assert_eq!(on(SLOW), with(ids(&first[1..9]), 0), "handed over");
     assert_eq!(on(FAST), with(ids(&second[..9]), 1), "back in a moment");
     assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
