@@ -34,7 +34,7 @@ const RATE: u32 = 20;
 const WARM_UP: Duration = Duration::from_secs(10);
 /// How long it does so before the flood, to compare with, and from the flood's first call on.
 const ALONE: Duration = Duration::from_secs(10);
-const BESIDE: Duration = Duration::from_secs(60);
+const BESIDE: Duration = Duration::from_mins(1);
 
 /// The bars: publish to receipt of the quiet tenant's deliveries, while the flood lasts.
 const P50_BAR: Duration = Duration::from_secs(1);
@@ -67,8 +67,8 @@ fn run() -> Result<bool> {
     world.create_webhook("acme.admin", NOISY)?;
     world.control.behave(NOISY, &Behaviour { delay_ms: SLOW_MS, ..Behaviour::default() })?;
 
-    world.await_quiet(world.publish_quietly(WARM_UP)?)?;
-    let alone = world.await_quiet(world.publish_quietly(ALONE)?)?;
+    world.await_quiet(&world.publish_quietly(WARM_UP)?)?;
+    let alone = world.await_quiet(&world.publish_quietly(ALONE)?)?;
     println!("globex alone         {alone}");
 
     let began = OffsetDateTime::now_utc();
@@ -78,7 +78,7 @@ fn run() -> Result<bool> {
         Ok((published, joined(flood)?))
     })?;
     let ended = OffsetDateTime::now_utc();
-    let beside = world.await_quiet(published)?;
+    let beside = world.await_quiet(&published)?;
     let arrived = world.control.requests(NOISY)?.iter().filter(|request| request.time <= ended).count();
     println!("globex beside acme   {beside}");
     println!(
@@ -200,7 +200,7 @@ impl<'a> World<'a> {
     }
 
     /// Waits until every one of these events was received, and measures.
-    fn await_quiet(&self, published: Published) -> Result<Phase> {
+    fn await_quiet(&self, published: &Published) -> Result<Phase> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let mut received = BTreeMap::new();

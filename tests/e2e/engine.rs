@@ -22,7 +22,7 @@ const WAITS: [i64; 4] = [2, 2, 4, 4];
 const DISABLE_AFTER: usize = 6;
 
 /// Long enough for all attempts at one delivery.
-const ALL_ATTEMPTS: Duration = Duration::from_secs(60);
+const ALL_ATTEMPTS: Duration = Duration::from_mins(1);
 /// What the queues, the scheduler and a busy machine may add to a wait, in seconds.
 const SLACK: i64 = 10;
 
