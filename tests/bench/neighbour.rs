@@ -30,8 +30,10 @@ const SLOW_MS: u64 = 5_000;
 
 /// What the quiet tenant publishes, one event a call.
 const RATE: u32 = 20;
-/// How long it does so before anything is measured: a stack that has just been deployed starts its functions first.
-const WARM_UP: Duration = Duration::from_secs(10);
+/// Before anything is measured, as many calls at once at most, and so many events each: a stack that has just been deployed starts its
+/// functions first, and an even rate would start a new one for every call that waits for the first.
+const WARM_UP_PUBLISHERS: usize = 4;
+const WARM_UP_EVENTS: usize = 8;
 /// How long it does so before the flood, to compare with, and from the flood's first call on.
 const ALONE: Duration = Duration::from_secs(10);
 const BESIDE: Duration = Duration::from_mins(1);
@@ -67,7 +69,9 @@ fn run() -> Result<bool> {
     world.create_webhook("acme.admin", NOISY)?;
     world.control.behave(NOISY, &Behaviour { delay_ms: SLOW_MS, ..Behaviour::default() })?;
 
-    world.await_quiet(&world.publish_quietly(WARM_UP)?)?;
+    for publishers in 1..=WARM_UP_PUBLISHERS {
+        world.await_quiet(&world.publish_one_by_one(publishers)?)?;
+    }
     let alone = world.await_quiet(&world.publish_quietly(ALONE)?)?;
     println!("globex alone         {alone}");
 
@@ -142,6 +146,28 @@ impl<'a> World<'a> {
         admin.post("/api/v1/webhooks", &webhook)?.expect_status(201).map(drop)
     }
 
+    /// Publishes a few events by so many publishers, each of which waits for its answers.
+    fn publish_one_by_one(&self, publishers: usize) -> Result<Published> {
+        scope(|scope| {
+            let publishers: Vec<_> = (0..publishers)
+                .map(|_| {
+                    scope
+                        .spawn(|| (0..WARM_UP_EVENTS).map(|_| self.publish_one()).collect::<Result<Vec<_>>>())
+                })
+                .collect();
+            let all = publishers.into_iter().map(joined).collect::<Result<Vec<_>>>()?;
+            Ok(all.into_iter().flatten().collect())
+        })
+    }
+
+    /// Publishes one event of the quiet tenant.
+    fn publish_one(&self) -> Result<(String, (OffsetDateTime, Duration))> {
+        let (id, event) = self.event("globex")?;
+        let at = OffsetDateTime::now_utc();
+        publish(&self.quiet, "application/cloudevents+json", &event, 1)?;
+        Ok((id, (at, since(at))))
+    }
+
     /// Publishes at an even rate, whatever the answers take.
     fn publish_quietly(&self, lasting: Duration) -> Result<Published> {
         let gap = Duration::from_secs(1) / RATE;
@@ -151,12 +177,7 @@ impl<'a> World<'a> {
             let mut due = Duration::ZERO;
             while due < lasting {
                 sleep(due.saturating_sub(begin.elapsed()));
-                calls.push(scope.spawn(|| {
-                    let at = OffsetDateTime::now_utc();
-                    let (id, event) = self.event("globex")?;
-                    publish(&self.quiet, "application/cloudevents+json", &event, 1)?;
-                    Ok::<_, anyhow::Error>((id, (at, since(at))))
-                }));
+                calls.push(scope.spawn(|| self.publish_one()));
                 due += gap;
             }
             calls.into_iter().map(joined).collect()
