@@ -393,6 +393,17 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     engine.send(&[task(&hook)]).await;
     assert_eq!(engine.stored(&hook).await.health.quick_successes, 0, "from the start again");
     engine.answers("shaky", 200).await;
+    for n in 1..QUICK_SUCCESSES {
+        engine.send(&[task(&hook)]).await;
+        assert_eq!(engine.stored(&hook).await.health.quick_successes, n);
+    }
+    // Nor do successes count that come together with a failure.
+    let mixed = anzol_pipeline::Verdict {
+        tally: anzol_domain::health::Tally { failures: 1, successes: 5, slow: true },
+        gone: false,
+    };
+    engine.sender.health.record(&engine.stored(&hook).await, mixed).await;
+    assert_eq!(engine.stored(&hook).await.health.quick_successes, 0);
     let tasks: Vec<_> = (0..QUICK_SUCCESSES).map(|_| task(&hook)).collect();
     engine.send(&tasks).await;
     assert_eq!(engine.stored(&hook).await.health, Health::default());
@@ -569,4 +580,21 @@ async fn an_answer_without_end_costs_no_more_than_what_is_kept() {
     let row = &engine.history(&hook).await[0];
     let response = row.response.as_ref().unwrap();
     assert_eq!((row.failure, response.body.len(), response.body_cut), (None, 16 * 1024, true));
+}
+
+/// The time, and a panic at every third look: each attempt looks once.
+fn a_clock_that_breaks() -> time::OffsetDateTime {
+    static LOOKS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+    assert!(!LOOKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(3), "the clock broke");
+    now()
+}
+
+#[tokio::test]
+async fn an_attempt_that_panics_comes_back_alone() {
+    let mut engine = Engine::start(DisablePolicy::default()).await;
+    engine.sender.deliverer = Deliverer::new(engine.way_out.egress.clone(), a_clock_that_breaks);
+    let hook = engine.create("fine").await;
+    let tasks: Vec<_> = (0..9).map(|_| task(&hook)).collect();
+    assert_eq!(engine.send(&tasks).await, ["m2", "m5", "m8"]);
+    assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (6, 6));
 }

@@ -25,6 +25,9 @@ const CONCURRENCY: usize = 10;
 /// Time kept for writing down what happened. A POST that could run into it is not begun.
 const RESERVE: Duration = Duration::from_secs(5);
 
+/// Time kept for answering, when all else is done.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Time kept for a step of a recovery: a read, some hundred small writes, and ten calls to a queue.
 const STEP: Duration = Duration::from_secs(10);
 
@@ -266,20 +269,32 @@ impl Sender {
         let unsettled = unsettled.iter().chain(&unmoved).chain(&unheld);
         back.extend(unsettled.filter_map(|id| message_ids.remove(id)).flatten());
 
-        // After the history: who reads why a webhook was disabled finds the deliveries that led to it.
+        // After the history: who reads why a webhook was disabled finds the deliveries that led to it. All at once, and not beyond
+        // what time is left: what was sent and recorded must not come back for the sake of a counter.
         let moved = moved.into_inner();
-        for (key, mut verdict) in verdicts {
-            if let Some(webhook) = webhooks.get_mut(&key) {
-                if moved.contains(&key) {
-                    webhook.health.lane = Lane::Slow;
-                    verdict.tally.slow = true; // a burst is judged by a stricter measure than the tally's
-                }
-                self.health.record(webhook, verdict).await;
-                // A probe has been noted already, as soon as it was over.
-                if let (Some(Burst::Go(pace)), false) = (bursts.get(&key), verdict.tally.slow) {
-                    self.health.confirm_quick(webhook, *pace).await;
-                }
+        for key in &moved {
+            if let Some(webhook) = webhooks.get_mut(key) {
+                webhook.health.lane = Lane::Slow;
             }
+        }
+        let records = verdicts.into_iter().filter_map(|(key, mut verdict)| {
+            let webhook = webhooks.get(&key)?;
+            verdict.tally.slow |= moved.contains(&key); // a burst is judged by a stricter measure than the tally's
+            // A probe has been noted already, as soon as it was over.
+            let confirmed = match bursts.get(&key) {
+                Some(Burst::Go(pace)) if !verdict.tally.slow => Some(*pace),
+                _ => None,
+            };
+            Some(async move {
+                self.health.record(webhook, verdict).await;
+                if let Some(pace) = confirmed {
+                    self.health.confirm_quick(webhook, pace).await;
+                }
+            })
+        });
+        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(LAST_WORDS);
+        if tokio::time::timeout(left, futures::future::join_all(records)).await.is_err() {
+            tracing::error!("not all of a batch's health was recorded in time");
         }
         back
     }

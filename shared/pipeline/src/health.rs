@@ -148,7 +148,7 @@ impl HealthKeeper {
             {
                 tracing::info!(webhook.id = %id, "moved to the fast lane");
             }
-        } else if webhook.health.quick_successes > 0 && tally.failures == 0 && tally.slow {
+        } else if webhook.health.quick_successes > 0 && tally.slow && tally.successes > 0 {
             self.webhooks.clear_quick_successes(tenant, id).await?;
         }
         Ok(())
