@@ -20,6 +20,7 @@ mod failure;
 mod history;
 mod payload;
 mod platform;
+mod recover;
 mod stats;
 mod validation;
 mod world;

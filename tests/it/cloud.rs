@@ -8,7 +8,7 @@ use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
 use anzol_domain::{Health, Level, Origin, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
-use anzol_pipeline::{Deliverer, HealthKeeper};
+use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::now;
 use anzol_store::{Deliveries, Webhooks};
@@ -90,6 +90,7 @@ impl Cloud {
             deliveries: self.deliveries.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             health: self.health(DisablePolicy::default()),
+            recoverer: Recoverer::new(self.deliveries.clone(), self.no_queues.clone(), now),
             tokens: None,
             claims: Claims::default(),
             cursors: Cursors::default(),

@@ -10,7 +10,7 @@ use anzol_domain::{
 };
 use anzol_egress::Settings;
 use anzol_fanout::Fanout;
-use anzol_pipeline::{Deliverer, Dispatcher, HealthKeeper, Settler};
+use anzol_pipeline::{Deliverer, Dispatcher, HealthKeeper, Recoverer, Settler};
 use anzol_runtime::now;
 use anzol_sender::Sender;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
@@ -19,17 +19,17 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, WayOut, webhook};
-use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN};
+use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN, task_in};
 
-struct Engine {
-    cloud: Cloud,
-    way_out: WayOut,
-    queues: Queues,
-    sender: Sender,
+pub(crate) struct Engine {
+    pub(crate) cloud: Cloud,
+    pub(crate) way_out: WayOut,
+    pub(crate) queues: Queues,
+    pub(crate) sender: Sender,
 }
 
 impl Engine {
-    async fn start(policy: DisablePolicy) -> Self {
+    pub(crate) async fn start(policy: DisablePolicy) -> Self {
         let settings = Settings { timeout: Duration::from_secs(5), ..Settings::default() };
         let (cloud, way_out) = (Cloud::start().await, WayOut::start(settings).await);
         let queues = Queues::start(&cloud.config).await;
@@ -37,6 +37,7 @@ impl Engine {
             webhooks: cloud.webhooks.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             settler: Settler::new(cloud.deliveries.clone(), queues.slow(), Schedule::default(), now),
+            recoverer: Recoverer::new(cloud.deliveries.clone(), queues.slow(), now),
             health: HealthKeeper::new(cloud.webhooks.clone(), queues.queue(EVENTS), policy, now),
             dead_letters: queues.queue(DEAD),
             slow_lane_arn: SLOW_ARN.to_owned(),
@@ -49,43 +50,43 @@ impl Engine {
         Dispatcher::new(webhooks.clone(), self.queues.both(), deliveries.markers(), now)
     }
 
-    async fn create(&self, path: &str) -> Webhook {
+    pub(crate) async fn create(&self, path: &str) -> Webhook {
         let mut webhook = webhook("acme");
         webhook.spec.url = WebhookUrl::parse(&format!("https://hooks.receiver.test/{path}")).unwrap();
         self.cloud.webhooks.create(&webhook, 100).await.unwrap();
         webhook
     }
 
-    async fn behaves(&self, path: &str, behaviour: Behaviour) {
+    pub(crate) async fn behaves(&self, path: &str, behaviour: Behaviour) {
         let path = format!("/{path}");
         self.way_out.control(move |receiver| receiver.behave(&path, &behaviour)).await.unwrap();
     }
 
-    async fn answers(&self, path: &str, status: u16) {
+    pub(crate) async fn answers(&self, path: &str, status: u16) {
         self.behaves(path, Behaviour { status, ..Behaviour::default() }).await;
     }
 
-    async fn received(&self, path: &str) -> usize {
+    pub(crate) async fn received(&self, path: &str) -> usize {
         let path = format!("/{path}");
         self.way_out.control(move |receiver| receiver.requests(&path)).await.unwrap().len()
     }
 
-    async fn handle(&self, bodies: &[String], source: &str) -> Vec<String> {
+    pub(crate) async fn handle(&self, bodies: &[String], source: &str) -> Vec<String> {
         let deadline = SystemTime::now() + Duration::from_secs(30);
         failed(self.sender.handle(batch(bodies, source), deadline).await)
     }
 
     /// Sends these from the slow lane, where every webhook may send.
-    async fn send(&self, tasks: &[DeliveryTask]) -> Vec<String> {
+    pub(crate) async fn send(&self, tasks: &[DeliveryTask]) -> Vec<String> {
         let bodies: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
         self.handle(&bodies, SLOW_ARN).await
     }
 
-    async fn stored(&self, webhook: &Webhook) -> Webhook {
+    pub(crate) async fn stored(&self, webhook: &Webhook) -> Webhook {
         self.cloud.webhooks.get(&webhook.tenant_id, webhook.id).await.unwrap().unwrap()
     }
 
-    async fn history(&self, webhook: &Webhook) -> Vec<Delivery> {
+    pub(crate) async fn history(&self, webhook: &Webhook) -> Vec<Delivery> {
         let query = DeliveryQuery {
             filter: DeliveryFilter::default(),
             order: Order::Ascending,
@@ -113,7 +114,7 @@ fn failed(response: SqsBatchResponse) -> Vec<String> {
     ids
 }
 
-fn task(webhook: &Webhook) -> DeliveryTask {
+pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
     let id = DeliveryId::mint(now());
     let event = json!({
         "specversion": "1.0", "id": id.to_string(), "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme",
@@ -162,12 +163,12 @@ async fn short_waits_are_the_queues_and_long_ones_the_schedulers() {
             let at = time::PrimitiveDateTime::parse(at, format).unwrap().assume_utc();
             waits.push(u64::try_from((at - now()).whole_seconds()).unwrap());
             let body = schedule["Target"]["Input"].as_str().unwrap().to_owned();
-            assert_eq!(*name, anzol_queue::decode(&body).unwrap().delivery_id.to_string());
+            assert_eq!(*name, task_in(&body).delivery_id.to_string());
             body
         } else {
             break;
         };
-        let next = anzol_queue::decode(&body).unwrap();
+        let next = task_in(&body);
         assert_eq!(next.trigger, Trigger::Retry);
         task = next;
     }
@@ -190,7 +191,7 @@ async fn a_message_received_twice_leads_to_one_next_attempt() {
         assert!(engine.send(std::slice::from_ref(&late)).await.is_empty());
     }
     let [(_, schedule)] = &engine.queues.schedules()[..] else { panic!("one schedule for both") };
-    let next = anzol_queue::decode(schedule["Target"]["Input"].as_str().unwrap()).unwrap();
+    let next = task_in(schedule["Target"]["Input"].as_str().unwrap());
     assert_eq!((next.attempt, next.event.id()), (7, late.event.id()));
     assert_eq!(engine.history(&hook).await.len(), 1);
 }

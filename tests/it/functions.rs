@@ -13,7 +13,7 @@ use anzol_egress::Settings;
 use anzol_fanout::Fanout;
 use anzol_http::Claims;
 use anzol_ingest::{IngestState, MAX_BODY};
-use anzol_pipeline::{Deliverer, Dispatcher, Settler};
+use anzol_pipeline::{Deliverer, Dispatcher, Recoverer, Settler};
 use anzol_runtime::now;
 use anzol_sender::Sender;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
@@ -35,7 +35,8 @@ fn event(tenant: Option<&str>) -> Value {
     event
 }
 
-fn ingest(cloud: &Cloud) -> Api {
+/// The router of `ingest`, with queues that nobody listens at.
+pub(crate) fn ingest(cloud: &Cloud) -> Api {
     let dispatcher =
         Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.markers(), now);
     let state = IngestState { dispatcher: Arc::new(dispatcher), claims: Claims::default(), clock: now };
@@ -75,6 +76,7 @@ fn sender(cloud: &Cloud, way_out: &WayOut) -> Sender {
         webhooks: cloud.webhooks.clone(),
         deliverer: Deliverer::new(way_out.egress.clone(), now),
         settler: Settler::new(cloud.deliveries.clone(), cloud.no_queues.clone(), Schedule::default(), now),
+        recoverer: Recoverer::new(cloud.deliveries.clone(), cloud.no_queues.clone(), now),
         health: cloud.health(DisablePolicy::default()),
         dead_letters: cloud.no_queue.clone(),
         slow_lane_arn: "arn:aws:sqs:us-east-1:1:slow".to_owned(),

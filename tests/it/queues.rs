@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anzol_domain::DeliveryTask;
-use anzol_queue::{DeliveryQueues, Queue, Scheduler, SchedulerSettings};
+use anzol_queue::{DeliveryQueues, Message, Queue, Scheduler, SchedulerSettings};
 use anzol_runtime::now;
 use aws_types::SdkConfig;
 use axum::Router;
@@ -36,7 +36,15 @@ pub(crate) struct Sent {
 
 impl Sent {
     pub(crate) fn task(&self) -> DeliveryTask {
-        anzol_queue::decode(&self.body).unwrap()
+        task_in(&self.body)
+    }
+}
+
+/// The delivery that a message asks for.
+pub(crate) fn task_in(body: &str) -> DeliveryTask {
+    match anzol_queue::decode(body).unwrap() {
+        Message::Delivery(task) => *task,
+        Message::Recovery(step) => panic!("no delivery: {step:?}"),
     }
 }
 
@@ -85,6 +93,11 @@ impl Queues {
     /// From now on messages with this text in them are refused as the sender's fault.
     pub(crate) fn refuse(&self, text: impl Into<String>) {
         self.inner().refused.insert(text.into());
+    }
+
+    /// From now on nothing is refused any more.
+    pub(crate) fn accept_all(&self) {
+        self.inner().refused.clear();
     }
 
     pub(crate) fn both(&self) -> DeliveryQueues {

@@ -2,13 +2,16 @@
 //!
 //! The expectations are worked out from the rules of contract section 1.8, not written down case by case.
 
-use anzol_domain::{Level, Status, UserId, Webhook};
+use anzol_api::AppState;
+use anzol_domain::{Level, Recovery, Status, UserId, Webhook};
 use anzol_egress::Settings;
+use anzol_pipeline::Recoverer;
 use anzol_runtime::now;
 use serde_json::{Value, json};
 
 use crate::cloud::{Answer, Api, As, Cloud, WayOut, webhook};
 use crate::history::delivery;
+use crate::queues::Queues;
 
 const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
 
@@ -86,6 +89,11 @@ struct Operation {
     admins_only: bool,
 }
 
+fn today() -> String {
+    let hours_ago = now() - time::Duration::hours(1);
+    hours_ago.format(&time::format_description::well_known::Rfc3339).unwrap()
+}
+
 fn operations() -> Vec<Operation> {
     let of = |method, tail, body, done| Operation { method, tail, body, done, admins_only: false };
     let admins =
@@ -111,6 +119,9 @@ fn operations() -> Vec<Operation> {
         of("GET", "/deliveries", None, 200),
         of("GET", "/deliveries/{delivery}", None, 200),
         of("POST", "/deliveries/{delivery}/actions/resend", None, 201),
+        of("POST", "/actions/test", None, 201),
+        of("POST", "/actions/recover", Some(json!({ "since": today() })), 202),
+        of("GET", "/recoveries/{recovery}", None, 200),
         of("DELETE", "", None, 204),
     ]
 }
@@ -144,7 +155,9 @@ fn expected(role: &Role, target: Target, operation: &Operation) -> u16 {
 
 async fn start() -> (Cloud, WayOut, Api) {
     let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
+    let queues = Queues::start(&cloud.config).await;
+    let recoverer = Recoverer::new(cloud.deliveries.clone(), queues.slow(), now);
+    let api = Api(anzol_api::router(AppState { recoverer, ..cloud.state(&way_out) }));
     (cloud, way_out, api)
 }
 
@@ -168,7 +181,10 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
                     cloud.webhooks.create(&stored, 100).await.unwrap();
                     let row = delivery(&stored, now(), Status::Fail);
                     assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+                    let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
+                    cloud.deliveries.begin_recovery(&recovery).await.unwrap();
                     let tail = operation.tail.replace("{delivery}", &row.id.to_string());
+                    let tail = tail.replace("{recovery}", &recovery.id.to_string());
                     let path = format!("{base}/{}{tail}", stored.id);
                     let answer = call(&api, &role, operation.method, &path, operation.body.clone()).await;
                     let wanted = expected(&role, target, operation);
@@ -204,11 +220,11 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
         asked,
         roles().len() * Target::ALL.len() * (2 * operations().len() + operations_of_core().len())
     );
-    // Nothing went out but the resends that were allowed.
-    let resends = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    // Nothing went out but the resends and tests that were allowed.
+    let sent = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
     let all = roles();
     let allowed = all.iter().map(|role| Target::ALL.iter().filter(|target| sees(role, **target)).count());
-    assert_eq!(resends, BASES.len() * allowed.sum::<usize>());
+    assert_eq!(sent, 2 * BASES.len() * allowed.sum::<usize>());
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use anzol_domain::health::DisablePolicy;
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_egress::{Egress, Settings, TokenEndpoint};
 use anzol_http::Claims;
-use anzol_pipeline::{Deliverer, HealthKeeper};
-use anzol_queue::Queue;
+use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
+use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::config::{Env, optional};
 use anzol_store::{Deliveries, Webhooks};
 
@@ -16,7 +16,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let cap = env.or("WEBHOOK_CAP", WEBHOOK_CAP);
-    let events = env.required("EVENTS_QUEUE_URL");
+    let (events, slow) = (env.required("EVENTS_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
     let policy = DisablePolicy::new(env.or("DISABLE_AFTER_FAILURES", 50), env.or("DISABLE_AFTER_HOURS", 72));
     env.finish()?;
     // Local stacks say where AWS is; AWS itself does not.
@@ -26,11 +26,13 @@ async fn main() -> Result<(), lambda_http::Error> {
     });
 
     let aws = anzol_runtime::aws::config().await;
-    let webhooks = Webhooks::new(&aws, webhooks);
+    let (webhooks, deliveries) = (Webhooks::new(&aws, webhooks), Deliveries::new(&aws, deliveries));
+    let slow_lane = DeliveryQueues::slow_only(&aws, slow, None);
     let state = AppState {
         health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
+        recoverer: Recoverer::new(deliveries.clone(), slow_lane, anzol_runtime::now),
         webhooks,
-        deliveries: Deliveries::new(&aws, deliveries),
+        deliveries,
         deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
         tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
         claims: Claims::read(optional),

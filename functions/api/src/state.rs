@@ -8,9 +8,11 @@ use tokio::sync::OnceCell;
 use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
 use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
-use anzol_pipeline::{Deliverer, HealthKeeper};
+use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
 use anzol_signing::CursorKey;
 use anzol_store::{Deliveries, StoreError, Webhooks};
+
+use crate::dto::{HealthOut, WebhookOut};
 
 /// State of the router.
 #[derive(Debug, Clone)]
@@ -19,10 +21,12 @@ pub struct AppState {
     pub webhooks: Webhooks,
     /// The history.
     pub deliveries: Deliveries,
-    /// The way out, for resends.
+    /// The way out, for resends and tests.
     pub deliverer: Deliverer,
-    /// What resends say of a receiver.
+    /// How receivers are doing, and what resends and tests say of them.
     pub health: HealthKeeper,
+    /// Sends again what failed.
+    pub recoverer: Recoverer,
     /// Where client credentials become tokens; nothing with an outside issuer, whose own endpoint does that.
     pub tokens: Option<TokenEndpoint>,
     /// Which claims say what.
@@ -64,6 +68,12 @@ impl AppState {
         let id: WebhookId = id.parse().map_err(|_| not_found())?;
         let webhook = self.webhooks.get(tenant, id).await?;
         webhook.filter(|webhook| caller.sees(webhook)).ok_or_else(not_found)
+    }
+
+    /// The webhook as clients see it now.
+    pub(crate) fn show(&self, webhook: Webhook) -> WebhookOut {
+        let health = HealthOut::new(&webhook.health, self.health.state(&webhook.health));
+        WebhookOut::new(webhook, health)
     }
 }
 

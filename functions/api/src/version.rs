@@ -28,9 +28,9 @@ impl Version {
 }
 
 /// When v1 was deprecated: 2026-11-03 (RFC 9745).
-const DEPRECATION: &str = "@1793664000";
+pub(crate) const DEPRECATION: &str = "@1793664000";
 /// When v1 may go: 2027-11-01 (RFC 8594).
-const SUNSET: &str = "Mon, 01 Nov 2027 00:00:00 GMT";
+pub(crate) const SUNSET: &str = "Mon, 01 Nov 2027 00:00:00 GMT";
 
 /// Lets every answer of v1 say that it is deprecated, until when it lives, and where the same thing is found in core.
 pub(crate) async fn deprecated(request: Request, next: Next) -> Response {

@@ -9,9 +9,10 @@ use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 
 use anzol_domain::health::SLOW_AFTER;
-use anzol_domain::{Delivery, DeliveryTask, FailureKind, Lane, TenantId, Webhook, WebhookId};
-use anzol_pipeline::{Deliverer, HealthKeeper, Settler, Verdict};
-use anzol_queue::{Queue, Unreadable};
+use anzol_domain::recovery::RecoveryTask;
+use anzol_domain::{Delivery, DeliveryTask, FailureKind, Lane, TenantId, Trigger, Webhook, WebhookId};
+use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer, Settler, Verdict};
+use anzol_queue::{Message, Queue, Unreadable};
 use anzol_store::{StoreError, Webhooks};
 
 /// POSTs under way at the same time: a whole batch, all to one host if that is where they go.
@@ -19,6 +20,9 @@ const CONCURRENCY: usize = 10;
 
 /// Time kept for writing down what happened. A POST that could run into it is not begun.
 const RESERVE: Duration = Duration::from_secs(5);
+
+/// Time kept for a step of a recovery: a read, some hundred small writes, and ten calls to a queue.
+const STEP: Duration = Duration::from_secs(10);
 
 /// Webhooks by tenant and id: an id alone would let a message that names another tenant find its neighbour's webhook.
 type Found = BTreeMap<(TenantId, WebhookId), Webhook>;
@@ -36,6 +40,8 @@ pub struct Sender {
     pub deliverer: Deliverer,
     /// History and retries.
     pub settler: Settler,
+    /// The next steps of recoveries.
+    pub recoverer: Recoverer,
     /// Lanes, warnings, and webhooks that no longer work.
     pub health: HealthKeeper,
     /// Where messages go that nobody can read.
@@ -44,7 +50,29 @@ pub struct Sender {
     pub slow_lane_arn: String,
 }
 
-/// A message that can be worked on.
+/// A message that can be worked on, by its id.
+enum Work {
+    Delivery(Box<Received>),
+    Step(String, RecoveryTask),
+}
+
+impl Work {
+    fn webhook(&self) -> (TenantId, WebhookId) {
+        match self {
+            Self::Delivery(received) => key(&received.task),
+            Self::Step(_, RecoveryTask { tenant_id, webhook_id, .. }) => (tenant_id.clone(), *webhook_id),
+        }
+    }
+
+    fn into_message_id(self) -> String {
+        match self {
+            Self::Delivery(received) => received.message_id,
+            Self::Step(message_id, _) => message_id,
+        }
+    }
+}
+
+/// A delivery to be made.
 struct Received {
     message_id: String,
     task: DeliveryTask,
@@ -59,6 +87,8 @@ enum Outcome {
     WrongLane,
     /// Its webhook is deleted: nobody can see its history any more, so there is nothing to record this in.
     Deleted,
+    /// It was worked off before.
+    Settled,
     /// Nothing, for now: it has to come back.
     NotNow,
 }
@@ -77,9 +107,21 @@ impl Sender {
         match self.webhooks_of(&received).await {
             Err(error) => {
                 tracing::error!(%error, "the webhooks of a batch cannot be read");
-                failed.extend(received.into_iter().map(|message| message.message_id));
+                failed.extend(received.into_iter().map(Work::into_message_id));
             }
-            Ok(webhooks) => failed.extend(self.work_off(received, webhooks, deadline).await),
+            Ok(webhooks) => {
+                let (mut deliveries, mut steps) = (Vec::new(), Vec::new());
+                for work in received {
+                    match work {
+                        Work::Delivery(received) => deliveries.push(*received),
+                        Work::Step(message_id, task) => steps.push((message_id, task)),
+                    }
+                }
+                let steps = self.make_steps(steps, webhooks.clone(), deadline);
+                let (unsettled, unmade) =
+                    futures::join!(self.work_off(deliveries, webhooks, deadline), steps);
+                failed.extend(unsettled.into_iter().chain(unmade));
+            }
         }
         let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
@@ -87,14 +129,16 @@ impl Sender {
     }
 
     /// Reads a message; `None` when nobody ever will, and it is with the dead letters.
-    async fn read(&self, message: SqsMessage) -> Result<Option<Received>, String> {
+    async fn read(&self, message: SqsMessage) -> Result<Option<Work>, String> {
         let message_id = message.message_id.unwrap_or_default();
         let body = message.body.unwrap_or_default();
         match anzol_queue::decode(&body) {
-            Ok(task) => {
+            Ok(Message::Delivery(task)) => {
                 let from_slow_lane = message.event_source_arn.as_deref() == Some(&self.slow_lane_arn);
-                Ok(Some(Received { message_id, task, from_slow_lane }))
+                let received = Received { message_id, task: *task, from_slow_lane };
+                Ok(Some(Work::Delivery(Box::new(received))))
             }
+            Ok(Message::Recovery(task)) => Ok(Some(Work::Step(message_id, task))),
             Err(error @ Unreadable::Version(_)) => {
                 tracing::warn!(message_id, %error, "a delivery message is not for this release");
                 Err(message_id)
@@ -112,10 +156,37 @@ impl Sender {
         }
     }
 
-    async fn webhooks_of(&self, received: &[Received]) -> Result<Found, StoreError> {
-        let ids: BTreeSet<_> = received.iter().map(|message| key(&message.task)).collect();
+    async fn webhooks_of(&self, received: &[Work]) -> Result<Found, StoreError> {
+        let ids: BTreeSet<_> = received.iter().map(Work::webhook).collect();
         let webhooks = self.webhooks.get_many(&ids).await?;
         Ok(webhooks.into_iter().map(|webhook| ((webhook.tenant_id.clone(), webhook.id), webhook)).collect())
+    }
+
+    /// Carries recoveries on, a step each; answers the messages that have to come back.
+    async fn make_steps(
+        &self,
+        steps: Vec<(String, RecoveryTask)>,
+        webhooks: Found,
+        deadline: SystemTime,
+    ) -> BTreeSet<String> {
+        let latest_start = deadline.checked_sub(STEP);
+        let mut back = BTreeSet::new();
+        for (message_id, task) in steps {
+            if latest_start.is_none_or(|latest| SystemTime::now() > latest) {
+                back.insert(message_id);
+                continue;
+            }
+            let webhook = webhooks.get(&(task.tenant_id.clone(), task.webhook_id));
+            let step = Box::pin(self.recoverer.carry_on(&task, webhook));
+            let problem = match AssertUnwindSafe(step).catch_unwind().await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it panicked".to_owned(),
+            };
+            tracing::error!(problem, recovery.id = %task.recovery_id, "a step of a recovery was not made");
+            back.insert(message_id);
+        }
+        back
     }
 
     /// Sends, records, moves; answers the messages that have to come back.
@@ -158,6 +229,9 @@ impl Sender {
                 Outcome::Deleted => {
                     tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
                 }
+                Outcome::Settled => {
+                    tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: it was sent before");
+                }
                 Outcome::WrongLane => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
                     misplaced.push(task);
@@ -197,6 +271,17 @@ impl Sender {
     ) -> Outcome {
         let task = &message.task;
         let Some(webhook) = webhooks.get(&key(task)) else { return Outcome::Deleted };
+        // A step of a recovery that is made twice queues its deliveries twice.
+        if task.trigger == Trigger::Recover {
+            match self.settler.has_settled(task).await {
+                Ok(false) => {}
+                Ok(true) => return Outcome::Settled,
+                Err(error) => {
+                    tracing::error!(%error, delivery.id = %task.delivery_id, "cannot tell whether it was sent before");
+                    return Outcome::NotNow;
+                }
+            }
+        }
         if !webhook.spec.enabled {
             return Outcome::Attempted(Box::new(self.deliverer.skip_disabled(webhook, task)));
         }

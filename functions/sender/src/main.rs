@@ -5,7 +5,7 @@ use std::time::Duration;
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::retry::Schedule;
 use anzol_egress::{Egress, Settings};
-use anzol_pipeline::{Deliverer, HealthKeeper, Settler};
+use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer, Settler};
 use anzol_queue::{DeliveryQueues, MAX_DELAY, Queue, Scheduler, SchedulerSettings};
 use anzol_runtime::config::{Env, optional};
 use anzol_sender::Sender;
@@ -27,14 +27,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;
-    let webhooks = Webhooks::new(&aws, webhooks);
+    let (webhooks, deliveries) = (Webhooks::new(&aws, webhooks), Deliveries::new(&aws, deliveries));
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let settings = SchedulerSettings { group, role_arn, queue_arn: slow_lane_arn.clone() };
     let scheduler = Scheduler::new(&aws, settings, longest, anzol_runtime::now);
     let queues = DeliveryQueues::slow_only(&aws, slow, Some(scheduler));
     let sender = &Sender {
         deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
-        settler: Settler::new(Deliveries::new(&aws, deliveries), queues, schedule, anzol_runtime::now),
+        recoverer: Recoverer::new(deliveries.clone(), queues.clone(), anzol_runtime::now),
+        settler: Settler::new(deliveries, queues, schedule, anzol_runtime::now),
         health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
         dead_letters: Queue::new(&aws, dead_letters),
         slow_lane_arn,

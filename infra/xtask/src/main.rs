@@ -1,4 +1,5 @@
-//! `cargo xtask`: runs the whole system on this machine (`up`, `down`) and everything that checks it (`test`).
+//! `cargo xtask`: runs the whole system on this machine (`up`, `down`) and everything that checks it (`test`); describes its API
+//! (`openapi`).
 
 mod build;
 mod demo;
@@ -6,6 +7,7 @@ mod down;
 mod interrupt;
 mod local_cloud;
 mod node;
+mod openapi;
 mod process;
 mod progress;
 mod stack;
@@ -35,6 +37,8 @@ enum Command {
     Up(up::Options),
     /// Stop what `up` started
     Down,
+    /// Write infra/openapi.json anew, after a change to the API
+    Openapi,
     /// Run every check, or only one suite
     Test {
         /// The only suite to run
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     let outcome = interrupt::watch().and_then(|()| match arguments.command {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),
+        Command::Openapi => openapi::openapi(root),
         Command::Test { suite } => test::test(root, suite),
     });
     match outcome {

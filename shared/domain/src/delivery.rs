@@ -1,5 +1,6 @@
 //! A delivery: the task that travels through the queue, and the history row that says what was sent and what came back.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
@@ -15,7 +16,7 @@ pub const MAX_RESPONSE_BODY: usize = 16 * 1024;
 pub const MAX_RESPONSE_HEADERS: usize = 8 * 1024;
 
 /// Why an attempt is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
     /// An event happened.
@@ -49,7 +50,7 @@ pub struct DeliveryTask {
 }
 
 /// Whether the receiver took it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The receiver answered 2xx.
@@ -59,7 +60,7 @@ pub enum Status {
 }
 
 /// Why an attempt failed; stable names that programs may rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The name could not be resolved.

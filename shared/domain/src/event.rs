@@ -15,9 +15,12 @@ use time::format_description::well_known::Rfc3339;
 use crate::error::{Invalid, Problems};
 use crate::id::TenantId;
 use crate::members::{Members, as_text, json_string, minified};
+use crate::test_event::ATTRIBUTE;
 
 /// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
 pub const MAX_EVENTS: usize = 100;
+/// Longest `id`, `source` and `type` of an event, in bytes. Our choice; the specification names no bound.
+pub const MAX_ATTRIBUTE: usize = 1024;
 /// Largest event taken, in bytes of minified JSON. Our choice; the contract names no bound.
 pub const MAX_EVENT: usize = 64 * 1024;
 
@@ -245,10 +248,11 @@ impl Event {
         }
         attributes.set("specversion", json_string("1.0"));
         let mut needed = |name: &str, field: &str| {
-            let text =
-                attributes.get(name).and_then(as_text).filter(|text| !text.is_empty() && text.len() <= 1024);
+            let text = attributes.get(name).and_then(as_text);
+            let text = text.filter(|text| (1..=MAX_ATTRIBUTE).contains(&text.len()));
             if text.is_none() {
-                problems.add(field, "is required and must be a string of 1 to 1024 bytes");
+                problems
+                    .add(field, format!("is required and must be a string of 1 to {MAX_ATTRIBUTE} bytes"));
             }
             text.unwrap_or_default()
         };
@@ -308,6 +312,12 @@ impl Event {
     #[must_use]
     pub fn owner_id(&self) -> Option<&str> {
         self.head.owner.as_deref()
+    }
+
+    /// Whether it is a test, in which nothing happened; see [`crate::test_event`].
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.attributes.get(ATTRIBUTE).is_some_and(|value| value.get() == "true")
     }
 
     /// What filters look at. Old events have the resource in `data.attributes`, newer ones in `data` itself.

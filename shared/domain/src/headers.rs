@@ -12,7 +12,7 @@ use crate::error::{Invalid, Problems};
 pub const MAX_HEADERS: usize = 2048;
 
 /// Names a webhook may not set: the ones we set, the ones that frame a message, and the ones that speak to intermediaries.
-const RESERVED: [&str; 19] = [
+pub const RESERVED: [&str; 19] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -35,7 +35,7 @@ const RESERVED: [&str; 19] = [
 ];
 
 /// Prefix of the Standard Webhooks headers, all ours.
-const RESERVED_PREFIX: &str = "webhook-";
+pub const RESERVED_PREFIX: &str = "webhook-";
 
 /// Checked headers, sorted by name; names are unique without regard to case.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

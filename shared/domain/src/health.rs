@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -11,7 +12,7 @@ pub const SLOW_AFTER: Duration = Duration::from_secs(2);
 pub const QUICK_SUCCESSES: u32 = 10;
 
 /// Which queue a webhook's deliveries wait in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
     /// First attempts to receivers that answer quickly.
@@ -61,8 +62,7 @@ impl Default for DisablePolicy {
 }
 
 /// How near a webhook is to being disabled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthState {
     /// The last attempt succeeded, or there was none.
     Healthy,

@@ -10,7 +10,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use crate::error::Invalid;
 
 /// Longest tenant or user id taken from a token or an event, in characters.
-const MAX_NAME: usize = 128;
+pub const MAX_NAME: usize = 128;
 
 /// Parses an outside id: 1–128 visible ASCII characters other than `#`, which separates the parts of our table keys.
 fn outside_id(field: &str, text: &str) -> Result<String, Invalid> {
@@ -142,6 +142,10 @@ macro_rules! minted_id {
 minted_id!(
     /// A webhook.
     WebhookId
+);
+minted_id!(
+    /// A recovery: all failed deliveries of a webhook since some time, sent again.
+    RecoveryId
 );
 minted_id!(
     /// One delivery attempt: the sort key of its history row, so ids sort by the time they are due.

@@ -7,11 +7,11 @@ use url::{Host, Url};
 
 use crate::error::Invalid;
 
-/// Longest URL in bytes (contract section 4).
+/// Longest URL in bytes, in the URL standard's spelling (contract section 4).
 pub const MAX_URL: usize = 2048;
 
 /// Names that never lead outside, with everything below them (RFC 6761, RFC 6762, RFC 8375, and the common private suffixes).
-const PRIVATE_SUFFIXES: [&str; 9] =
+pub const PRIVATE_SUFFIXES: [&str; 9] =
     ["localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "arpa"];
 
 /// A checked target: https, a fully qualified domain name, port 443, no user info, no fragment.
@@ -23,8 +23,9 @@ impl WebhookUrl {
     /// Checks a URL. Numbers in any spelling (decimal, octal, hex) are IP addresses to the URL standard, and refused as such.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let problem = |rule: &str| Err(Invalid::one("url", rule));
+        let too_long = format!("must have at most {MAX_URL} bytes, escapes included");
         if text.len() > MAX_URL {
-            return problem(&format!("must have at most {MAX_URL} bytes"));
+            return problem(&too_long);
         }
         // The URL standard would silently strip these; a client that sends them did not mean what we would store.
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -33,10 +34,21 @@ impl WebhookUrl {
         let Ok(url) = Url::parse(text) else {
             return problem("must be an absolute URL, like https://hooks.example.com/path");
         };
+        // What is kept can be longer than what was written, and has to be readable again.
+        if url.as_str().len() > MAX_URL {
+            return problem(&too_long);
+        }
         if url.scheme() != "https" {
             return problem("must use https");
         }
-        if !url.username().is_empty() || url.password().is_some() {
+        // The URL standard mends these silently, too: missing and doubled slashes, backslashes, escapes in the name, an empty user.
+        let Some(authority) = authority(text) else {
+            return problem("must be an absolute URL, like https://hooks.example.com/path");
+        };
+        if text.contains('\\') || authority.contains('%') {
+            return problem("must not contain backslashes, nor escapes in its domain name");
+        }
+        if authority.contains('@') {
             return problem("must not contain a user name or password; use headers instead");
         }
         if url.fragment().is_some() {
@@ -68,10 +80,23 @@ impl WebhookUrl {
     }
 }
 
+/// What is between `https://` and the path, as it is written.
+fn authority(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    (scheme.eq_ignore_ascii_case("https") && !authority.is_empty()).then_some(authority)
+}
+
 fn check_name(name: &str) -> Result<(), Invalid> {
     let problem = |rule: &str| Err(Invalid::one("url", rule));
     if name.len() > 253 || name.split('.').any(|label| label.is_empty() || label.len() > 63) {
         return problem("must have a valid domain name without empty labels or a trailing dot");
+    }
+    // The URL standard lets more through than any name in DNS may have; underscores, which are no part of host names, do exist.
+    let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.split('.').any(|label| !label.chars().all(fine) || label.starts_with('-') || label.ends_with('-'))
+    {
+        return problem("must have a domain name of letters, digits and hyphens inside");
     }
     let last = name.rsplit('.').next().unwrap_or(name);
     if PRIVATE_SUFFIXES.contains(&last) {
@@ -79,6 +104,9 @@ fn check_name(name: &str) -> Result<(), Invalid> {
     }
     if !name.contains('.') {
         return problem("must have a fully qualified domain name");
+    }
+    if !last.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return problem("must have a public domain name");
     }
     Ok(())
 }
@@ -114,6 +142,8 @@ mod tests {
             "https://hooks.example.com",
             "https://a.b.example.com:443/p?q=1&r=%20",
             "https://bücher.example/ä",
+            "HTTPS://Hooks.Example.com:0443?x",
+            "https://my_hooks.example.com:/",
         ] {
             assert!(WebhookUrl::parse(good).is_ok(), "{good}");
         }
@@ -151,11 +181,34 @@ mod tests {
             "https://example.com/\n",
             " https://example.com",
             "javascript:alert(1)",
+            "https:hooks.example.com",
+            "https:/hooks.example.com",
+            "https:///hooks.example.com",
+            "https:\\\\hooks.example.com",
+            "https://hooks.example.com\\path",
+            "https://hooks.ex%61mple.com",
+            "https://@hooks.example.com",
+            "https://hooks.example.com*",
+            "https://hooks.example.com!",
+            "https://(hooks).example.com",
+            "https://-hooks.example.com",
+            "https://hooks-.example.com",
+            "https://hooks.example.4you",
         ] {
             let Err(Invalid(problems)) = WebhookUrl::parse(bad) else { panic!("{bad} was accepted") };
             assert_eq!(problems[0].field, "url");
         }
         assert!(WebhookUrl::parse(&format!("https://example.com/{}", "x".repeat(MAX_URL))).is_err());
+    }
+
+    #[test]
+    fn the_bound_holds_for_what_is_kept_so_that_it_can_be_read_again() {
+        // Each of these bytes takes three when it is escaped.
+        let long = |count: usize| format!("https://example.com/{}", "é".repeat(count));
+        assert!(WebhookUrl::parse(&long(500)).is_err());
+        let kept = WebhookUrl::parse(&long(338)).unwrap();
+        assert_eq!(kept.as_str().len(), MAX_URL);
+        assert_eq!(WebhookUrl::parse(kept.as_str()).unwrap(), kept);
     }
 
     proptest! {

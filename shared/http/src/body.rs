@@ -1,7 +1,7 @@
 //! Request bodies: any JSON, or a form, with the place in every error. What it means is for the route.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
@@ -22,11 +22,30 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let kind = content_type(request.headers());
-        if !matches!(kind.as_deref(), None | Some("application/json" | "application/json-patch+json")) {
-            return Err(ApiError::UnsupportedMediaType("the body must be application/json".to_owned()));
-        }
+        check_json(request.headers())?;
         json(&bounded(request, state).await?).map(Self)
+    }
+}
+
+/// A body that may be left out; its `content-type` says nothing then.
+impl<S: Send + Sync> OptionalFromRequest<S> for Json {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        let is_json = check_json(request.headers());
+        let body = bounded(request, state).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        is_json?;
+        json(&body).map(|json| Some(Self(json)))
+    }
+}
+
+fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    match content_type(headers).as_deref() {
+        None | Some("application/json" | "application/json-patch+json") => Ok(()),
+        Some(_) => Err(ApiError::UnsupportedMediaType("the body must be application/json".to_owned())),
     }
 }
 

@@ -3,10 +3,11 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use anzol_domain::{FieldProblem, Invalid};
-use anzol_pipeline::DispatchError;
+use anzol_pipeline::{DispatchError, RecoverError};
 use anzol_store::StoreError;
 
 /// Seconds that a client told to wait is told to wait.
@@ -25,7 +26,7 @@ pub enum ApiError {
     NotFound(String),
     /// The path exists, the method does not.
     MethodNotAllowed,
-    /// Somebody else changed it at the same time, or it has parts that cannot be changed: one text each.
+    /// Somebody else changed it at the same time, it has parts that cannot be changed, or it is in no state for this: one text each.
     Conflict(Vec<String>),
     /// The body is larger than this many bytes.
     TooLarge(usize),
@@ -41,10 +42,15 @@ pub enum ApiError {
     NotImplemented(String),
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// One thing that is wrong.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct ErrorItem {
+    /// `HTTP-` and the status.
+    #[schemars(regex(pattern = "^HTTP-[45][0-9]{2}$"))]
     code: String,
+    /// What the status means.
     title: String,
+    /// What is wrong with this request: the field in backquotes, then the rule it breaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
@@ -75,7 +81,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::FORBIDDEN => "This is not allowed",
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::METHOD_NOT_ALLOWED => "The method is not allowed here",
-        StatusCode::CONFLICT => "The resource was changed meanwhile, or cannot be changed so",
+        StatusCode::CONFLICT => "The resource was changed meanwhile, or does not allow this",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The media type is not supported",
         // As Qlik's own (contract section 1.7).
@@ -158,6 +164,18 @@ impl From<DispatchError> for ApiError {
         match error {
             DispatchError::Store(error) => error.into(),
             DispatchError::Queue(error) => {
+                tracing::error!(%error, "the queue failed");
+                Self::Busy
+            }
+        }
+    }
+}
+
+impl From<RecoverError> for ApiError {
+    fn from(error: RecoverError) -> Self {
+        match error {
+            RecoverError::Store(error) => error.into(),
+            RecoverError::Queue(_) | RecoverError::NextStep(_) => {
                 tracing::error!(%error, "the queue failed");
                 Self::Busy
             }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -45,18 +46,24 @@ impl Params {
 }
 
 /// Where a page is, and its neighbours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Links {
+    /// This page.
     #[serde(rename = "self")]
     this: Link,
+    /// The page after it; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Link>,
+    /// The page before it; absent on the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     prev: Option<Link>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// An absolute address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 struct Link {
+    /// Carries everything the request asked for.
+    #[schemars(extend("format" = "uri"))]
     href: String,
 }
 

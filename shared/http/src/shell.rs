@@ -7,14 +7,20 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use lambda_http::RequestExt as _;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{ApiError, ErrorItem, Errors};
 
-#[derive(Serialize)]
+/// What is wrong with a request, everything at once.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ErrorBody {
+#[schemars(rename = "Errors")]
+pub struct ErrorBody {
+    /// At least one.
+    #[schemars(length(min = 1))]
     errors: Vec<ErrorItem>,
+    /// Finds the request in our logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anzol_domain::health::{DisablePolicy, HealthState, QUICK_SUCCESSES, Tally};
 use anzol_domain::operational::News;
-use anzol_domain::{Clock, Delivery, Disabled, Lane, Webhook};
+use anzol_domain::{Clock, Delivery, Disabled, Health, Lane, Webhook};
 use anzol_queue::Queue;
 use anzol_store::{StoreError, Webhooks};
 
@@ -47,6 +47,12 @@ impl HealthKeeper {
     #[must_use]
     pub fn new(webhooks: Webhooks, events: Queue, policy: DisablePolicy, clock: Clock) -> Self {
         Self { webhooks, events: Arc::new(events), policy, clock }
+    }
+
+    /// How near to being disabled a webhook with this record is.
+    #[must_use]
+    pub fn state(&self, health: &Health) -> HealthState {
+        health.state(&self.policy, (self.clock)())
     }
 
     /// Records what a batch of attempts on a webhook, as it was read before them, comes to.
@@ -111,7 +117,7 @@ impl HealthKeeper {
     /// Warns of a webhook that keeps failing, and in the end disables it.
     async fn judge(&self, webhook: &Webhook) -> Result<(), StoreError> {
         let health = &webhook.health;
-        match health.state(&self.policy, (self.clock)()) {
+        match self.state(health) {
             HealthState::Healthy | HealthState::Failing => Ok(()),
             HealthState::Warning => {
                 if !health.warned && self.webhooks.set_warned(&webhook.tenant_id, webhook.id).await? {

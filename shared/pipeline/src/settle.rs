@@ -8,7 +8,7 @@ use anzol_domain::retry::Schedule;
 use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Trigger};
 use anzol_queue::{DeliveryQueues, Outgoing};
 use anzol_signing as signing;
-use anzol_store::Deliveries;
+use anzol_store::{Deliveries, StoreError};
 
 use crate::health::GONE;
 
@@ -63,6 +63,16 @@ impl Settler {
             unsettled.extend(ids.iter().filter(|(_, next)| error.unsent.contains(next)).map(|(id, _)| *id));
         }
         unsettled
+    }
+
+    /// Whether a task was worked off before, so that doing it again would only send it again. A failed attempt with a next one was not:
+    /// its retry may not be queued yet.
+    ///
+    /// For tasks that are queued twice in the normal run of things, not for all: it costs a read.
+    pub async fn has_settled(&self, task: &DeliveryTask) -> Result<bool, StoreError> {
+        let now = (self.clock)();
+        let row = self.deliveries.get(&task.tenant_id, task.webhook_id, task.delivery_id, now).await?;
+        Ok(row.is_some_and(|row| row.next_attempt_at.is_none()))
     }
 
     /// Hands tasks that are in the wrong lane on to the slow one. Answers those that could not be moved.

@@ -1,8 +1,9 @@
-//! The form of a message on the deliveries queues: a version, then the task.
+//! The form of a message on the deliveries queues: a version, then the task, or the step of a recovery.
 
 use serde::{Deserialize, Serialize};
 
 use anzol_domain::DeliveryTask;
+use anzol_domain::recovery::RecoveryTask;
 
 /// Version written. A reader refuses others, so that a message of a newer release waits in the queue instead of being misread.
 const VERSION: u8 = 1;
@@ -10,12 +11,30 @@ const VERSION: u8 = 1;
 #[derive(Serialize)]
 struct Out<'a> {
     v: u8,
-    task: &'a DeliveryTask,
+    #[serde(flatten)]
+    what: What<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum What<'a> {
+    Task(&'a DeliveryTask),
+    Recovery(&'a RecoveryTask),
+}
+
+/// What a message asks for.
+#[derive(Debug)]
+pub enum Message {
+    /// `task`: an attempt to be made.
+    Delivery(Box<DeliveryTask>),
+    /// `recovery`: a step of a recovery to be made.
+    Recovery(RecoveryTask),
 }
 
 #[derive(Deserialize)]
 struct In {
-    task: DeliveryTask,
+    task: Option<Box<DeliveryTask>>,
+    recovery: Option<RecoveryTask>,
 }
 
 #[derive(Deserialize)]
@@ -27,7 +46,13 @@ struct Version {
 #[must_use]
 pub fn encode(task: &DeliveryTask) -> String {
     // A task is ids, numbers and JSON: it always has a JSON form.
-    serde_json::to_string(&Out { v: VERSION, task }).unwrap_or_default()
+    serde_json::to_string(&Out { v: VERSION, what: What::Task(task) }).unwrap_or_default()
+}
+
+/// Writes a step of a recovery as a message body.
+#[must_use]
+pub fn encode_recovery(task: &RecoveryTask) -> String {
+    serde_json::to_string(&Out { v: VERSION, what: What::Recovery(task) }).unwrap_or_default()
 }
 
 /// Why a message cannot be worked on.
@@ -42,18 +67,22 @@ pub enum Unreadable {
 }
 
 /// Reads a message body.
-pub fn decode(body: &str) -> Result<DeliveryTask, Unreadable> {
+pub fn decode(body: &str) -> Result<Message, Unreadable> {
     let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
     let version: Version = serde_json::from_str(body).map_err(malformed)?;
     if version.v != VERSION {
         return Err(Unreadable::Version(version.v));
     }
-    serde_json::from_str(body).map(|message: In| message.task).map_err(malformed)
+    match serde_json::from_str(body).map_err(malformed)? {
+        In { task: Some(task), recovery: None } => Ok(Message::Delivery(task)),
+        In { task: None, recovery: Some(recovery) } => Ok(Message::Recovery(recovery)),
+        In { .. } => Err(Unreadable::Malformed("it needs either `task` or `recovery`".to_owned())),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use anzol_domain::{DeliveryId, Event, TenantId, Trigger, WebhookId};
+    use anzol_domain::{DeliveryId, Event, RecoveryId, TenantId, Trigger, WebhookId};
     use time::OffsetDateTime;
 
     use super::*;
@@ -71,16 +100,34 @@ mod tests {
             event: Event::parse(json, at).unwrap(),
         };
         let body = encode(&task);
-        let back = decode(&body).unwrap();
+        let Message::Delivery(back) = decode(&body).unwrap() else { panic!("another kind of message") };
         assert_eq!(encode(&back), body);
         assert_eq!(back.event.payload(true), json);
         assert_eq!((back.attempt, back.trigger, back.delivery_id), (2, Trigger::Retry, task.delivery_id));
     }
 
     #[test]
+    fn a_step_of_a_recovery_survives_the_queue() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let task = RecoveryTask {
+            tenant_id: TenantId::parse("acme").unwrap(),
+            webhook_id: WebhookId::mint(at),
+            recovery_id: RecoveryId::mint(at),
+        };
+        let Message::Recovery(back) = decode(&encode_recovery(&task)).unwrap() else {
+            panic!("another kind of message")
+        };
+        assert_eq!(back, task);
+    }
+
+    #[test]
     fn foreign_messages_are_refused_with_a_reason() {
         assert!(matches!(decode("hello"), Err(Unreadable::Malformed(_))));
         assert_eq!(decode(r#"{"v":2,"task":{}}"#).unwrap_err(), Unreadable::Version(2));
-        assert!(matches!(decode(r#"{"v":1,"task":{}}"#), Err(Unreadable::Malformed(_))));
+        for malformed in
+            [r#"{"v":1,"task":{}}"#, r#"{"v":1,"recovery":{}}"#, r#"{"v":1}"#, r#"{"v":1,"other":{}}"#]
+        {
+            assert!(matches!(decode(malformed), Err(Unreadable::Malformed(_))), "{malformed}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use futures::stream::StreamExt as _;
 
+use anzol_domain::recovery::RecoveryTask;
 use anzol_domain::{DeliveryId, DeliveryTask, Lane, TenantId};
 
 use crate::message;
@@ -88,9 +89,23 @@ impl Queue {
     /// # Errors
     /// What went wrong, for the log.
     pub async fn send(&self, tenant: &TenantId, body: impl Into<String>) -> Result<(), String> {
-        let request = self.client.send_message().queue_url(&self.url).message_group_id(tenant.as_str());
-        let sent = request.message_body(body).send().await;
-        sent.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+        self.send_later(tenant, body, Duration::ZERO).await
+    }
+
+    async fn send_later(
+        &self,
+        tenant: &TenantId,
+        body: impl Into<String>,
+        delay: Duration,
+    ) -> Result<(), String> {
+        let request = self
+            .client
+            .send_message()
+            .queue_url(&self.url)
+            .message_group_id(tenant.as_str())
+            .message_body(body)
+            .set_delay_seconds(delay_seconds(delay));
+        request.send().await.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
     }
 
     /// Puts a message that cannot be used on a dead-letter queue, with the reason as the message attribute `reason`.
@@ -118,12 +133,11 @@ impl Queue {
         let ids: Vec<DeliveryId> = messages.iter().map(|message| message.id).collect();
         let all = |reason: String| QueueError::new(ids.iter().copied(), reason);
         let entry = |(index, message): (usize, Message)| {
-            let seconds = message.delay.min(MAX_DELAY).as_millis().div_ceil(1000);
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
                 .message_body(message.body)
                 .message_group_id(message.group)
-                .set_delay_seconds((seconds > 0).then(|| i32::try_from(seconds).unwrap_or(900)))
+                .set_delay_seconds(delay_seconds(message.delay))
                 .build()
         };
         let entries = messages.into_iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
@@ -154,6 +168,12 @@ impl Queue {
         let unsent = refused.iter().filter_map(|id| ids.get(id.parse::<usize>().ok()?)).copied();
         Err(QueueError::new(unsent, reason))
     }
+}
+
+/// A delay as SQS takes it: whole seconds, rounded up, or none.
+fn delay_seconds(delay: Duration) -> Option<i32> {
+    let seconds = delay.min(MAX_DELAY).as_millis().div_ceil(1000);
+    i32::try_from(seconds).ok().filter(|seconds| *seconds > 0)
 }
 
 /// Cuts messages into batches of what one call may hold.
@@ -195,6 +215,14 @@ impl DeliveryQueues {
         scheduler: Option<Scheduler>,
     ) -> Self {
         Self { fast: None, slow: Queue::new(config, slow_url), scheduler }
+    }
+
+    /// Puts the next step of a recovery on the slow lane, due after `delay`.
+    ///
+    /// # Errors
+    /// What went wrong, for the log. It may be there nevertheless; making a step twice does no harm.
+    pub async fn send_recovery(&self, task: &RecoveryTask, delay: Duration) -> Result<(), String> {
+        self.slow.send_later(&task.tenant_id, message::encode_recovery(task), delay).await
     }
 
     /// Puts all deliveries on their lanes, or into the scheduler.

@@ -4,11 +4,11 @@ pub mod aws;
 pub mod config;
 pub mod telemetry;
 
-/// The time of day.
+/// The time of day, to the millisecond: more digits are noise to people, and too many for some clients' date parsers.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place the rule points to")]
 pub fn now() -> time::OffsetDateTime {
-    time::OffsetDateTime::now_utc()
+    time::OffsetDateTime::now_utc().truncate_to_millisecond()
 }
 
 /// Runs a connection warm-up during cold start, where CPU is not throttled. A failure is logged and left to the first request.

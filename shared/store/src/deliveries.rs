@@ -184,7 +184,7 @@ impl Deliveries {
         Ok(DeliveryPage { items: found, next: on, prev })
     }
 
-    fn query(
+    pub(crate) fn query(
         &self,
         tenant: &TenantId,
         webhook: WebhookId,

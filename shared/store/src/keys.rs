@@ -13,17 +13,19 @@
 //! | pk | sk | what | index `failures` |
 //! |---|---|---|---|
 //! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so the sort key is the time | failed rows only: `failedOf` = pk, `sk` |
+//! | `<tenant>#<webhook id>#RECOVERIES` | `<recovery id>` | a recovery, and how far it has come | never |
+//! | `<tenant>#<webhook id>#HANDLED` | `<webhook-id header>` | an event that was sent again: `handledDelivery` is the last failed delivery that was made good, `recoveryId` by which recovery | never |
 //! | `<tenant>#EVENTS` | `<event type>` | that an event of the type came: `at`, in milliseconds | never |
 //! | `<tenant>#<webhook id>#MISSED` | `level` or `filter` | that the webhook missed one by that rule: `at`, `eventType`, and what the `rule` was | never |
 //!
-//! The latter two are markers: written by dispatch at most once an hour, each over the one before, and kept for 8 days. They have
-//! partitions of their own, which no query of the history comes across; no webhook id is `EVENTS`.
+//! What is not history has partitions of its own, so that no query of the history comes across it; no webhook id is `EVENTS`. The
+//! last two are markers: written by dispatch at most once an hour, each over the one before, and kept for 8 days.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use anzol_domain::{DeliveryId, TenantId, WebhookId};
+use anzol_domain::{DeliveryId, RecoveryId, TenantId, WebhookId};
 
 /// Attribute names that expressions mention.
 pub(crate) const PK: &str = "pk";
@@ -70,6 +72,18 @@ pub(crate) fn history_pk(tenant: &TenantId, webhook: WebhookId) -> String {
 
 pub(crate) fn delivery_key(tenant: &TenantId, webhook: WebhookId, id: DeliveryId) -> Key {
     key(history_pk(tenant, webhook), id.to_string())
+}
+
+pub(crate) fn recoveries_pk(tenant: &TenantId, webhook: WebhookId) -> String {
+    format!("{}#RECOVERIES", history_pk(tenant, webhook))
+}
+
+pub(crate) fn recovery_key(tenant: &TenantId, webhook: WebhookId, id: RecoveryId) -> Key {
+    key(recoveries_pk(tenant, webhook), id.to_string())
+}
+
+pub(crate) fn handled_key(tenant: &TenantId, webhook: WebhookId, message_id: &str) -> Key {
+    key(format!("{}#HANDLED", history_pk(tenant, webhook)), message_id.to_owned())
 }
 
 pub(crate) fn events_pk(tenant: &TenantId) -> String {

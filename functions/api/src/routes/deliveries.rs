@@ -1,21 +1,23 @@
-//! The history of a webhook, and resending from it.
+//! The history of a webhook, and what is added to it at once: resends and tests.
 
 use axum::Extension;
 use axum::extract::{Path, State};
 use http::StatusCode;
 
 use anzol_domain::page::{self, Order};
-use anzol_domain::{DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, Webhook, event_type};
-use anzol_http::{ApiError, Params, PublicBase, Verified};
+use anzol_domain::{
+    DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, Webhook, event_type, test_event,
+};
+use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_pipeline::Verdict;
 use anzol_store::{DeliveryFilter, DeliveryQuery, StatusQuery};
 
-use crate::dto::{DeliveryOut, PageOut};
+use crate::dto::{self, DeliveryOut, PageOut, TestIn};
 use crate::state::AppState;
 use crate::version::Version;
 
 /// What the list can be sorted by (contract section 2.3).
-const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
+pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
 
 /// Lists a webhook's deliveries, newest first unless asked otherwise.
 pub(crate) async fn list(
@@ -87,23 +89,48 @@ pub(crate) async fn resend(
         tracing::error!(%error, webhook.id = %webhook.id, delivery.id = %original.id, "a stored payload cannot be read");
         ApiError::Internal
     })?;
-    let task = DeliveryTask {
-        tenant_id: webhook.tenant_id.clone(),
-        webhook_id: webhook.id,
-        delivery_id: DeliveryId::mint(now),
-        attempt: 1,
-        trigger: Trigger::Resend,
-        event,
-    };
-    let delivery = state.deliverer.deliver(&webhook, &task).await;
+    send_now(&state, &webhook, DeliveryId::mint(now), Trigger::Resend, event).await
+}
+
+/// Sends a test event of one of the webhook's types, and answers how that went, as [`resend`] does. Filters are not asked.
+pub(crate) async fn test(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    Path(id): Path<String>,
+    body: Option<Json>,
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
+    let webhook = state.visible(&caller, &id).await?;
+    let input = body.map(|Json(body)| dto::read::<TestIn>(&body)).transpose()?.unwrap_or_default();
+    let event_type = test_event::choose(&webhook, input.event_type.as_deref())?;
+    let now = (state.clock)();
+    let delivery_id = DeliveryId::mint(now);
+    let event = test_event::event(&webhook, event_type, delivery_id, now)?;
+    send_now(&state, &webhook, delivery_id, Trigger::Test, event).await
+}
+
+/// Makes an attempt that somebody asked for, records it, and counts it.
+///
+/// It counts like any other attempt, for better or worse: it may disable the webhook. For a disabled one, which gets no events, it does not.
+async fn send_now(
+    state: &AppState,
+    webhook: &Webhook,
+    delivery_id: DeliveryId,
+    trigger: Trigger,
+    event: Event,
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
+    let (tenant_id, webhook_id) = (webhook.tenant_id.clone(), webhook.id);
+    let task = DeliveryTask { tenant_id, webhook_id, delivery_id, attempt: 1, trigger, event };
+    let delivery = state.deliverer.deliver(webhook, &task).await;
     if !state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty() {
         return Err(ApiError::Busy);
     }
-    // It counts like any other attempt, for better or worse; a webhook that gets no events has nothing to lose by it.
+    if trigger == Trigger::Resend && delivery.status == Status::Success {
+        state.recoverer.note_arrival(&delivery, &task.event).await;
+    }
     if webhook.spec.enabled {
         let mut verdict = Verdict::default();
         verdict.count(&delivery);
-        state.health.record(&webhook, verdict).await;
+        state.health.record(webhook, verdict).await;
     }
     Ok((StatusCode::CREATED, axum::Json(delivery.into())))
 }

@@ -1,6 +1,7 @@
 //! What a webhook's history comes to, and why there is none. Ours, beyond the contract.
 
 use axum::extract::{Path, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -9,15 +10,19 @@ use anzol_domain::{DeliveryId, Status};
 use anzol_http::{ApiError, Verified};
 use anzol_store::{Counts, LastDelivery, Stats};
 
+use crate::openapi::schemas;
 use crate::state::AppState;
 
 /// What a webhook's history comes to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Stats")]
 pub(crate) struct StatsOut {
     /// Today and the six days before, in UTC, oldest first.
     days: Vec<DayOut>,
+    /// The last 24 hours.
     last24_hours: CountsOut,
+    /// The newest delivery of the last 7 days.
     last_delivery: Option<LastDeliveryOut>,
     /// Whether everything was counted. When not, the counts are lower bounds.
     complete: bool,
@@ -25,44 +30,67 @@ pub(crate) struct StatsOut {
     silence: Option<SilenceOut>,
 }
 
-#[derive(Debug, Serialize)]
+/// The deliveries of a day.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DayStats")]
 struct DayOut {
+    /// The day, in UTC.
+    #[schemars(with = "schemas::Date")]
     date: String,
     #[serde(flatten)]
     counts: CountsOut,
 }
 
-#[derive(Debug, Serialize)]
+/// How many deliveries were made.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Counts")]
 struct CountsOut {
+    /// Those that arrived.
     success: u64,
+    /// Those that did not.
     fail: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// The newest delivery.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "LastDelivery")]
 struct LastDeliveryOut {
+    /// Its id.
+    #[schemars(with = "schemas::Id")]
     id: DeliveryId,
+    /// Whether the receiver took it.
     status: Status,
+    /// When it was triggered.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "schemas::DateTime")]
     triggered_at: OffsetDateTime,
+    /// Its event's type.
     event_type: String,
 }
 
 /// Why nothing arrives. No reason means that an event has just come, and its delivery is still on the way.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Silence")]
 struct SilenceOut {
+    /// Every reason that applies.
     reasons: Vec<ReasonOut>,
 }
 
-#[derive(Debug, Serialize)]
+/// One reason.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "SilenceReason")]
 struct ReasonOut {
+    /// Which.
     code: Code,
     /// From when on that can be said.
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    #[schemars(with = "schemas::DateTime")]
     since: Option<OffsetDateTime>,
     /// When the last event came that the webhook might have got; there may have been others in the hour after.
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    #[schemars(with = "schemas::DateTime")]
     last_event_at: Option<OffsetDateTime>,
 }
 

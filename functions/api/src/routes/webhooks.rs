@@ -17,7 +17,7 @@ use crate::version::Version;
 use crate::{patch, read_only};
 
 /// What the list can be sorted by (contract section 1.1).
-const SORT_FIELDS: [&str; 4] = ["name", "url", "createdAt", "updatedAt"];
+pub(crate) const SORT_FIELDS: [&str; 4] = ["name", "url", "createdAt", "updatedAt"];
 
 /// Tries of a change when somebody else changes the same webhook at the same time; each reads it again.
 const TRIES: usize = 4;
@@ -54,7 +54,7 @@ pub(crate) async fn create(
         version: 1,
     };
     state.webhooks.create(&webhook, state.cap).await?;
-    Ok((StatusCode::CREATED, axum::Json(webhook.into())))
+    Ok((StatusCode::CREATED, axum::Json(state.show(webhook))))
 }
 
 /// Shows one webhook.
@@ -63,7 +63,8 @@ pub(crate) async fn get(
     Verified(caller): Verified,
     Path(id): Path<String>,
 ) -> Result<axum::Json<WebhookOut>, ApiError> {
-    Ok(axum::Json(state.visible(&caller, &id).await?.into()))
+    let webhook = state.visible(&caller, &id).await?;
+    Ok(axum::Json(state.show(webhook)))
 }
 
 /// Replaces a webhook: what the request leaves out goes back to its default, and it is disabled unless the request enables it.
@@ -86,8 +87,7 @@ pub(crate) async fn replace(
             cloud_events: version == Version::V1 && webhook.spec.cloud_events,
         })?;
         if version == Version::Core {
-            let shown =
-                serde_json::to_value(WebhookOut::from(webhook.clone())).map_err(|_| ApiError::Internal)?;
+            let shown = serde_json::to_value(state.show(webhook.clone())).map_err(|_| ApiError::Internal)?;
             let changes = read_only::changes(&body, &shown);
             if !changes.is_empty() {
                 let said = changes.iter().map(|name| format!("`{name}` cannot be changed")).collect();
@@ -97,7 +97,7 @@ pub(crate) async fn replace(
         Ok(spec)
     })
     .await?;
-    Ok(axum::Json(webhook.into()))
+    Ok(axum::Json(state.show(webhook)))
 }
 
 /// Changes parts of a webhook by JSON Patch: all operations, or none.
@@ -204,7 +204,10 @@ pub(crate) async fn list(
     let next = if page.has_next { cursor(page.items.last()) } else { None };
     let prev = if page.has_prev { cursor(page.items.first()) } else { None };
     let links = params.links(&format!("{base}{}", version.base()), next, prev);
-    Ok(axum::Json(PageOut { data: page.items.into_iter().map(WebhookOut::from).collect(), links }))
+    Ok(axum::Json(PageOut {
+        data: page.items.into_iter().map(|webhook| state.show(webhook)).collect(),
+        links,
+    }))
 }
 
 fn sort_key(webhook: &Webhook, field: &str) -> String {

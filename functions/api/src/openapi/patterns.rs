@@ -1,0 +1,103 @@
+//! Regular expressions of the document (ECMA-262, as JSON Schema has them), made from the constants the checks themselves use.
+
+use anzol_domain::filter::{Attribute, STATUSES};
+use anzol_domain::headers::{RESERVED, RESERVED_PREFIX};
+use anzol_domain::secret::SECRET_CHARS;
+use anzol_domain::url::PRIVATE_SUFFIXES;
+
+/// Control characters (Unicode's category Cc), inside a character class.
+const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
+/// White space (Unicode's property), inside a character class; `\s` means something else in each engine.
+const SPACE: &str = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+/// The characters of a header's name (RFC 9110, token) but for `~`, inside a character class.
+const TOKEN: &str = r"-A-Za-z0-9!#$%&'*+.^_`|";
+/// The value of a header: visible ASCII, with spaces and tabs inside.
+pub(crate) const HEADER_VALUE: &str = r"^(?:[!-~](?:[\t -~]*[!-~])?)?$";
+/// A tenant or a user, as the identity provider names it.
+pub(crate) const OUTSIDE_ID: &str = r#"^[!"$-~]+$"#;
+/// A webhook or a delivery.
+pub(crate) const ID: &str = "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
+/// CloudEvents 1.0, and what would be compatible with it.
+pub(crate) const SPEC_VERSION: &str = r"^1\.0(?:\..*)?$";
+
+/// A name: no control characters, and something to see.
+pub(crate) fn name() -> String {
+    format!("^[^{CONTROL}]*[^{CONTROL}{SPACE}][^{CONTROL}]*$")
+}
+
+/// A description: no control characters but line ends.
+pub(crate) fn description() -> &'static str {
+    r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*$"
+}
+
+/// A secret, or none.
+pub(crate) fn secret() -> String {
+    let (min, max) = (SECRET_CHARS.start(), SECRET_CHARS.end());
+    format!("^(?:[^{CONTROL}]{{{min},{max}}})?$")
+}
+
+/// A URL that webhooks may post to. The name in ASCII: the server also takes names in other scripts, by their `xn--` form.
+pub(crate) fn url() -> String {
+    let scheme = any_case("https");
+    let inner = "(?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?";
+    let private = alternatives(PRIVATE_SUFFIXES);
+    let port = "(?::(?:0*443)?)?";
+    format!(
+        r"^{scheme}://(?:[A-Za-z0-9_]{inner}\.)+(?!(?:{private})(?:[:/?]|$))[A-Za-z]{inner}{port}(?:[/?][^#\\{CONTROL}{SPACE}]*)?$"
+    )
+}
+
+/// The name of a header that webhooks may set.
+pub(crate) fn header_name() -> String {
+    format!("^{}[{TOKEN}~]+$", not_reserved())
+}
+
+/// A JSON Pointer to a header that webhooks may set; RFC 6901 writes `~` as `~0`.
+pub(crate) fn header_pointer(member: &str) -> String {
+    format!("^/{member}/{}(?:[{TOKEN}]|~0)+$", not_reserved())
+}
+
+fn not_reserved() -> String {
+    format!("(?!(?:{})$)(?!{})", alternatives(RESERVED), any_case(RESERVED_PREFIX))
+}
+
+/// A filter, or none: the grammar of [`anzol_domain::filter`], which is regular.
+pub(crate) fn filter() -> String {
+    let hex = "[0-9A-Fa-f]";
+    // Halves of surrogate pairs only as pairs.
+    let escape = format!(
+        "\\\\(?:[\"\\\\/bfnrt]|u(?:[0-9A-CE-Fa-ce-f]{hex}{{3}}|[Dd][0-7]{hex}{{2}}|[Dd][89ABab]{hex}{{2}}\\\\u[Dd][C-Fc-f]{hex}{{2}}))"
+    );
+    let string = format!("\"(?:[^\"\\\\\\u0000-\\u001f]|{escape})*\"");
+    let equal = any_case("eq");
+    let differs = any_case("ne");
+    let operator = format!("(?:{equal}|{differs})");
+    let (statuses, others): (Vec<_>, Vec<_>) =
+        Attribute::ALL.into_iter().partition(|attribute| *attribute == Attribute::Status);
+    let names = |attributes: Vec<Attribute>| alternatives(attributes.into_iter().map(Attribute::name));
+    let (status, others) = (names(statuses), names(others));
+    let values = STATUSES.join("|");
+    let comparison = format!("(?:(?:{others}) +{operator} *{string}|{status} +{operator} *\"(?:{values})\")");
+    let join = alternatives(["and", "or"]);
+    format!("^(?: *{comparison}(?: *(?:{join}) +{comparison})* *|[{SPACE}]*)$")
+}
+
+/// Any of these words, in any case.
+fn alternatives(words: impl IntoIterator<Item = &'static str>) -> String {
+    words.into_iter().map(any_case).collect::<Vec<_>>().join("|")
+}
+
+/// A word in any case: there is no flag for that in JSON Schema.
+fn any_case(word: &str) -> String {
+    let mut pattern = String::new();
+    for c in word.chars() {
+        if c.is_ascii_alphabetic() {
+            pattern.extend(['[', c.to_ascii_uppercase(), c.to_ascii_lowercase(), ']']);
+        } else if c == '.' {
+            pattern.push_str("\\.");
+        } else {
+            pattern.push(c);
+        }
+    }
+    pattern
+}

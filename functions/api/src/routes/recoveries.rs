@@ -1,0 +1,48 @@
+//! Recoveries: all that failed for good since some time, sent again. Ours, beyond the contract.
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use http::header::LOCATION;
+
+use anzol_http::{ApiError, Json, PublicBase, Verified};
+
+use crate::dto::{self, RecoverIn, RecoveryOut};
+use crate::state::AppState;
+use crate::version::Version;
+
+/// Begins a recovery, and answers with how far it came at once: 202, and `Location` says where its progress is seen.
+///
+/// A disabled webhook would get none of it, so that is a conflict: enable it first.
+pub(crate) async fn begin(
+    State(state): State<AppState>,
+    Extension(version): Extension<Version>,
+    Verified(caller): Verified,
+    PublicBase(base): PublicBase,
+    Path(id): Path<String>,
+    Json(body): Json,
+) -> Result<(StatusCode, [(http::HeaderName, String); 1], axum::Json<RecoveryOut>), ApiError> {
+    let webhook = state.visible(&caller, &id).await?;
+    let since = dto::read::<RecoverIn>(&body)?.check((state.clock)())?;
+    if !webhook.spec.enabled {
+        return Err(ApiError::Conflict(vec![
+            "`enabled` is false: enable the webhook before its failed deliveries are sent again".to_owned(),
+        ]));
+    }
+    let recovery = state.recoverer.begin(&webhook, since).await?;
+    let location = format!("{base}{}/{id}/recoveries/{}", version.base(), recovery.id);
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], axum::Json(recovery.into())))
+}
+
+/// Shows how far a recovery has come.
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    Verified(caller): Verified,
+    Path((id, recovery_id)): Path<(String, String)>,
+) -> Result<axum::Json<RecoveryOut>, ApiError> {
+    let webhook = state.visible(&caller, &id).await?;
+    let not_found = || ApiError::NotFound(format!("webhook {id} has no recovery {recovery_id}"));
+    let recovery_id = recovery_id.parse().map_err(|_| not_found())?;
+    let recovery = state.recoverer.get(&webhook.tenant_id, webhook.id, recovery_id).await?;
+    Ok(axum::Json(recovery.ok_or_else(not_found)?.into()))
+}

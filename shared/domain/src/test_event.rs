@@ -1,0 +1,196 @@
+//! Test events: one of a webhook's types, made up, for whoever wants to see whether a receiver works. Ours, beyond the contract.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::error::Invalid;
+use crate::event::Event;
+use crate::event_type::{self, RELOAD_FINISHED};
+use crate::id::DeliveryId;
+use crate::operational;
+use crate::webhook::Webhook;
+
+/// The extension attribute that is `true` on test events and absent on all others. As `CloudEvents` 1.0 has it: lower-case letters, at
+/// most 20 of them, and a Boolean, which is JSON's own.
+pub const ATTRIBUTE: &str = "anzoltest";
+/// The `source` of test events.
+pub const SOURCE: &str = "anzol/test";
+
+/// Which of a webhook's types to test: the one asked for, under any of its names, or else the first.
+///
+/// # Errors
+/// The webhook has no such type, or none at all.
+pub fn choose<'a>(webhook: &'a Webhook, wanted: Option<&str>) -> Result<&'a str, Invalid> {
+    let types = &webhook.spec.event_types;
+    match wanted {
+        None => types.first().map(String::as_str).ok_or_else(|| {
+            Invalid::one("eventTypes", "names no event type yet, so there is nothing to test")
+        }),
+        Some(wanted) => {
+            let name = event_type::canonical(wanted);
+            types.iter().find(|known| *known == name).map(String::as_str).ok_or_else(|| {
+                Invalid::one("eventType", "must be one of the webhook's own `eventTypes`, or left out")
+            })
+        }
+    }
+}
+
+/// The test event of that type for a webhook. `id` makes it an event of its own, which no receiver drops as seen before.
+///
+/// # Errors
+/// Never: the parts were checked before. The type is that of reading an event.
+pub fn event(
+    webhook: &Webhook,
+    event_type: &str,
+    id: DeliveryId,
+    now: OffsetDateTime,
+) -> Result<Event, Invalid> {
+    let event = json!({
+        "specversion": "1.0",
+        "id": format!("test-{id}"),
+        "source": SOURCE,
+        "type": event_type,
+        "time": now.format(&Rfc3339).unwrap_or_default(),
+        "datacontenttype": "application/json",
+        "tenantid": webhook.tenant_id,
+        "userid": webhook.spec.owner_id,
+        "ownerid": webhook.spec.owner_id,
+        (ATTRIBUTE): true,
+        "data": data(webhook, event_type),
+    });
+    Event::parse(&event.to_string(), now)
+}
+
+/// What events of a kind may say of their resource.
+struct Example {
+    /// Start of the types' names.
+    types: &'static str,
+    name: &'static str,
+    /// One more member of `data`, as is typical of the kind.
+    more: Option<(&'static str, &'static str)>,
+}
+
+const fn example(
+    types: &'static str,
+    name: &'static str,
+    more: Option<(&'static str, &'static str)>,
+) -> Example {
+    Example { types, name, more }
+}
+
+/// The first that fits counts.
+const EXAMPLES: [Example; 7] = [
+    example(RELOAD_FINISHED, "Test application", Some(("status", "ok"))),
+    example("com.qlik.v1.reload.", "Test reload", Some(("status", "SUCCEEDED"))),
+    example("com.qlik.v1.user.", "Test user", Some(("email", "test@example.com"))),
+    example("com.qlik.v1.api-key.", "Test API key", Some(("reason", "expired"))),
+    example("com.qlik.v1.automation.", "Test automation", Some(("status", "finished"))),
+    example("com.qlik.v1.di-projects.", "Test data task", Some(("projectId", "test-project"))),
+    example("", "Test application", None),
+];
+
+fn data(webhook: &Webhook, event_type: &str) -> Value {
+    if event_type.starts_with(operational::PREFIX) {
+        return json!({ "id": webhook.id, "name": webhook.spec.name, "consecutiveFailures": webhook.health.failures });
+    }
+    let mut data = json!({ "id": "00000000-0000-4000-8000-000000000000" });
+    let example = EXAMPLES.iter().find(|example| event_type.starts_with(example.types));
+    if let (Some(data), Some(Example { name, more, .. })) = (data.as_object_mut(), example) {
+        data.insert("name".to_owned(), json!(name));
+        data.extend(more.map(|(name, value)| (name.to_owned(), json!(value))));
+    }
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::event_type::EVENT_TYPES;
+    use crate::health::Health;
+    use crate::id::{TenantId, UserId, WebhookId};
+    use crate::webhook::{Level, Origin, RawSpec};
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn webhook(event_types: &[&str]) -> Webhook {
+        let user = UserId::parse("user-1").unwrap();
+        let raw = RawSpec {
+            name: Some("Orders".to_owned()),
+            description: None,
+            url: Some("https://hooks.example.com/x".to_owned()),
+            event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
+            level: Level::Tenant,
+            owner_id: "user-1".to_owned(),
+            secret: None,
+            filter: None,
+            headers: BTreeMap::new(),
+            encrypted_headers: BTreeMap::new(),
+            enabled: false,
+            cloud_events: false,
+        };
+        Webhook {
+            id: WebhookId::mint(NOW),
+            tenant_id: TenantId::parse("acme").unwrap(),
+            spec: raw.check().unwrap(),
+            origin: Origin::Api,
+            created_at: NOW,
+            updated_at: NOW,
+            created_by: user.clone(),
+            updated_by: user,
+            retired_secrets: Vec::new(),
+            health: Health::default(),
+            disabled: None,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn every_type_has_a_test_event_that_says_so_in_both_forms() {
+        for known in EVENT_TYPES {
+            let webhook = webhook(&[known.name]);
+            let event = event(&webhook, known.name, DeliveryId::mint(NOW), NOW).unwrap();
+            assert!(event.is_test() && event.event_type() == known.name);
+            assert_eq!(event.tenant(), Some(&webhook.tenant_id));
+            for cloud_events in [false, true] {
+                let payload = event.payload(cloud_events);
+                assert!(Event::from_payload(&payload, NOW).unwrap().is_test(), "also when it is sent again");
+                let payload: Value = serde_json::from_str(&payload).unwrap();
+                assert_eq!(payload[ATTRIBUTE], true);
+                for member in ["id", "name"] {
+                    assert!(
+                        payload["data"][member].as_str().is_some_and(|text| !text.is_empty()),
+                        "{payload}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_webhook_is_tested_by_one_of_its_own_types() {
+        let hook = webhook(&["com.qlik.v1.app.deleted", "com.qlik.v1.app.created"]);
+        assert_eq!(choose(&hook, None).unwrap(), "com.qlik.v1.app.deleted");
+        assert_eq!(choose(&hook, Some("com.qlik.v1.app.created")).unwrap(), "com.qlik.v1.app.created");
+        assert_eq!(choose(&hook, Some("com.qlik.app.created")).unwrap(), "com.qlik.v1.app.created");
+        for (hook, wanted, field) in [
+            (&hook, Some("com.qlik.v1.app.exported"), "eventType"),
+            (&hook, Some(""), "eventType"),
+            (&webhook(&[]), Some("com.qlik.v1.app.created"), "eventType"),
+            (&webhook(&[]), None, "eventTypes"),
+        ] {
+            assert_eq!(choose(hook, wanted).unwrap_err().0[0].field, field);
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_a_test() {
+        for value in ["false", "\"true\"", "1"] {
+            let json =
+                format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","anzoltest":{value}}}"#);
+            assert!(!Event::parse(&json, NOW).unwrap().is_test(), "{value}");
+        }
+    }
+}

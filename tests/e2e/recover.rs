@@ -1,0 +1,128 @@
+//! Recovery and tests on the deployed stack, which also proves that the functions' policies suffice.
+
+use anzol_tests::receiver::Behaviour;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::world::*;
+
+fn since() -> String {
+    (OffsetDateTime::now_utc() - Duration::HOUR).format(&Rfc3339).unwrap()
+}
+
+fn progress(location: &str) -> Value {
+    world().admin.get(location).unwrap().expect_status(200).unwrap().json().unwrap()
+}
+
+#[test]
+fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
+    let hook = Hook::new(&world().admin, "recovers-all", &[APP_CREATED], &json!({ "secret": SECRET }));
+    // A redirect is final at once.
+    let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
+    hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
+    let events: Vec<_> = (0..3).map(|_| cloud_event(APP_CREATED, &world().acme)).collect();
+    for (_, event) in &events {
+        publish(&world().publisher, event);
+    }
+    for (id, _) in &events {
+        let row = hook.await_rows(id, 1, SOON).remove(0);
+        assert_eq!(
+            (row["status"].as_str(), row["failure"].as_str()),
+            (Some("fail"), Some("redirect")),
+            "{row:#}"
+        );
+    }
+
+    hook.receiver_behaves(&Behaviour::default());
+    let recover = format!("{}/actions/recover", hook.at());
+    let begun =
+        world().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
+    let location = begun.header("location").to_owned();
+    assert!(location.starts_with(&world().stack.api_url), "{location}");
+    assert!(["running", "done"].contains(&begun.json().unwrap()["status"].as_str().unwrap()), "{begun}");
+    let done = eventually(SOON, "end of the recovery", || {
+        let progress = progress(&location);
+        if progress["status"] == "done" { Ok(progress) } else { Err(format!("{progress:#}")) }
+    });
+    assert_eq!(
+        (&done["found"], &done["requeued"], &done["skipped"]),
+        (&json!(3), &json!(3), &json!(0)),
+        "{done:#}"
+    );
+    for (id, _) in &events {
+        let received = hook.await_received(id, 2);
+        assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
+        assert_eq!(received[0].body_base64, received[1].body_base64);
+        let row = &hook.await_rows(id, 2, SOON)[0];
+        assert_eq!(
+            (row["status"].as_str(), row["trigger"].as_str()),
+            (Some("success"), Some("recover")),
+            "{row:#}"
+        );
+    }
+
+    // Once is enough.
+    let again =
+        world().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
+    assert_eq!(again.json().unwrap()["requeued"], 0, "{again}");
+    for (id, _) in &events {
+        assert_eq!(hook.received(id).len(), 2);
+    }
+    let theirs = world().globex_admin.get(&location).unwrap();
+    assert_refused(&theirs, 404, "no webhook");
+}
+
+#[test]
+fn more_than_a_page_is_recovered_by_the_sender() {
+    let hook = Hook::new(&world().admin, "recovers-pages", &[APP_EXPORTED], &json!({}));
+    hook.receiver_behaves(&Behaviour { status: 308, ..Behaviour::default() });
+    let events: Vec<_> = (0..120).map(|_| cloud_event(APP_EXPORTED, &world().acme)).collect();
+    for chunk in events.chunks(60) {
+        publish(&world().publisher, &chunk.iter().map(|(_, event)| event.clone()).collect());
+    }
+    let last_page = format!("{}/deliveries?limit=100&status=fail&sort=%2BtriggeredAt", hook.at());
+    eventually(SOON * 3, "120 failed deliveries", || {
+        let page = world().admin.get(&last_page).unwrap().expect_status(200).unwrap().json().unwrap();
+        let Some(next) = page["links"]["next"]["href"].as_str() else {
+            return Err(format!("{}", page["links"]));
+        };
+        let rest = world().admin.get(next).unwrap().expect_status(200).unwrap().json().unwrap();
+        let count = rest["data"].as_array().unwrap().len();
+        if count == 20 { Ok(()) } else { Err(format!("100 and {count}")) }
+    });
+    hook.receiver_behaves(&Behaviour::default());
+    let recover = format!("{}/actions/recover", hook.at());
+    let begun =
+        world().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
+    assert_eq!(begun.json().unwrap()["status"], "running", "{begun}");
+    let location = begun.header("location").to_owned();
+    let done = eventually(SOON * 2, "end of the recovery", || {
+        let progress = progress(&location);
+        if progress["status"] == "done" { Ok(progress) } else { Err(format!("{progress:#}")) }
+    });
+    assert_eq!((&done["found"], &done["requeued"]), (&json!(120), &json!(120)), "{done:#}");
+    eventually(SOON * 2, "second request for each of 120 events", || {
+        let all = world().control.requests(&hook.path).unwrap().len();
+        if all == 240 { Ok(()) } else { Err(format!("{all} requests")) }
+    });
+}
+
+#[test]
+fn a_test_event_arrives_signed_and_says_that_it_is_one() {
+    let hook =
+        Hook::new(&world().admin, "tested", &[USER_CREATED], &json!({ "secret": SECRET, "enabled": false }));
+    let test = format!("{}/actions/test", hook.at());
+    let row = world().admin.post_nothing(&test).unwrap().expect_status(201).unwrap().json().unwrap();
+    assert_eq!((row["status"].as_str(), row["trigger"].as_str()), (Some("success"), Some("test")), "{row:#}");
+    let id = row["request"]["body"]["id"].as_str().unwrap();
+    let received = hook.await_received(id, 1).remove(0);
+    assert_eq!(received.header("qlik-signature"), qlik_signature(SECRET, &received.body().unwrap()));
+    let event = body_json(&received);
+    assert_eq!((&event["anzoltest"], &event["type"]), (&json!(true), &json!(USER_CREATED)), "{event:#}");
+    let refused = world().admin.post(&test, &json!({ "eventType": APP_CREATED })).unwrap();
+    assert_refused(&refused, 400, "eventType");
+
+    let shown = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap();
+    assert_eq!(shown["health"], json!({ "state": "healthy", "lane": "fast", "consecutiveFailures": 0 }));
+}

@@ -1,0 +1,472 @@
+//! Recoveries: what failed for good is sent again, each event once, a page at a time, whatever breaks off in between.
+
+use std::collections::BTreeSet;
+
+use anzol_api::AppState;
+use anzol_domain::delivery::RETENTION;
+use anzol_domain::health::DisablePolicy;
+use anzol_domain::recovery::RecoveryStatus;
+use anzol_domain::{
+    Delivery, DeliveryId, Event, FailureKind, Recovery, Status, Trigger, Webhook, test_event,
+};
+use anzol_runtime::now;
+use anzol_store::StoreError;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::cloud::{Answer, Api, As, webhook};
+use crate::engine::Engine;
+use crate::history::delivery;
+use crate::queues::{SLOW, SLOW_ARN, Sent};
+
+const BASE: &str = "/api/v1/webhooks";
+
+struct Recovering {
+    engine: Engine,
+    api: Api,
+    hook: Webhook,
+}
+
+impl Recovering {
+    async fn start() -> Self {
+        let engine = Engine::start(DisablePolicy::default()).await;
+        let hook = engine.create("in").await;
+        let recoverer = engine.sender.recoverer.clone();
+        let state = AppState { recoverer, ..engine.cloud.state(&engine.way_out) };
+        Self { engine, api: Api(anzol_api::router(state)), hook }
+    }
+
+    async fn put(&self, rows: &[Delivery]) {
+        assert!(self.engine.cloud.deliveries.put_all(rows).await.is_empty());
+    }
+
+    async fn post(&self, body: Value) -> Answer {
+        let path = format!("{BASE}/{}/actions/recover", self.hook.id);
+        self.api.exchange(Some(&As::admin("acme")), "POST", &path, Some("application/json"), Some(body)).await
+    }
+
+    /// Begins a recovery of everything since `ago`.
+    async fn recover(&self, ago: Duration) -> Value {
+        let answer = self.post(json!({ "since": spelled(now() - ago), "status": "fail" })).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.body
+    }
+
+    async fn progress(&self, recovery: &Value) -> Value {
+        let path = format!("{BASE}/{}/recoveries/{}", self.hook.id, recovery["id"].as_str().unwrap());
+        let (status, progress) = self.api.call(Some(&As::admin("acme")), "GET", &path, None).await;
+        assert_eq!(status, 200, "{progress}");
+        progress
+    }
+
+    /// Everything on the slow lane, deliveries and steps apart.
+    fn queued(&self) -> (Vec<Sent>, Vec<Sent>) {
+        let step = |sent: &Sent| sent.body.contains(r#""recovery":"#);
+        let (steps, deliveries) = self.engine.queues.on(SLOW).into_iter().partition(step);
+        (deliveries, steps)
+    }
+
+    /// Ids of the events queued so far.
+    fn events(&self) -> Vec<String> {
+        self.queued().0.iter().map(|sent| sent.task().event.id().to_owned()).collect()
+    }
+
+    /// Hands the sender these messages as the slow lane would; all have to be settled.
+    async fn work_off(&self, messages: &[Sent]) {
+        for batch in messages.chunks(10) {
+            let bodies: Vec<_> = batch.iter().map(|sent| sent.body.clone()).collect();
+            assert!(self.engine.handle(&bodies, SLOW_ARN).await.is_empty());
+        }
+    }
+
+    /// Makes every step that is queued, and those that follow from them; answers how many.
+    async fn make_all_steps(&self) -> usize {
+        let mut made = 0;
+        loop {
+            let steps = self.queued().1.split_off(made);
+            if steps.is_empty() {
+                return made;
+            }
+            made += steps.len();
+            self.work_off(&steps).await;
+        }
+    }
+}
+
+fn spelled(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap()
+}
+
+/// The last row of an event that never arrived, from `ago`.
+fn failed(hook: &Webhook, ago: Duration, event_id: &str) -> Delivery {
+    let json =
+        json!({ "specversion": "1.0", "id": event_id, "source": "s", "type": "com.qlik.v1.app.created" });
+    let event = Event::parse(&json.to_string(), now()).unwrap();
+    let mut row = delivery(hook, now() - ago, Status::Fail);
+    row.request.body = event.payload(false);
+    row
+}
+
+fn many(hook: &Webhook, count: usize) -> Vec<Delivery> {
+    (0..count)
+        .map(|n| failed(hook, Duration::seconds(10 + i64::try_from(n).unwrap()), &format!("e{n}")))
+        .collect()
+}
+
+fn counts(recovery: &Value) -> (u64, u64, u64) {
+    let count = |name: &str| recovery[name].as_u64().unwrap();
+    (count("found"), count("requeued"), count("skipped"))
+}
+
+const HOUR: Duration = Duration::HOUR;
+
+#[tokio::test]
+async fn what_failed_for_good_arrives_after_all_and_once() {
+    let it = Recovering::start().await;
+    let minutes = Duration::minutes;
+    let of = |event: &str, ago| failed(&it.hook, minutes(ago), event);
+    let mut tried = of("still tried", 9);
+    tried.next_attempt_at = Some(now() + HOUR);
+    let mut disabled = of("was disabled", 8);
+    (disabled.failure, disabled.response) = (Some(FailureKind::Disabled), None);
+    let mut retried = [of("gave up", 30), of("gave up", 20)];
+    retried[0].next_attempt_at = Some(now() - minutes(20));
+    (retried[1].attempt, retried[1].trigger) = (2, Trigger::Retry);
+    let resent = [of("resent in vain", 40), Delivery { trigger: Trigger::Resend, ..of("resent in vain", 3) }];
+    let mut arrived = of("arrived", 2);
+    (arrived.status, arrived.failure) = (Status::Success, None);
+    let test =
+        test_event::event(&it.hook, "com.qlik.v1.app.created", DeliveryId::mint(now()), now()).unwrap();
+    let mut tested = of("a test", 1);
+    (tested.request.body, tested.trigger) = (test.payload(false), Trigger::Test);
+    it.put(&[tried, disabled, arrived, tested]).await;
+    it.put(&retried).await;
+    it.put(&resent).await;
+    let before = it.engine.history(&it.hook).await;
+
+    let answer = it.post(json!({ "since": spelled(now() - HOUR) })).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let recovery = &answer.body;
+    let at = format!("{BASE}/{}/recoveries/{}", it.hook.id, recovery["id"].as_str().unwrap());
+    assert_eq!(answer.header("location"), format!("https://hooks.example.com{at}"));
+    // Found: one disabled, the last of the retries, two in vain, a test.
+    assert_eq!((recovery["status"].as_str(), counts(recovery)), (Some("done"), (5, 3, 2)), "{recovery}");
+    assert!(recovery["finishedAt"].is_string() && recovery["startedAt"] == recovery["until"]);
+    assert_eq!(recovery["webhookId"], json!(it.hook.id));
+    assert_eq!(it.progress(recovery).await, *recovery);
+    let shown = it.engine.history(&it.hook).await;
+    assert_eq!(shown, before, "nothing of a recovery is history before it is sent");
+
+    let (deliveries, steps) = it.queued();
+    assert_eq!(it.events(), ["resent in vain", "was disabled", "gave up"], "the newest first");
+    assert!(deliveries.iter().all(|sent| sent.group == "acme" && sent.delay == 0));
+    assert!(
+        deliveries.iter().all(|sent| (sent.task().attempt, sent.task().trigger) == (1, Trigger::Recover))
+    );
+    assert_eq!((steps.len(), steps[0].delay), (1, 5), "in case we had not come to the end");
+    assert_eq!(it.make_all_steps().await, 1);
+    assert_eq!(it.progress(recovery).await, *recovery);
+
+    // As queues deliver: at least once.
+    it.work_off(&deliveries).await;
+    it.work_off(&deliveries).await;
+    assert_eq!(it.engine.received("in").await, 3);
+    let rows = it.engine.history(&it.hook).await;
+    let recovered: Vec<_> = rows.iter().filter(|row| row.trigger == Trigger::Recover).collect();
+    assert_eq!((recovered.len(), rows.len()), (3, before.len() + 3));
+    assert!(recovered.iter().all(|row| row.status == Status::Success && row.attempt == 1));
+    assert!(recovered.iter().all(|row| now() - row.triggered_at() < Duration::MINUTE), "triggered now");
+    let id = |row: &Delivery| {
+        row.request.headers.iter().find(|(name, _)| name == "webhook-id").map(|(_, id)| id.clone()).unwrap()
+    };
+    let ids: BTreeSet<_> = recovered.iter().map(|row| id(row)).collect();
+    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    assert_eq!(ids, requests.iter().map(|request| request.header("webhook-id").to_owned()).collect());
+}
+
+#[tokio::test]
+async fn doing_it_again_sends_nothing_again_until_something_fails_again() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 7)).await;
+    let first = it.recover(HOUR).await;
+    assert_eq!(counts(&first), (7, 7, 0));
+    let (queued, _) = it.queued();
+    // Before anything was sent, and after.
+    assert_eq!(counts(&it.recover(HOUR).await), (7, 0, 7));
+    it.engine.answers("in", 308).await;
+    it.work_off(&queued[..2]).await;
+    it.engine.answers("in", 500).await;
+    it.work_off(&queued[2..3]).await;
+    it.engine.answers("in", 200).await;
+    it.work_off(&queued[3..]).await;
+    let history = it.engine.history(&it.hook).await;
+    assert_eq!(history.iter().filter(|row| row.trigger == Trigger::Recover).count(), 7);
+
+    // Seven from before; two failed again for good; one is being tried again, as any delivery is.
+    let retry = it.queued().0.split_off(7);
+    let [retry] = retry.as_slice() else { panic!("{retry:?}") };
+    let retry = retry.task();
+    let expected = (queued[2].task().event.id().to_owned(), 2, Trigger::Retry);
+    assert_eq!((retry.event.id().to_owned(), retry.attempt, retry.trigger), expected);
+    assert_eq!(counts(&it.recover(HOUR).await), (9, 2, 7));
+    let again: BTreeSet<_> = it.events().split_off(8).into_iter().collect();
+    assert_eq!(again, queued[..2].iter().map(|sent| sent.task().event.id().to_owned()).collect());
+    assert_eq!(counts(&it.recover(HOUR).await), (9, 0, 9));
+}
+
+#[tokio::test]
+async fn what_arrived_by_a_resend_is_not_sent_again() {
+    let it = Recovering::start().await;
+    let rows = many(&it.hook, 3);
+    it.put(&rows).await;
+    for (row, status, expected) in [(&rows[0], 200, "success"), (&rows[1], 500, "fail")] {
+        it.engine.answers("in", status).await;
+        let path = format!("{BASE}/{}/deliveries/{}/actions/resend", it.hook.id, row.id);
+        let (created, resent) = it.api.call(Some(&As::admin("acme")), "POST", &path, None).await;
+        assert_eq!((created, resent["status"].as_str()), (201, Some(expected)), "{resent}");
+    }
+    // Three from before, and one resend in vain.
+    assert_eq!(counts(&it.recover(HOUR).await), (4, 2, 2));
+    assert_eq!(it.events(), ["e1", "e2"]);
+}
+
+#[tokio::test]
+async fn a_long_recovery_goes_on_page_by_page_in_the_sender() {
+    let it = Recovering::start().await;
+    let mut rows = many(&it.hook, 250);
+    // An event on two pages: the newer failure counts.
+    rows.push(failed(&it.hook, Duration::minutes(30), "e7"));
+    it.put(&rows).await;
+    let begun = it.recover(HOUR).await;
+    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (100, 100, 0)), "{begun}");
+    assert!(begun["finishedAt"].is_null());
+
+    let (_, steps) = it.queued();
+    it.work_off(&steps).await;
+    let halfway = it.progress(&begun).await;
+    assert_eq!((halfway["status"].as_str(), counts(&halfway)), (Some("running"), (200, 200, 0)), "{halfway}");
+    // The same message received again takes the page that is next, and the one after it finds nothing left to do.
+    assert_eq!(it.make_all_steps().await, 2);
+    let done = it.progress(&begun).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (251, 250, 1)), "{done}");
+    let events = it.events();
+    assert_eq!((events.len(), events.into_iter().collect::<BTreeSet<_>>().len()), (250, 250));
+    let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
+    assert_eq!(ids.len(), 250);
+}
+
+#[tokio::test]
+async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 230)).await;
+    // Two recoveries side by side, and each step received three times at once.
+    let (one, other) = futures::join!(it.recover(HOUR), it.recover(HOUR));
+    let mut made = 0;
+    for round in 0.. {
+        assert!(round < 20, "it never comes to an end");
+        let steps = it.queued().1.split_off(made);
+        if steps.is_empty() {
+            break;
+        }
+        made += steps.len();
+        let bodies: Vec<_> = steps.iter().map(|sent| vec![sent.body.clone(); 3]).collect();
+        let all = bodies.iter().flat_map(|copies| {
+            copies.iter().map(|body| it.engine.handle(std::slice::from_ref(body), SLOW_ARN))
+        });
+        // On a machine with too much to do, a database may answer too late: the message comes back, as it would from SQS.
+        let back = futures::future::join_all(all).await;
+        for (body, _) in bodies.iter().flatten().zip(back).filter(|(_, back)| !back.is_empty()) {
+            assert!(it.engine.handle(std::slice::from_ref(body), SLOW_ARN).await.is_empty());
+        }
+    }
+    let (one, other) = (it.progress(&one).await, it.progress(&other).await);
+    for recovery in [&one, &other] {
+        assert_eq!((recovery["status"].as_str(), counts(recovery).0), (Some("done"), 230), "{recovery}");
+    }
+    assert_eq!(counts(&one).1 + counts(&other).1, 230, "{one} {other}");
+    let events: BTreeSet<_> = it.events().into_iter().collect();
+    let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
+    assert_eq!((events.len(), ids.len()), (230, 230), "queued twice, perhaps, but as the same delivery");
+    it.work_off(&it.queued().0).await;
+    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let seen: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
+    assert_eq!(seen.len(), 230, "everything arrives");
+}
+
+#[tokio::test]
+async fn the_window_has_sharp_edges() {
+    let it = Recovering::start().await;
+    let since = now() - HOUR;
+    let since = since.replace_nanosecond(since.nanosecond() / 1_000_000 * 1_000_000).unwrap();
+    let at = |at: OffsetDateTime, event: &str| failed(&it.hook, now() - at, event);
+    let mut rows = [at(since, "first"), at(since, "too old"), at(since, "not yet")];
+    rows[0].id = DeliveryId::floor(since);
+    rows[1].id = DeliveryId::with_bits(since - Duration::MILLISECOND, &[0xff; 10]);
+    rows[2].id = DeliveryId::floor(now() + HOUR);
+    it.put(&rows).await;
+    let answer = it.post(json!({ "since": spelled(since) })).await;
+    assert_eq!(counts(&answer.body), (1, 1, 0), "{answer:?}");
+    assert_eq!((it.events(), &answer.body["since"]), (vec!["first".to_owned()], &json!(spelled(since))));
+    // Seven days back is all there is.
+    let whole = it.recover(RETENTION).await;
+    assert_eq!(counts(&whole), (2, 1, 1), "{whole}");
+    let nothing = it.post(json!({ "since": spelled(now()) })).await;
+    assert_eq!((nothing.status, counts(&nothing.body)), (202, (0, 0, 0)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_recovered_is_refused_with_field_and_rule() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 1)).await;
+    for (body, said) in [
+        (json!({}), "`since` is required"),
+        (json!({ "since": "yesterday" }), "`since` must be a date and time as in RFC 3339"),
+        (json!({ "since": spelled(now() + HOUR) }), "`since` must not be in the future"),
+        (json!({ "since": spelled(now() - RETENTION - HOUR) }), "`since` must be at most 7 days ago"),
+        (json!({ "since": 5 }), "`since` cannot be read"),
+        (json!({ "since": spelled(now()), "status": "success" }), "`status` must be fail"),
+        (json!([]), "`body` must be a JSON object"),
+    ] {
+        let answer = it.post(body).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.details().starts_with(said), "{}", answer.details());
+    }
+    // Somebody else's does not exist.
+    let admin = As::admin("globex");
+    let theirs = format!("{BASE}/{}", it.hook.id);
+    let since = Some(json!({ "since": spelled(now() - HOUR) }));
+    let refused =
+        it.api.call(Some(&admin), "POST", &format!("{theirs}/actions/recover"), since.clone()).await;
+    assert_eq!(refused.0, 404);
+    let recovery = it.recover(HOUR).await;
+    let id = recovery["id"].as_str().unwrap();
+    assert_eq!(it.api.call(Some(&admin), "GET", &format!("{theirs}/recoveries/{id}"), None).await.0, 404);
+    // Nor does one of another webhook, nor one that never was.
+    let other = it.engine.create("other").await;
+    for path in [format!("{}/recoveries/{id}", other.id), format!("{}/recoveries/none", it.hook.id)] {
+        let (status, _) = it.api.call(Some(&As::admin("acme")), "GET", &format!("{BASE}/{path}"), None).await;
+        assert_eq!(status, 404, "{path}");
+    }
+
+    let mut disabled = webhook("acme");
+    disabled.spec.enabled = false;
+    it.engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    let path = format!("{BASE}/{}/actions/recover", disabled.id);
+    let (status, answer) = it.api.call(Some(&As::admin("acme")), "POST", &path, since).await;
+    assert_eq!(status, 409, "{answer}");
+    assert!(answer["errors"][0]["detail"].as_str().unwrap().starts_with("`enabled` is false"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 250)).await;
+    let begun = it.recover(HOUR).await;
+    let mut disabled = it.hook.clone();
+    (disabled.spec.enabled, disabled.version) = (false, disabled.version + 1);
+    it.engine.cloud.webhooks.replace(&it.hook, &disabled).await.unwrap();
+    assert_eq!(it.make_all_steps().await, 1);
+    let stopped = it.progress(&begun).await;
+    assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
+    assert!(stopped["finishedAt"].is_string());
+    // What had been queued by then is not sent either, which the history says of it.
+    it.work_off(&it.queued().0[..150]).await;
+    assert_eq!(it.engine.received("in").await, 0);
+
+    // Enabled again, it is all still to be had: what was left, and what was not sent. The rest of what was queued will come.
+    let mut enabled = disabled.clone();
+    (enabled.spec.enabled, enabled.version) = (true, disabled.version + 1);
+    it.engine.cloud.webhooks.replace(&disabled, &enabled).await.unwrap();
+    let rest = it.recover(HOUR).await;
+    it.make_all_steps().await;
+    assert_eq!(counts(&it.progress(&rest).await), (400, 200, 200));
+    it.work_off(&it.queued().0[150..]).await;
+    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let events: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
+    assert_eq!((events.len(), requests.len()), (250, 250));
+
+    let begun = it.recover(HOUR).await;
+    let steps = it.queued().1;
+    it.engine.cloud.webhooks.delete(&it.hook.tenant_id, it.hook.id).await.unwrap();
+    it.work_off(&steps[steps.len() - 1..]).await;
+    assert_eq!(it.queued().1.len(), steps.len(), "nobody carries it on");
+    let read = it.engine.cloud.deliveries.recovery(
+        &it.hook.tenant_id,
+        it.hook.id,
+        begun["id"].as_str().unwrap().parse().unwrap(),
+        now(),
+    );
+    assert!(read.await.unwrap().is_some_and(|recovery| recovery.finished_at.is_none()));
+}
+
+#[tokio::test]
+async fn a_queue_that_fails_loses_nothing() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 3)).await;
+    // No queue at all: nothing is taken, so another recovery finds everything free.
+    let state = it.engine.cloud.state(&it.engine.way_out);
+    let unreachable = Api(anzol_api::router(state));
+    let path = format!("{BASE}/{}/actions/recover", it.hook.id);
+    let body = json!({ "since": spelled(now() - HOUR) });
+    let (status, answer) = unreachable.call(Some(&As::admin("acme")), "POST", &path, Some(body)).await;
+    assert_eq!(status, 503, "{answer}");
+
+    // A queue that takes some: the sender makes the step over, and what was queued before is not sent twice.
+    it.engine.queues.refuse(r#""id":"e1""#);
+    let begun = it.recover(HOUR).await;
+    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (0, 0, 0)), "{begun}");
+    assert_eq!(it.events(), ["e0", "e2"]);
+    let (deliveries, steps) = it.queued();
+    let step = std::slice::from_ref(&steps[0].body);
+    assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "it has to come back");
+    it.work_off(&deliveries).await;
+    it.engine.queues.accept_all();
+    assert!(it.engine.handle(step, SLOW_ARN).await.is_empty());
+    let done = it.progress(&begun).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (3, 3, 0)), "{done}");
+    it.work_off(&it.queued().0).await;
+    assert_eq!(it.engine.received("in").await, 3, "each once");
+}
+
+#[tokio::test]
+async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
+    let it = Recovering::start().await;
+    let (tenant, id) = (&it.hook.tenant_id, it.hook.id);
+    let old = now() - RETENTION - Duration::MINUTE;
+    let gone = Recovery::new(tenant.clone(), id, old - HOUR, old);
+    it.engine.cloud.deliveries.begin_recovery(&gone).await.unwrap();
+    assert_eq!(it.engine.cloud.deliveries.recovery(tenant, id, gone.id, now()).await.unwrap(), None);
+    it.put(&many(&it.hook, 1)).await;
+    let begun = it.recover(HOUR).await;
+    let failed = it.engine.history(&it.hook).await[0].id;
+    let items = [
+        it.engine.cloud.raw_deliveries(begun["id"].as_str().unwrap().to_owned()).await,
+        it.engine.cloud.raw_deliveries("msg_".to_owned()).await,
+    ];
+    for (item, from) in items.concat().iter().zip([now(), failed.time()]) {
+        let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
+        assert!(((from + RETENTION).unix_timestamp() - expires).abs() < 60, "{item:#}");
+        assert!(item.get("failedOf").is_none(), "not in the index: {item:#}");
+    }
+    assert_eq!(items.concat().len(), 2);
+}
+
+#[tokio::test]
+async fn of_two_who_make_the_same_step_one_is_counted() {
+    let it = Recovering::start().await;
+    let deliveries = &it.engine.cloud.deliveries;
+    let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
+    deliveries.begin_recovery(&read).await.unwrap();
+    let below = DeliveryId::mint(now() - Duration::MINUTE);
+    let further = Recovery { older_than: below, found: 5, requeued: 5, ..read.clone() };
+    deliveries.advance_recovery(&read, &further).await.unwrap();
+    let again = deliveries.advance_recovery(&read, &further).await;
+    assert!(matches!(again, Err(StoreError::Changed)), "{again:?}");
+    let done = further.clone().finished(RecoveryStatus::Done, now());
+    deliveries.advance_recovery(&further, &done).await.unwrap();
+    let reopened = deliveries.advance_recovery(&done, &further).await;
+    assert!(matches!(reopened, Err(StoreError::Changed)), "what is finished stays so: {reopened:?}");
+    let stored = deliveries.recovery(&read.tenant_id, read.webhook_id, read.id, now()).await.unwrap();
+    assert_eq!(stored, Some(done));
+}

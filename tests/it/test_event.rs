@@ -1,0 +1,121 @@
+//! Test events: asked for by `actions/test`, sent at once, signed and recorded like any other.
+
+use anzol_domain::health::DisablePolicy;
+use anzol_domain::{Health, Lane};
+use anzol_tests::aws::hmac_sha256;
+use serde_json::{Value, json};
+
+use crate::cloud::{Answer, Api, As};
+use crate::engine::Engine;
+use crate::queues::SLOW;
+
+const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
+const CREATED: &str = "com.qlik.v1.app.created";
+
+async fn start() -> (Engine, Api) {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let api = engine.cloud.api(&engine.way_out);
+    (engine, api)
+}
+
+async fn test(api: &Api, at: &str, content_type: Option<&str>, body: Option<Value>) -> Answer {
+    let path = format!("{at}/actions/test");
+    api.exchange(Some(&As::admin("acme")), "POST", &path, content_type, body).await
+}
+
+#[tokio::test]
+async fn a_test_is_sent_at_once_signed_and_recorded_and_says_that_it_is_one() {
+    let (engine, api) = start().await;
+    let hook = engine.create("tested").await;
+    let mut rows = Vec::new();
+    for base in BASES {
+        let at = format!("{base}/{}", hook.id);
+        for (content_type, body) in [
+            (None, None),
+            (Some("text/plain"), None),
+            (Some("application/json"), Some(json!({}))),
+            (Some("application/json"), Some(json!({ "eventType": null }))),
+            (Some("application/json"), Some(json!({ "eventType": CREATED }))),
+            (Some("application/json"), Some(json!({ "eventType": "com.qlik.app.created" }))),
+        ] {
+            let answer = test(&api, &at, content_type, body).await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+            let row = answer.body;
+            assert_eq!(
+                (&row["trigger"], &row["status"], &row["attempt"], &row["eventType"]),
+                (&json!("test"), &json!("success"), &json!(1), &json!(CREATED))
+            );
+            let path = format!("{at}/deliveries/{}", row["id"].as_str().unwrap());
+            assert_eq!(api.call(Some(&As::admin("acme")), "GET", &path, None).await, (200, row.clone()));
+            rows.push(row);
+        }
+    }
+    let requests = engine.way_out.control(|receiver| receiver.requests("/tested")).await.unwrap();
+    assert_eq!(requests.len(), rows.len());
+    let secret = hook.spec.secret.as_ref().unwrap().expose().as_bytes();
+    for (request, row) in requests.iter().zip(&rows) {
+        let body = request.body().unwrap();
+        assert_eq!(request.header("qlik-signature"), hex::encode(hmac_sha256(secret, &body)));
+        let event: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(event, row["request"]["body"]);
+        assert_eq!((&event["anzoltest"], &event["eventType"]), (&json!(true), &json!(CREATED)));
+        assert!(event["data"]["id"].is_string() && event["data"]["name"].is_string(), "{event}");
+    }
+    let mut ids: Vec<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), requests.len(), "no receiver takes one for another");
+    assert_eq!(engine.stored(&hook).await, hook, "success costs no write");
+}
+
+#[tokio::test]
+async fn a_test_of_a_type_that_the_webhook_does_not_hear_is_refused() {
+    let (engine, api) = start().await;
+    let hook = engine.create("tested").await;
+    let mut none = hook.clone();
+    none.id = anzol_domain::WebhookId::mint(anzol_runtime::now());
+    (none.spec.event_types, none.spec.enabled) = (Vec::new(), false);
+    engine.cloud.webhooks.create(&none, 100).await.unwrap();
+    for (webhook, body, said) in [
+        (&hook, Some(json!({ "eventType": "com.qlik.v1.app.deleted" })), "`eventType` must be one of"),
+        (&hook, Some(json!({ "eventType": "no such type" })), "`eventType` must be one of"),
+        (&hook, Some(json!({ "eventType": 1 })), "`eventType` cannot be read"),
+        (&hook, Some(json!([])), "`body` must be a JSON object"),
+        (&hook, Some(json!("{")), "`body` is not valid JSON"),
+        (&none, Some(json!({ "eventType": CREATED })), "`eventType` must be one of"),
+        (&none, None, "`eventTypes` names no event type"),
+    ] {
+        let at = format!("{}/{}", BASES[0], webhook.id);
+        let answer = test(&api, &at, Some("application/json"), body).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.details().starts_with(said), "{}", answer.details());
+    }
+    let at = format!("{}/{}", BASES[0], hook.id);
+    assert_eq!(test(&api, &at, Some("text/plain"), Some(json!("hello"))).await.status, 415);
+    assert_eq!(engine.received("tested").await, 0);
+}
+
+#[tokio::test]
+async fn a_test_that_fails_counts_as_a_resend_does_and_is_not_tried_again() {
+    let (engine, api) = start().await;
+    let hook = engine.create("down").await;
+    engine.answers("down", 500).await;
+    let at = format!("{}/{}", BASES[0], hook.id);
+    let answer = test(&api, &at, None, None).await;
+    assert_eq!((answer.status, &answer.body["status"]), (201, &json!("fail")), "{answer:?}");
+    assert_eq!(answer.body["nextAttemptAt"], Value::Null);
+    let health = engine.stored(&hook).await.health;
+    assert_eq!((health.failures, health.lane), (1, Lane::Slow));
+    assert!(engine.queues.on(SLOW).is_empty());
+
+    // A disabled webhook can be tested too, and has nothing to lose by it. Its filter is not asked.
+    let mut disabled = hook.clone();
+    disabled.id = anzol_domain::WebhookId::mint(anzol_runtime::now());
+    disabled.spec.enabled = false;
+    disabled.spec.filter = Some(anzol_domain::Filter::parse("id eq \"another\"").unwrap());
+    engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    let at = format!("{}/{}", BASES[0], disabled.id);
+    let answer = test(&api, &at, None, None).await;
+    assert_eq!((answer.status, &answer.body["status"]), (201, &json!("fail")), "{answer:?}");
+    assert_eq!(engine.stored(&disabled).await.health, Health::default());
+    assert_eq!(engine.received("down").await, 2);
+}
