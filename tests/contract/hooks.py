@@ -174,6 +174,11 @@ UNSAID = [
     (WRITES, r"`filter` must have at most \d+ characters, spaces included"),
     # Whether a text of one member fits the list that is another.
     (WRITES, r"`filter` may only use data\.status when .* is the only event type"),
+    # What time it is.
+    (("POST",), r"`since` must be at most \d+ days ago, which is how long history is kept"),
+    (("POST",), r"`since` must not be in the future"),
+    # Whether a test is of the webhook as it is stored.
+    (("POST",), r"`eventType` must be one of the webhook's own `eventTypes`, or left out"),
     # Whether a patch fits the webhook as it is stored.
     (("PATCH",), r"`\[\d+\]` cannot be applied at .*"),
     (("PATCH",), r"`eventTypes` must name at least one event type while the webhook is enabled"),

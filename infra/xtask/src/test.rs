@@ -18,9 +18,6 @@ use crate::{interrupt, up, walls};
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
 
-/// How long the suite `contract` looks for answers that the document does not allow. It takes all of it.
-const CONTRACT_SECONDS: &str = "60";
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
     /// Formatting
@@ -207,7 +204,7 @@ fn contract(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
         Command::new(python.program("schemathesis"))
             .arg("--config-file")
             .arg(suite.join("schemathesis.toml"))
-            .args(["run", "--max-time", CONTRACT_SECONDS, "--url", &url])
+            .args(["run", "--url", &url])
             .arg(root.join("infra/openapi.json"))
             .current_dir(notes)
             .env("PYTHONDONTWRITEBYTECODE", "1")
