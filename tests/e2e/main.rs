@@ -1,6 +1,6 @@
 //! End to end, against a deployed stack: real functions, real queues and tables, real TLS to the receiver.
 //!
-//! Start a stack with `cargo xtask up --detach`, or name another one's `stack.json` in `ANZOL_STACK`. Tests run in parallel, so
+//! The tests of `engine` need a stack of their own, see there. For the others start a stack with `cargo xtask up --detach`, or name another one's `stack.json` in `ANZOL_STACK`. Tests run in parallel, so
 //! each uses webhooks and receiver paths of its own, looks only at its own events, and takes its webhooks away again.
 #![allow(
     clippy::disallowed_methods,
@@ -16,6 +16,7 @@ mod cap;
 mod console;
 mod contract;
 mod delivery;
+mod engine;
 mod failure;
 mod history;
 mod payload;

@@ -170,6 +170,13 @@ impl Hook {
         assert!(received.is_empty(), "{} should have got nothing of {event_id}: {received:#?}", self.path);
     }
 
+    /// Gives a further sending of one event a moment to come after all.
+    pub(crate) fn got_no_more_than(&self, event_id: &str, count: usize) {
+        sleep(A_MOMENT);
+        let received = self.received(event_id);
+        assert_eq!(received.len(), count, "{received:#?}");
+    }
+
     /// The history rows of one event, newest first.
     pub(crate) fn rows(&self, event_id: &str) -> Vec<Value> {
         let page =

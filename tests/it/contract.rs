@@ -417,6 +417,11 @@ async fn errors_say_what_where_and_all_of_it() {
     }
     assert!(answer.body["errors"].as_array().unwrap().iter().all(|error| error["code"] == "HTTP-400"));
 
+    let answer = at.call("GET", "?limit=0&sort=x&level=y&enabled=maybe&eventType=z&origins=q", None).await;
+    let named: Vec<_> =
+        answer.details().lines().map(|line| line.split('`').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(named, ["enabled", "level", "eventType", "origins", "sort", "limit"]);
+
     let path = format!("{CORE}/event-types");
     for (method, path, allowed) in [
         ("DELETE", CORE, "GET,HEAD,POST"),

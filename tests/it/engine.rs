@@ -1,8 +1,9 @@
 //! The delivery engine against queues that record: retries and their waits, lanes, health, news, dead letters, deadlines.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use anzol_domain::health::{DisablePolicy, QUICK_SUCCESSES};
+use anzol_domain::health::{DisablePolicy, Pace, QUICK_SUCCESSES};
 use anzol_domain::page::{Order, Position};
 use anzol_domain::retry::Schedule;
 use anzol_domain::{
@@ -36,8 +37,13 @@ impl Engine {
         let sender = Sender {
             webhooks: cloud.webhooks.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
-            settler: Settler::new(cloud.deliveries.clone(), queues.slow(), Schedule::default(), now),
-            recoverer: Recoverer::new(cloud.deliveries.clone(), queues.slow(), now),
+            settler: Settler::new(
+                cloud.deliveries.clone(),
+                queues.with_scheduler(),
+                Schedule::default(),
+                now,
+            ),
+            recoverer: Recoverer::new(cloud.deliveries.clone(), queues.with_scheduler(), now),
             health: HealthKeeper::new(cloud.webhooks.clone(), queues.queue(EVENTS), policy, now),
             dead_letters: queues.queue(DEAD),
             slow_lane_arn: SLOW_ARN.to_owned(),
@@ -285,6 +291,85 @@ async fn a_slow_answer_moves_a_webhook_to_the_slow_lane_before_it_is_over() {
 }
 
 #[tokio::test]
+async fn a_burst_for_a_slow_receiver_costs_one_request_and_holds_up_one_sender() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("slow").await;
+    let other = engine.create("quick").await;
+    engine.behaves("slow", Behaviour { delay_ms: 3_000, ..Behaviour::default() }).await;
+    let encoded = |tasks: &[DeliveryTask]| tasks.iter().map(anzol_queue::encode).collect::<Vec<_>>();
+    let ids = |tasks: &[DeliveryTask]| tasks.iter().map(|task| task.delivery_id).collect::<Vec<_>>();
+    let first: Vec<_> = (0..9).map(|_| task(&hook)).chain([task(&other)]).collect();
+    let second: Vec<_> = (0..9).map(|_| task(&hook)).chain([task(&other)]).collect();
+    let (first_bodies, second_bodies) = (encoded(&first), encoded(&second));
+    let probing = engine.handle(&first_bodies, "fast");
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let begun = std::time::Instant::now();
+        let back = engine.handle(&second_bodies, "fast").await;
+        (back, begun.elapsed(), engine.stored(&hook).await.health.lane)
+    };
+    let (back, (second_back, took, lane)) = futures::join!(probing, meanwhile);
+    assert_eq!((back.len(), second_back.len(), lane), (0, 0, Lane::Fast));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!((engine.received("slow").await, engine.received("quick").await), (1, 2));
+    let on = |queue| {
+        let sent = engine.queues.on(queue);
+        sent.iter().map(|sent| (sent.task().delivery_id, sent.delay)).collect::<BTreeSet<_>>()
+    };
+    let with = |ids: Vec<DeliveryId>, delay| ids.into_iter().map(|id| (id, delay)).collect::<BTreeSet<_>>();
+    assert_eq!(on(SLOW), with(ids(&first[1..9]), 0), "handed over");
+    assert_eq!(on(FAST), with(ids(&second[..9]), 1), "back in a moment");
+    assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
+    assert_eq!(engine.history(&hook).await.len(), 1);
+    // Nor does a second burst probe what was found to be slow by then.
+    assert!(engine.handle(&second_bodies[..9], "fast").await.is_empty());
+    assert_eq!((engine.received("slow").await, engine.queues.on(SLOW).len()), (1, 17));
+}
+
+#[tokio::test]
+async fn a_burst_for_a_quick_receiver_goes_out_and_is_remembered_for_a_while() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("quick").await;
+    let burst = || (0..10).map(|_| anzol_queue::encode(&task(&hook))).collect::<Vec<_>>();
+    assert!(engine.handle(&burst(), "fast").await.is_empty());
+    let pace = async || engine.cloud.webhooks.pace(&hook.tenant_id, hook.id).await.unwrap();
+    let known = pace().await;
+    assert!(known.is_known_quick(now()) && !known.is_probed(now()), "{known:?}");
+    // Several at once now, and nothing is written.
+    let (one, other) = (burst(), burst());
+    let both = futures::join!(engine.handle(&one, "fast"), engine.handle(&other, "fast"));
+    assert!(both.0.is_empty() && both.1.is_empty());
+    assert_eq!(engine.received("quick").await, 30);
+    assert_eq!(
+        (pace().await, engine.stored(&hook).await),
+        (known, hook.clone()),
+        "success costs the webhook no write"
+    );
+    assert!(engine.queues.on(FAST).is_empty() && engine.queues.on(SLOW).is_empty());
+    // Until it turns slow: that is noticed.
+    engine.behaves("quick", Behaviour { delay_ms: 1_500, ..Behaviour::default() }).await;
+    assert!(engine.handle(&burst(), "fast").await.is_empty());
+    assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
+    // What is known goes with the webhook.
+    engine.cloud.webhooks.delete(&hook.tenant_id, hook.id).await.unwrap();
+    assert_eq!(pace().await, Pace::default());
+}
+
+#[tokio::test]
+async fn a_burst_for_a_failing_receiver_waits_in_the_slow_lane() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("down").await;
+    engine.answers("down", 500).await;
+    let burst: Vec<_> = (0..5).map(|_| anzol_queue::encode(&task(&hook))).collect();
+    assert!(engine.handle(&burst, "fast").await.is_empty());
+    assert_eq!(engine.received("down").await, 1);
+    let slow = engine.queues.on(SLOW);
+    assert_eq!(slow.iter().filter(|sent| sent.delay == 0).count(), 4, "handed over");
+    assert_eq!(slow.iter().filter(|sent| sent.delay >= 5).count(), 1, "tried again");
+    assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
+}
+
+#[tokio::test]
 async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("shaky").await;
@@ -308,6 +393,17 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     engine.send(&[task(&hook)]).await;
     assert_eq!(engine.stored(&hook).await.health.quick_successes, 0, "from the start again");
     engine.answers("shaky", 200).await;
+    for n in 1..QUICK_SUCCESSES {
+        engine.send(&[task(&hook)]).await;
+        assert_eq!(engine.stored(&hook).await.health.quick_successes, n);
+    }
+    // Nor do successes count that come together with a failure.
+    let mixed = anzol_pipeline::Verdict {
+        tally: anzol_domain::health::Tally { failures: 1, successes: 5, slow: true },
+        gone: false,
+    };
+    engine.sender.health.record(&engine.stored(&hook).await, mixed).await;
+    assert_eq!(engine.stored(&hook).await.health.quick_successes, 0);
     let tasks: Vec<_> = (0..QUICK_SUCCESSES).map(|_| task(&hook)).collect();
     engine.send(&tasks).await;
     assert_eq!(engine.stored(&hook).await.health, Health::default());
@@ -484,4 +580,21 @@ async fn an_answer_without_end_costs_no_more_than_what_is_kept() {
     let row = &engine.history(&hook).await[0];
     let response = row.response.as_ref().unwrap();
     assert_eq!((row.failure, response.body.len(), response.body_cut), (None, 16 * 1024, true));
+}
+
+/// The time, and a panic at every third look: each attempt looks once.
+fn a_clock_that_breaks() -> time::OffsetDateTime {
+    static LOOKS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+    assert!(!LOOKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(3), "the clock broke");
+    now()
+}
+
+#[tokio::test]
+async fn an_attempt_that_panics_comes_back_alone() {
+    let mut engine = Engine::start(DisablePolicy::default()).await;
+    engine.sender.deliverer = Deliverer::new(engine.way_out.egress.clone(), a_clock_that_breaks);
+    let hook = engine.create("fine").await;
+    let tasks: Vec<_> = (0..9).map(|_| task(&hook)).collect();
+    assert_eq!(engine.send(&tasks).await, ["m2", "m5", "m8"]);
+    assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (6, 6));
 }

@@ -104,14 +104,14 @@ impl Queues {
         DeliveryQueues::new(&self.config, FAST, SLOW)
     }
 
-    pub(crate) fn slow(&self) -> DeliveryQueues {
+    pub(crate) fn with_scheduler(&self) -> DeliveryQueues {
         let settings = SchedulerSettings {
             group: "retries".to_owned(),
             role_arn: "arn:aws:iam::1:role/scheduler".to_owned(),
             queue_arn: SLOW_ARN.to_owned(),
         };
         let scheduler = Scheduler::new(&self.config, settings, LONGEST_DELAY, now);
-        DeliveryQueues::slow_only(&self.config, SLOW, Some(scheduler))
+        self.both().with_scheduler(scheduler)
     }
 
     pub(crate) fn queue(&self, url: &str) -> Queue {

@@ -156,7 +156,7 @@ fn expected(role: &Role, target: Target, operation: &Operation) -> u16 {
 async fn start() -> (Cloud, WayOut, Api) {
     let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
     let queues = Queues::start(&cloud.config).await;
-    let recoverer = Recoverer::new(cloud.deliveries.clone(), queues.slow(), now);
+    let recoverer = Recoverer::new(cloud.deliveries.clone(), queues.with_scheduler(), now);
     let api = Api(anzol_api::router(AppState { recoverer, ..cloud.state(&way_out) }));
     (cloud, way_out, api)
 }

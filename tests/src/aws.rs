@@ -91,37 +91,66 @@ impl Aws {
         }
     }
 
-    /// Calls one operation; anything but 200 is an error.
-    pub fn call(&self, service: &str, target: &str, body: &Value) -> Result<Value> {
-        let answer: Answer = self.signed(service, target, body.to_string().as_bytes())?.expect_status(200)?;
-        answer.json()
+    /// Names of the schedules there are, in any group.
+    pub fn schedules(&self) -> Result<Vec<String>> {
+        let answer =
+            self.signed(&Method::GET, "/schedules", "scheduler", None)?.expect_status(200)?.json()?;
+        let schedules = answer.get("Schedules").and_then(Value::as_array).context("no list of schedules")?;
+        schedules
+            .iter()
+            .map(|schedule| {
+                schedule.get("Name").and_then(Value::as_str).map(str::to_owned).context("no name")
+            })
+            .collect()
     }
 
-    fn signed(&self, service: &str, target: &str, body: &[u8]) -> Result<Answer> {
+    /// Calls one operation; anything but 200 is an error.
+    pub fn call(&self, service: &str, target: &str, body: &Value) -> Result<Value> {
+        let body = body.to_string();
+        let content = Some((target, body.as_bytes()));
+        self.signed(&Method::POST, "/", service, content)?.expect_status(200)?.json()
+    }
+
+    /// `content` is the operation and its JSON, for services that are called by POST alone.
+    fn signed(
+        &self,
+        method: &Method,
+        path: &str,
+        service: &str,
+        content: Option<(&str, &[u8])>,
+    ) -> Result<Answer> {
         let uri: Uri = self.endpoint.parse()?;
         let host = uri.authority().context("the endpoint has no host")?.as_str();
         let moment = OffsetDateTime::now_utc()
             .format(format_description!("[year][month][day]T[hour][minute][second]Z"))?;
         // In the order of their names, as the canonical request wants them.
-        let mut headers = vec![
-            ("content-type", "application/x-amz-json-1.0"),
-            ("host", host),
-            ("x-amz-date", moment.as_str()),
-        ];
+        let mut headers = Vec::new();
+        headers.extend(content.map(|_| ("content-type", "application/x-amz-json-1.0")));
+        headers.extend([("host", host), ("x-amz-date", moment.as_str())]);
         headers.extend(self.session.as_deref().map(|token| ("x-amz-security-token", token)));
-        headers.push(("x-amz-target", target));
-        let authorization = self.authorization(service, &moment, &headers, body);
+        headers.extend(content.map(|(target, _)| ("x-amz-target", target)));
+        let body = content.map(|(_, body)| body);
+        let request = format!("{method}\n{path}");
+        let authorization =
+            self.authorization(service, &moment, &request, &headers, body.unwrap_or_default());
 
         let mut sent: Vec<_> = headers.into_iter().filter(|(name, _)| *name != "host").collect();
         sent.push(("authorization", &authorization));
-        self.http.send(&Method::POST, &format!("{}/", self.endpoint), &sent, Some(body))
+        self.http.send(method, &format!("{}{path}", self.endpoint), &sent, body)
     }
 
-    fn authorization(&self, service: &str, moment: &str, headers: &[(&str, &str)], body: &[u8]) -> String {
+    fn authorization(
+        &self,
+        service: &str,
+        moment: &str,
+        request: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> String {
         let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
         let lines =
             headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect::<Vec<_>>().concat();
-        let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", sha256(body));
+        let canonical = format!("{request}\n\n{lines}\n{names}\n{}", sha256(body));
 
         let day = moment.split('T').next().unwrap_or_default();
         let scope = format!("{day}/{}/{service}/aws4_request", self.region);
@@ -168,8 +197,13 @@ mod tests {
             ("x-amz-security-token", "session"),
             ("x-amz-target", "AmazonSQS.SendMessage"),
         ];
-        let authorization =
-            aws.authorization("sqs", "20261124T080000Z", &headers, "{\"MessageBody\":\"é\"}".as_bytes());
+        let authorization = aws.authorization(
+            "sqs",
+            "20261124T080000Z",
+            "POST\n/",
+            &headers,
+            "{\"MessageBody\":\"é\"}".as_bytes(),
+        );
         assert_eq!(
             authorization,
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261124/us-east-1/sqs/aws4_request, \

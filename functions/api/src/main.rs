@@ -27,7 +27,7 @@ async fn main() -> Result<(), lambda_http::Error> {
 
     let aws = anzol_runtime::aws::config().await;
     let (webhooks, deliveries) = (Webhooks::new(&aws, webhooks), Deliveries::new(&aws, deliveries));
-    let slow_lane = DeliveryQueues::slow_only(&aws, slow, None);
+    let slow_lane = DeliveryQueues::slow_only(&aws, slow);
     let state = AppState {
         health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
         recoverer: Recoverer::new(deliveries.clone(), slow_lane, anzol_runtime::now),

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod burst;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
@@ -8,12 +10,14 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 
-use anzol_domain::health::SLOW_AFTER;
+use anzol_domain::health::{BURST_SLOW_AFTER, Pace, SLOW_AFTER};
 use anzol_domain::recovery::RecoveryTask;
 use anzol_domain::{Delivery, DeliveryTask, FailureKind, Lane, TenantId, Trigger, Webhook, WebhookId};
 use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer, Settler, Verdict};
 use anzol_queue::{Message, Queue, Unreadable};
 use anzol_store::{StoreError, Webhooks};
+
+use burst::Burst;
 
 /// POSTs under way at the same time: a whole batch, all to one host if that is where they go.
 const CONCURRENCY: usize = 10;
@@ -21,11 +25,15 @@ const CONCURRENCY: usize = 10;
 /// Time kept for writing down what happened. A POST that could run into it is not begun.
 const RESERVE: Duration = Duration::from_secs(5);
 
+/// Time kept for answering, when all else is done.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Time kept for a step of a recovery: a read, some hundred small writes, and ten calls to a queue.
 const STEP: Duration = Duration::from_secs(10);
 
 /// Webhooks by tenant and id: an id alone would let a message that names another tenant find its neighbour's webhook.
 type Found = BTreeMap<(TenantId, WebhookId), Webhook>;
+type Bursts = BTreeMap<(TenantId, WebhookId), Burst>;
 
 fn key(task: &DeliveryTask) -> (TenantId, WebhookId) {
     (task.tenant_id.clone(), task.webhook_id)
@@ -73,6 +81,7 @@ impl Work {
 }
 
 /// A delivery to be made.
+#[derive(Debug)]
 struct Received {
     message_id: String,
     task: DeliveryTask,
@@ -85,6 +94,8 @@ enum Outcome {
     Attempted(Box<Delivery>),
     /// It belongs in the other lane.
     WrongLane,
+    /// It is one of many, and whether its receiver is quick is being found out elsewhere.
+    HeldBack,
     /// Its webhook is deleted: nobody can see its history any more, so there is nothing to record this in.
     Deleted,
     /// It was worked off before.
@@ -198,12 +209,13 @@ impl Sender {
     ) -> BTreeSet<String> {
         let latest_start = deadline.checked_sub(self.deliverer.timeout() + RESERVE);
         let moved = tokio::sync::Mutex::new(BTreeSet::new());
+        let bursts = burst::find(&received, &webhooks, &self.health).await;
         let outcomes: Vec<(Received, Outcome)> = futures::stream::iter(received)
             .map(|message| async {
                 let in_time = latest_start.is_some_and(|latest| SystemTime::now() <= latest);
                 // What goes wrong with one message is its own affair.
                 let outcome = if in_time {
-                    let work = self.one(&message, &webhooks, &moved);
+                    let work = self.one(&message, &webhooks, &bursts, &moved);
                     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
                         tracing::error!(delivery.id = %message.task.delivery_id, "an attempt panicked");
                         Outcome::NotNow
@@ -218,7 +230,7 @@ impl Sender {
             .await;
 
         let mut back = BTreeSet::new();
-        let (mut attempted, mut misplaced) = (Vec::new(), Vec::new());
+        let (mut attempted, mut misplaced, mut held_back) = (Vec::new(), Vec::new(), Vec::new());
         let mut message_ids = BTreeMap::<_, Vec<_>>::new();
         let mut verdicts = BTreeMap::<_, Verdict>::new();
         for (Received { message_id, task, .. }, outcome) in outcomes {
@@ -236,6 +248,10 @@ impl Sender {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
                     misplaced.push(task);
                 }
+                Outcome::HeldBack => {
+                    message_ids.entry(task.delivery_id).or_default().push(message_id);
+                    held_back.push(task);
+                }
                 Outcome::Attempted(delivery) => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
                     if delivery.failure != Some(FailureKind::Disabled) {
@@ -245,20 +261,40 @@ impl Sender {
                 }
             }
         }
-        let (mut unsettled, mut unmoved) =
-            futures::join!(self.settler.settle(attempted), self.settler.move_to_slow(misplaced));
-        unsettled.append(&mut unmoved);
-        back.extend(unsettled.iter().filter_map(|id| message_ids.remove(id)).flatten());
+        let (unsettled, unmoved, unheld) = futures::join!(
+            self.settler.settle(attempted),
+            self.settler.move_to_slow(misplaced),
+            self.settler.hold_back(held_back),
+        );
+        let unsettled = unsettled.iter().chain(&unmoved).chain(&unheld);
+        back.extend(unsettled.filter_map(|id| message_ids.remove(id)).flatten());
 
-        // After the history: who reads why a webhook was disabled finds the deliveries that led to it.
+        // After the history: who reads why a webhook was disabled finds the deliveries that led to it. All at once, and not beyond
+        // what time is left: what was sent and recorded must not come back for the sake of a counter.
         let moved = moved.into_inner();
-        for (key, verdict) in verdicts {
-            if let Some(webhook) = webhooks.get_mut(&key) {
-                if moved.contains(&key) {
-                    webhook.health.lane = Lane::Slow;
-                }
-                self.health.record(webhook, verdict).await;
+        for key in &moved {
+            if let Some(webhook) = webhooks.get_mut(key) {
+                webhook.health.lane = Lane::Slow;
             }
+        }
+        let records = verdicts.into_iter().filter_map(|(key, mut verdict)| {
+            let webhook = webhooks.get(&key)?;
+            verdict.tally.slow |= moved.contains(&key); // a burst is judged by a stricter measure than the tally's
+            // A probe has been noted already, as soon as it was over.
+            let confirmed = match bursts.get(&key) {
+                Some(Burst::Go(pace)) if !verdict.tally.slow => Some(*pace),
+                _ => None,
+            };
+            Some(async move {
+                self.health.record(webhook, verdict).await;
+                if let Some(pace) = confirmed {
+                    self.health.confirm_quick(webhook, pace).await;
+                }
+            })
+        });
+        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(LAST_WORDS);
+        if tokio::time::timeout(left, futures::future::join_all(records)).await.is_err() {
+            tracing::error!("not all of a batch's health was recorded in time");
         }
         back
     }
@@ -267,6 +303,7 @@ impl Sender {
         &self,
         message: &Received,
         webhooks: &Found,
+        bursts: &Bursts,
         moved: &tokio::sync::Mutex<BTreeSet<(TenantId, WebhookId)>>,
     ) -> Outcome {
         let task = &message.task;
@@ -288,10 +325,32 @@ impl Sender {
         if webhook.health.lane == Lane::Slow && !message.from_slow_lane {
             return Outcome::WrongLane;
         }
+        let burst = if message.from_slow_lane { None } else { bursts.get(&key(task)) };
+        let duty = match burst {
+            Some(Burst::ComeBack) => return Outcome::HeldBack,
+            Some(Burst::Probe(probe)) => {
+                let duty = probe.begin();
+                if duty.is_none() && !probe.is_quick().await {
+                    return Outcome::WrongLane;
+                }
+                duty
+            }
+            Some(Burst::Go(_)) | None => None,
+        };
         let mut attempt = std::pin::pin!(self.deliverer.deliver(webhook, task));
-        let delivery = if let Ok(delivery) = tokio::time::timeout(SLOW_AFTER, &mut attempt).await {
+        let patience = if burst.is_some() { BURST_SLOW_AFTER } else { SLOW_AFTER };
+        let delivery = if let Ok(delivery) = tokio::time::timeout(patience, &mut attempt).await {
+            if let Some(duty) = duty {
+                duty.tell(delivery.failure.is_none());
+                if delivery.failure.is_none() {
+                    self.health.confirm_quick(webhook, Pace::default()).await;
+                }
+            }
             delivery
         } else {
+            if let Some(duty) = duty {
+                duty.tell(false);
+            }
             // It is slow, however it ends. Saying so now lets the messages behind this one get out of the others' way.
             let slow_down = async {
                 if webhook.health.lane == Lane::Fast && moved.lock().await.insert(key(task)) {

@@ -18,7 +18,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     anzol_runtime::telemetry::init();
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
-    let (slow, slow_lane_arn) = (env.required("SLOW_LANE_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_ARN"));
+    let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
+    let slow_lane_arn = env.required("SLOW_LANE_QUEUE_ARN");
     let (events, dead_letters) = (env.required("EVENTS_QUEUE_URL"), env.required("DELIVERIES_DLQ_URL"));
     let (group, role_arn) = (env.required("SCHEDULE_GROUP"), env.required("SCHEDULER_ROLE_ARN"));
     let schedule = env.or("RETRY_SCHEDULE", Schedule::default());
@@ -31,7 +32,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let settings = SchedulerSettings { group, role_arn, queue_arn: slow_lane_arn.clone() };
     let scheduler = Scheduler::new(&aws, settings, longest, anzol_runtime::now);
-    let queues = DeliveryQueues::slow_only(&aws, slow, Some(scheduler));
+    let queues = DeliveryQueues::new(&aws, fast, slow).with_scheduler(scheduler);
     let sender = &Sender {
         deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
         recoverer: Recoverer::new(deliveries.clone(), queues.clone(), anzol_runtime::now),

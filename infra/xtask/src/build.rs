@@ -18,6 +18,8 @@ pub(crate) struct Binaries {
     /// By function.
     pub(crate) functions: BTreeMap<&'static str, PathBuf>,
     pub(crate) receiver: PathBuf,
+    /// Further programs that were asked for.
+    pub(crate) programs: BTreeMap<String, PathBuf>,
 }
 
 /// What one line of cargo's JSON says that matters here.
@@ -32,14 +34,16 @@ struct Target {
     name: String,
 }
 
-/// One cargo invocation for all, so that shared crates are built once; cargo's own progress stays on the screen.
-pub(crate) fn build(root: &Path) -> Result<Binaries> {
+/// One cargo invocation for all, further `programs` of the tests included, so that shared crates are built once; cargo's own progress
+/// stays on the screen.
+pub(crate) fn build(root: &Path, programs: &[&str]) -> Result<Binaries> {
     let mut command = cargo(root);
     command.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
     for function in FUNCTIONS {
         command.args(["-p", &format!("anzol-{function}"), "--bin", function]);
     }
     command.args(["-p", "anzol-tests", "--bin", RECEIVER]);
+    command.args(programs.iter().flat_map(|name| ["--bin", name]));
     // Only with this feature does *.receiver.test lead to the receiver; what is deployed to AWS is built without it.
     command.args(["--features", "anzol-api/local,anzol-sender/local"]);
     let output = process::run(command.stdout(Stdio::piped()))?;
@@ -53,7 +57,10 @@ pub(crate) fn build(root: &Path) -> Result<Binaries> {
         .collect();
     let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo did not build {name}"));
     let functions = FUNCTIONS.into_iter().map(|name| Ok((name, take(name)?))).collect::<Result<_>>()?;
-    Ok(Binaries { functions, receiver: take(RECEIVER)? })
+    let receiver = take(RECEIVER)?;
+    let programs =
+        programs.iter().map(|name| Ok(((*name).to_owned(), take(name)?))).collect::<Result<_>>()?;
+    Ok(Binaries { functions, receiver, programs })
 }
 
 /// The cargo that runs us, in the workspace. What it told us of ourselves is taken out of its environment, or build scripts

@@ -184,7 +184,8 @@ impl LocalCloud<'_> {
         Ok(())
     }
 
-    /// Creates the stack from the template as it is and gives its outputs. `parameters` are of the form `Name=value`.
+    /// Creates the stack from the template as it is and gives its outputs. `parameters` are of the form `Name=value`; they go before
+    /// those that fit this machine.
     pub(crate) fn deploy(
         &self,
         functions: &BTreeMap<&str, PathBuf>,
@@ -199,7 +200,9 @@ impl LocalCloud<'_> {
         }
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
         let own = [&format!("Architecture={architecture}"), "Throughput=small", "TokenHours=24"];
-        for parameter in own.iter().chain(parameters) {
+        let name = |parameter: &str| parameter.split('=').next().map(str::to_owned);
+        let own = own.iter().filter(|own| !parameters.iter().any(|given| name(given) == name(own)));
+        for parameter in own.chain(parameters) {
             command.args(["--parameter", parameter]);
         }
         json_of(&mut command)

@@ -1,6 +1,7 @@
-//! `cargo xtask`: runs the whole system on this machine (`up`, `down`) and everything that checks it (`test`); describes its API
-//! (`openapi`).
+//! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
+//! (`bench`); describes its API (`openapi`).
 
+mod bench;
 mod browser;
 mod build;
 mod demo;
@@ -45,6 +46,11 @@ enum Command {
         /// The only suite to run
         suite: Option<test::Suite>,
     },
+    /// Measure, on a fresh stack
+    Bench {
+        /// What to measure
+        which: bench::Bench,
+    },
 }
 
 fn main() -> ExitCode {
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
         Command::Test { suite } => test::test(root, suite),
+        Command::Bench { which } => bench::bench(root, which),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,6 +33,11 @@ impl Home {
         Self(root.join("target/test-stack"))
     }
 
+    /// The stack of `bench`.
+    pub(crate) fn bench(root: &Path) -> Self {
+        Self(root.join("target/bench-stack"))
+    }
+
     /// What clients need to know; there while, and only while, the stack is ready.
     pub(crate) fn description(&self) -> PathBuf {
         self.0.join("stack.json")

@@ -29,7 +29,7 @@ pub(crate) fn up(root: &Path, options: &Options) -> Result<()> {
     let port = choose_port(options.port, FIRST_PORT)?;
     say("Anzol on this machine\n");
     let python = prepare_python(root)?;
-    let binaries = talkative_step("functions and receiver built", || build::build(root))?;
+    let binaries = talkative_step("functions and receiver built", || build::build(root, &[]))?;
 
     let began = Instant::now();
     let (mut stack, description) = Stack::start(root, home.clone(), port, &python, &binaries, &[])?;

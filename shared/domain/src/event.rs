@@ -174,6 +174,14 @@ impl Event {
             for name in LEGACY_NAMES {
                 members.take(name);
             }
+            if let Some(extensions) = &legacy.extensions {
+                let tenants =
+                    [extensions.get("tenantId"), members.get("tenantid")].map(|raw| raw.and_then(as_text));
+                if matches!(&tenants, [Some(old), Some(new)] if old != new) {
+                    return Err(Invalid::one("extensions.tenantId", "must be the same as `tenantid`"));
+                }
+                adopt(extensions, &mut members);
+            }
         }
         Self::checked(members, legacy, &["specversion", "id", "source", "type", "time"], now)
     }
@@ -203,17 +211,7 @@ impl Event {
                 attributes.set(new, value);
             }
         }
-        for (name, value) in extensions.iter() {
-            let known = EXTENSIONS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
-            let name = known.unwrap_or_else(|| name.to_ascii_lowercase());
-            // Attributes of CloudEvents 1.0 are scalars with names of lower-case letters and digits; others stay in `extensions` only.
-            let scalar = !value.get().starts_with(['{', '[', 'n']);
-            let named =
-                !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            if scalar && named && attributes.get(&name).is_none() && name != "data" {
-                attributes.set(&name, value.to_owned());
-            }
-        }
+        adopt(&extensions, &mut attributes);
         let data = members.take("data");
         let legacy =
             Legacy { event_type_version: members.take("eventTypeVersion"), extensions: Some(extensions) };
@@ -345,11 +343,26 @@ impl Event {
     }
 
     /// Bytes of the event as it travels, near enough to its size as a payload.
-    fn size(&self) -> usize {
+    #[must_use]
+    pub fn size(&self) -> usize {
         let members = |members: &Members| -> usize {
             members.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum()
         };
         members(&self.attributes) + self.legacy.extensions.as_ref().map_or(0, members)
+    }
+}
+
+/// Makes attributes of the legacy form's extensions, where there is none of that name yet.
+fn adopt(extensions: &Members, attributes: &mut Members) {
+    for (name, value) in extensions.iter() {
+        let known = EXTENSIONS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
+        let name = known.unwrap_or_else(|| name.to_ascii_lowercase());
+        // Attributes of CloudEvents 1.0 are scalars with names of lower-case letters and digits; others stay in `extensions` only.
+        let scalar = !value.get().starts_with(['{', '[', 'n']);
+        let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if scalar && named && attributes.get(&name).is_none() && name != "data" {
+            attributes.set(&name, value.to_owned());
+        }
     }
 }
 
@@ -459,6 +472,24 @@ mod tests {
         };
         assert_eq!(fields(&[("specversion", "1.0")]), ["ce-id", "ce-source", "ce-type"]);
         assert_eq!(fields(&[("specversion", "1.0"), ("a-b", "1"), ("data", "1")]), ["ce-a-b", "ce-data"]);
+    }
+
+    #[test]
+    fn an_event_of_both_forms_is_of_the_tenant_that_either_names() {
+        let both = |more: &str| {
+            let json = format!(
+                r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","cloudEventsVersion":"0.1"{more},
+                    "extensions":{{"tenantId":"acme","userId":"u","spaceId":"sp"}}}}"#
+            );
+            Event::parse(&json, NOW)
+        };
+        let event = both("").unwrap();
+        assert_eq!((event.tenant().unwrap().as_str(), event.user_id()), ("acme", Some("u")));
+        assert_eq!(event.subject().space_id.as_deref(), Some("sp"));
+        assert!(event.payload(true).contains(r#""spaceid":"sp""#));
+        assert!(both(r#","tenantid":"acme""#).is_ok());
+        let error = both(r#","tenantid":"globex""#).unwrap_err();
+        assert_eq!(error.0[0].field, "extensions.tenantId");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::error::Invalid;
 use crate::event::Event;
 use crate::event_type::RELOAD_FINISHED;
 
-/// Longest filter, in characters. Our choice; the contract names no bound.
+/// Longest filter, in characters, in its plainest spelling. Our choice; the contract names no bound.
 pub const MAX_FILTER: usize = 4096;
 
 /// What `data.status` may be compared with (contract section 2.2).
@@ -81,15 +81,22 @@ impl Filter {
     /// # Errors
     /// What is wrong and at which character, counted from 1.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        if text.chars().count() > MAX_FILTER {
-            return Err(Invalid::one("filter", format!("must have at most {MAX_FILTER} characters")));
-        }
+        let bounded = |text: &str| {
+            let too_long = || {
+                Invalid::one("filter", format!("must have at most {MAX_FILTER} characters, spaces included"))
+            };
+            if text.chars().count() > MAX_FILTER { Err(too_long()) } else { Ok(()) }
+        };
+        bounded(text)?;
         let mut rest = Rest { text, at: 0 };
         let mut alternatives = vec![vec![rest.comparison()?]];
         loop {
             rest.skip_spaces();
             if rest.left().is_empty() {
-                return Ok(Self(alternatives));
+                let filter = Self(alternatives);
+                // What is kept can be longer than what was written, and has to be readable again.
+                bounded(&filter.to_string())?;
+                return Ok(filter);
             }
             let and = rest.word_of(&["and", "or"], "`and`, `or` or the end")? == "and";
             let comparison = rest.comparison()?;
@@ -293,6 +300,15 @@ mod tests {
             assert!(problem(filter).contains(place), "{filter}: {}", problem(filter));
         }
         assert!(problem(&format!("id eq \"{}\"", "x".repeat(MAX_FILTER))).contains("4096"));
+    }
+
+    #[test]
+    fn the_bound_holds_for_what_is_kept_so_that_it_can_be_read_again() {
+        // Kept with the space that it is written without.
+        let tight = |length: usize| format!("id eq\"{}\"", "x".repeat(length - 7));
+        assert!(problem(&tight(MAX_FILTER)).contains("4096"));
+        let kept = Filter::parse(&tight(MAX_FILTER - 1)).unwrap();
+        assert_eq!(Filter::parse(&kept.to_string()).unwrap(), kept);
     }
 
     #[test]

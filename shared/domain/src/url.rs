@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use crate::error::Invalid;
 
-/// Longest URL in bytes (contract section 4).
+/// Longest URL in bytes, in the URL standard's spelling (contract section 4).
 pub const MAX_URL: usize = 2048;
 
 /// Names that never lead outside, with everything below them (RFC 6761, RFC 6762, RFC 8375, and the common private suffixes).
@@ -23,8 +23,9 @@ impl WebhookUrl {
     /// Checks a URL. Numbers in any spelling (decimal, octal, hex) are IP addresses to the URL standard, and refused as such.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let problem = |rule: &str| Err(Invalid::one("url", rule));
+        let too_long = format!("must have at most {MAX_URL} bytes, escapes included");
         if text.len() > MAX_URL {
-            return problem(&format!("must have at most {MAX_URL} bytes"));
+            return problem(&too_long);
         }
         // The URL standard would silently strip these; a client that sends them did not mean what we would store.
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -33,6 +34,10 @@ impl WebhookUrl {
         let Ok(url) = Url::parse(text) else {
             return problem("must be an absolute URL, like https://hooks.example.com/path");
         };
+        // What is kept can be longer than what was written, and has to be readable again.
+        if url.as_str().len() > MAX_URL {
+            return problem(&too_long);
+        }
         if url.scheme() != "https" {
             return problem("must use https");
         }
@@ -194,6 +199,16 @@ mod tests {
             assert_eq!(problems[0].field, "url");
         }
         assert!(WebhookUrl::parse(&format!("https://example.com/{}", "x".repeat(MAX_URL))).is_err());
+    }
+
+    #[test]
+    fn the_bound_holds_for_what_is_kept_so_that_it_can_be_read_again() {
+        // Each of these bytes takes three when it is escaped.
+        let long = |count: usize| format!("https://example.com/{}", "é".repeat(count));
+        assert!(WebhookUrl::parse(&long(500)).is_err());
+        let kept = WebhookUrl::parse(&long(338)).unwrap();
+        assert_eq!(kept.as_str().len(), MAX_URL);
+        assert_eq!(WebhookUrl::parse(kept.as_str()).unwrap(), kept);
     }
 
     proptest! {

@@ -15,6 +15,8 @@ use crate::notice::{Noticeboard, Notices};
 
 /// Tenants whose webhooks are kept in memory between calls.
 const CACHED_TENANTS: usize = 200;
+/// Bytes of events in hand at most before they are queued: a large event that a hundred webhooks hear must not fill the memory.
+const IN_HAND: usize = 4 * 1024 * 1024;
 /// Tenants looked up at the same time when a batch of events names several.
 const LOOKUPS: usize = 8;
 
@@ -64,6 +66,7 @@ impl Dispatcher {
             .try_collect()
             .await?;
         let (mut outgoing, mut notices) = (Vec::new(), Notices::default());
+        let (mut count, mut bytes) = (0, 0);
         for event in events {
             let Some((tenant, snapshot)) = event.tenant().and_then(|t| snapshots.get(t).map(|s| (t, s)))
             else {
@@ -74,14 +77,21 @@ impl Dispatcher {
             }
             for webhook in &snapshot.webhooks {
                 match webhook.hearing(event) {
-                    Hearing::Heard => outgoing.push(self.first_attempt(tenant, webhook, event)),
+                    Hearing::Heard => {
+                        outgoing.push(self.first_attempt(tenant, webhook, event));
+                        count += 1;
+                        bytes += event.size();
+                    }
                     Hearing::Level => notices.missed(webhook, Miss::Level, event),
                     Hearing::Filter => notices.missed(webhook, Miss::Filter, event),
                     Hearing::NotEnabled | Hearing::OtherType | Hearing::OwnNews => {}
                 }
+                if bytes >= IN_HAND {
+                    bytes = 0;
+                    self.queues.send(std::mem::take(&mut outgoing)).await?;
+                }
             }
         }
-        let count = outgoing.len();
         let (queued, ()) = futures::join!(self.queues.send(outgoing), self.noticeboard.note(notices));
         queued?;
         Ok(count)

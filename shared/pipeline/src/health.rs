@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anzol_domain::health::{DisablePolicy, HealthState, QUICK_SUCCESSES, Tally};
+use anzol_domain::health::{DisablePolicy, HealthState, PROBE, Pace, QUICK_FOR, QUICK_SUCCESSES, Tally};
 use anzol_domain::operational::News;
 use anzol_domain::{Clock, Delivery, Disabled, Health, Lane, Webhook};
 use anzol_queue::Queue;
@@ -31,6 +31,17 @@ pub struct Verdict {
     pub tally: Tally,
     /// Whether the receiver said that it is gone.
     pub gone: bool,
+}
+
+/// What many messages of one webhook at once may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Burst {
+    /// All go: the receiver is known to be quick, as this tells.
+    Go(Pace),
+    /// One goes first, to find out.
+    Probe,
+    /// Somebody else is finding out.
+    ComeBack,
 }
 
 impl Verdict {
@@ -75,6 +86,35 @@ impl HealthKeeper {
         }
     }
 
+    /// What a burst of messages to a webhook may do. Among all senders, one at a time is told to probe.
+    pub async fn leave_for_burst(&self, webhook: &Webhook) -> Burst {
+        let (tenant, id, now) = (&webhook.tenant_id, webhook.id, (self.clock)());
+        let leave = async {
+            let pace = self.webhooks.pace(tenant, id).await?;
+            if pace.is_known_quick(now) {
+                return Ok(Burst::Go(pace));
+            }
+            let first =
+                !pace.is_probed(now) && self.webhooks.begin_probe(tenant, id, now, now + PROBE).await?;
+            Ok::<_, StoreError>(if first { Burst::Probe } else { Burst::ComeBack })
+        };
+        leave.await.unwrap_or_else(|error| {
+            tracing::error!(%error, webhook.id = %id, "a probe could not be announced");
+            Burst::Probe
+        })
+    }
+
+    /// Notes that a burst was answered quickly, unless that was noted lately, as `pace` tells.
+    pub async fn confirm_quick(&self, webhook: &Webhook, pace: Pace) {
+        let now = (self.clock)();
+        if !pace.wants_confirmation(now) {
+            return;
+        }
+        if let Err(error) = self.webhooks.set_quick(&webhook.tenant_id, webhook.id, now + QUICK_FOR).await {
+            tracing::error!(%error, webhook.id = %webhook.id, "could not note that a receiver is quick");
+        }
+    }
+
     async fn try_record(
         &self,
         webhook: &Webhook,
@@ -108,7 +148,7 @@ impl HealthKeeper {
             {
                 tracing::info!(webhook.id = %id, "moved to the fast lane");
             }
-        } else if webhook.health.quick_successes > 0 && tally.failures == 0 && tally.slow {
+        } else if webhook.health.quick_successes > 0 && tally.slow && tally.successes > 0 {
             self.webhooks.clear_quick_successes(tenant, id).await?;
         }
         Ok(())

@@ -30,7 +30,7 @@ enum Of {
 
 /// Writes markers, each at most once an hour and execution environment.
 ///
-/// What that costs: a marker is one write unit ($0.625 a million), or up to five when it holds a filter of 4,096 characters, and no read.
+/// What that costs: a marker is one write unit ($0.625 a million), and no read; one that holds the longest filter is five, or 17 beyond ASCII.
 /// In an hour an environment writes at most one for each tenant and event type that came, and one for each webhook and rule (level,
 /// filter) that stood against an event, however many events there are. Say a tenant's 10 events a second, of eight types, are taken by
 /// twenty environments, and twenty of its webhooks miss some: (8 + 20) × 20 = 560 markers for 36,000 events, $0.01 per million

@@ -2,6 +2,7 @@
 
 use anzol_domain::EncryptedHeaders;
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
+use zeroize::Zeroizing;
 
 /// What stands in the place of a value (contract section 2.3).
 const OMITTED: &str = "**OMITTED**";
@@ -20,20 +21,50 @@ pub(crate) fn request(request: &mut SentRequest, encrypted: &EncryptedHeaders) {
 
 /// Takes the values out of an answer's headers and body.
 pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHeaders) {
-    for (_, secret) in encrypted.expose() {
-        for (_, value) in &mut response.headers {
-            if value == secret && !secret.is_empty() {
-                OMITTED.clone_into(value);
-            }
-            omit(value, secret);
+    for (_, value) in &mut response.headers {
+        if encrypted.expose().any(|(_, secret)| value == secret && !secret.is_empty()) {
+            OMITTED.clone_into(value);
         }
-        omit(&mut response.body, secret);
+    }
+    for secret in spellings(encrypted) {
+        for (_, value) in &mut response.headers {
+            omit(value, &secret);
+        }
+        omit(&mut response.body, &secret);
+        if response.body_cut {
+            cut_short(&mut response.body, &secret);
+        }
     }
 }
 
+/// The values as an echo may have them: as they are, and as JSON strings spell them, some with every slash escaped. Longest first, so
+/// that one which is part of another leaves nothing of that.
+fn spellings(encrypted: &EncryptedHeaders) -> Vec<Zeroizing<String>> {
+    let values = encrypted.expose().map(|(_, value)| value).filter(|value| value.len() >= SHORTEST_ECHO);
+    let all = values.flat_map(|value| {
+        let json = value.replace('\\', r"\\").replace('"', r#"\""#);
+        let slashes = json.replace('/', r"\/");
+        [value.to_owned(), json, slashes]
+    });
+    let mut all: Vec<_> = all.map(Zeroizing::new).collect();
+    all.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+    all.dedup();
+    all
+}
+
 fn omit(text: &mut String, secret: &str) {
-    if secret.len() >= SHORTEST_ECHO && text.contains(secret) {
+    if text.contains(secret) {
         *text = text.replace(secret, OMITTED);
+    }
+}
+
+/// Takes away the beginning of a value that a cut-off body ends with.
+fn cut_short(body: &mut String, secret: &str) {
+    let beginnings = secret.char_indices().map(|(end, _)| secret.get(..end).unwrap_or_default()).rev();
+    let longest =
+        beginnings.filter(|start| start.len() >= SHORTEST_ECHO / 2).find(|start| body.ends_with(start));
+    if let Some(rest) = longest.and_then(|start| body.strip_suffix(start)) {
+        *body = format!("{rest}{OMITTED}");
     }
 }
 
@@ -69,5 +100,32 @@ mod tests {
             pairs(&[("x-echo", "got **OMITTED**!"), ("x-pin", OMITTED), ("content-length", "11")])
         );
         assert_eq!(received.body, r#"{"authorization":"**OMITTED**","count":1}"#);
+    }
+
+    #[test]
+    fn nothing_of_a_value_is_left_by_overlap_by_escapes_or_by_the_cut() {
+        let values = [("A-User", "robot-user"), ("B-Auth", "robot-user:hunter2/se\"cret")];
+        let encrypted =
+            EncryptedHeaders::parse(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+                .unwrap();
+        for (body, cut, left) in [
+            ("robot-user:hunter2/se\"cret", false, OMITTED),
+            (r#"{"b":"robot-user:hunter2/se\"cret"}"#, false, r#"{"b":"**OMITTED**"}"#),
+            (r#"{"b":"robot-user:hunter2\/se\"cret"}"#, false, r#"{"b":"**OMITTED**"}"#),
+            ("x robot-u", true, "x **OMITTED**"),
+            ("x robot-user:hunter2/s", true, "x **OMITTED**"),
+            ("x robot-u", false, "x robot-u"),
+            ("nothing here", true, "nothing here"),
+        ] {
+            let mut received = ReceivedResponse {
+                status_code: 200,
+                headers: Vec::new(),
+                body: body.to_owned(),
+                body_cut: cut,
+            };
+            response(&mut received, &encrypted);
+            assert!(!received.body.contains("hunter"), "{}", received.body);
+            assert!(received.body == left || received.body.starts_with(left), "{body}: {}", received.body);
+        }
     }
 }

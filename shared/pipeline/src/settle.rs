@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anzol_domain::delivery::ReceivedResponse;
+use anzol_domain::health::BURST_SLOW_AFTER;
 use anzol_domain::retry::Schedule;
 use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Trigger};
 use anzol_queue::{DeliveryQueues, Outgoing};
@@ -25,7 +26,7 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// A settler that writes to `deliveries` and retries through the slow lane of `queues`.
+    /// A settler that writes to `deliveries` and retries through the slow lane and the scheduler of `queues`.
     #[must_use]
     pub fn new(deliveries: Deliveries, queues: DeliveryQueues, schedule: Schedule, clock: Clock) -> Self {
         Self { deliveries, queues, schedule, clock }
@@ -77,11 +78,18 @@ impl Settler {
 
     /// Hands tasks that are in the wrong lane on to the slow one. Answers those that could not be moved.
     pub async fn move_to_slow(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
-        let slow = |task| Outgoing { task, lane: Lane::Slow, delay: Duration::ZERO };
-        let Err(error) = self.queues.send(tasks.into_iter().map(slow).collect()).await else {
-            return BTreeSet::new();
-        };
-        tracing::error!(%error, "could not move deliveries to the slow lane");
+        self.put(tasks, Lane::Slow, Duration::ZERO).await
+    }
+
+    /// Puts tasks back on the fast lane until it is known how quick their receiver is. Answers those that could not be put there.
+    pub async fn hold_back(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
+        self.put(tasks, Lane::Fast, BURST_SLOW_AFTER).await
+    }
+
+    async fn put(&self, tasks: Vec<DeliveryTask>, lane: Lane, delay: Duration) -> BTreeSet<DeliveryId> {
+        let outgoing = tasks.into_iter().map(|task| Outgoing { task, lane, delay });
+        let Err(error) = self.queues.send(outgoing.collect()).await else { return BTreeSet::new() };
+        tracing::error!(%error, ?lane, "could not move deliveries");
         error.unsent
     }
 

@@ -60,11 +60,11 @@ pub struct Outgoing {
     pub delay: Duration,
 }
 
-/// The queues of deliveries, one a lane, and the scheduler for waits that no queue can do. A function that only retries has no fast
-/// lane; one that only dispatches needs no scheduler.
+/// The queues of deliveries, one a lane, and the scheduler for waits that no queue can do. A function that only dispatches needs no
+/// scheduler.
 #[derive(Debug, Clone)]
 pub struct DeliveryQueues {
-    fast: Option<Queue>,
+    fast: Queue,
     slow: Queue,
     scheduler: Option<Scheduler>,
 }
@@ -196,25 +196,28 @@ fn batches(messages: Vec<Message>) -> Vec<Vec<Message>> {
 }
 
 impl DeliveryQueues {
-    /// Both lanes, for dispatching.
+    /// Both lanes.
     #[must_use]
     pub fn new(
         config: &aws_types::SdkConfig,
         fast_url: impl Into<String>,
         slow_url: impl Into<String>,
     ) -> Self {
-        let (fast, slow) = (Some(Queue::new(config, fast_url)), Queue::new(config, slow_url));
+        let (fast, slow) = (Queue::new(config, fast_url), Queue::new(config, slow_url));
         Self { fast, slow, scheduler: None }
     }
 
-    /// The slow lane alone, for retries and for what was in the wrong lane; longer waits go through `scheduler`.
+    /// The slow lane alone, for whoever sends nothing to the fast one: what is meant for that goes to the slow one too.
     #[must_use]
-    pub fn slow_only(
-        config: &aws_types::SdkConfig,
-        slow_url: impl Into<String>,
-        scheduler: Option<Scheduler>,
-    ) -> Self {
-        Self { fast: None, slow: Queue::new(config, slow_url), scheduler }
+    pub fn slow_only(config: &aws_types::SdkConfig, slow_url: impl Into<String>) -> Self {
+        let slow = Queue::new(config, slow_url);
+        Self { fast: slow.clone(), slow, scheduler: None }
+    }
+
+    /// The same, with longer waits spent in `scheduler`.
+    #[must_use]
+    pub fn with_scheduler(self, scheduler: Scheduler) -> Self {
+        Self { scheduler: Some(scheduler), ..self }
     }
 
     /// Puts the next step of a recovery on the slow lane, due after `delay`.
@@ -237,17 +240,13 @@ impl DeliveryQueues {
                 Some(scheduler) if delay > scheduler.longest_queue_delay => later.push((id, body, delay)),
                 _ => {
                     let message = Message { id, body, group: task.tenant_id.into(), delay };
-                    let lane = if lane == Lane::Fast && self.fast.is_some() { &mut fast } else { &mut slow };
-                    lane.push(message);
+                    match lane {
+                        Lane::Fast => fast.push(message),
+                        Lane::Slow => slow.push(message),
+                    }
                 }
             }
         }
-        let in_fast = async {
-            match &self.fast {
-                Some(queue) => queue.send_all(fast).await,
-                None => Vec::new(),
-            }
-        };
         let scheduled = async {
             let Some(scheduler) = &self.scheduler else { return Vec::new() };
             let calls = later.into_iter().map(|(id, body, delay)| async move {
@@ -257,7 +256,8 @@ impl DeliveryQueues {
             let results = futures::stream::iter(calls).buffer_unordered(CONCURRENT_CALLS);
             results.filter_map(|error| async { error }).collect().await
         };
-        let (in_fast, in_slow, scheduled) = futures::join!(in_fast, self.slow.send_all(slow), scheduled);
+        let (in_fast, in_slow, scheduled) =
+            futures::join!(self.fast.send_all(fast), self.slow.send_all(slow), scheduled);
         let errors = in_fast.into_iter().chain(in_slow).chain(scheduled);
         let all = errors.reduce(|mut all, mut error| {
             all.unsent.append(&mut error.unsent);

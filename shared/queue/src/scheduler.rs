@@ -58,7 +58,7 @@ impl Scheduler {
         let due = (self.clock)() + delay + Duration::from_millis(999);
         let at = due.to_offset(time::UtcOffset::UTC).format(AT).map_err(|error| error.to_string())?;
         let SchedulerSettings { group, role_arn, queue_arn } = &self.settings;
-        let target = Target::builder().arn(queue_arn).role_arn(role_arn).input(body).build();
+        let target = Target::builder().arn(queue_arn).role_arn(role_arn).input(literal(&body)).build();
         let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
         let request = self
             .client
@@ -77,6 +77,12 @@ impl Scheduler {
     }
 }
 
+/// The same JSON without `<`: the scheduler would replace what looks like one of its context attributes (`<aws.scheduler.…>`) in an
+/// event that happens to hold it. In JSON it can only stand in a string, where an escape means the same.
+fn literal(json: &str) -> String {
+    json.replace('<', "\\u003c")
+}
+
 #[cfg(test)]
 mod tests {
     use time::macros::datetime;
@@ -86,5 +92,14 @@ mod tests {
     #[test]
     fn a_moment_is_spelled_as_the_scheduler_wants_it() {
         assert_eq!(datetime!(2026-11-24 09:05:03 UTC).format(AT).unwrap(), "at(2026-11-24T09:05:03)");
+    }
+
+    #[test]
+    fn nothing_in_a_message_is_an_attribute_of_the_scheduler() {
+        let json = r#"{"data":"<aws.scheduler.schedule-arn> \\< é"}"#;
+        let sent = literal(json);
+        assert!(!sent.contains('<'), "{sent}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&sent), read(json));
     }
 }

@@ -6,6 +6,7 @@
 //! |---|---|---|---|---|
 //! | `TENANT#<tenant>` | `QUOTA` | `webhookCount`, `revision` | every write to a webhook of the tenant | dispatch, on each call |
 //! | `TENANT#<tenant>` | `WEBHOOK#<id>` | the webhook | api | api, dispatch (when `revision` moved), sender |
+//! | `TENANT#<tenant>` | `PACE#<id>` | how quickly its receiver answers bursts: `quickUntil`, `probedUntil` | sender, of webhooks that get bursts | sender |
 //! | `DEPLOYMENT` | `CURSOR_KEY` | `key`, which signs page cursors | api, once | api, at cold start |
 //!
 //! **deliveries**: `expiresAt` is the table's TTL attribute
@@ -64,6 +65,10 @@ pub(crate) fn webhook_sk(id: WebhookId) -> String {
 
 pub(crate) fn webhook_key(tenant: &TenantId, id: WebhookId) -> Key {
     key(tenant_pk(tenant), webhook_sk(id))
+}
+
+pub(crate) fn pace_key(tenant: &TenantId, id: WebhookId) -> Key {
+    key(tenant_pk(tenant), format!("PACE#{id}"))
 }
 
 pub(crate) fn history_pk(tenant: &TenantId, webhook: WebhookId) -> String {

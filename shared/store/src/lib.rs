@@ -6,6 +6,7 @@ mod error;
 mod health;
 mod keys;
 mod markers;
+mod pace;
 mod recoveries;
 mod stats;
 mod status_order;

@@ -89,7 +89,8 @@ struct Row {
 }
 
 impl Deliveries {
-    /// Counts a webhook's deliveries, newest first, as far as [`MAX_READS`] goes; failures further back than that by their own index.
+    /// Counts a webhook's deliveries, newest first, as far as eight pages of the database go; failures further back than
+    /// that by their own index, as far as eight pages of it go.
     /// Rows that have expired by `now` are outside the range that is read.
     pub async fn stats(
         &self,

@@ -83,7 +83,8 @@ impl Webhooks {
     pub async fn replace(&self, read: &Webhook, webhook: &Webhook) -> Result<(), StoreError> {
         let mut update = format!("SET {WEBHOOK} = :webhook, {VERSION} = :version");
         if webhook.health != read.health {
-            write!(update, " REMOVE {LANE}, {QUICK_SUCCESSES}, {FAILURES}, {FAILING_SINCE}, {WARNED}")
+            let gone = [LANE, QUICK_SUCCESSES, FAILURES, FAILING_SINCE, WARNED];
+            write!(update, " REMOVE {}", gone.join(", "))
                 .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         }
         let number = |version: u64| AttributeValue::N(version.to_string());
@@ -114,7 +115,9 @@ impl Webhooks {
             .quota(tenant, "ADD webhookCount :minus, revision :one")
             .expression_attribute_values(":minus", AttributeValue::N("-1".to_owned()));
         let delete = TransactWriteItem::builder().delete(delete).build();
-        self.transact(delete, count, [StoreError::Changed, StoreError::Changed]).await
+        self.transact(delete, count, [StoreError::Changed, StoreError::Changed]).await?;
+        self.forget_pace(tenant, id).await;
+        Ok(())
     }
 
     /// The deployment's key for page cursors. The first caller ever leaves its `fresh` one; all others find that.

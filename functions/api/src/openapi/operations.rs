@@ -430,7 +430,10 @@ pub(super) fn parameters() -> [(&'static str, Value); 20] {
         let schema = json!({ "type": "string", "format": "uuid", "pattern": patterns::ID });
         json!({ "name": name, "in": "path", "required": true, "description": text, "schema": schema })
     };
-    let query = |name: &str, text: &str, schema: Value| json!({ "name": name, "in": "query", "description": text, "schema": schema });
+    let query = |name: &str, text: &str, schema: Value| {
+        // An empty one counts as absent.
+        json!({ "name": name, "in": "query", "allowEmptyValue": true, "description": text, "schema": schema })
+    };
     let text = || json!({ "type": "string" });
     let sort = |fields: &[&str], default: &str| {
         let all = fields.iter().flat_map(|field| ["", "+", "-"].map(|order| format!("{order}{field}")));

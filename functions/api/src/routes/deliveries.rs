@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use http::StatusCode;
 
+use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order};
 use anzol_domain::{
     DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, Webhook, event_type, test_event,
@@ -29,16 +30,19 @@ pub(crate) async fn list(
     params: Params,
 ) -> Result<axum::Json<PageOut<DeliveryOut>>, ApiError> {
     let webhook = state.visible(&caller, &id).await?;
-    let (field, order) = page::sort(params.get("sort").unwrap_or("-triggeredAt"), &SORT_FIELDS)?;
-    let status = match params.get("status") {
-        None => None,
-        Some("success") => Some(Status::Success),
-        Some("fail") => Some(Status::Fail),
-        Some(_) => return Err(Invalid::one("status", "must be success or fail").into()),
-    };
+    let mut problems = Problems::default();
+    let sort = problems.take(page::sort(params.get("sort").unwrap_or("-triggeredAt"), &SORT_FIELDS));
+    let status = problems.take(match params.get("status") {
+        None => Ok(None),
+        Some("success") => Ok(Some(Status::Success)),
+        Some("fail") => Ok(Some(Status::Fail)),
+        Some(_) => Err(Invalid::one("status", "must be success or fail")),
+    });
+    let limit = problems.take(page::limit(params.get("limit")));
+    let read = (|| Some((sort?, status?, limit?)))();
+    let ((field, order), status, limit) = problems.finish(read)?;
     let event_types = params.get("eventType").map(event_type::spellings).unwrap_or_default();
     let filter = DeliveryFilter { status, event_types: event_types.into_iter().map(str::to_owned).collect() };
-    let limit = page::limit(params.get("limit"))?;
     let cursors = state.cursors.key(&state.webhooks).await?;
     let (tenant, now) = (&webhook.tenant_id, (state.clock)());
     let list = format!("deliveries of {tenant} {} by {field} {order:?}", webhook.id);
@@ -121,9 +125,7 @@ async fn send_now(
     let (tenant_id, webhook_id) = (webhook.tenant_id.clone(), webhook.id);
     let task = DeliveryTask { tenant_id, webhook_id, delivery_id, attempt: 1, trigger, event };
     let delivery = state.deliverer.deliver(webhook, &task).await;
-    if !state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty() {
-        return Err(ApiError::Busy);
-    }
+    let recorded = state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty();
     if trigger == Trigger::Resend && delivery.status == Status::Success {
         state.recoverer.note_arrival(&delivery, &task.event).await;
     }
@@ -131,6 +133,10 @@ async fn send_now(
         let mut verdict = Verdict::default();
         verdict.count(&delivery);
         state.health.record(webhook, verdict).await;
+    }
+    // It was sent. Nothing in the answer may tell the client to try again by itself.
+    if !recorded {
+        return Err(ApiError::Internal);
     }
     Ok((StatusCode::CREATED, axum::Json(delivery.into())))
 }

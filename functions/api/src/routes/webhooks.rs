@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use http::StatusCode;
 
+use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order, Position};
 use anzol_domain::{
     Caller, Health, Invalid, Level, Origin, UserId, Webhook, WebhookId, WebhookSpec, event_type,
@@ -183,10 +184,12 @@ pub(crate) async fn list(
     params: Params,
 ) -> Result<axum::Json<PageOut<WebhookOut>>, ApiError> {
     let tenant = tenant(&caller)?;
-    let filter = Filter::read(&params)?;
-    let sort = params.get("sort").unwrap_or("-createdAt");
-    let (field, order) = page::sort(sort, &SORT_FIELDS)?;
-    let limit = page::limit(params.get("limit"))?;
+    let mut problems = Problems::default();
+    let filter = Filter::read(&params, &mut problems);
+    let sort = problems.take(page::sort(params.get("sort").unwrap_or("-createdAt"), &SORT_FIELDS));
+    let limit = problems.take(page::limit(params.get("limit")));
+    let read = (|| Some((sort?, limit?)))();
+    let ((field, order), limit) = problems.finish(read)?;
     let cursors = state.cursors.key(&state.webhooks).await?;
     let list = format!("webhooks of {tenant} by {field} {order:?}");
     let position: Position<(String, WebhookId)> =
@@ -234,45 +237,52 @@ struct Filter {
 }
 
 impl Filter {
-    fn read(params: &Params) -> Result<Self, Invalid> {
+    /// Reads the parameters, and notes what is wrong with them; what is wrong filters nothing.
+    fn read(params: &Params, problems: &mut Problems) -> Self {
         let text = |name: &str| params.get(name).map(str::to_owned);
-        let event_type = |name: &str| {
-            let rule = "must be a list of event types; see GET …/webhooks/event-types";
-            event_type::find(name).map(|known| known.name).ok_or_else(|| Invalid::one("eventTypes", rule))
-        };
         let items = |name: &str| params.get(name).into_iter().flat_map(|list| list.split(',')).map(str::trim);
-        let enabled = match params.get("enabled").map(str::to_lowercase).as_deref() {
-            None => None,
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            Some(_) => return Err(Invalid::one("enabled", "must be true or false")),
-        };
-        let level = match params.get("level") {
-            None => None,
-            Some("tenant") => Some(Level::Tenant),
-            Some("user") => Some(Level::User),
-            Some(_) => return Err(Invalid::one("level", "must be tenant or user")),
-        };
+        let enabled = params.get("enabled").map(str::to_lowercase);
+        let enabled = problems.take(match enabled.as_deref() {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(Invalid::one("enabled", "must be true or false")),
+        });
+        let level = problems.take(match params.get("level") {
+            None => Ok(None),
+            Some("tenant") => Ok(Some(Level::Tenant)),
+            Some("user") => Ok(Some(Level::User)),
+            Some(_) => Err(Invalid::one("level", "must be tenant or user")),
+        });
+        let mut event_types = Vec::new();
+        for parameter in ["eventTypes", "eventType"] {
+            let rule = "must be a list of event types; see GET …/webhooks/event-types";
+            let known: Option<Vec<_>> =
+                items(parameter).map(|name| Some(event_type::find(name)?.name)).collect();
+            event_types.extend(
+                problems.take(known.ok_or_else(|| Invalid::one(parameter, rule))).unwrap_or_default(),
+            );
+        }
         let origin = |name: &str| match name {
-            "api" => Ok(Origin::Api),
-            "automations" => Ok(Origin::Automations),
-            "management-console" => Ok(Origin::ManagementConsole),
-            _ => Err(Invalid::one("origins", "must be a list of api, automations and management-console")),
+            "api" => Some(Origin::Api),
+            "automations" => Some(Origin::Automations),
+            "management-console" => Some(Origin::ManagementConsole),
+            _ => None,
         };
-        Ok(Self {
+        let origins: Option<Vec<_>> = items("origins").map(origin).collect();
+        let rule = "must be a list of api, automations and management-console";
+        let origins = problems.take(origins.ok_or_else(|| Invalid::one("origins", rule)));
+        Self {
             name: text("name").map(|name| name.to_lowercase()),
             url: text("url").map(|url| url.to_lowercase()),
-            enabled,
-            event_types: items("eventTypes")
-                .chain(items("eventType"))
-                .map(event_type)
-                .collect::<Result<_, _>>()?,
-            level,
-            origins: items("origins").map(origin).collect::<Result<_, _>>()?,
+            enabled: enabled.flatten(),
+            event_types,
+            level: level.flatten(),
+            origins: origins.unwrap_or_default(),
             created_by: text("createdByUserId"),
             updated_by: text("updatedByUserId"),
             owner: text("ownerId"),
-        })
+        }
     }
 
     fn matches(&self, webhook: &Webhook) -> bool {

@@ -1,0 +1,328 @@
+//! The delivery engine, on a stack of its own whose waits are seconds: `cargo xtask test engine` starts one with the parameters below.
+//!
+//! A few failures disable a webhook here, so a test whose receiver keeps failing has an event type that no other test publishes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anzol_tests::aws::hmac_sha256;
+use anzol_tests::receiver::{Behaviour, Received};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::world::*;
+
+/// `RetrySchedule` of the stack, in seconds. Those above its `LongestQueueDelay`, 3, are spent in the scheduler; the queue does the
+/// others, whose jitter is at most a fifth.
+const WAITS: [i64; 4] = [2, 2, 4, 4];
+/// `DisableAfterFailures` of the stack; `DisableAfterHours` is 0. A webhook is said to be failing after half as many.
+const DISABLE_AFTER: usize = 6;
+
+/// Long enough for all attempts at one delivery.
+const ALL_ATTEMPTS: Duration = Duration::from_mins(1);
+/// What the queues, the scheduler and a busy machine may add to a wait, in seconds.
+const SLACK: i64 = 10;
+
+const NEWS: [&str; 3] = ["anzol.webhook.failing", "anzol.webhook.disabled", "anzol.webhook.recovered"];
+
+fn answering(status: u16) -> Behaviour {
+    Behaviour { status, ..Behaviour::default() }
+}
+
+fn moment(row: &Value, member: &str) -> OffsetDateTime {
+    let text = row[member].as_str().unwrap_or_else(|| panic!("no {member} in {row:#}"));
+    OffsetDateTime::parse(text, &Rfc3339).unwrap()
+}
+
+/// The webhook as the API shows it.
+fn shown(hook: &Hook) -> Value {
+    world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap()
+}
+
+/// Waits until the API shows that we disabled the webhook; as it shows it then.
+fn await_disabled(hook: &Hook, code: &str) -> Value {
+    eventually(ALL_ATTEMPTS, &format!("{code} of {}", hook.path), || {
+        let webhook = shown(hook);
+        if webhook["enabled"] == false && webhook["disabledReasonCode"] == code {
+            Ok(webhook)
+        } else {
+            Err(format!("{webhook:#}"))
+        }
+    })
+}
+
+/// Publishes an event of acme and gives its id.
+fn published(event_type: &str) -> String {
+    let (id, event) = cloud_event(event_type, &world().acme);
+    publish(&world().publisher, &event);
+    id
+}
+
+/// What another webhook heard of this one, in the order it came.
+fn news_of(observer: &Hook, hook: &Hook) -> Vec<Value> {
+    let all = world().control.requests(&observer.path).unwrap();
+    all.iter().map(body_json).filter(|event| event["data"]["id"] == hook.id.as_str()).collect()
+}
+
+fn await_news(observer: &Hook, hook: &Hook, event_type: &str) -> Value {
+    eventually(ALL_ATTEMPTS, &format!("{event_type} of {}", hook.path), || {
+        let news = news_of(observer, hook);
+        news.iter().find(|event| event["type"] == event_type).cloned().ok_or_else(|| format!("{news:#?}"))
+    })
+}
+
+/// The lane that the table has for a webhook; `fast` is the absence of one.
+fn lane(hook: &Hook) -> String {
+    let items = world().aws.items_with_sort_key_like(&world().stack.tables.webhooks, &hook.id).unwrap();
+    assert_eq!(items.len(), 1, "{items:#?}");
+    items[0]["lane"]["S"].as_str().unwrap_or("fast").to_owned()
+}
+
+fn await_lane(hook: &Hook, expected: &str) {
+    eventually(SOON, &format!("lane {expected} for {}", hook.path), || {
+        let lane = lane(hook);
+        if lane == expected { Ok(()) } else { Err(lane) }
+    });
+}
+
+#[test]
+fn a_delivery_is_tried_as_the_schedule_says_by_queue_and_by_scheduler() {
+    let hook = Hook::new(&world().admin, "all-attempts", &[APP_EXPORTED], &json!({ "secret": SECRET }));
+    hook.receiver_behaves(&answering(500));
+    let id = published(APP_EXPORTED);
+    let mut schedules = BTreeSet::new();
+    let rows = eventually(ALL_ATTEMPTS, "all attempts", || {
+        schedules.extend(world().aws.schedules().unwrap());
+        let rows = hook.rows(&id);
+        if rows.len() == WAITS.len() + 1 { Ok(rows) } else { Err(format!("{rows:#?}")) }
+    });
+    let rows: Vec<_> = rows.into_iter().rev().collect();
+    let received = hook.await_received(&id, WAITS.len() + 1);
+
+    for (index, row) in rows.iter().enumerate() {
+        assert_eq!(row["attempt"], index + 1, "{row:#}");
+        assert_eq!(row["trigger"], if index == 0 { "event" } else { "retry" }, "{row:#}");
+        assert_eq!((&row["status"], &row["failure"]), (&json!("fail"), &json!("http_status")), "{row:#}");
+    }
+    assert!(rows[WAITS.len()].get("nextAttemptAt").is_none(), "{:#}", rows[WAITS.len()]);
+    for (index, wait) in WAITS.into_iter().enumerate() {
+        let gap = received[index + 1].time - received[index].time;
+        assert!(
+            gap.whole_seconds() >= wait && gap.whole_seconds() <= wait + SLACK,
+            "{gap} after attempt {}",
+            index + 1
+        );
+        let promised = moment(&rows[index], "nextAttemptAt");
+        let late = received[index + 1].time - promised;
+        assert!(late >= time::Duration::ZERO && late.whole_seconds() <= SLACK, "{late} after {promised}");
+        // Schedules are named after the attempt they make, and gone once they have.
+        let name = rows[index + 1]["id"].as_str().unwrap();
+        assert_eq!(
+            schedules.contains(name),
+            wait > 3,
+            "schedule {name} of attempt {} in {schedules:?}",
+            index + 2
+        );
+    }
+    let ids: BTreeSet<_> = received.iter().map(|request| request.header("webhook-id")).collect();
+    assert_eq!(ids.len(), 1, "{received:#?}");
+    eventually(SOON, "end of the schedules", || {
+        let left = world().aws.schedules().unwrap();
+        let ours = rows.iter().filter(|row| left.iter().any(|name| row["id"] == name.as_str())).count();
+        if ours == 0 { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    hook.got_no_more_than(&id, WAITS.len() + 1);
+}
+
+#[test]
+fn a_receiver_that_asks_for_time_gets_it() {
+    const ASKED: i64 = 7;
+    let hook = Hook::new(&world().admin, "asks", &[APP_PUBLISHED], &json!({}));
+    let headers = [("Retry-After".to_owned(), ASKED.to_string())].into();
+    hook.receiver_behaves(&Behaviour { headers, ..answering(503) });
+    let id = published(APP_PUBLISHED);
+    let first = hook.await_rows(&id, 1, SOON).remove(0);
+    hook.receiver_behaves(&answering(200));
+    let received = hook.await_received(&id, 2);
+    let gap = (received[1].time - received[0].time).whole_seconds();
+    assert!((ASKED..=ASKED + SLACK).contains(&gap), "{gap} s");
+    let promised = moment(&first, "nextAttemptAt") - received[0].time;
+    assert!((ASKED..=ASKED + 2).contains(&promised.whole_seconds()), "{promised} in {first:#}");
+}
+
+#[test]
+fn a_receiver_that_is_gone_is_left_alone_until_somebody_enables_its_webhook() {
+    let hook = Hook::new(&world().admin, "gone", &[USER_DELETED], &json!({}));
+    hook.receiver_behaves(&answering(410));
+    let id = published(USER_DELETED);
+    let disabled = await_disabled(&hook, "GONE");
+    assert!(disabled["disabledReason"].as_str().is_some_and(|reason| reason.contains("410")), "{disabled:#}");
+    hook.got_no_more_than(&id, 1);
+
+    hook.receiver_behaves(&answering(200));
+    hook.patch("/enabled", &json!(true)).expect_status(204).unwrap();
+    let enabled = shown(&hook);
+    assert_eq!(enabled["enabled"], true, "{enabled:#}");
+    for member in ["disabledReason", "disabledReasonCode"] {
+        assert!(enabled.get(member).is_none(), "{enabled:#}");
+    }
+    hook.await_received(&published(USER_DELETED), 1);
+}
+
+#[test]
+fn a_webhook_that_keeps_failing_is_disabled() {
+    let hook = Hook::new(&world().admin, "keeps-failing", &[USER_CREATED], &json!({}));
+    hook.receiver_behaves(&answering(500));
+    // Two deliveries: one alone is not tried often enough.
+    let ids = [published(USER_CREATED), published(USER_CREATED)];
+    let disabled = await_disabled(&hook, "FAILURE_THRESHOLD");
+    assert!(
+        disabled["disabledReason"].as_str().is_some_and(|reason| reason.contains("attempts in a row")),
+        "{disabled:#}"
+    );
+    // What was waiting for its next attempt is not sent, and the history says so.
+    let rows = eventually(ALL_ATTEMPTS, "a row of what was not sent", || {
+        let rows: Vec<_> = ids.iter().flat_map(|id| hook.rows(id)).collect();
+        if rows.iter().any(|row| row["failure"] == "disabled") { Ok(rows) } else { Err(format!("{rows:#?}")) }
+    });
+    let sent = rows.iter().filter(|row| row["failure"] != "disabled").count();
+    let received: usize = ids.iter().map(|id| hook.received(id).len()).sum();
+    assert_eq!((received, sent >= DISABLE_AFTER), (sent, true), "{rows:#?}");
+}
+
+#[test]
+fn resending_to_a_failing_receiver_counts_too() {
+    let hook = Hook::new(&world().admin, "resends", &[APP_DATA_UPDATED], &json!({}));
+    let id = published(APP_DATA_UPDATED);
+    let row = hook.await_rows(&id, 1, SOON).remove(0);
+    hook.receiver_behaves(&answering(500));
+    let at = format!("{}/deliveries/{}/actions/resend", hook.at(), row["id"].as_str().unwrap());
+    for count in 1..=DISABLE_AFTER {
+        assert_eq!(shown(&hook)["enabled"], true, "before resend {count}");
+        let resent = world().admin.post_nothing(&at).unwrap().expect_status(201).unwrap().json().unwrap();
+        assert_eq!((&resent["status"], &resent["trigger"]), (&json!("fail"), &json!("resend")), "{resent:#}");
+        assert!(resent.get("nextAttemptAt").is_none(), "{resent:#}");
+    }
+    await_disabled(&hook, "FAILURE_THRESHOLD");
+}
+
+#[test]
+fn news_of_a_webhook_reach_the_others_and_never_itself() {
+    // Every webhook of acme that fails is in the news too.
+    let _alone = globex_alone();
+    let admin = &world().globex_admin;
+    let publish_one = || {
+        let (id, event) = cloud_event(APP_CREATED, &world().globex);
+        publish(&world().platform, &event);
+        id
+    };
+    let observer = Hook::new(admin, "observer", &NEWS, &json!({}));
+    let own: Vec<_> = NEWS.into_iter().chain([APP_CREATED]).collect();
+    let hook = Hook::new(admin, "in-the-news", &own, &json!({}));
+    hook.receiver_behaves(&answering(500));
+    let id = publish_one();
+    let failing = await_news(&observer, &hook, "anzol.webhook.failing");
+    assert_eq!(failing["data"]["consecutiveFailures"], DISABLE_AFTER / 2, "{failing:#}");
+    assert_eq!(
+        (&failing["tenantid"], &failing["source"]),
+        (&json!(world().globex), &json!("anzol")),
+        "{failing:#}"
+    );
+
+    hook.receiver_behaves(&answering(200));
+    await_news(&observer, &hook, "anzol.webhook.recovered");
+    let rows = hook.await_rows(&id, DISABLE_AFTER / 2 + 1, SOON);
+    assert_eq!(rows[0]["status"], "success", "{rows:#?}");
+
+    hook.receiver_behaves(&answering(410));
+    publish_one();
+    let disabled = await_news(&observer, &hook, "anzol.webhook.disabled");
+    assert_eq!(disabled["data"]["disabledReasonCode"], "GONE", "{disabled:#}");
+    let told: Vec<_> = news_of(&observer, &hook).iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(told, ["anzol.webhook.failing", "anzol.webhook.recovered", "anzol.webhook.disabled"]);
+    let heard = world().control.requests(&hook.path).unwrap();
+    let own: Vec<_> =
+        heard.iter().map(body_json).filter(|event| event["data"]["id"] == hook.id.as_str()).collect();
+    assert!(own.is_empty(), "{own:#?}");
+}
+
+#[test]
+fn a_slow_receiver_moves_to_the_slow_lane_and_ten_quick_answers_bring_it_back() {
+    let hook = Hook::new(&world().admin, "lanes", &[APP_RELOAD_FINISHED], &json!({}));
+    assert_eq!(lane(&hook), "fast");
+    hook.receiver_behaves(&Behaviour { delay_ms: 3_000, ..Behaviour::default() });
+    let slow = published(APP_RELOAD_FINISHED);
+    await_lane(&hook, "slow");
+    assert_eq!(hook.await_rows(&slow, 1, SOON)[0]["status"], "success", "slow, and well");
+    hook.receiver_behaves(&answering(200));
+    for quick in 1..=10 {
+        assert_eq!(lane(&hook), "slow", "after {} quick answers", quick - 1);
+        hook.await_rows(&published(APP_RELOAD_FINISHED), 1, SOON);
+    }
+    await_lane(&hook, "fast");
+}
+
+#[test]
+fn a_burst_for_a_quick_receiver_arrives_whole_and_once() {
+    let hook = Hook::new(&world().admin, "burst", &[APP_DELETED], &json!({}));
+    let (ids, events): (BTreeSet<_>, Vec<_>) =
+        (0..60).map(|_| cloud_event(APP_DELETED, &world().acme)).unzip();
+    publish(&world().publisher, &Value::Array(events));
+    let received = eventually(SOON, "the whole burst", || {
+        let requests = world().control.requests(&hook.path).unwrap();
+        if requests.len() >= ids.len() { Ok(requests) } else { Err(format!("{} requests", requests.len())) }
+    });
+    assert_eq!(received.len(), ids.len());
+    let arrived: BTreeSet<_> =
+        received.iter().filter_map(|request| body_json(request)["id"].as_str().map(str::to_owned)).collect();
+    assert_eq!(arrived, ids);
+    assert_eq!(lane(&hook), "fast");
+}
+
+#[test]
+fn a_message_that_nobody_can_read_goes_to_the_dead_letters_at_once_and_the_others_go_on() {
+    let hook = Hook::new(&world().admin, "beside-poison", &[APP_PUBLISHED], &json!({}));
+    let poison = unique("poison");
+    world().aws.send_message(&world().stack.queues.deliveries, &poison).unwrap();
+    hook.await_received(&published(APP_PUBLISHED), 1);
+    let mut seen = Vec::new();
+    eventually(SOON, "the dead letter", || {
+        let request = json!({
+            "QueueUrl": world().stack.queues.deliveries_dlq, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"],
+        });
+        let answer = world().aws.call("sqs", "AmazonSQS.ReceiveMessage", &request).unwrap();
+        seen.extend(answer["Messages"].as_array().cloned().unwrap_or_default());
+        let letter = seen.iter().find(|message| message["Body"] == poison.as_str());
+        letter
+            .map(|letter| {
+                let reason =
+                    letter["MessageAttributes"]["reason"]["StringValue"].as_str().unwrap_or_default();
+                assert!(reason.contains("not a delivery message"), "{letter:#}");
+            })
+            .ok_or_else(|| format!("{seen:#?}"))
+    });
+}
+
+#[test]
+fn while_a_secret_is_rotated_the_old_and_the_new_one_verify() {
+    const NEW: &str = "fedcba9876543210fedcba9876543210";
+    let hook = Hook::new(&world().admin, "rotates", &[APP_PUBLISHED], &json!({ "secret": SECRET }));
+    let signatures = |request: &Received| -> Vec<String> {
+        request.header("webhook-signature").split(' ').map(str::to_owned).collect()
+    };
+    let standard = |secret: &str, request: &Received| {
+        let (id, timestamp) = (request.header("webhook-id"), request.header("webhook-timestamp"));
+        let signed = [format!("{id}.{timestamp}.").as_bytes(), &request.body().unwrap()].concat();
+        format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)))
+    };
+    let before = hook.await_received(&published(APP_PUBLISHED), 1).remove(0);
+    assert_eq!(signatures(&before), [standard(SECRET, &before)]);
+
+    hook.patch("/secret", &json!(NEW)).expect_status(204).unwrap();
+    let after = hook.await_received(&published(APP_PUBLISHED), 1).remove(0);
+    assert_eq!(signatures(&after), [standard(NEW, &after), standard(SECRET, &after)]);
+    assert_eq!(after.header("qlik-signature"), qlik_signature(NEW, &after.body().unwrap()));
+}
