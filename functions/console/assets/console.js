@@ -149,6 +149,9 @@ async function switchTo(tag) {
 }
 
 async function leave() {
+  // Closed first: what its requests still ask for must not bring up the question who is there.
+  page?.close?.();
+  page = { key: "sign-in" };
   await signOut(store.config);
   store.clear();
   store.user = {};
