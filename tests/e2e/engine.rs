@@ -76,7 +76,8 @@ fn await_news(observer: &Hook, hook: &Hook, event_type: &str) -> Value {
 
 /// The lane that the table has for a webhook; `fast` is the absence of one.
 fn lane(hook: &Hook) -> String {
-    let items = world().aws.items_with_sort_key_like(&world().stack.tables.webhooks, &hook.id).unwrap();
+    let webhook = format!("WEBHOOK#{}", hook.id);
+    let items = world().aws.items_with_sort_key_like(&world().stack.tables.webhooks, &webhook).unwrap();
     assert_eq!(items.len(), 1, "{items:#?}");
     items[0]["lane"]["S"].as_str().unwrap_or("fast").to_owned()
 }
@@ -266,19 +267,18 @@ fn a_slow_receiver_moves_to_the_slow_lane_and_ten_quick_answers_bring_it_back() 
 }
 
 #[test]
-fn a_burst_for_a_quick_receiver_arrives_whole_and_once() {
+fn a_burst_for_a_quick_receiver_arrives_whole_and_leaves_it_in_the_fast_lane() {
     let hook = Hook::new(&world().admin, "burst", &[APP_DELETED], &json!({}));
     let (ids, events): (BTreeSet<_>, Vec<_>) =
         (0..60).map(|_| cloud_event(APP_DELETED, &world().acme)).unzip();
     publish(&world().publisher, &Value::Array(events));
-    let received = eventually(SOON, "the whole burst", || {
+    // At least once each: a queue may hand a message out twice.
+    eventually(SOON, "the whole burst", || {
         let requests = world().control.requests(&hook.path).unwrap();
-        if requests.len() >= ids.len() { Ok(requests) } else { Err(format!("{} requests", requests.len())) }
+        let id = |request| body_json(request)["id"].as_str().map(str::to_owned);
+        let arrived: BTreeSet<_> = requests.iter().filter_map(id).collect();
+        if arrived == ids { Ok(()) } else { Err(format!("{} of {} requests", arrived.len(), requests.len())) }
     });
-    assert_eq!(received.len(), ids.len());
-    let arrived: BTreeSet<_> =
-        received.iter().filter_map(|request| body_json(request)["id"].as_str().map(str::to_owned)).collect();
-    assert_eq!(arrived, ids);
     assert_eq!(lane(&hook), "fast");
 }
 
