@@ -17,7 +17,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let cap = env.or("WEBHOOK_CAP", WEBHOOK_CAP);
     let (events, slow) = (env.required("EVENTS_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
-    let policy = DisablePolicy::new(env.or("DISABLE_AFTER_FAILURES", 50), env.or("DISABLE_AFTER_HOURS", 72));
+    let policy = DisablePolicy::new(
+        env.or("DISABLE_AFTER_FAILURES", DisablePolicy::FAILURES),
+        env.or("DISABLE_AFTER_HOURS", DisablePolicy::HOURS),
+    );
     env.finish()?;
     // Local stacks say where AWS is; AWS itself does not.
     let token_url = optional("TOKEN_URL").map(|url| match optional("AWS_ENDPOINT_URL") {

@@ -24,7 +24,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let (group, role_arn) = (env.required("SCHEDULE_GROUP"), env.required("SCHEDULER_ROLE_ARN"));
     let schedule = env.or("RETRY_SCHEDULE", Schedule::default());
     let longest = Duration::from_secs(env.or("LONGEST_QUEUE_DELAY", MAX_DELAY.as_secs())).min(MAX_DELAY);
-    let policy = DisablePolicy::new(env.or("DISABLE_AFTER_FAILURES", 50), env.or("DISABLE_AFTER_HOURS", 72));
+    let policy = DisablePolicy::new(
+        env.or("DISABLE_AFTER_FAILURES", DisablePolicy::FAILURES),
+        env.or("DISABLE_AFTER_HOURS", DisablePolicy::HOURS),
+    );
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;

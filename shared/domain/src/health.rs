@@ -86,6 +86,11 @@ pub struct DisablePolicy {
 }
 
 impl DisablePolicy {
+    /// Failed attempts in a row, unless the deployment says otherwise.
+    pub const FAILURES: u32 = 50;
+    /// Hours since the first of them, unless the deployment says otherwise.
+    pub const HOURS: u32 = 72;
+
     /// After so many failed attempts in a row (at least 1), over so many hours.
     #[must_use]
     pub fn new(failures: u32, hours: u32) -> Self {
@@ -94,9 +99,8 @@ impl DisablePolicy {
 }
 
 impl Default for DisablePolicy {
-    /// 50 failed attempts over 72 hours.
     fn default() -> Self {
-        Self::new(50, 72)
+        Self::new(Self::FAILURES, Self::HOURS)
     }
 }
 

@@ -8,7 +8,7 @@ use time::{Date, Duration, OffsetDateTime};
 use anzol_domain::delivery::RETENTION;
 use anzol_domain::{DeliveryId, Status, TenantId, WebhookId};
 
-use crate::deliveries::Deliveries;
+use crate::deliveries::{Deliveries, DeliveryFilter};
 use crate::error::StoreError;
 use crate::keys;
 
@@ -100,10 +100,10 @@ impl Deliveries {
     ) -> Result<Stats, StoreError> {
         let mut stats = Stats::new(now);
         let first = DeliveryId::floor(stats.first());
-        let pk = keys::history_pk(tenant, webhook);
+        let history = (tenant, webhook);
         let oldest = DeliveryId::floor(now - RETENTION);
 
-        let cut = self.newest_first(&pk, false, (oldest, None), first, |row| {
+        let cut = self.newest_first(history, None, (oldest, None), first, |row| {
             stats.count(row.id.time(), row.status, now);
             if let (None, Some(event_type)) = (&stats.last, row.event_type) {
                 stats.last = Some(LastDelivery { id: row.id, status: row.status, event_type });
@@ -111,7 +111,7 @@ impl Deliveries {
         });
         if let Some(cut) = cut.await? {
             stats.complete = false;
-            let older = self.newest_first(&pk, true, (first, Some(cut)), first, |row| {
+            let older = self.newest_first(history, Some(Status::Fail), (first, Some(cut)), first, |row| {
                 // The range includes its end, which was counted.
                 if row.id < cut {
                     stats.count(row.id.time(), row.status, now);
@@ -126,26 +126,15 @@ impl Deliveries {
     /// row looked at when it had to stop before.
     async fn newest_first(
         &self,
-        pk: &str,
-        failed: bool,
-        (from, to): (DeliveryId, Option<DeliveryId>),
+        (tenant, webhook): (&TenantId, WebhookId),
+        status: Option<Status>,
+        range: (DeliveryId, Option<DeliveryId>),
         enough: DeliveryId,
         mut each: impl FnMut(Row),
     ) -> Result<Option<DeliveryId>, StoreError> {
-        let name = if failed { keys::FAILED_OF } else { keys::PK };
-        // Ids are hexadecimal, so `~` sorts after all of them.
-        let to = to.map_or_else(|| "~".to_owned(), |id| id.to_string());
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .set_index_name(failed.then(|| keys::FAILURES.to_owned()))
-            .key_condition_expression(format!("{name} = :pk AND sk BETWEEN :from AND :to"))
-            .projection_expression("sk, failedOf, eventType")
-            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
-            .expression_attribute_values(":from", AttributeValue::S(from.to_string()))
-            .expression_attribute_values(":to", AttributeValue::S(to))
-            .scan_index_forward(false);
+        let filter = DeliveryFilter { status, event_types: Vec::new() };
+        let query = self.query(tenant, webhook, &filter, range, false);
+        let query = query.projection_expression("sk, failedOf, eventType");
         let mut start = None;
         let mut last = None;
         for _ in 0..MAX_READS {
