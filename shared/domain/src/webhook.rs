@@ -357,8 +357,10 @@ pub(crate) mod tests {
 
     #[test]
     fn a_good_spec_passes_and_repeated_event_types_become_one() {
-        let spec =
-            RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }.check().unwrap().0;
+        let spec = RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }
+            .check()
+            .unwrap()
+            .0;
         assert_eq!(spec.event_types, ["com.qlik.v1.app.created"]);
     }
 
@@ -478,7 +480,8 @@ pub(crate) mod tests {
             let spec = RawSpec { enabled, ..raw() };
             Webhook { health: ill.clone(), disabled: disabled.clone(), ..webhook(spec, now) }
         };
-        let change = |from: Webhook, to: RawSpec| from.changed(to.check().unwrap().0, None, user.clone(), now);
+        let change =
+            |from: Webhook, to: RawSpec| from.changed(to.check().unwrap().0, None, user.clone(), now);
         let renamed = change(start(true), RawSpec { name: Some("Other".to_owned()), ..raw() });
         assert_eq!((renamed.health, renamed.disabled), (ill.clone(), None));
         let moved =

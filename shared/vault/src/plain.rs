@@ -128,9 +128,12 @@ mod tests {
         let names = ["X".to_owned(), "Y".to_owned()];
         let mut newer = plain.clone();
         newer[0] = FORMAT + 1;
-        for (plain, names) in
-            [(&plain, &names[..0]), (&plain, &names[..2]), (&newer, &names[..1]), (&vec![FORMAT, 9], &names[..1])]
-        {
+        for (plain, names) in [
+            (&plain, &names[..0]),
+            (&plain, &names[..2]),
+            (&newer, &names[..1]),
+            (&vec![FORMAT, 9], &names[..1]),
+        ] {
             let error = read(plain, names).unwrap_err();
             assert!(matches!(error, VaultError::Corrupt(_)), "{error:?}");
             assert!(!format!("{error:?} {error}").contains("alone"));
