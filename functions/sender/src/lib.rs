@@ -116,7 +116,8 @@ impl Sender {
     /// Works off a batch, to be done by `deadline`. A message that cannot be settled comes back alone; the others are done.
     pub async fn handle(&self, batch: SqsEvent, deadline: SystemTime) -> SqsBatchResponse {
         let mut failed = BTreeSet::new();
-        let mut received = Vec::with_capacity(batch.records.len());
+        let messages = batch.records.len();
+        let mut received = Vec::with_capacity(messages);
         for message in batch.records {
             match self.read(message).await {
                 Ok(message) => received.extend(message),
@@ -142,6 +143,7 @@ impl Sender {
                 failed.extend(unsettled.into_iter().chain(unmade));
             }
         }
+        tracing::debug!(messages, come_back = failed.len(), "worked off");
         let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
         response

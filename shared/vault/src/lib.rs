@@ -93,6 +93,7 @@ impl Vault {
             .key_id(&self.key_id)
             .set_encryption_context(Some(context(tenant, webhook)))
             .plaintext(Blob::new(&*plain));
+        tracing::debug!(webhook.id = %webhook, "asking KMS to seal secrets");
         let answer = request.send().await.map_err(|error| VaultError::from_sdk(&error))?;
         let ciphertext = answer.ciphertext_blob.map(Blob::into_inner).unwrap_or_default();
         if ciphertext.is_empty() {
@@ -130,6 +131,7 @@ impl Vault {
             .key_id(&self.key_id)
             .set_encryption_context(Some(context(tenant, webhook)))
             .ciphertext_blob(Blob::new(sealed.ciphertext.as_slice()));
+        tracing::debug!(webhook.id = %webhook, "asking KMS to open secrets");
         let answer = request.send().await.map_err(|error| VaultError::from_sdk(&error))?;
         let plain = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
         plain::read(&plain, &sealed.header_names).map(Arc::new)
