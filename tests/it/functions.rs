@@ -60,7 +60,7 @@ fn failed(response: SqsBatchResponse) -> Vec<String> {
     ids
 }
 
-fn task(webhook: &Webhook) -> DeliveryTask {
+pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
     DeliveryTask {
         tenant_id: webhook.tenant_id.clone(),
         webhook_id: webhook.id,

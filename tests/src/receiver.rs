@@ -1,6 +1,6 @@
 //! A customer's HTTPS endpoint for tests: keeps every request it gets and answers each path as told, badly if need be.
 //!
-//! One TLS listener serves `receiver.test` and `*.receiver.test` with a certificate of its own CA; one plain HTTP listener is
+//! One TLS listener serves `receiver.test`, `*.receiver.test` and `*.address.test` with a certificate of its own CA; one plain HTTP listener is
 //! the control API. Both listen on loopback only, and everything kept is bounded.
 //!
 //! | control call | what it does |
@@ -46,6 +46,9 @@ use tokio_rustls::TlsAcceptor;
 
 /// The domain of the receiver; every name below it leads here too.
 pub const DOMAIN: &str = "receiver.test";
+
+/// Names below it spell addresses; the receiver stands in for those that webhooks may reach.
+const ADDRESSES: &str = "*.address.test";
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
@@ -323,7 +326,8 @@ impl Ca {
     }
 
     fn issue(&self) -> Result<Arc<CertifiedKey>> {
-        let mut params = CertificateParams::new(vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")])?;
+        let mut params =
+            CertificateParams::new(vec![DOMAIN.to_owned(), format!("*.{DOMAIN}"), ADDRESSES.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, DOMAIN);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
