@@ -276,12 +276,17 @@ impl Api {
             "requestContext": context, "isBase64Encoded": false,
             "body": body.map(|body| match body { Value::String(raw) => raw, json => json.to_string() }),
         });
-        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        self.invoke(&event).await.unwrap()
+    }
+
+    /// Hands it any event, right or wrong; `None` when Lambda's own library cannot read it, which ends the invocation.
+    pub(crate) async fn invoke(&self, event: &Value) -> Option<Answer> {
+        let request = lambda_http::request::from_str(&event.to_string()).ok()?;
         let response = self.0.clone().oneshot(request.map(Body::new)).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Answer { status, headers, body }
+        Some(Answer { status, headers, body })
     }
 }
 

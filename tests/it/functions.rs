@@ -44,7 +44,7 @@ pub(crate) fn ingest(cloud: &Cloud) -> Api {
 }
 
 /// A batch of messages with the ids `m0`, `m1`, … and these bodies.
-fn batch(bodies: &[String]) -> SqsEvent {
+pub(crate) fn batch(bodies: &[String]) -> SqsEvent {
     let records: Vec<_> = bodies
         .iter()
         .enumerate()
@@ -53,7 +53,7 @@ fn batch(bodies: &[String]) -> SqsEvent {
     serde_json::from_value(json!({ "Records": records })).unwrap()
 }
 
-fn failed(response: SqsBatchResponse) -> Vec<String> {
+pub(crate) fn failed(response: SqsBatchResponse) -> Vec<String> {
     let mut ids: Vec<_> =
         response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     ids.sort();

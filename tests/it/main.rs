@@ -18,6 +18,7 @@ mod engine;
 mod functions;
 mod health;
 mod history;
+mod input;
 mod openapi;
 mod paging;
 mod platform;

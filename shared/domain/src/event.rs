@@ -21,6 +21,8 @@ use crate::test_event::ATTRIBUTE;
 pub const MAX_EVENTS: usize = 100;
 /// Longest `id`, `source` and `type` of an event, in bytes. Our choice; the specification names no bound.
 pub const MAX_ATTRIBUTE: usize = 1024;
+/// Largest text that events are read from, in bytes: a request body, a message. Our choice, and what SQS takes.
+pub const MAX_TEXT: usize = 1024 * 1024;
 /// Largest event taken, in bytes of minified JSON. Our choice; the contract names no bound.
 pub const MAX_EVENT: usize = 64 * 1024;
 
@@ -175,11 +177,7 @@ impl Event {
                 members.take(name);
             }
             if let Some(extensions) = &legacy.extensions {
-                let tenants =
-                    [extensions.get("tenantId"), members.get("tenantid")].map(|raw| raw.and_then(as_text));
-                if matches!(&tenants, [Some(old), Some(new)] if old != new) {
-                    return Err(Invalid::one("extensions.tenantId", "must be the same as `tenantid`"));
-                }
+                agree(extensions, &members)?;
                 adopt(extensions, &mut members);
             }
         }
@@ -197,6 +195,7 @@ impl Event {
             None => Some(Members::default()),
         };
         let extensions = problems.finish(extensions)?;
+        agree(&extensions, &extensions)?;
 
         let mut attributes = Members::default();
         attributes.set("specversion", json_string("1.0"));
@@ -352,6 +351,19 @@ impl Event {
     }
 }
 
+/// Checks that the legacy names of what webhooks are chosen by say the same as the attributes they became: one event, one meaning.
+fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
+    let mut problems = Problems::default();
+    for (old, new) in EXTENSIONS {
+        if let (Some(one), Some(other)) = (extensions.get(old), attributes.get(new))
+            && (one.get() != other.get() && as_text(one).is_none_or(|text| as_text(other) != Some(text)))
+        {
+            problems.add(format!("extensions.{old}"), format!("must be the same as `{new}`"));
+        }
+    }
+    problems.finish(Some(()))
+}
+
 /// Makes attributes of the legacy form's extensions, where there is none of that name yet.
 fn adopt(extensions: &Members, attributes: &mut Members) {
     for (name, value) in extensions.iter() {
@@ -396,6 +408,9 @@ impl TryFrom<Wire> for Event {
 /// # Errors
 /// The problems of all bad events, each field prefixed with its place, `[2].type`; none is taken then.
 pub fn parse_one_or_many(json: &str, now: OffsetDateTime) -> Result<Vec<Event>, Invalid> {
+    if json.len() > MAX_TEXT {
+        return Err(Invalid::one("body", format!("must have at most {MAX_TEXT} bytes")));
+    }
     if !json.trim_start().starts_with('[') {
         return Event::parse(json, now).map(|event| vec![event]);
     }
@@ -488,8 +503,47 @@ mod tests {
         assert_eq!(event.subject().space_id.as_deref(), Some("sp"));
         assert!(event.payload(true).contains(r#""spaceid":"sp""#));
         assert!(both(r#","tenantid":"acme""#).is_ok());
-        let error = both(r#","tenantid":"globex""#).unwrap_err();
+        assert!(both(r#","tenantid":"\u0061cme""#).is_ok());
+        for (other, field) in [
+            (r#","tenantid":"globex""#, "extensions.tenantId"),
+            (r#","userid":"v""#, "extensions.userId"),
+            (r#","userid":1"#, "extensions.userId"),
+            (r#","spaceid":"elsewhere""#, "extensions.spaceId"),
+        ] {
+            assert_eq!(both(other).unwrap_err().0[0].field, field);
+        }
+    }
+
+    #[test]
+    fn extensions_that_say_one_thing_twice_have_to_agree() {
+        let legacy = |extensions: &str| {
+            let json = format!(
+                r#"{{"cloudEventsVersion":"0.1","eventId":"1","source":"s","eventType":"t","extensions":{extensions}}}"#
+            );
+            Event::parse(&json, NOW)
+        };
+        assert!(legacy(r#"{"tenantid":"acme","tenantId":"acme"}"#).is_ok());
+        let error = legacy(r#"{"tenantid":"globex","tenantId":"acme"}"#).unwrap_err();
         assert_eq!(error.0[0].field, "extensions.tenantId");
+    }
+
+    #[test]
+    fn no_legacy_name_says_otherwise_than_the_event_that_was_matched() {
+        let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","eventId":"2","eventType":"other",
+            "eventTime":"never","contentType":"x","cloudeventsversion":"9","extensions":{"tenantId":"globex","actor":{}}}"#;
+        let event = Event::parse(json, NOW).unwrap();
+        let hybrid: serde_json::Value = serde_json::from_str(&event.payload(false)).unwrap();
+        assert_eq!((&hybrid["eventId"], &hybrid["eventType"]), (&"1".into(), &"t".into()), "{hybrid:#}");
+        assert_eq!(hybrid["eventTime"], hybrid["time"]);
+        assert_eq!(hybrid["extensions"], serde_json::json!({ "tenantId": "acme", "actor": {} }));
+        let again = Event::from_payload(&event.payload(false), NOW).unwrap();
+        assert_eq!(again.payload(false), event.payload(false));
+    }
+
+    #[test]
+    fn a_text_beyond_the_bound_is_not_read() {
+        assert_eq!(problem_fields(&" ".repeat(MAX_TEXT + 1)), ["body"]);
+        assert_eq!(problem_fields(&"[".repeat(MAX_TEXT)), ["body"]);
     }
 
     #[test]

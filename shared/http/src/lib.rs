@@ -12,4 +12,4 @@ pub use body::{Fields, Json, content_type};
 pub use caller::{Claims, Verified};
 pub use error::ApiError;
 pub use params::{Links, Params};
-pub use shell::{ErrorBody, shell};
+pub use shell::{ErrorBody, MAX_TARGET, shell};
