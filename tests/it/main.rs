@@ -16,6 +16,7 @@ mod contract;
 mod egress;
 mod engine;
 mod functions;
+mod fuzz;
 mod health;
 mod history;
 mod input;

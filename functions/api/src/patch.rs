@@ -9,7 +9,7 @@ use anzol_domain::error::Problems;
 use anzol_domain::{Invalid, WebhookSpec};
 use anzol_http::ApiError;
 
-use crate::dto::WebhookIn;
+use crate::dto::{Defaults, WebhookIn};
 use crate::read_only::READ_ONLY;
 use crate::version::Version;
 
@@ -49,8 +49,19 @@ pub(crate) fn members(version: Version) -> impl Iterator<Item = &'static Member>
     MEMBERS.iter().filter(move |member| version == Version::Core || !member.only_core)
 }
 
+/// The webhook as it will be after the patch, checked; what the patch does not name stays.
+///
+/// # Errors
+/// 400 with all that is wrong; 409 when a patch of core names what cannot be changed.
+pub fn patched(spec: &WebhookSpec, patch: &Value, version: Version) -> Result<WebhookSpec, ApiError> {
+    let kept = Defaults { level: spec.level, owner: &spec.owner_id, enabled: false, cloud_events: false };
+    let new = apply(spec, patch, version)?.check(&kept)?;
+    check_new_url(spec, &new, patch)?;
+    Ok(new)
+}
+
 /// The webhook as it would be after the patch, still to be checked. Nothing is done when any operation cannot be.
-pub(crate) fn apply(spec: &WebhookSpec, patch: &Value, version: Version) -> Result<WebhookIn, ApiError> {
+fn apply(spec: &WebhookSpec, patch: &Value, version: Version) -> Result<WebhookIn, ApiError> {
     let operations =
         patch.as_array().ok_or_else(|| Invalid::one("body", "must be an array of JSON Patch operations"))?;
     let mut problems = Problems::default();
@@ -122,7 +133,7 @@ fn check_operation(
 
 /// Checks that no encrypted header goes to a URL it was not meant for: a patch that changes `url` has to give every one of them
 /// anew, or remove it. Else whoever may edit a webhook could have its secrets sent to themselves.
-pub(crate) fn check_new_url(stored: &WebhookSpec, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
+fn check_new_url(stored: &WebhookSpec, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
     if stored.url == new.url {
         return Ok(());
     }

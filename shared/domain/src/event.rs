@@ -178,8 +178,11 @@ impl Event {
             }
             if let Some(extensions) = &legacy.extensions {
                 agree(extensions, &members)?;
-                adopt(extensions, &mut members);
+                adopt(extensions, &mut members, |_| true);
             }
+        } else if let Some(Ok(own)) = members.get("extensions").map(read_extensions) {
+            // A member of that name is the producer's own here; but the hybrid shows it to receivers who look there for these.
+            adopt(&own, &mut members, |name| EXTENSIONS.iter().any(|(old, _)| *old == name));
         }
         Self::checked(members, legacy, &["specversion", "id", "source", "type", "time"], now)
     }
@@ -210,7 +213,7 @@ impl Event {
                 attributes.set(new, value);
             }
         }
-        adopt(&extensions, &mut attributes);
+        adopt(&extensions, &mut attributes, |_| true);
         let data = members.take("data");
         let legacy =
             Legacy { event_type_version: members.take("eventTypeVersion"), extensions: Some(extensions) };
@@ -364,9 +367,9 @@ fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
-/// Makes attributes of the legacy form's extensions, where there is none of that name yet.
-fn adopt(extensions: &Members, attributes: &mut Members) {
-    for (name, value) in extensions.iter() {
+/// Makes attributes of the legacy form's extensions that are `wanted`, where there is none of that name yet.
+fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -> bool) {
+    for (name, value) in extensions.iter().filter(|(name, _)| wanted(name)) {
         let known = EXTENSIONS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
         let name = known.unwrap_or_else(|| name.to_ascii_lowercase());
         // Attributes of CloudEvents 1.0 are scalars with names of lower-case letters and digits; others stay in `extensions` only.
@@ -538,6 +541,15 @@ mod tests {
         assert_eq!(hybrid["extensions"], serde_json::json!({ "tenantId": "acme", "actor": {} }));
         let again = Event::from_payload(&event.payload(false), NOW).unwrap();
         assert_eq!(again.payload(false), event.payload(false));
+
+        // What only the extensions say is matched on, too, as receivers of the hybrid will find it there.
+        let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","extensions":{"userId":"u","actor":"a"}}"#;
+        let event = Event::parse(json, NOW).unwrap();
+        assert_eq!(event.user_id(), Some("u"));
+        assert!(
+            event.payload(true).contains(r#""userid":"u""#)
+                && !event.payload(true).contains(r#","actor":"a","#)
+        );
     }
 
     #[test]

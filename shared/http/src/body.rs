@@ -26,7 +26,7 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         check_json(request.headers())?;
-        json(&bounded(request, state).await?).map(Self)
+        Ok(Self(json(&bounded(request, state).await?)?))
     }
 }
 
@@ -41,7 +41,7 @@ impl<S: Send + Sync> OptionalFromRequest<S> for Json {
             return Ok(None);
         }
         is_json?;
-        json(&body).map(|json| Some(Self(json)))
+        Ok(Some(Self(json(&body)?)))
     }
 }
 
@@ -84,10 +84,14 @@ async fn bounded<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, A
     if body.len() > MAX_BODY { Err(ApiError::TooLarge(MAX_BODY)) } else { Ok(body) }
 }
 
-fn json(body: &[u8]) -> Result<Value, ApiError> {
+/// Reads JSON in which no object has a member twice.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn json(body: &[u8]) -> Result<Value, Invalid> {
     let json = serde_json::from_slice::<Strict>(body);
     json.map(|Strict(value)| value)
-        .map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")).into())
+        .map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))
 }
 
 /// Any JSON value in which no object has a member twice. Parsers differ in which of the two counts (RFC 8259, section 4), so whoever
@@ -170,10 +174,7 @@ mod tests {
     use super::*;
 
     fn problem(body: &[u8]) -> String {
-        match json(body) {
-            Err(ApiError::Invalid(invalid)) => invalid.to_string(),
-            other => panic!("{other:?}"),
-        }
+        json(body).unwrap_err().to_string()
     }
 
     #[test]

@@ -6,6 +6,7 @@ use http::header::RETRY_AFTER;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use anzol_domain::error::MAX_PROBLEMS;
 use anzol_domain::{FieldProblem, Invalid};
 use anzol_pipeline::{DispatchError, RecoverError};
 use anzol_store::StoreError;
@@ -74,7 +75,7 @@ impl Errors {
         if details.is_empty() {
             return Self(vec![item(None)]);
         }
-        Self(details.into_iter().map(|detail| item(Some(detail))).collect())
+        Self(details.into_iter().take(MAX_PROBLEMS).map(|detail| item(Some(detail))).collect())
     }
 }
 

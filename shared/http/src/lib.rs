@@ -8,7 +8,7 @@ mod params;
 mod shell;
 
 pub use base::PublicBase;
-pub use body::{Fields, Json, content_type};
+pub use body::{Fields, Json, content_type, json};
 pub use caller::{Claims, Verified};
 pub use error::ApiError;
 pub use params::{Links, Params};

@@ -113,14 +113,7 @@ pub(crate) async fn patch(
         state.visible(&caller, &id).await?;
         return Ok(StatusCode::NO_CONTENT);
     }
-    change(&state, &caller, &id, |webhook| {
-        let spec = &webhook.spec;
-        let kept = Defaults { level: spec.level, owner: &spec.owner_id, enabled: false, cloud_events: false };
-        let new = patch::apply(spec, &body, version)?.check(&kept)?;
-        patch::check_new_url(spec, &new, &body)?;
-        Ok(new)
-    })
-    .await?;
+    change(&state, &caller, &id, |webhook| patch::patched(&webhook.spec, &body, version)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
