@@ -182,7 +182,7 @@ impl Event {
             }
         } else if let Some(Ok(own)) = members.get("extensions").map(read_extensions) {
             // A member of that name is the producer's own here; but the hybrid shows it to receivers who look there for these.
-            adopt(&own, &mut members, |name| EXTENSIONS.iter().any(|(old, _)| *old == name));
+            adopt(&own, &mut members, |name| attribute_of(name).is_some());
         }
         Self::checked(members, legacy, &["specversion", "id", "source", "type", "time"], now)
     }
@@ -198,7 +198,7 @@ impl Event {
             None => Some(Members::default()),
         };
         let extensions = problems.finish(extensions)?;
-        agree(&extensions, &extensions)?;
+        agree(&extensions, &Members::default())?;
 
         let mut attributes = Members::default();
         attributes.set("specversion", json_string("1.0"));
@@ -354,14 +354,21 @@ impl Event {
     }
 }
 
-/// Checks that the legacy names of what webhooks are chosen by say the same as the attributes they became: one event, one meaning.
+/// The attribute that an extension became, in whatever case its name is written, if it is one that webhooks are chosen by.
+pub(crate) fn attribute_of(extension: &str) -> Option<&'static str> {
+    EXTENSIONS.iter().map(|(_, new)| *new).find(|new| extension.eq_ignore_ascii_case(new))
+}
+
+/// Checks that what webhooks are chosen by is said once, or the same each time: one event, one meaning.
 fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
     let mut problems = Problems::default();
-    for (old, new) in EXTENSIONS {
-        if let (Some(one), Some(other)) = (extensions.get(old), attributes.get(new))
-            && (one.get() != other.get() && as_text(one).is_none_or(|text| as_text(other) != Some(text)))
-        {
-            problems.add(format!("extensions.{old}"), format!("must be the same as `{new}`"));
+    let mut said: BTreeMap<_, _> =
+        EXTENSIONS.iter().filter_map(|(_, new)| Some((*new, attributes.get(new)?))).collect();
+    for (name, value) in extensions.iter() {
+        let Some(attribute) = attribute_of(name) else { continue };
+        let other = *said.entry(attribute).or_insert(value);
+        if value.get() != other.get() && as_text(value).is_none_or(|text| as_text(other) != Some(text)) {
+            problems.add(format!("extensions.{name}"), format!("must be the same as `{attribute}`"));
         }
     }
     problems.finish(Some(()))
@@ -370,8 +377,7 @@ fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
 /// Makes attributes of the legacy form's extensions that are `wanted`, where there is none of that name yet.
 fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -> bool) {
     for (name, value) in extensions.iter().filter(|(name, _)| wanted(name)) {
-        let known = EXTENSIONS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
-        let name = known.unwrap_or_else(|| name.to_ascii_lowercase());
+        let name = name.to_ascii_lowercase();
         // Attributes of CloudEvents 1.0 are scalars with names of lower-case letters and digits; others stay in `extensions` only.
         let scalar = !value.get().starts_with(['{', '[', 'n']);
         let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -526,8 +532,10 @@ mod tests {
             Event::parse(&json, NOW)
         };
         assert!(legacy(r#"{"tenantid":"acme","tenantId":"acme"}"#).is_ok());
-        let error = legacy(r#"{"tenantid":"globex","tenantId":"acme"}"#).unwrap_err();
-        assert_eq!(error.0[0].field, "extensions.tenantId");
+        for other in ["tenantid", "TenantId", "TENANTID"] {
+            let error = legacy(&format!(r#"{{"{other}":"globex","tenantId":"acme"}}"#)).unwrap_err();
+            assert_eq!(error.0[0].field, "extensions.tenantId");
+        }
     }
 
     #[test]
@@ -543,7 +551,7 @@ mod tests {
         assert_eq!(again.payload(false), event.payload(false));
 
         // What only the extensions say is matched on, too, as receivers of the hybrid will find it there.
-        let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","extensions":{"userId":"u","actor":"a"}}"#;
+        let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","extensions":{"UserId":"u","actor":"a"}}"#;
         let event = Event::parse(json, NOW).unwrap();
         assert_eq!(event.user_id(), Some("u"));
         assert!(

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::event::{EXTENSIONS, Event};
+use crate::event::{EXTENSIONS, Event, attribute_of};
 use crate::members::{Members, json_string};
 
 /// Legacy names that only repeat an attribute.
@@ -55,6 +55,13 @@ impl Event {
     fn extensions(&self) -> Option<Box<RawValue>> {
         let own = || self.attributes.get("extensions").and_then(|raw| serde_json::from_str(raw.get()).ok());
         let mut extensions: Members = self.legacy.extensions.clone().or_else(own).unwrap_or_default();
+        let spellings: Vec<_> = extensions
+            .iter()
+            .filter_map(|(name, _)| Some((name.to_owned(), self.attributes.get(attribute_of(name)?)?)))
+            .collect();
+        for (name, value) in spellings {
+            extensions.set(&name, value.to_owned());
+        }
         for (old, new) in EXTENSIONS {
             if let Some(value) = self.attributes.get(new) {
                 extensions.set(old, value.to_owned());
