@@ -164,6 +164,7 @@ async fn create(raw: &Aws, table: Value) {
 pub(crate) struct WayOut {
     pub(crate) egress: Egress,
     pub(crate) receiver: Control,
+    address: String,
     ca_file: PathBuf,
 }
 
@@ -180,7 +181,14 @@ impl WayOut {
             receiver_ca: Some(ca_file.clone()),
             ..settings
         };
-        Self { egress: Egress::new(&settings).unwrap(), receiver: Control::new(&state.control_url), ca_file }
+        let receiver = Control::new(&state.control_url);
+        Self { egress: Egress::new(&settings).unwrap(), receiver, address: state.address, ca_file }
+    }
+
+    /// What tells a local build the same.
+    pub(crate) fn variables(&self) -> [(&str, String); 2] {
+        let ca_file = self.ca_file.display().to_string();
+        [("ANZOL_RECEIVER_ADDRESS", self.address.clone()), ("ANZOL_RECEIVER_CA_FILE", ca_file)]
     }
 
     /// Calls the receiver's control API, which blocks.

@@ -13,6 +13,7 @@
 mod api;
 mod cloud;
 mod contract;
+mod deployable;
 mod egress;
 mod engine;
 mod functions;
