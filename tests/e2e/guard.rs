@@ -43,8 +43,8 @@ fn a_name_that_leads_inward_is_blocked_for_the_first_sending_a_resend_and_a_test
     for (word, hook) in &hooks {
         let row = hook.await_rows(&id, 1, SOON).remove(0);
         assert_blocked(word, &row);
-        let resend = format!("{}/deliveries/{}/actions/resend", hook.at(), row["id"].as_str().unwrap());
-        let resent = world().admin.post_nothing(&resend).unwrap().expect_status(201).unwrap().json().unwrap();
+        let again = format!("{}/deliveries/{}/actions/resend", hook.at(), row["id"].as_str().unwrap());
+        let resent = world().admin.post_nothing(&again).unwrap().expect_status(201).unwrap().json().unwrap();
         assert_blocked(word, &resent);
         let test = format!("{}/actions/test", hook.at());
         let tested = world().admin.post_nothing(&test).unwrap().expect_status(201).unwrap().json().unwrap();

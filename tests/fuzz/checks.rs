@@ -23,8 +23,11 @@ const NOW: OffsetDateTime = datetime!(2026-11-24 10:00 UTC);
 /// quadratic work would.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// What is done with any bytes.
+pub type Check = fn(&[u8]);
+
 /// Targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] =
+pub const TARGETS: [(&str, Check); 5] =
     [("event", event), ("filter", filter), ("patch", patch), ("cursor", cursor), ("url", url)];
 
 fn in_time(check: impl FnOnce()) {

@@ -14,7 +14,6 @@ use anzol_runtime::config::optional;
 use anzol_runtime::now;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -101,7 +100,7 @@ async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
         )
         .stdout(Stdio::null());
     let _sender = Ended(sender.spawn().unwrap());
-    tokio::time::timeout(Duration::from_secs(60), runtime.answered).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_mins(1), runtime.answered).await.unwrap().unwrap();
 
     let mut outcomes = BTreeMap::new();
     for webhook in webhooks {
@@ -144,12 +143,11 @@ impl Runtime {
         events.send(event).await.unwrap();
         let (answer, answered) = oneshot::channel();
         let answer = Arc::new(Mutex::new(Some((answer, events))));
-        let take = move |body: Bytes| async move {
+        let take = async move || {
             // The event's sender goes along, so that the next look waits for ever until now.
             if let Some((answer, _events)) = answer.lock().await.take() {
                 answer.send(()).ok();
             }
-            println!("answered: {}", String::from_utf8_lossy(&body));
             StatusCode::ACCEPTED
         };
         let base = "/2018-06-01/runtime/invocation";

@@ -125,11 +125,14 @@ fn mutants(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Mutant> {
         2 => (index(), other).prop_map(|(at, other)| Change::Splice(at, other)),
     ];
     (select(seeds), vec(change, 0..6)).prop_map(|(mut data, changes)| {
-        changes.into_iter().for_each(|change| change.of(&mut data));
+        for change in changes {
+            change.of(&mut data);
+        }
         Mutant(data)
     })
 }
 
+#[expect(clippy::print_stdout, reason = "whoever wants the same mutants again has to know the seed")]
 fn run(target: &str) {
     let (_, check) = checks::TARGETS.into_iter().find(|(name, _)| *name == target).unwrap();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
@@ -137,7 +140,9 @@ fn run(target: &str) {
     let mut seeds: Vec<_> = files.map(|file| std::fs::read(file).unwrap()).collect();
     seeds.sort();
     assert!(seeds.len() > 2, "no seeds in {}", directory.display());
-    seeds.iter().for_each(|seed| check(seed));
+    for seed in &seeds {
+        check(seed);
+    }
 
     let number = |name: &str| optional(name).map(|text| text.parse::<u64>().unwrap());
     let (seed, seconds) = (number("ANZOL_FUZZ_SEED").unwrap_or(1), number("ANZOL_FUZZ_SECONDS").unwrap_or(0));
