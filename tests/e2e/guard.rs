@@ -1,6 +1,7 @@
 //! Webhooks whose names lead inward, on the deployed stack: names below `address.test` lead to the addresses written in them, and are
 //! vetted as any answer of a name server.
 
+use anzol_tests::receiver::Behaviour;
 use serde_json::{Value, json};
 
 use crate::world::*;
@@ -59,6 +60,19 @@ fn a_name_that_leads_inward_is_blocked_for_the_first_sending_a_resend_and_a_test
     }
     let requests = world().control.all_requests().unwrap();
     assert!(!requests.iter().any(|request| hosts.contains(&request.host)), "nothing arrived");
+}
+
+#[test]
+fn a_retry_is_vetted_like_the_first_sending() {
+    let hook = Hook::new(&world().admin, "turned", &[APP_EXPORTED], &json!({}));
+    hook.receiver_behaves(&Behaviour { status: 500, ..Behaviour::default() });
+    let (id, event) = cloud_event(APP_EXPORTED, &world().acme);
+    publish(&world().publisher, &event);
+    hook.await_received(&id, 1);
+    hook.patch("/url", &json!("https://10-0-0-1.address.test/")).expect_status(204).unwrap();
+    let rows = hook.await_rows(&id, 2, SOON);
+    assert_eq!((&rows[0]["trigger"], &rows[0]["attempt"]), (&json!("retry"), &json!(2)), "{rows:#?}");
+    assert_blocked("retry", &rows[0]);
 }
 
 #[test]
