@@ -13,11 +13,14 @@
 mod api;
 mod cloud;
 mod contract;
+mod deployable;
 mod egress;
 mod engine;
 mod functions;
+mod fuzz;
 mod health;
 mod history;
+mod input;
 mod kms;
 mod openapi;
 mod paging;

@@ -130,20 +130,29 @@ impl Aws {
             .collect()
     }
 
+    /// Calls a function past every gateway, as whoever may invoke it can; its answer, or its error.
+    pub fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
+        let event = event.to_string();
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        self.signed(&Method::POST, &path, "lambda", Some((None, event.as_bytes())))?
+            .expect_status(200)?
+            .json()
+    }
+
     /// Calls one operation; anything but 200 is an error.
     pub fn call(&self, service: &str, target: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
-        let content = Some((target, body.as_bytes()));
+        let content = Some((Some(target), body.as_bytes()));
         self.signed(&Method::POST, "/", service, content)?.expect_status(200)?.json()
     }
 
-    /// `content` is the operation and its JSON, for services that are called by POST alone.
+    /// `content` is JSON, and the operation for services whose paths do not say it.
     fn signed(
         &self,
         method: &Method,
         path: &str,
         service: &str,
-        content: Option<(&str, &[u8])>,
+        content: Option<(Option<&str>, &[u8])>,
     ) -> Result<Answer> {
         let uri: Uri = self.endpoint.parse()?;
         let host = uri.authority().context("the endpoint has no host")?.as_str();
@@ -154,7 +163,7 @@ impl Aws {
         headers.extend(content.map(|_| ("content-type", "application/x-amz-json-1.0")));
         headers.extend([("host", host), ("x-amz-date", moment.as_str())]);
         headers.extend(self.session.as_deref().map(|token| ("x-amz-security-token", token)));
-        headers.extend(content.map(|(target, _)| ("x-amz-target", target)));
+        headers.extend(content.and_then(|(target, _)| target).map(|target| ("x-amz-target", target)));
         let body = content.map(|(_, body)| body);
         let request = format!("{method}\n{path}");
         let authorization =

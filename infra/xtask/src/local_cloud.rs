@@ -156,6 +156,8 @@ impl LocalCloud<'_> {
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", self.port.to_string())
             .env("AUTH", "true") // IAM is enforced
+            // Its user pools' keys, which would else lie in /tmp for all. tests/e2e/tokens.rs signs with them.
+            .env("STATE_DIR", self.directory.join("tmp/state"))
             .env("AWS_ENDPOINT_URL", self.endpoint())
             // Listeners we have no use for, and a Docker daemon whose containers are none of its business.
             .env("SFTP_ENABLED", "0")

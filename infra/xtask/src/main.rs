@@ -6,6 +6,7 @@ mod browser;
 mod build;
 mod demo;
 mod down;
+mod fuzz;
 mod interrupt;
 mod local_cloud;
 mod node;
@@ -46,6 +47,8 @@ enum Command {
         /// The only suite to run
         suite: Option<test::Suite>,
     },
+    /// Look for input that breaks what should hold for any
+    Fuzz(fuzz::Options),
     /// Measure, on a fresh stack
     Bench {
         /// What to measure
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
         Command::Test { suite } => test::test(root, suite),
+        Command::Fuzz(options) => fuzz::fuzz(root, &options),
         Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
     });
     match outcome {

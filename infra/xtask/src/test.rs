@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::build::{Binaries, FUNCTIONS, build, cargo};
+use crate::build::{Binaries, FUNCTIONS, LOCAL, build, build_deployable, cargo};
 use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
 use crate::process::run_well;
@@ -30,6 +30,8 @@ pub(crate) enum Suite {
     Doc,
     /// Unit and in-process tests
     Unit,
+    /// What is deployed knows nothing of local stacks
+    Deployable,
     /// infra/template.yaml under cfn-lint
     Template,
     /// End to end, on a fresh stack
@@ -69,6 +71,7 @@ impl Suite {
                 "--test=it",
                 "--locked",
             ])),
+            Self::Deployable => deployable(root, ground),
             Self::Template => template(root),
             Self::E2e => e2e(root, ground),
             Self::Clients => clients(root, ground),
@@ -145,18 +148,37 @@ impl Ground<'_> {
         Ok(&self.stack.insert(running).description)
     }
 
-    fn start(&mut self, parameters: &'static [&'static str]) -> Result<Running> {
-        let home = Home::test(self.root);
-        home.refuse_if_in_use()?;
+    fn build(&mut self) -> Result<&(Python, Binaries)> {
         if self.built.is_none() {
             self.built = Some((up::prepare_python(self.root)?, build(self.root, &[])?));
         }
+        self.built.as_ref().context("nothing was built")
+    }
+
+    fn start(&mut self, parameters: &'static [&'static str]) -> Result<Running> {
+        let home = Home::test(self.root);
+        home.refuse_if_in_use()?;
+        self.build()?;
         let (python, binaries) = self.built.as_ref().context("nothing was built")?;
         let port = choose_port(None, FIRST_PORT)?;
         let (stack, description) = Stack::start(self.root, home, port, python, binaries, parameters)?;
         stack.publish(&description)?;
         Ok(Running { parameters, description, _stack: stack })
     }
+}
+
+/// The tests of `tests/it/deployable.rs`, with both builds of what has the feature `local`.
+fn deployable(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let deployable = build_deployable(root)?;
+    let (_, local) = ground.build()?;
+    let mut tests = cargo(root);
+    tests.args(["test", "--locked", "-p", "anzol-tests", "--test", "it", "--", "--ignored", "deployable::"]);
+    for name in LOCAL {
+        let upper = name.to_uppercase();
+        tests.env(format!("ANZOL_DEPLOYABLE_{upper}"), deployable.get(name).context("not built")?);
+        tests.env(format!("ANZOL_LOCAL_{upper}"), local.functions.get(name).context("not built")?);
+    }
+    run_well(&mut tests)
 }
 
 const E2E: [&str; 6] = ["test", "--locked", "-p", "anzol-tests", "--test", "e2e"];
