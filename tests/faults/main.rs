@@ -15,6 +15,7 @@ mod proxy;
 mod scenarios;
 mod world;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
 /// Whether nothing was lost, and all was as it should be.
 fn run() -> Result<bool> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let port = variable("ANZOL_FAULT_PORT").context("run it by `cargo xtask test faults`, which sets ANZOL_FAULT_PORT")?;
+    let port = variable("ANZOL_FAULT_PORT")
+        .context("run it by `cargo xtask test faults`, which sets ANZOL_FAULT_PORT")?;
     let seed = variable("ANZOL_SEED").map_or_else(|| Ok(fastrand::u64(..)), |seed| seed.parse())?;
     let picked = variable("ANZOL_FAULTS");
     let is_picked = |name: &str| picked.as_ref().is_none_or(|names| names.split(',').any(|one| one == name));
@@ -100,7 +102,7 @@ fn total(lines: &[Line], seconds: f64) -> Line {
         withheld: sum(|line| line.withheld),
         lost: sum(|line| line.lost),
         seconds,
-        faults: Default::default(),
+        faults: BTreeMap::new(),
         notes: Vec::new(),
         problems: lines.iter().flat_map(|line| line.problems.iter().cloned()).collect(),
     }

@@ -109,18 +109,10 @@ pub(crate) struct Proxy(Arc<Shared>);
 
 impl Proxy {
     /// Listens on a port of this machine and hands on to `aws`' endpoint. The seed decides which calls a fault of some chance strikes.
-    pub(crate) fn start(
-        port: u16,
-        aws: Aws,
-        functions: BTreeMap<String, String>,
-        seed: u64,
-    ) -> Result<Self> {
+    pub(crate) fn start(port: u16, aws: Aws, functions: BTreeMap<String, String>, seed: u64) -> Result<Self> {
         let upstream = aws.port().context("the endpoint has no port")?;
-        let state = State {
-            faults: Vec::new(),
-            struck: BTreeMap::new(),
-            dice: fastrand::Rng::with_seed(seed),
-        };
+        let state =
+            State { faults: Vec::new(), struck: BTreeMap::new(), dice: fastrand::Rng::with_seed(seed) };
         let shared = Arc::new(Shared {
             upstream: (Ipv4Addr::LOCALHOST, upstream).into(),
             aws,
@@ -190,18 +182,17 @@ async fn serve(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>) {
     let service = service_fn(|request| {
         let caller = Arc::clone(&caller);
         async move {
-            match caller.answer(request).await {
-                Ok(answer) => Ok::<_, Infallible>(answer),
-                // No answer, by intent or because the cloud gave none: the connection closes.
-                Err(_) => {
-                    caller.hang_up.notify_one();
-                    std::future::pending().await
-                }
+            if let Ok(answer) = caller.answer(request).await {
+                return Ok::<_, Infallible>(answer);
             }
+            // No answer, by intent or because the cloud gave none: the connection closes.
+            caller.hang_up.notify_one();
+            std::future::pending().await
         }
     });
-    let mut connection =
-        std::pin::pin!(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let mut connection = std::pin::pin!(
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service)
+    );
     tokio::select! {
         _ = &mut connection => {}
         () = caller.hang_up.notified() => {}
@@ -324,14 +315,16 @@ impl Caller {
             "sqs.SendMessageBatch" => ("sqs", "AmazonSQS.SendMessageBatch"),
             _ => ("dynamodb", "DynamoDB_20120810.BatchWriteItem"),
         };
-        let table = batch.pointer("/RequestItems").and_then(Value::as_object).and_then(|t| t.keys().next().cloned());
+        let table =
+            batch.pointer("/RequestItems").and_then(Value::as_object).and_then(|t| t.keys().next().cloned());
         let mut answer = json!({ "Successful": [] });
         if any {
             let aws = self.shared.aws.clone();
             answer = tokio::task::spawn_blocking(move || aws.call(service, target, &batch)).await??;
         }
         if let Some(table) = table {
-            answer["UnprocessedItems"] = if refused.is_empty() { json!({}) } else { json!({ table: refused }) };
+            answer["UnprocessedItems"] =
+                if refused.is_empty() { json!({}) } else { json!({ table: refused }) };
         } else {
             let failed = refused.iter().map(|entry| {
                 json!({ "Id": entry["Id"], "SenderFault": false, "Code": "InternalError", "Message": "injected" })
@@ -356,7 +349,8 @@ fn operation(target: Option<&str>, method: &str, path: &str) -> String {
         let creates = method == "POST" && path.starts_with("/schedules/");
         return if creates { "scheduler.CreateSchedule".to_owned() } else { format!("{method} {path}") };
     };
-    let service = if service.starts_with("DynamoDB") { "dynamodb" } else { service.trim_start_matches("Amazon") };
+    let service =
+        if service.starts_with("DynamoDB") { "dynamodb" } else { service.trim_start_matches("Amazon") };
     format!("{}.{name}", service.to_ascii_lowercase())
 }
 

@@ -149,7 +149,8 @@ fn read_along(control: &Control, mail: &Mutex<Mail>) {
                 let mut mail = lock();
                 let oldest = requests.first().map(|request| request.number);
                 if oldest.is_some_and(|oldest| oldest != newest + 1) {
-                    mail.trouble = Some("the receiver has forgotten requests before they were read".to_owned());
+                    mail.trouble =
+                        Some("the receiver has forgotten requests before they were read".to_owned());
                 }
                 mail.newest = requests.last().map_or(newest, |request| request.number);
                 mail.requests.extend(requests);
@@ -278,6 +279,13 @@ impl<'a> Trial<'a> {
         self.world.proxy.inject(fault);
     }
 
+    /// All is well again.
+    pub(crate) fn heal(&mut self) {
+        for (what, count) in self.world.proxy.heal() {
+            *self.faults.entry(what).or_default() += count;
+        }
+    }
+
     /// How the receiver of a webhook behaves from now on.
     pub(crate) fn behave(&self, hook: usize, behaviour: &Behaviour) -> Result<()> {
         let host = &self.hooks[hook].host;
@@ -348,7 +356,10 @@ impl<'a> Trial<'a> {
         ensure!(event["tenantid"] == hook.tenant.as_str(), "event {id} is of tenant {}", event["tenantid"]);
 
         let message_id = request.header("webhook-id");
-        ensure!(message_id == webhook_id(&hook.tenant, &hook.id, &id), "{message_id} is not the webhook-id of {id}");
+        ensure!(
+            message_id == webhook_id(&hook.tenant, &hook.id, &id),
+            "{message_id} is not the webhook-id of {id}"
+        );
         let timestamp: i64 = request.header("webhook-timestamp").parse().context("webhook-timestamp")?;
         let off = request.time.unix_timestamp() - timestamp;
         ensure!(off.abs() <= TOLERANCE + self.skew.abs(), "a webhook-timestamp {off} s off");
@@ -360,7 +371,9 @@ impl<'a> Trial<'a> {
             |secret: &String| format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)));
         let given: Vec<_> = request.header("webhook-signature").split(' ').collect();
         ensure!(
-            std::iter::once(&secret).chain(&hook.also).all(|secret| given.contains(&standard(secret).as_str())),
+            std::iter::once(&secret)
+                .chain(&hook.also)
+                .all(|secret| given.contains(&standard(secret).as_str())),
             "the webhook-signature of {id} is wrong"
         );
         self.offsets.insert(off / 60);
@@ -379,7 +392,12 @@ impl<'a> Trial<'a> {
         self.await_until(&format!("{count} events"), limit, |trial| Ok(trial.arrived.len() >= count))
     }
 
-    fn await_until(&mut self, what: &str, limit: Duration, mut done: impl FnMut(&Self) -> Result<bool>) -> Result<()> {
+    fn await_until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut done: impl FnMut(&Self) -> Result<bool>,
+    ) -> Result<()> {
         let begun = Instant::now();
         loop {
             self.look();
@@ -429,7 +447,10 @@ impl<'a> Trial<'a> {
             }
             if begun.elapsed() > limit {
                 let left = self.world.under_way()?;
-                self.problems.push(format!("{} missing and {left} messages under way after {limit:?}", self.missing()));
+                self.problems.push(format!(
+                    "{} missing and {left} messages under way after {limit:?}",
+                    self.missing()
+                ));
                 break;
             }
             sleep(Duration::from_millis(200));
@@ -447,8 +468,7 @@ impl<'a> Trial<'a> {
     /// Takes the webhooks away and says what the scenario came to.
     pub(crate) fn end(mut self) -> Result<Line> {
         let seconds = self.began.elapsed().as_secs_f64();
-        let mut faults = self.world.proxy.heal();
-        faults.extend(std::mem::take(&mut self.faults));
+        self.heal();
         for index in 0..self.hooks.len() {
             let hook = &self.hooks[index];
             // What arrived is in the history, however often it had to be sent.
@@ -483,7 +503,7 @@ impl<'a> Trial<'a> {
             withheld: self.withheld.iter().filter(|id| !self.arrived.contains_key(*id)).count(),
             lost: self.missing(),
             seconds,
-            faults,
+            faults: self.faults,
             notes: self.notes,
             problems: self.problems,
         })
@@ -504,7 +524,8 @@ pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
             .collect();
         let mut again = 0;
         for publisher in publishers {
-            let outcome: Result<usize> = publisher.join().map_err(|_| anyhow::anyhow!("a publisher panicked"))?;
+            let outcome: Result<usize> =
+                publisher.join().map_err(|_| anyhow::anyhow!("a publisher panicked"))?;
             again += outcome?;
         }
         Ok(again)
@@ -519,7 +540,10 @@ fn publish(api: &Api, events: &[Value]) -> Result<usize> {
         let said = match api.post_as("/api/v1/events", "application/cloudevents-batch+json", &body) {
             Ok(answer) if answer.status == 202 => {
                 let accepted = answer.json()?["deliveries"].as_u64();
-                ensure!(accepted == Some(u64::try_from(events.len())?), "not one delivery an event: {answer}");
+                ensure!(
+                    accepted == Some(u64::try_from(events.len())?),
+                    "not one delivery an event: {answer}"
+                );
                 return Ok(again);
             }
             Ok(answer) if answer.status >= 500 => answer.to_string(),

@@ -114,9 +114,14 @@ impl Aws {
         let mut count = 0;
         loop {
             let mut page = self.call("dynamodb", "DynamoDB_20120810.Query", &request)?;
-            count += page.get("Count").and_then(Value::as_u64).with_context(|| format!("no count in {page}"))?;
+            count +=
+                page.get("Count").and_then(Value::as_u64).with_context(|| format!("no count in {page}"))?;
             match page.get_mut("LastEvaluatedKey").map(Value::take) {
-                Some(key) if !key.is_null() => request["ExclusiveStartKey"] = key,
+                Some(key) if !key.is_null() => {
+                    if let Some(fields) = request.as_object_mut() {
+                        fields.insert("ExclusiveStartKey".to_owned(), key);
+                    }
+                }
                 _ => return Ok(count),
             }
         }

@@ -601,9 +601,8 @@ fn wanted(query: Option<&str>) -> Result<Wanted, Refusal> {
     };
     match query.split_once('=').filter(|(_, value)| !value.contains('&')) {
         Some(("path", value)) => {
-            let path = percent_decoded(value).ok_or_else(|| {
-                Refusal::bad(format!("the path {value:?} is not percent-encoded UTF-8"))
-            })?;
+            let path = percent_decoded(value)
+                .ok_or_else(|| Refusal::bad(format!("the path {value:?} is not percent-encoded UTF-8")))?;
             if !path.starts_with('/') {
                 return Err(Refusal::bad(format!("the path {path:?} does not begin with /")));
             }
@@ -613,7 +612,9 @@ fn wanted(query: Option<&str>) -> Result<Wanted, Refusal> {
             .parse()
             .map(Wanted::After)
             .map_err(|_| Refusal::bad(format!("after={value} is not the number of a request"))),
-        _ => Err(Refusal::bad(format!("the query {query:?} is neither path=/… nor after=N, the only ones there are"))),
+        _ => Err(Refusal::bad(format!(
+            "the query {query:?} is neither path=/… nor after=N, the only ones there are"
+        ))),
     }
 }
 

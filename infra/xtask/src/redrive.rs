@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Only count them
     #[arg(long)]
     dry_run: bool,
-    /// A `CloudFormation` stack on AWS, by your own credentials; otherwise the local stack that ANZOL_STACK names, or that of `up`
+    /// A `CloudFormation` stack on AWS, by your own credentials; otherwise the local stack that `ANZOL_STACK` names, or that of `up`
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
     /// Region of that stack [default: as your AWS settings say]
@@ -44,7 +44,8 @@ enum Source {
 #[derive(Debug, Deserialize)]
 struct Moved {
     waiting: u64,
-    moved: u64,
+    #[serde(rename = "moved")]
+    back: u64,
     unreadable: u64,
 }
 
@@ -70,28 +71,35 @@ pub(crate) fn redrive(root: &Path, options: &Options) -> Result<()> {
     }
     command.args(options.dry_run.then_some("--dry-run"));
     let queues: BTreeMap<String, Moved> = json_of(command.stdin(Stdio::null()))?;
-    for (name, Moved { waiting, moved, unreadable }) in &queues {
+    for (name, Moved { waiting, back, unreadable }) in &queues {
         say(match (waiting, options.dry_run) {
             (0, _) => format!("  {name:<11} no dead letters"),
             (_, true) => format!("  {name:<11} {waiting} with the dead letters"),
             (_, false) => format!(
-                "  {name:<11} {moved} of {waiting} moved back, {unreadable} left there that nobody can read"
+                "  {name:<11} {back} of {waiting} moved back, {unreadable} left there that nobody can read"
             ),
         });
     }
     let all = |of: fn(&Moved) -> u64| queues.values().map(of).sum::<u64>();
-    let (waiting, moved) = (all(|queue| queue.waiting), all(|queue| queue.moved));
-    say(if options.dry_run { format!("\n{waiting} in all; nothing was moved.") } else { format!("\n{moved} moved.") });
+    let (waiting, moved) = (all(|queue| queue.waiting), all(|queue| queue.back));
+    say(if options.dry_run {
+        format!("\n{waiting} in all; nothing was moved.")
+    } else {
+        format!("\n{moved} moved.")
+    });
     Ok(())
 }
 
 fn local_endpoint(root: &Path) -> Result<String> {
     let file = std::env::var_os("ANZOL_STACK").map_or_else(|| Home::local(root).description(), PathBuf::from);
     let text = std::fs::read(&file).with_context(|| {
-        format!("no stack at {}: start one with `cargo xtask up`, or name one on AWS with --stack", file.display())
+        format!(
+            "no stack at {}: start one with `cargo xtask up`, or name one on AWS with --stack",
+            file.display()
+        )
     })?;
-    let description: Description = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is not a stack.json", file.display()))?;
+    let description: Description =
+        serde_json::from_slice(&text).with_context(|| format!("{} is not a stack.json", file.display()))?;
     // Whoever follows a description elsewhere would send it what only this machine is to get.
     let endpoint = description.aws_endpoint_url;
     ensure!(endpoint.starts_with("http://localhost:"), "{endpoint} is not on this machine");
