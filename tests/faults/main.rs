@@ -30,6 +30,9 @@ use crate::world::{Line, Trial, World};
 const BAR: usize = 50_000;
 
 fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--list") {
+        return ExitCode::SUCCESS; // for tools that ask every test program for its tests: these are one
+    }
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -214,6 +214,7 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
     let hook = trial.hook("acme")?;
     let conflict = What::Answer(400, "TransactionCanceledException");
     trial.inject(Fault::on("dynamodb.TransactWriteItems", conflict).by("api").chance(0.4));
+    trial.inject(Fault::on("dynamodb.TransactWriteItems", What::DropAnswer).by("api").chance(0.3));
     let globex = trial.world.api("globex.admin")?;
     let create = |number: usize| -> Result<u16> {
         let url = format!("https://{}-{number}.receiver.test/cap", "cap");
@@ -221,7 +222,7 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
             json!({ "name": format!("cap {number}"), "url": url, "eventTypes": [], "enabled": false });
         loop {
             match globex.post("/api/v1/webhooks", &webhook)?.status {
-                status if status >= 500 => {} // nothing was created: try again
+                429 | 500.. => {} // try again, as a client would
                 status => return Ok(status),
             }
         }
@@ -249,8 +250,9 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
         let id = webhook["id"].as_str().context("no id")?;
         globex.delete(&format!("/api/v1/webhooks/{id}"))?.expect_status(204)?;
     }
+    // One whose answer was lost three times over is done again by the client, as another webhook.
     ensure!(
-        (there.len(), count(201), count(403)) == (CAP, CAP, CREATES - CAP),
+        there.len() == CAP && count(201) + count(403) == CREATES && (CAP - 3..=CAP).contains(&count(201)),
         "{} webhooks where {CAP} may be; answers {statuses:?}",
         there.len()
     );
@@ -420,11 +422,11 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
     trial.world.hide_for(10)?;
     trial.skew = OFF;
     let hook = trial.hook("acme")?;
-    for (ingest, sender) in [(0, OFF), (OFF, -OFF), (-OFF, OFF), (0, -OFF)] {
+    for (ingest, sender) in [(OFF, -OFF), (-OFF, OFF)] {
         trial.world.set_clock("ingest", ingest)?;
         trial.world.set_clock("sender", sender)?;
         let arrived = trial.arrived.len();
-        let mut events = trial.events(hook, 400);
+        let mut events = trial.events(hook, 800);
         for (index, event) in events.iter_mut().enumerate() {
             let off = if index % 2 == 0 { OFF } else { -OFF };
             let time = OffsetDateTime::now_utc() + time::Duration::seconds(off);
@@ -480,7 +482,8 @@ fn dead_letters(trial: &mut Trial<'_>) -> Result<()> {
     let unreadable = u64::try_from(UNREADABLE)?;
     await_dead(unreadable)?;
     world.hide_for(1)?;
-    trial.inject(Fault::on("dynamodb.BatchGetItem", What::Answer(500, "InternalServerError")).by("sender"));
+    // One that nobody tries again by himself: or invocations would still be at it when all is well again.
+    trial.inject(Fault::on("dynamodb.BatchGetItem", What::Answer(400, "AccessDeniedException")).by("sender"));
     trial.publish(hook, 100)?;
     let all = u64::try_from(trial.published.len())? + unreadable;
     await_dead(all)?;

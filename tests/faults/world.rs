@@ -546,7 +546,7 @@ fn publish(api: &Api, events: &[Value]) -> Result<usize> {
                 );
                 return Ok(again);
             }
-            Ok(answer) if answer.status >= 500 => answer.to_string(),
+            Ok(answer) if answer.status >= 500 || answer.status == 429 => answer.to_string(),
             Ok(answer) => bail!("an event was refused: {answer}"),
             Err(error) => format!("{error:#}"),
         };

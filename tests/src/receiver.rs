@@ -461,7 +461,7 @@ impl Body for Silence {
 /// A body that is announced whole and ends halfway.
 struct Half {
     announced: u64,
-    half: Option<Bytes>,
+    first: Option<Bytes>,
     /// What has been sent so far goes out while the rest is waited for.
     pause: Pin<Box<tokio::time::Sleep>>,
 }
@@ -471,7 +471,7 @@ impl Half {
         let text = if text.len() < 2 { "xx" } else { text };
         let half = Bytes::copy_from_slice(text.as_bytes().split_at(text.len() / 2).0);
         let announced = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Self { announced, half: Some(half), pause: Box::pin(tokio::time::sleep(HALFWAY)) }
+        Self { announced, first: Some(half), pause: Box::pin(tokio::time::sleep(HALFWAY)) }
     }
 }
 
@@ -483,7 +483,7 @@ impl Body for Half {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.half.take() {
+        match self.first.take() {
             Some(half) => Poll::Ready(Some(Ok(Frame::data(half)))),
             None => self.pause.as_mut().poll(context).map(|()| None),
         }
