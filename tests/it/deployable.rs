@@ -36,15 +36,17 @@ fn program(variable: &str) -> PathBuf {
 #[test]
 #[ignore = "cargo xtask test deployable builds what it needs"]
 fn what_is_deployed_knows_no_name_and_no_variable_of_the_local_stack() {
-    let told = ["receiver.test", "address.test", "ANZOL_RECEIVER_ADDRESS", "ANZOL_RECEIVER_CA_FILE"];
-    let knows = |variable: &str| {
-        let program = std::fs::read(program(variable)).unwrap();
-        let program = String::from_utf8_lossy(&program);
-        told.map(|text| program.contains(text))
-    };
-    for function in ["SENDER", "API"] {
-        assert_eq!(knows(&format!("ANZOL_DEPLOYABLE_{function}")), [false; 4], "{function}: {told:?}");
-        assert_eq!(knows(&format!("ANZOL_LOCAL_{function}")), [true; 4], "{function}: {told:?}");
+    let clock = ["ANZOL_CLOCK_AHEAD"].as_slice();
+    let all =
+        &[clock[0], "receiver.test", "address.test", "ANZOL_RECEIVER_ADDRESS", "ANZOL_RECEIVER_CA_FILE"];
+    for (function, told) in [("SENDER", all.as_slice()), ("API", all), ("INGEST", clock)] {
+        for (build, expected) in [("DEPLOYABLE", false), ("LOCAL", true)] {
+            let program = std::fs::read(program(&format!("ANZOL_{build}_{function}"))).unwrap();
+            let program = String::from_utf8_lossy(&program);
+            for text in told {
+                assert_eq!(program.contains(text), expected, "{text} in {build} {function}");
+            }
+        }
     }
 }
 

@@ -50,9 +50,19 @@ impl Aws {
         self.call("sqs", "AmazonSQS.SendMessage", &json!({ "QueueUrl": queue_url, "MessageBody": body }))
     }
 
-    /// How many messages a queue holds, waiting and in flight.
+    /// The endpoint's port, when it names one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.endpoint.parse::<Uri>().ok()?.port_u16()
+    }
+
+    /// How many messages a queue holds, waiting, in flight and delayed.
     pub fn queue_length(&self, queue_url: &str) -> Result<u64> {
-        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let names = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ];
         let answer = self.call(
             "sqs",
             "AmazonSQS.GetQueueAttributes",
@@ -115,6 +125,51 @@ impl Aws {
                 _ => return Ok(items),
             }
         }
+    }
+
+    /// How many items of a partition of the history are of successful deliveries.
+    pub fn successes(&self, table: &str, partition: &str) -> Result<u64> {
+        let mut request = json!({
+            "TableName": table,
+            "ConsistentRead": true,
+            "Select": "COUNT",
+            "KeyConditionExpression": "pk = :pk",
+            "FilterExpression": "attribute_not_exists(failedOf)",
+            "ExpressionAttributeValues": { ":pk": { "S": partition } },
+        });
+        let mut count = 0;
+        loop {
+            let mut page = self.call("dynamodb", "DynamoDB_20120810.Query", &request)?;
+            count +=
+                page.get("Count").and_then(Value::as_u64).with_context(|| format!("no count in {page}"))?;
+            match page.get_mut("LastEvaluatedKey").map(Value::take) {
+                Some(key) if !key.is_null() => {
+                    if let Some(fields) = request.as_object_mut() {
+                        fields.insert("ExclusiveStartKey".to_owned(), key);
+                    }
+                }
+                _ => return Ok(count),
+            }
+        }
+    }
+
+    /// Sets a variable of a function's environment, or takes it away; processes that run keep what they have.
+    pub fn set_variable(&self, function: &str, name: &str, value: Option<&str>) -> Result<()> {
+        let path = format!("/2015-03-31/functions/{function}/configuration");
+        let now = self.signed(&Method::GET, &path, "lambda", None)?.expect_status(200)?.json()?;
+        let mut variables = now
+            .pointer("/Environment/Variables")
+            .and_then(Value::as_object)
+            .with_context(|| format!("no environment in {now}"))?
+            .clone();
+        match value {
+            Some(value) => drop(variables.insert(name.to_owned(), json!(value))),
+            None => drop(variables.remove(name)),
+        }
+        let body = json!({ "Environment": { "Variables": variables } }).to_string();
+        self.signed(&Method::PUT, &path, "lambda", Some((None, body.as_bytes())))?
+            .expect_status(200)
+            .map(drop)
     }
 
     /// Names of the schedules there are, in any group.

@@ -36,12 +36,13 @@ struct Target {
 }
 
 /// The functions that have the feature `local`.
-pub(crate) const LOCAL: [&str; 2] = ["api", "sender"];
+pub(crate) const LOCAL: [&str; 3] = ["api", "ingest", "sender"];
 
 /// One cargo invocation for all, further `programs` of the tests included, so that shared crates are built once; cargo's own progress
 /// stays on the screen.
 pub(crate) fn build(root: &Path, programs: &[&str]) -> Result<Binaries> {
-    // Only with this feature does *.receiver.test lead to the receiver; what is deployed to AWS is built without it.
+    // Only with this feature does *.receiver.test lead to the receiver, and can clocks be set wrong; what is deployed to AWS is built
+    // without it.
     let local = LOCAL.map(|name| format!("anzol-{name}/local")).join(",");
     build_with(root, programs, &["--features", &local])
 }

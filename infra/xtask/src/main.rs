@@ -1,5 +1,5 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
-//! (`bench`); describes its API (`openapi`).
+//! (`bench`); describes its API (`openapi`); and sends dead letters back (`redrive`).
 
 mod bench;
 mod browser;
@@ -13,6 +13,7 @@ mod node;
 mod openapi;
 mod process;
 mod progress;
+mod redrive;
 mod stack;
 mod test;
 mod up;
@@ -49,6 +50,8 @@ enum Command {
     },
     /// Look for input that breaks what should hold for any
     Fuzz(fuzz::Options),
+    /// Move what is with the dead letters back to the queues it came from
+    Redrive(redrive::Options),
     /// Measure, on a fresh stack
     Bench {
         /// What to measure
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Openapi => openapi::openapi(root),
         Command::Test { suite } => test::test(root, suite),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),
+        Command::Redrive(options) => redrive::redrive(root, &options),
         Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
     });
     match outcome {
