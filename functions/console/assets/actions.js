@@ -1,7 +1,7 @@
 // What can be done with a webhook: shown at once where that is safe, and taken back when the API refuses.
 
 import { api } from "./api.js";
-import { button, h, icon, inTurns } from "./dom.js";
+import { button, h, hold, icon, inTurns } from "./dom.js";
 import { duration } from "./format.js";
 import { t } from "./i18n.js";
 import { confirm, copy, openDialog, openMenu, toast } from "./overlays.js";
@@ -83,7 +83,8 @@ export async function test(webhook) {
       const send = h("button", { type: "submit", class: "primary" }, icon("send"), h("span", {}, t("test.send")));
       const submit = async (event) => {
         event.preventDefault();
-        send.disabled = true;
+        const release = hold(send);
+        if (!release) return;
         result.replaceChildren(h("span", { class: "soft" }, t("test.sending")));
         try {
           const delivery = await api.test(webhook.id, choice.value);
@@ -101,7 +102,7 @@ export async function test(webhook) {
           const text = error.missing ? t("notOffered") : error.message;
           result.replaceChildren(h("p", { class: "problem", role: "alert" }, icon("alert"), text));
         } finally {
-          send.disabled = false;
+          release();
         }
       };
       const some = webhook.eventTypes.length > 0;

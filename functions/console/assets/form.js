@@ -1,7 +1,7 @@
 // The create dialog and the edit panel: all fields of a webhook, checked while typed, with the API's errors at their fields.
 
 import { ApiError, api } from "./api.js";
-import { button, debounce, h, icon } from "./dom.js";
+import { button, debounce, h, hold, icon } from "./dom.js";
 import { eventPicker, field, headerRows, secretField } from "./fields.js";
 import { problemIn } from "./filter.js";
 import { t } from "./i18n.js";
@@ -65,10 +65,6 @@ export function openForm(webhook) {
     look: isNew ? "wide" : "side",
     mayClose: async () => !isDirty() || Boolean(await confirm({ title: t("form.discardTitle"), text: t("form.discardText"), yes: t("form.discard") })),
     fill(close, dialog) {
-      const changed = () => {
-        save.disabled = false;
-      };
-
       // ── Fields ──
       const name = field({ id: "name", label: t("column.name"), max: MAX.name, value: stored.name, required: true, first: isNew });
       const description = field({ id: "description", label: t("form.description"), optional: true, max: MAX.description, value: stored.description ?? "", rows: 2 });
@@ -189,8 +185,8 @@ export function openForm(webhook) {
         const wanted = read();
         const problems = ownProblems(wanted);
         if (problems.length) return showProblems(problems);
-        save.disabled = true;
-        save.classList.add("busy");
+        const release = hold(save);
+        if (!release) return;
         let operations = [];
         try {
           let result;
@@ -218,8 +214,7 @@ export function openForm(webhook) {
           });
           showProblems(error.passing ? [{ text: `${error.message} ${t("form.notSaved")}` }] : named);
         } finally {
-          save.disabled = false;
-          save.classList.remove("busy");
+          release();
         }
       }
 
@@ -228,7 +223,7 @@ export function openForm(webhook) {
 
       const form = h(
         "form",
-        { novalidate: true, on: { submit, input: changed, change: () => (changed(), follow()) } },
+        { novalidate: true, on: { submit, change: follow } },
         h(
           "div",
           { class: "body" },
