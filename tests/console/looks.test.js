@@ -219,7 +219,7 @@ scene('the first view is there within a second, and all files are small', async 
 
   const page_ = await (await fetch(stack.consoleUrl)).text();
   const version = /\/console\/([0-9a-f]{16})\//.exec(page_)[1];
-  const modules = new Set(['console.js', 'console.css', 'theme.js']);
+  const modules = new Set(['console.js', 'console.css', 'early.js']);
   let bytes = 0;
   for (const file of modules) {
     const answer = await fetch(`${stack.consoleUrl}${version}/${file}`, { headers: { 'accept-encoding': 'gzip' } });

@@ -9,6 +9,9 @@ import { go } from "./router.js";
 import { messageOf, outcome } from "./status.js";
 import { store } from "./store.js";
 
+/** Milliseconds that the edit panel waits at most for the webhook as it is now. */
+const FRESH_MS = 500;
+
 /** A note of what failed, with another try where that may help. */
 export function fail(text, error, again) {
   const action = error.passing && again ? { text: t("tryAgain"), run: again } : undefined;
@@ -58,6 +61,7 @@ export async function remove(webhooks) {
   await inTurns(webhooks, 4, async (webhook) => {
     try {
       await api.remove(webhook.id);
+      store.drop(webhook.id); // A list that was read meanwhile may have brought it back.
     } catch (error) {
       if (error.status === 404) return; // Somebody else was quicker.
       store.put(webhook);
@@ -125,8 +129,11 @@ export async function test(webhook) {
 
 /** Opens the create dialog or the edit panel; its files come when they are first needed. */
 export async function edit(webhook) {
+  // As it is now, unless that takes long: what this page knows may be old. Whether it is, saving finds out.
+  const late = new Promise((resolve) => setTimeout(resolve, FRESH_MS, webhook));
+  const fresh = webhook && Promise.race([store.reload(webhook.id).catch(() => webhook), late]);
   const { openForm } = await import("./form.js");
-  return openForm(webhook);
+  return openForm(await fresh);
 }
 
 /** The menu of a webhook. `gone` is called after it was deleted. */

@@ -171,6 +171,7 @@ export const texts = {
   "form.discard": "Discard",
   "form.created": "“{name}” is created.",
   "form.saved": "“{name}” is saved.",
+  "form.changedMeanwhile": "Somebody else has changed this meanwhile. Save again to have it your way.",
   "form.notSaved": "Nothing is saved yet; what you entered is still here.",
   "format.hybrid": "Compatible",
   "format.hybridText": "CloudEvents 1.0 and the older names in one object, for receivers that know either.",

@@ -2,7 +2,7 @@
 
 const KEY = "anzol.language";
 
-/** `en` or `pt-BR`; theme.js has chosen by the browser or by what was kept. */
+/** `en` or `pt-BR`; early.js has chosen by the browser or by what was kept. */
 export const language = () => document.documentElement.lang;
 
 const read = (tag) => (tag === "pt-BR" ? import("./pt-BR.js") : import("./en.js"));

@@ -18,6 +18,8 @@ export const store = new (class extends EventTarget {
   #stats = new Map();
   #asked = new Set();
   #types;
+  /** Counts what was changed here. */
+  #changes = 0;
   /** Whether this deployment counts; false once it has said that it does not. */
   counts = true;
 
@@ -33,7 +35,11 @@ export const store = new (class extends EventTarget {
   }
 
   async load() {
-    this.webhooks = await api.webhooks();
+    const changes = this.#changes;
+    const webhooks = await api.webhooks();
+    // What was changed here while they were on their way is newer; the next time shows the rest.
+    if (changes !== this.#changes && this.webhooks) return;
+    this.webhooks = webhooks;
     this.#changed();
   }
 
@@ -43,12 +49,14 @@ export const store = new (class extends EventTarget {
 
   /** Puts a webhook in the place of what was known of it, or beside the others. */
   put(webhook) {
+    this.#changes += 1;
     const known = this.find(webhook.id);
     this.webhooks = known ? this.webhooks.map((each) => (each === known ? webhook : each)) : [webhook, ...(this.webhooks ?? [])];
     this.#changed();
   }
 
   drop(id) {
+    this.#changes += 1;
     this.webhooks = this.webhooks?.filter((webhook) => webhook.id !== id) ?? null;
     this.#changed();
   }

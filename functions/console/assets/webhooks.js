@@ -330,6 +330,7 @@ export function webhooksPage(root) {
   store.addEventListener("change", changed);
   const timer = setInterval(() => {
     if (document.visibilityState === "visible" && store.webhooks) {
+      store.load().catch(() => {}); // What others changed; when it cannot be had, what is known stays.
       store.count([...inSight]);
       render();
     }
