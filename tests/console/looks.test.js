@@ -58,6 +58,11 @@ for (const [theme, viewport] of [['light', VIEWPORT], ['dark', VIEWPORT], ['ligh
     }
     await page.evaluate(() => scrollTo(0, 0));
     await check('table');
+    // Nothing lies over anything else, and no column is out of sight.
+    const [wide, narrow, over] = await page.locator('.scroll').evaluate((scroll) => [
+      scroll.scrollWidth, scroll.clientWidth, [...scroll.querySelectorAll('td .badge')].filter((badge) => badge.getBoundingClientRect().right > badge.closest('td').getBoundingClientRect().right).length,
+    ]);
+    assert.ok(wide <= narrow && over === 0, `${wide} px of table in ${narrow}, ${over} badges too wide`);
     await shot('webhooks');
 
     await page.locator('th.status button[aria-haspopup=dialog]').click();
@@ -128,7 +133,7 @@ scene('the language follows the browser, can be switched, and stays', { locale: 
   await page.locator('#url').fill('https://interno.corp/');
   await page.getByLabel('Aplicativo criado').check();
   await page.getByRole('button', { name: 'Criar', exact: true }).click();
-  await page.locator('#url-problem').getByText('deve ter um nome de domínio público e completo').waitFor();
+  await page.locator('#url-problem').getByText('Deve ter um nome de domínio público e completo').waitFor();
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'Descartar' }).click();
   await page.getByLabel('Idioma').selectOption('en');
@@ -230,4 +235,55 @@ scene('the first view is there within a second, and all files are small', async 
   }
   console.log(`all files: ${modules.size}, ${bytes} bytes compressed`);
   assert.ok(modules.size > 25 && bytes > 0 && bytes < ALL_FILES, `${modules.size} files, ${bytes} bytes`);
+});
+
+scene('Portuguese fits the table of a usual window, and counts as Brazilians do', { who: 'acme.admin', locale: 'pt-BR' }, async ({ page, t }) => {
+  const { orders } = await furnish(t);
+  await page.reload();
+  await rowOf(page, 'Old CRM bridge').getByText('Suspenso por nós').waitFor();
+  const [wide, narrow, over] = await page.locator('.scroll').evaluate((scroll) => [
+    scroll.scrollWidth, scroll.clientWidth, [...scroll.querySelectorAll('td .badge')].filter((badge) => badge.getBoundingClientRect().right > badge.closest('td').getBoundingClientRect().right).length,
+  ]);
+  assert.ok(wide <= narrow && over === 0, `${wide} px of table in ${narrow}, ${over} badges too wide`);
+  await page.goto(`${stack.consoleUrl}#/webhooks/${orders.id}`);
+  await page.locator('.chart').getByText('0 falhas', { exact: true }).waitFor();
+  await page.locator('.chart').getByText('5 entregues', { exact: true }).waitFor();
+});
+
+scene('at a zoom of 200 % everything fits, and nothing moves for who wants that', { who: 'acme.admin', viewport: { width: 720, height: 450 }, reducedMotion: 'reduce' }, async ({ page, t }) => {
+  const hook = await createWebhook(t);
+  await publish();
+  await deliveries(hook.id);
+  await page.reload();
+  await rowOf(page, hook.name).waitFor();
+  await expectNoSidewaysScroll(page, 'table');
+  await page.goto(`${stack.consoleUrl}#/webhooks/${hook.id}`);
+  await page.locator('tr.delivery').first().waitFor();
+  await page.locator('tr.delivery td.tools button').nth(1).click();
+  await expectNoSidewaysScroll(page, 'a delivery');
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+  await page.getByRole('button', { name: 'Edit', exact: true }).click();
+  const save = page.getByRole('button', { name: 'Save' });
+  await save.waitFor();
+  const box = await save.boundingBox();
+  assert.ok(box.y + box.height <= 450 && box.x + box.width <= 720, 'Save is in sight');
+  await expectNoSidewaysScroll(page, 'edit');
+});
+
+scene('the webhooks are asked for before the modules are there, and only once', async ({ page, context }) => {
+  let asked = 0;
+  let seen;
+  const early = new Promise((resolve) => (seen = resolve));
+  await context.route('**/api/core/webhooks?limit=100', (route) => {
+    asked += 1;
+    seen();
+    return route.fallback();
+  });
+  await context.route('**/console.js', async (route) => {
+    await early; // Would wait for ever if the module asked.
+    await route.fallback();
+  });
+  await arrive(page, 'acme.admin');
+  await page.locator('tr.webhook, .blank').first().waitFor();
+  assert.equal(asked, 1);
 });
