@@ -61,7 +61,7 @@ scene('every column says what there is, sorts both ways and can be filtered', { 
   assert.match(page.url(), /sort=name/);
 
   for (const [column, text, expected] of [
-    ['Name', 'GAM', [third]], ['Name', `"${second.name}"`, [second]], ['URL', first.url.slice(-12), [first]], ['Event types', 'deleted', [second]],
+    ['Name', 'GAM', [third]], ['Name', `"${second.name}"`, [second]], ['URL', '/zz-', [first]], ['Event types', 'deleted', [second]],
     ['Level', 'user', [third]], ['Status', '"Disabled"', [second]], ['Owner', 'you', [first, second]], ['Owner', 'another', [third]], ['24 h success', '100', [first]], ['Last delivery', 'fail', [third]],
     ['Created', 'no such time', []], ['Updated', '20', [first, second, third]],
   ]) {

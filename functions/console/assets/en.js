@@ -83,6 +83,7 @@ export const texts = {
   "column.secret": "Secret",
   "column.filter": "Filter",
   "column.format": "Payload",
+  "column.headers": "Headers",
   "column.id": "Id",
   "sort.by": "Sort by {column}",
   "filter.by": "Filter by {column}",

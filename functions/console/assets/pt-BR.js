@@ -83,6 +83,7 @@ export const texts = {
   "column.secret": "Segredo",
   "column.filter": "Filtro",
   "column.format": "Carga útil",
+  "column.headers": "Headers",
   "column.id": "Id",
   "sort.by": "Ordenar por {column}",
   "filter.by": "Filtrar por {column}",
