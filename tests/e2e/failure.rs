@@ -142,6 +142,16 @@ fn a_connection_that_breaks_off_is_recorded_as_a_failure() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_halfway_is_a_failure_of_its_own_kind() {
+    let cut = Behaviour { mode: Mode::Cut, body: "never whole".to_owned(), ..Behaviour::default() };
+    let (hook, id, row) = first_row("cut", USER_DELETED, &cut);
+    assert_eq!((&row["status"], &row["failure"]), (&json!("fail"), &json!("body")), "{row:#}");
+    assert!(message(&row).contains("broke off"), "{row:#}");
+    assert!(row["nextAttemptAt"].is_string(), "{row:#}");
+    assert_eq!(hook.received(&id).len(), 1);
+}
+
+#[test]
 fn a_certificate_that_nobody_trusts_gets_no_delivery() {
     let host = format!("{}.receiver.test", unique("untrusted"));
     let bad_tls = Behaviour { mode: Mode::BadTls, ..Behaviour::default() };

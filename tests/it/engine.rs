@@ -18,9 +18,10 @@ use anzol_store::{DeliveryFilter, DeliveryQuery};
 use anzol_tests::receiver::{Behaviour, Mode};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::cloud::{Cloud, WayOut, webhook};
-use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN, task_in};
+use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN, SLOW_DEAD_ARN, task_in};
 
 pub(crate) struct Engine {
     pub(crate) cloud: Cloud,
@@ -148,7 +149,7 @@ async fn short_waits_are_the_queues_and_long_ones_the_schedulers() {
         assert_eq!(engine.send(std::slice::from_ref(&task)).await, Vec::<String>::new());
         let (sent, schedules) = (engine.queues.on(SLOW), engine.queues.schedules());
         let row = engine.history(&hook).await.into_iter().find(|row| row.id == task.delivery_id).unwrap();
-        assert_eq!((row.attempt, row.next_attempt_at.is_some()), (attempt, attempt < 9));
+        assert_eq!((row.attempt, row.next_attempt.is_some()), (attempt, attempt < 9));
         let body = if sent.len() > already.0 {
             let sent = sent.last().unwrap();
             assert_eq!(sent.group, "acme");
@@ -162,6 +163,8 @@ async fn short_waits_are_the_queues_and_long_ones_the_schedulers() {
                 (&json!("retries"), &json!(SLOW_ARN))
             );
             assert_eq!(schedule["Target"]["RoleArn"], "arn:aws:iam::1:role/scheduler");
+            assert_eq!(schedule["Target"]["SqsParameters"]["MessageGroupId"], "acme");
+            assert_eq!(schedule["Target"]["DeadLetterConfig"]["Arn"], SLOW_DEAD_ARN);
             assert_eq!(schedule["FlexibleTimeWindow"]["Mode"], "OFF");
             let at = schedule["ScheduleExpression"].as_str().unwrap();
             let format =
@@ -176,6 +179,7 @@ async fn short_waits_are_the_queues_and_long_ones_the_schedulers() {
         };
         let next = task_in(&body);
         assert_eq!(next.trigger, Trigger::Retry);
+        assert_eq!(row.next_attempt.unwrap().id, next.delivery_id);
         task = next;
     }
     assert_eq!(task.attempt, 9, "nine attempts and no more");
@@ -200,6 +204,58 @@ async fn a_message_received_twice_leads_to_one_next_attempt() {
     let next = task_in(schedule["Target"]["Input"].as_str().unwrap());
     assert_eq!((next.attempt, next.event.id()), (7, late.event.id()));
     assert_eq!(engine.history(&hook).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_scheduler_that_takes_no_message_groups_gets_the_message_without() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("down").await;
+    engine.answers("down", 503).await;
+    engine.queues.schedule_without_groups();
+    assert!(engine.send(&[DeliveryTask { attempt: 6, ..task(&hook) }]).await.is_empty());
+    let [(_, schedule)] = &engine.queues.schedules()[..] else { panic!("no schedule") };
+    assert_eq!(task_in(schedule["Target"]["Input"].as_str().unwrap()).attempt, 7);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_failure_of_its_own_kind_and_no_second_request() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("cut").await;
+    let cut =
+        Behaviour { mode: Mode::Cut, body: "half of this is missing".to_owned(), ..Behaviour::default() };
+    engine.behaves("cut", cut).await;
+    assert!(engine.send(&[task(&hook)]).await.is_empty());
+    let row = &engine.history(&hook).await[0];
+    assert_eq!((row.failure, &row.response), (Some(FailureKind::Body), &None), "{row:?}");
+    assert_eq!(
+        row.status_message.as_deref(),
+        Some("the answer broke off: the receiver closed the connection")
+    );
+    assert_eq!(engine.received("cut").await, 1, "it was answered, so it is not sent again at once");
+    assert_eq!(engine.queues.on(SLOW)[0].task().attempt, 2, "but later");
+}
+
+#[tokio::test]
+async fn however_large_a_batch_no_more_than_ten_requests_are_under_way() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("counted").await;
+    engine.behaves("counted", Behaviour { delay_ms: 300, ..Behaviour::default() }).await;
+    let tasks: Vec<_> = (0..25).map(|_| task(&hook)).collect();
+    assert!(engine.send(&tasks).await.is_empty());
+    let received = engine.way_out.control(|receiver| receiver.requests("/counted")).await.unwrap();
+    let times: Vec<_> = received.iter().map(|request| request.time).collect();
+    assert_eq!(times.len(), 25);
+    // Each takes 300 ms, so what arrives within that time is under way together.
+    let together = |from: &OffsetDateTime| {
+        times
+            .iter()
+            .filter(|time| {
+                (**time - *from) >= time::Duration::ZERO && **time - *from < time::Duration::milliseconds(300)
+            })
+            .count()
+    };
+    let most = times.iter().map(together).max().unwrap();
+    assert!((9..=10).contains(&most), "{most} at once");
 }
 
 #[tokio::test]

@@ -271,9 +271,9 @@ async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() 
     let rows = history(&cloud, &failing).await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((row.status, row.response.as_ref().map(|r| r.status_code)), (Status::Fail, Some(500)));
-    let wait = row.next_attempt_at.unwrap() - row.triggered_at();
+    let wait = row.next_attempt.unwrap().at - row.triggered_at();
     assert!(wait >= time::Duration::seconds(5) && wait < time::Duration::seconds(8), "{wait}");
-    assert_eq!(history(&cloud, &gone).await[0].next_attempt_at, None);
+    assert_eq!(history(&cloud, &gone).await[0].next_attempt, None);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ pub(crate) fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) ->
         attempt: 1,
         trigger: Trigger::Event,
         duration_ms: 87,
-        next_attempt_at: None,
+        next_attempt: None,
         request: SentRequest { url: webhook.spec.url.to_string(), headers: pairs(&headers), body },
         response: Some(ReceivedResponse {
             status_code: if fail { 500 } else { 200 },

@@ -20,6 +20,7 @@ pub(crate) const SLOW: &str = "https://sqs.us-east-1.amazonaws.com/1/slow";
 pub(crate) const EVENTS: &str = "https://sqs.us-east-1.amazonaws.com/1/events";
 pub(crate) const DEAD: &str = "https://sqs.us-east-1.amazonaws.com/1/dead";
 pub(crate) const SLOW_ARN: &str = "arn:aws:sqs:us-east-1:1:slow";
+pub(crate) const SLOW_DEAD_ARN: &str = "arn:aws:sqs:us-east-1:1:slow-dead";
 
 /// Longest wait that is left to a queue here.
 pub(crate) const LONGEST_DELAY: Duration = Duration::from_mins(15);
@@ -54,6 +55,7 @@ struct Inner {
     schedules: Vec<(String, Value)>,
     names: BTreeSet<String>,
     refused: BTreeSet<String>,
+    no_groups: bool,
 }
 
 /// What the queues were given.
@@ -95,6 +97,11 @@ impl Queues {
         self.inner().refused.insert(text.into());
     }
 
+    /// From now on the scheduler takes no message groups.
+    pub(crate) fn schedule_without_groups(&self) {
+        self.inner().no_groups = true;
+    }
+
     /// From now on nothing is refused any more.
     pub(crate) fn accept_all(&self) {
         self.inner().refused.clear();
@@ -109,6 +116,7 @@ impl Queues {
             group: "retries".to_owned(),
             role_arn: "arn:aws:iam::1:role/scheduler".to_owned(),
             queue_arn: SLOW_ARN.to_owned(),
+            dead_letters_arn: SLOW_DEAD_ARN.to_owned(),
         };
         let scheduler = Scheduler::new(&self.config, settings, LONGEST_DELAY, now);
         self.both().with_scheduler(scheduler)
@@ -169,10 +177,15 @@ async fn schedule(
     body: Bytes,
 ) -> (StatusCode, [(&'static str, &'static str); 1], String) {
     let mut inner = inner.lock().unwrap();
+    let wanted: Value = serde_json::from_slice(&body).unwrap();
+    if inner.no_groups && wanted["Target"].get("SqsParameters").is_some() {
+        let invalid = json!({ "Message": "SqsParameters are for FIFO queues" }).to_string();
+        return (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], invalid);
+    }
     if !inner.names.insert(name.clone()) {
         let conflict = json!({ "Message": "exists" }).to_string();
         return (StatusCode::CONFLICT, [("x-amzn-errortype", "ConflictException")], conflict);
     }
-    inner.schedules.push((name, serde_json::from_slice(&body).unwrap()));
+    inner.schedules.push((name, wanted));
     (StatusCode::OK, [("x-amzn-errortype", "")], json!({ "ScheduleArn": "arn" }).to_string())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anzol_api::AppState;
-use anzol_domain::delivery::RETENTION;
+use anzol_domain::delivery::{NextAttempt, RETENTION};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::recovery::RecoveryStatus;
 use anzol_domain::{
@@ -121,17 +121,36 @@ fn counts(recovery: &Value) -> (u64, u64, u64) {
 
 const HOUR: Duration = Duration::HOUR;
 
+fn followed_by(next: &Delivery, at: OffsetDateTime) -> NextAttempt {
+    NextAttempt { id: next.id, at }
+}
+
+#[tokio::test]
+async fn an_attempt_that_never_came_about_ends_the_tries() {
+    let it = Recovering::start().await;
+    let of = |event: &str, hours| failed(&it.hook, Duration::hours(hours), event);
+    let lost = of("lost", 1);
+    let mut rows = [of("made", 5), of("made", 3), of("lost on the way", 4), of("late", 2)];
+    rows[0].next_attempt = Some(followed_by(&rows[1], now() - HOUR * 3));
+    rows[2].next_attempt = Some(followed_by(&lost, now() - HOUR * 2));
+    rows[3].next_attempt = Some(followed_by(&lost, now() - Duration::minutes(50)));
+    it.put(&rows).await;
+    let recovery = it.recover(HOUR * 24).await;
+    assert_eq!(counts(&recovery), (2, 2, 0), "{recovery}");
+    assert_eq!(it.events(), ["made", "lost on the way"]);
+}
+
 #[tokio::test]
 async fn what_failed_for_good_arrives_after_all_and_once() {
     let it = Recovering::start().await;
     let minutes = Duration::minutes;
     let of = |event: &str, ago| failed(&it.hook, minutes(ago), event);
     let mut tried = of("still tried", 9);
-    tried.next_attempt_at = Some(now() + HOUR);
+    tried.next_attempt = Some(followed_by(&of("still tried", 9), now() + HOUR));
     let mut disabled = of("was disabled", 8);
     (disabled.failure, disabled.response) = (Some(FailureKind::Disabled), None);
     let mut retried = [of("gave up", 30), of("gave up", 20)];
-    retried[0].next_attempt_at = Some(now() - minutes(20));
+    retried[0].next_attempt = Some(followed_by(&retried[1], now() - minutes(20)));
     (retried[1].attempt, retried[1].trigger) = (2, Trigger::Retry);
     let resent = [of("resent in vain", 40), Delivery { trigger: Trigger::Resend, ..of("resent in vain", 3) }];
     let mut arrived = of("arrived", 2);

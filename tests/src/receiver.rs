@@ -27,7 +27,7 @@ use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
-use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
@@ -52,6 +52,8 @@ const LARGEST_BODY: usize = 2 * 1024 * 1024;
 const LARGEST_CONTROL_BODY: usize = 4 * 1024 * 1024;
 const LARGEST_DELAY_MS: u64 = 600_000;
 const ENDLESS_CHUNK: usize = 8 * 1024;
+/// How long a body that breaks off stands still before it does.
+const HALFWAY: Duration = Duration::from_millis(100);
 
 /// Where to listen and how much to keep. Port 0 is any free port.
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +155,8 @@ pub enum Mode {
     Stall,
     /// A body without end.
     Endless,
+    /// Status, headers and half of the body, then the connection is closed.
+    Cut,
     /// The request is read, then the TCP connection is reset.
     Reset,
     /// The handshake shows a certificate nobody trusts.
@@ -408,6 +412,7 @@ fn behave(behaviour: &Behaviour) -> Answer {
     let body = match behaviour.mode {
         Mode::Stall => Silence.boxed(),
         Mode::Endless => Endless::of(&behaviour.body).boxed(),
+        Mode::Cut => Half::of(&behaviour.body).boxed(),
         Mode::Ok | Mode::Reset | Mode::BadTls => Full::new(Bytes::from(behaviour.body.clone())).boxed(),
     };
     let mut response = Response::builder().status(behaviour.status);
@@ -438,6 +443,42 @@ impl Body for Silence {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Pending
+    }
+}
+
+/// A body that is announced whole and ends halfway.
+struct Half {
+    announced: u64,
+    half: Option<Bytes>,
+    /// What has been sent so far goes out while the rest is waited for.
+    pause: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Half {
+    fn of(text: &str) -> Self {
+        let text = if text.len() < 2 { "xx" } else { text };
+        let half = Bytes::copy_from_slice(text.as_bytes().split_at(text.len() / 2).0);
+        let announced = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        Self { announced, half: Some(half), pause: Box::pin(tokio::time::sleep(HALFWAY)) }
+    }
+}
+
+impl Body for Half {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.half.take() {
+            Some(half) => Poll::Ready(Some(Ok(Frame::data(half)))),
+            None => self.pause.as_mut().poll(context).map(|()| None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.announced)
     }
 }
 

@@ -378,7 +378,7 @@ impl From<Delivery> for DeliveryOut {
             attempt,
             trigger,
             duration_ms,
-            next_attempt_at: delivery.next_attempt_at,
+            next_attempt_at: delivery.next_attempt.map(|next| next.at),
             request: RequestOut {
                 url: delivery.request.url,
                 headers: header_map(delivery.request.headers),

@@ -19,7 +19,8 @@ use anzol_store::{StoreError, Webhooks};
 
 use burst::Burst;
 
-/// POSTs under way at the same time: a whole batch, all to one host if that is where they go.
+/// POSTs under way at the same time, whatever hosts they go to: a whole batch as the template has it. A bound of its own for each host
+/// would have to be lower to mean anything, and would make a burst for a healthy receiver slow; who is not healthy has the slow lane.
 const CONCURRENCY: usize = 10;
 
 /// Time kept for writing down what happened. A POST that could run into it is not begun.

@@ -22,6 +22,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let slow_lane_arn = env.required("SLOW_LANE_QUEUE_ARN");
     let (events, dead_letters) = (env.required("EVENTS_QUEUE_URL"), env.required("DELIVERIES_DLQ_URL"));
     let (group, role_arn) = (env.required("SCHEDULE_GROUP"), env.required("SCHEDULER_ROLE_ARN"));
+    let dead_letters_arn = env.required("SLOW_LANE_DLQ_ARN");
     let schedule = env.or("RETRY_SCHEDULE", Schedule::default());
     let longest = Duration::from_secs(env.or("LONGEST_QUEUE_DELAY", MAX_DELAY.as_secs())).min(MAX_DELAY);
     let policy = DisablePolicy::new(
@@ -33,7 +34,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = anzol_runtime::aws::config().await;
     let (webhooks, deliveries) = (Webhooks::new(&aws, webhooks), Deliveries::new(&aws, deliveries));
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let settings = SchedulerSettings { group, role_arn, queue_arn: slow_lane_arn.clone() };
+    let settings = SchedulerSettings { group, role_arn, queue_arn: slow_lane_arn.clone(), dead_letters_arn };
     let scheduler = Scheduler::new(&aws, settings, longest, anzol_runtime::now);
     let queues = DeliveryQueues::new(&aws, fast, slow).with_scheduler(scheduler);
     let sender = &Sender {

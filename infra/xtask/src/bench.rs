@@ -28,8 +28,9 @@ impl Bench {
     }
 }
 
-/// Runs one of them. `tests/bench` has the load programs; each measures, prints, writes its figures and judges them.
-pub(crate) fn bench(root: &Path, which: Bench) -> Result<()> {
+/// Runs one of them, on a stack with these template parameters (`Name=value`). `tests/bench` has the load programs; each measures,
+/// prints, writes its figures and judges them.
+pub(crate) fn bench(root: &Path, which: Bench, parameters: &[String]) -> Result<()> {
     let name = which.name();
     let home = Home::bench(root);
     home.refuse_if_in_use()?;
@@ -37,7 +38,8 @@ pub(crate) fn bench(root: &Path, which: Bench) -> Result<()> {
     let binaries = build(root, &[&name])?;
     let program = binaries.programs.get(&name).context("the load program was not built")?;
     let port = choose_port(None, FIRST_PORT)?;
-    let (stack, description) = Stack::start(root, home.clone(), port, &python, &binaries, &[])?;
+    let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();
+    let (stack, description) = Stack::start(root, home.clone(), port, &python, &binaries, &parameters)?;
     stack.publish(&description)?;
     let figures = root.join("target/bench").join(format!("{name}.json"));
     say("");

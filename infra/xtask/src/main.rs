@@ -50,6 +50,9 @@ enum Command {
     Bench {
         /// What to measure
         which: bench::Bench,
+        /// A template parameter of its stack, as `Name=value`; may be given several times
+        #[arg(long = "parameter", value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
     },
 }
 
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
         Command::Test { suite } => test::test(root, suite),
-        Command::Bench { which } => bench::bench(root, which),
+        Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

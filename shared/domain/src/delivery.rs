@@ -123,8 +123,8 @@ pub struct Delivery {
     pub trigger: Trigger,
     /// From the first look-up to the last byte read, in milliseconds.
     pub duration_ms: u32,
-    /// When the next attempt is due, if there will be one.
-    pub next_attempt_at: Option<OffsetDateTime>,
+    /// The next attempt, if there will be one.
+    pub next_attempt: Option<NextAttempt>,
     /// What was sent, or would have been.
     pub request: SentRequest,
     /// What came back, if anything did.
@@ -143,6 +143,16 @@ impl Delivery {
     pub fn expires_at(&self) -> OffsetDateTime {
         self.triggered_at() + RETENTION
     }
+}
+
+/// An attempt that follows from a failed one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextAttempt {
+    /// Its id, by which its row can be found once it has been made.
+    pub id: DeliveryId,
+    /// When it is due.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
 }
 
 /// What was sent.

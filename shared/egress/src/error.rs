@@ -29,6 +29,12 @@ impl Failure {
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 return Self::new(FailureKind::Tls, format!("the TLS connection failed: {tls}"));
             }
+            let io = cause.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof) {
+                // What lies below it explains TLS to programmers.
+                "the receiver closed the connection".clone_into(&mut deepest);
+                break;
+            }
             deepest = cause.to_string();
             next = cause_of(cause);
         }

@@ -139,7 +139,7 @@ fn row(
         attempt: task.attempt,
         trigger: task.trigger,
         duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
-        next_attempt_at: None,
+        next_attempt: None,
         request,
         response,
     }

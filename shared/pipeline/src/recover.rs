@@ -18,6 +18,8 @@ use time::OffsetDateTime;
 pub const PAGE: usize = 100;
 /// Writes under way at the same time.
 const CONCURRENCY: usize = 16;
+/// How late an attempt may be before it counts as lost. A busy slow lane is late by minutes.
+const OVERDUE: time::Duration = time::Duration::HOUR;
 /// How long the message that carries a recovery on waits at first: whoever asked makes the first step meanwhile.
 const HEAD_START: Duration = Duration::from_secs(5);
 
@@ -121,8 +123,12 @@ impl Recoverer {
 
     async fn step(&self, recovery: &Recovery, webhook: &Webhook) -> Result<Recovery, RecoverError> {
         let page = self.deliveries.failures(recovery, PAGE).await?;
-        // What is still being tried again comes by itself.
-        let ended: Vec<_> = page.rows.into_iter().filter(|row| row.next_attempt_at.is_none()).collect();
+        let rows = futures::stream::iter(page.rows).map(|row| async {
+            let ended = self.has_ended(&row).await?;
+            Ok::<_, StoreError>(ended.then_some(row))
+        });
+        let rows: Vec<_> = rows.buffered(CONCURRENCY).try_collect().await?;
+        let ended: Vec<_> = rows.into_iter().flatten().collect();
         let found = count(ended.len());
         let mut seen = BTreeSet::new();
         let candidates = ended.iter().filter_map(|row| self.candidate(row));
@@ -154,6 +160,14 @@ impl Recoverer {
         }
         self.deliveries.advance_recovery(recovery, &next).await?;
         Ok(next)
+    }
+
+    /// Whether nothing more follows from a failed attempt. What is tried again comes by itself, unless its message got lost on the way,
+    /// among the dead letters say.
+    async fn has_ended(&self, failed: &Delivery) -> Result<bool, StoreError> {
+        let Some(next) = failed.next_attempt else { return Ok(true) };
+        let overdue = (self.clock)() - next.at > OVERDUE;
+        Ok(overdue && !self.deliveries.has(&failed.tenant_id, failed.webhook_id, next.id).await?)
     }
 
     /// What a failed delivery sent, unless that was a test.

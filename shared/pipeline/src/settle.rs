@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anzol_domain::delivery::ReceivedResponse;
+use anzol_domain::delivery::{NextAttempt, ReceivedResponse};
 use anzol_domain::health::BURST_SLOW_AFTER;
 use anzol_domain::retry::Schedule;
 use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Trigger};
@@ -42,11 +42,12 @@ impl Settler {
         let mut retries = Vec::new();
         for (task, mut delivery) in outcomes {
             if let Some(wait) = self.wait_before_retry(&task, &delivery) {
-                delivery.next_attempt_at = Some(now + wait);
                 // From when this attempt was due, not from now: a message received twice leads to one next attempt, not to two.
                 let due = task.delivery_id.time() + wait;
+                let id = signing::following_id(task.delivery_id, "retry", due);
+                delivery.next_attempt = Some(NextAttempt { id, at: now + wait });
                 let next = DeliveryTask {
-                    delivery_id: signing::following_id(task.delivery_id, "retry", due),
+                    delivery_id: id,
                     attempt: task.attempt + 1,
                     trigger: Trigger::Retry,
                     ..task
@@ -73,7 +74,7 @@ impl Settler {
     pub async fn has_settled(&self, task: &DeliveryTask) -> Result<bool, StoreError> {
         let now = (self.clock)();
         let row = self.deliveries.get(&task.tenant_id, task.webhook_id, task.delivery_id, now).await?;
-        Ok(row.is_some_and(|row| row.next_attempt_at.is_none()))
+        Ok(row.is_some_and(|row| row.next_attempt.is_none()))
     }
 
     /// Hands tasks that are in the wrong lane on to the slow one. Answers those that could not be moved.

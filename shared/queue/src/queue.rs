@@ -69,11 +69,14 @@ pub struct DeliveryQueues {
     scheduler: Option<Scheduler>,
 }
 
-struct Message {
-    id: DeliveryId,
-    body: String,
-    group: String,
-    delay: Duration,
+/// A message on its way into a queue, or into the scheduler.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) id: DeliveryId,
+    pub(crate) body: String,
+    /// The tenant: messages of one do not hold up the others' (SQS fair queues).
+    pub(crate) group: String,
+    pub(crate) delay: Duration,
 }
 
 impl Queue {
@@ -236,22 +239,18 @@ impl DeliveryQueues {
         let (mut fast, mut slow, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for Outgoing { task, lane, delay } in deliveries {
             let (id, body) = (task.delivery_id, message::encode(&task));
-            match &self.scheduler {
-                Some(scheduler) if delay > scheduler.longest_queue_delay => later.push((id, body, delay)),
-                _ => {
-                    let message = Message { id, body, group: task.tenant_id.into(), delay };
-                    match lane {
-                        Lane::Fast => fast.push(message),
-                        Lane::Slow => slow.push(message),
-                    }
-                }
+            let message = Message { id, body, group: task.tenant_id.into(), delay };
+            match (&self.scheduler, lane) {
+                (Some(scheduler), _) if delay > scheduler.longest_queue_delay => later.push(message),
+                (_, Lane::Fast) => fast.push(message),
+                (_, Lane::Slow) => slow.push(message),
             }
         }
         let scheduled = async {
             let Some(scheduler) = &self.scheduler else { return Vec::new() };
-            let calls = later.into_iter().map(|(id, body, delay)| async move {
-                let done = scheduler.schedule(id, body, delay).await;
-                done.map_err(|reason| QueueError::new([id], reason)).err()
+            let calls = later.into_iter().map(|message| async move {
+                let done = scheduler.schedule(&message).await;
+                done.map_err(|reason| QueueError::new([message.id], reason)).err()
             });
             let results = futures::stream::iter(calls).buffer_unordered(CONCURRENT_CALLS);
             results.filter_map(|error| async { error }).collect().await

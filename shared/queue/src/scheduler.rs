@@ -5,12 +5,18 @@
 use std::time::Duration;
 
 use aws_sdk_scheduler::Client;
-use aws_sdk_scheduler::error::{DisplayErrorContext, ProvideErrorMetadata as _};
-use aws_sdk_scheduler::types::{ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, Target};
+use aws_sdk_scheduler::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata as _, SdkError};
+use aws_sdk_scheduler::operation::create_schedule::CreateScheduleError;
+use aws_sdk_scheduler::types::{
+    ActionAfterCompletion, DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, SqsParameters,
+    Target,
+};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use anzol_domain::{Clock, DeliveryId};
+use anzol_domain::Clock;
+
+use crate::queue::Message;
 
 /// The one spelling of a moment that the scheduler takes; in UTC.
 const AT: &[BorrowedFormatItem<'_>] =
@@ -34,6 +40,8 @@ pub struct SchedulerSettings {
     pub role_arn: String,
     /// ARN of the slow lane's queue.
     pub queue_arn: String,
+    /// ARN of the queue for messages that the slow lane would not take, for a day.
+    pub dead_letters_arn: String,
 }
 
 impl Scheduler {
@@ -48,32 +56,52 @@ impl Scheduler {
         Self { client: Client::new(config), settings, clock, longest_queue_delay }
     }
 
-    /// Puts the message on the slow lane after `delay`. The schedule is named after the delivery, so asking twice schedules once, and
-    /// it is gone once it has fired.
+    /// Puts the message on the slow lane, in its tenant's message group, when its delay is over. The schedule is named after the
+    /// delivery, so asking twice schedules once, and it is gone once it has fired.
     ///
     /// # Errors
     /// What went wrong, for the log.
-    pub(crate) async fn schedule(&self, id: DeliveryId, body: String, delay: Duration) -> Result<(), String> {
+    pub(crate) async fn schedule(&self, message: &Message) -> Result<(), String> {
+        match self.create(message, Some(&message.group)).await {
+            // Message groups on standard queues (fair queues) are younger than the scheduler, whose documentation still speaks of FIFO
+            // queues only. Should it insist on that somewhere, a message on time is worth more than a fair one.
+            Err(error) if error.code() == Some("ValidationException") => self.create(message, None).await,
+            created => created,
+        }
+        .or_else(|error| match error.code() {
+            Some("ConflictException") => Ok(()),
+            _ => Err(DisplayErrorContext(error).to_string()),
+        })
+    }
+
+    async fn create(
+        &self,
+        message: &Message,
+        group: Option<&str>,
+    ) -> Result<(), SdkError<CreateScheduleError>> {
+        let invalid = |error: BuildError| SdkError::construction_failure(error);
         // Up to the next whole second: never early.
-        let due = (self.clock)() + delay + Duration::from_millis(999);
-        let at = due.to_offset(time::UtcOffset::UTC).format(AT).map_err(|error| error.to_string())?;
-        let SchedulerSettings { group, role_arn, queue_arn } = &self.settings;
-        let target = Target::builder().arn(queue_arn).role_arn(role_arn).input(literal(&body)).build();
-        let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build();
+        let due = (self.clock)() + message.delay + Duration::from_millis(999);
+        let at = due.to_offset(time::UtcOffset::UTC).format(AT).map_err(SdkError::construction_failure)?;
+        let settings = &self.settings;
+        let dead_letters = DeadLetterConfig::builder().arn(&settings.dead_letters_arn).build();
+        let target = Target::builder()
+            .arn(&settings.queue_arn)
+            .role_arn(&settings.role_arn)
+            .input(literal(&message.body))
+            .set_sqs_parameters(group.map(|group| SqsParameters::builder().message_group_id(group).build()))
+            .dead_letter_config(dead_letters);
+        let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off);
         let request = self
             .client
             .create_schedule()
-            .group_name(group)
-            .name(id.to_string())
+            .group_name(&settings.group)
+            .name(message.id.to_string())
             .schedule_expression(at)
             .action_after_completion(ActionAfterCompletion::Delete)
-            .target(target.map_err(|error| error.to_string())?)
-            .flexible_time_window(window.map_err(|error| error.to_string())?);
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ConflictException") => Ok(()),
-            Err(error) => Err(DisplayErrorContext(error).to_string()),
-        }
+            .target(target.build().map_err(invalid)?)
+            .flexible_time_window(window.build().map_err(invalid)?);
+        request.send().await.map(drop)
     }
 }
 

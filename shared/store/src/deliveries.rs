@@ -120,6 +120,23 @@ impl Deliveries {
         Ok(delivery.filter(|delivery| delivery.expires_at() > now))
     }
 
+    /// Whether a row is there, expired or not.
+    pub async fn has(
+        &self,
+        tenant: &TenantId,
+        webhook: WebhookId,
+        id: DeliveryId,
+    ) -> Result<bool, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::delivery_key(tenant, webhook, id)))
+            .projection_expression(keys::SK);
+        let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
+        Ok(answer.item.is_some())
+    }
+
     /// A page of a webhook's history. Rows that have expired by `now` are outside the range that is read.
     pub async fn list(
         &self,

@@ -9,9 +9,8 @@ use std::io::Read as _;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
-use anzol_domain::delivery::{ReceivedResponse, SentRequest};
+use anzol_domain::delivery::{NextAttempt, ReceivedResponse, SentRequest};
 use anzol_domain::{Delivery, DeliveryId, FailureKind, Status, TenantId, Trigger, WebhookId};
 
 use crate::error::StoreError;
@@ -51,8 +50,8 @@ struct Details {
     failure: Option<FailureKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status_message: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
-    next_attempt_at: Option<OffsetDateTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_attempt: Option<NextAttempt>,
     request: SentRequest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     response: Option<ReceivedResponse>,
@@ -74,7 +73,7 @@ pub(crate) fn write(delivery: &Delivery) -> Result<HashMap<String, AttributeValu
         duration_ms: delivery.duration_ms,
         failure: delivery.failure,
         status_message: delivery.status_message.clone(),
-        next_attempt_at: delivery.next_attempt_at,
+        next_attempt: delivery.next_attempt,
         request: delivery.request.clone(),
         response: delivery.response.clone(),
     };
@@ -122,7 +121,7 @@ pub(crate) fn read(
         attempt: details.attempt,
         trigger: details.trigger,
         duration_ms: details.duration_ms,
-        next_attempt_at: details.next_attempt_at,
+        next_attempt: details.next_attempt,
         request: details.request,
         response: details.response,
     })
