@@ -191,9 +191,11 @@ scene('a broken policy would be noticed', async ({ page, wrong }) => {
 
 scene('the first view is there within a second, and all files are small', async ({ t }) => {
   const { name } = await createWebhook(t);
-  const times = [];
-  // The best of some rounds: what else the machine has to do is no business of the page. Nothing is kept from round to round.
-  while (times.length < 12 && !(Math.min(...times) < FIRST_VIEW_MS)) {
+  const rounds = [];
+  // The best of some rounds: what else the machine has to do is no business of the page. Nothing is kept from round to round. A machine
+  // that is busy with something else answers every request late; then the page may take as much longer, by the same round's measure.
+  const isSoon = ({ took, pace }) => took < Math.max(FIRST_VIEW_MS, FIRST_VIEW_REQUESTS * pace);
+  while (rounds.length < 12 && !rounds.some(isSoon)) {
     const fresh = await openWindow();
     await fresh.context.addInitScript(() => {
       new MutationObserver((_, observer) => {
@@ -204,19 +206,20 @@ scene('the first view is there within a second, and all files are small', async 
     });
     await arrive(fresh.page, 'acme.admin');
     await rowOf(fresh.page, name).waitFor();
-    times.push(Math.round(await fresh.page.evaluate(() => window.firstView)));
+    rounds.push(await fresh.page.evaluate(async () => {
+      const paces = [];
+      for (let time = 0; time < 3; time += 1) {
+        const began = performance.now();
+        await (await fetch('/console/icon.svg', { cache: 'no-store' })).text();
+        paces.push(performance.now() - began);
+      }
+      return { took: Math.round(window.firstView), pace: Math.round(paces.sort((a, b) => a - b)[1]) };
+    }));
     await fresh.context.close();
   }
-  console.log(`first view: ${times.join(', ')} ms`);
-  // A machine that is busy with something else answers every request late; then the page may take as much longer.
-  const paces = [];
-  for (let round = 0; round < 5; round += 1) {
-    const began = performance.now();
-    await (await fetch(`${stack.consoleUrl}icon.svg`)).text();
-    paces.push(performance.now() - began);
-  }
-  const limit = Math.max(FIRST_VIEW_MS, FIRST_VIEW_REQUESTS * paces.sort((a, b) => a - b)[2]);
-  assert.ok(Math.min(...times) < limit, `${times.join()} ms, where ${Math.round(limit)} are allowed`);
+  const told = rounds.map(({ took, pace }) => `${took} ms at ${pace} ms a request`).join(', ');
+  console.log(`first view: ${told}`);
+  assert.ok(rounds.some(isSoon), told);
 
   const page_ = await (await fetch(stack.consoleUrl)).text();
   const version = /\/console\/([0-9a-f]{16})\//.exec(page_)[1];
