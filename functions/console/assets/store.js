@@ -6,6 +6,8 @@ import { localType } from "./i18n.js";
 
 /** How old numbers may be before they are asked for again, in milliseconds. */
 const FRESH_MS = 20_000;
+/** Numbers that come within so many milliseconds are told of together. */
+const TOGETHER_MS = 60;
 /** Numbers asked for at a time. */
 const WIDTH = 4;
 
@@ -18,6 +20,7 @@ export const store = new (class extends EventTarget {
   #stats = new Map();
   #asked = new Set();
   #types;
+  #telling;
   /** Counts what was changed here. */
   #changes = 0;
   /** Whether this deployment counts; false once it has said that it does not. */
@@ -25,6 +28,14 @@ export const store = new (class extends EventTarget {
 
   #changed() {
     this.dispatchEvent(new Event("change"));
+  }
+
+  /** Tells of numbers that come one by one, together: a hundred of them are not to draw the table a hundred times. */
+  #changedSoon() {
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined;
+      this.#changed();
+    }, TOGETHER_MS);
   }
 
   /** Forgets everything, for another user. */
@@ -90,7 +101,7 @@ export const store = new (class extends EventTarget {
       try {
         const stats = await api.stats(id);
         this.#stats.set(id, { at: Date.now(), stats });
-        this.#changed();
+        this.#changedSoon();
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         if (error.missing) this.counts = false;
