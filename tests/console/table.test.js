@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import {
-  APP_CREATED, APP_DELETED, RELOAD_FINISHED, behave, call, choose, createWebhook, deliveries, deployedWith, eventually, openWindow, arrive, publish, receiverUrl, rowOf, scene, stack, unique, webhook,
+  APP_CREATED, APP_DELETED, RELOAD_FINISHED, SOON_MS, behave, call, choose, createWebhook, deliveries, deployedWith, eventually, openWindow, arrive, publish, receiverUrl, rowOf, scene, stack, unique, webhook,
 } from './stage.js';
 
 const names = (page) => page.locator('tr.webhook td.name a').allTextContents();
@@ -281,7 +281,7 @@ scene('a hundred webhooks are shown, and only those in sight are counted', { who
   assert.ok(new Set(counted).size < 60, `${counted.length} were counted`);
   // What is sorted by needs all of them.
   await page.getByRole('button', { name: '24 h success', exact: true }).click();
-  await eventually('all are counted', async () => new Set(counted).size === 100);
+  await eventually('all are counted', async () => new Set(counted).size === 100, 2 * SOON_MS);
 });
 
 scene('what another administrator changes shows by itself', { }, async ({ page, t }) => {
