@@ -48,10 +48,10 @@ struct Secrets(Vec<(String, String)>);
 
 impl Secrets {
     fn new(secrets: &[String]) -> Self {
-        let spelled = secrets
+        let pairs = secrets
             .iter()
-            .flat_map(|secret| spellings(secret).into_iter().map(|spelling| (secret.clone(), spelling)));
-        Self(spelled.collect())
+            .flat_map(|secret| spellings(secret).into_iter().map(move |spelling| (secret.clone(), spelling)));
+        Self(pairs.collect())
     }
 
     fn assert_absent(&self, place: &str, text: &str) {
