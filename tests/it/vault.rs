@@ -65,8 +65,12 @@ async fn a_revision_of_a_webhooks_secrets_takes_one_call_in_each_environment() {
     assert_eq!(kms.take_calls(), DECRYPT, "another secret");
     let received = requests(&engine, "/in").await;
     assert_eq!(received.len(), 40);
-    received[..30].iter().for_each(|request| assert_complete(request, SECRET));
-    received[30..].iter().for_each(|request| assert_complete(request, OTHER));
+    for request in &received[..30] {
+        assert_complete(request, SECRET);
+    }
+    for request in &received[30..] {
+        assert_complete(request, OTHER);
+    }
     assert_eq!(received[30].header("webhook-signature").split(' ').count(), 2, "the old one signs on");
 
     let (stored, new) = (engine.stored(&hook).await, kms.vault());
@@ -133,7 +137,9 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
     assert!(engine.send(&waiting).await.is_empty());
     let received = requests(&engine, "/in").await;
     assert_eq!(received.len(), 3);
-    received.iter().for_each(|request| assert_complete(request, SECRET));
+    for request in &received {
+        assert_complete(request, SECRET);
+    }
     assert_eq!(engine.history(&hook).await.len(), 3);
     assert_eq!(engine.stored(&hook).await.health, Health::default());
 }
