@@ -349,9 +349,13 @@ fn operation(target: Option<&str>, method: &str, path: &str) -> String {
         let creates = method == "POST" && path.starts_with("/schedules/");
         return if creates { "scheduler.CreateSchedule".to_owned() } else { format!("{method} {path}") };
     };
-    let service =
-        if service.starts_with("DynamoDB") { "dynamodb" } else { service.trim_start_matches("Amazon") };
-    format!("{}.{name}", service.to_ascii_lowercase())
+    let service = match service {
+        "AmazonSQS" => "sqs",
+        "TrentService" => "kms",
+        service if service.starts_with("DynamoDB") => "dynamodb",
+        other => other,
+    };
+    format!("{service}.{name}")
 }
 
 /// An error in the form of the JSON protocols, which all three services share.
