@@ -69,7 +69,7 @@ impl Cloud {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
         let unreachable = config.to_builder().endpoint_url("http://127.0.0.1:1").build();
-        let kms = Kms::start(&config).await;
+        let kms = Box::pin(Kms::start(&config)).await;
         Self {
             vault: kms.vault(),
             kms,
