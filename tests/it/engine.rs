@@ -132,6 +132,8 @@ pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
         delivery_id: id,
         attempt: 1,
         trigger: Trigger::Event,
+        accepted_at: None,
+        trace: None,
         event: Event::parse(&event.to_string(), now()).unwrap(),
     }
 }
@@ -465,7 +467,7 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     assert_eq!(engine.stored(&hook).await.health, Health::default());
     // And dispatch sends its events there.
     let dispatcher = engine.dispatcher();
-    dispatcher.dispatch(&[task(&hook).event]).await.unwrap();
+    dispatcher.dispatch(&[task(&hook).event], &Arrival::new(now(), None)).await.unwrap();
     assert_eq!(engine.queues.on(FAST).len(), 2);
 }
 
@@ -475,10 +477,10 @@ async fn events_of_slow_webhooks_are_dispatched_to_the_slow_lane() {
     let (slow, quick) = (engine.create("slow").await, engine.create("quick").await);
     let dispatcher = engine.dispatcher();
     let event = task(&slow).event;
-    dispatcher.dispatch(std::slice::from_ref(&event)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&event), &Arrival::new(now(), None)).await.unwrap();
     assert!(engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
     assert!(!engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
-    dispatcher.dispatch(&[event]).await.unwrap();
+    dispatcher.dispatch(&[event], &Arrival::new(now(), None)).await.unwrap();
     let to = |queue| engine.queues.on(queue).iter().map(|sent| sent.task().webhook_id).collect::<Vec<_>>();
     assert_eq!((to(FAST).len(), to(FAST)[2], to(SLOW)), (3, quick.id, vec![slow.id]));
     assert!(engine.queues.on(FAST).iter().chain(&engine.queues.on(SLOW)).all(|sent| sent.group == "acme"));

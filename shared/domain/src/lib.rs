@@ -18,6 +18,7 @@ pub mod retry;
 pub mod secret;
 pub mod silence;
 pub mod test_event;
+pub mod trace;
 pub mod url;
 pub mod webhook;
 
@@ -31,6 +32,7 @@ pub use health::{Health, Lane};
 pub use id::{DeliveryId, RecoveryId, TenantId, UserId, WebhookId};
 pub use recovery::Recovery;
 pub use secret::Secret;
+pub use trace::TraceContext;
 pub use url::WebhookUrl;
 pub use webhook::{Disabled, Hearing, Level, Origin, Webhook, WebhookSpec};
 

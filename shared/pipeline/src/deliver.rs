@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
+use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Status, Webhook};
 use anzol_egress::{Answer, Egress, Failure};
 use anzol_signing as signing;
@@ -96,10 +97,28 @@ impl Deliverer {
             headers.push((signing::QLIK_SIGNATURE.to_owned(), signing::qlik_signature(secret, bytes)));
             headers.push((signing::WEBHOOK_SIGNATURE.to_owned(), standard));
         }
+        headers.extend(trace_headers(webhook, task));
         let own = webhook.spec.headers.iter().chain(webhook.spec.encrypted_headers.expose());
         headers.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
         SentRequest { url: webhook.spec.url.to_string(), headers, body }
     }
+}
+
+/// The trace, with this attempt as the caller. A webhook that sets these headers itself keeps its own: `tracestate` means nothing beside
+/// another `traceparent`.
+fn trace_headers(webhook: &Webhook, task: &DeliveryTask) -> Vec<(String, String)> {
+    let spec = &webhook.spec;
+    let own = |name: &str| {
+        spec.headers.contains(name)
+            || spec.encrypted_headers.names().any(|own| own.eq_ignore_ascii_case(name))
+    };
+    if own(TRACEPARENT) {
+        return Vec::new();
+    }
+    let trace = task.trace().calling(task.delivery_id);
+    let state = trace.tracestate().filter(|_| !own(TRACESTATE));
+    let state = state.map(|state| (TRACESTATE.to_owned(), state.to_owned()));
+    [(TRACEPARENT.to_owned(), trace.traceparent().to_owned())].into_iter().chain(state).collect()
 }
 
 /// Judges what came back. Success is 2xx; our choice, the contract does not say.

@@ -1,6 +1,100 @@
-//! Logging: JSON lines on standard output when Lambda asks for them, one level for all (`AWS_LAMBDA_LOG_LEVEL` or `RUST_LOG`).
+//! Logging: one JSON object a line on standard output, which Lambda takes over as it is.
+//!
+//! A line has `level`, `message`, the fields below where they apply, and `span.requestId`, the invocation it belongs to. Bodies, values of
+//! headers, queries of URLs, tokens and secrets are never logged, at any level.
+//!
+//! | field | what it is |
+//! |---|---|
+//! | `tenant.id`, `webhook.id`, `recovery.id` | whose |
+//! | `event.id`, `event.type` | the producer's id of the event, and its type |
+//! | `delivery.id` | the attempt, as in the history; the span in the receiver's `traceparent` is its second half |
+//! | `trace.id` | the trace of the event (W3C), the same from the producer's request to the receiver's |
+//! | `attempt`, `trigger`, `lane` | 1 for the first; `event`, `retry`, `resend`, `recover`, `test`; `fast`, `slow`, `direct` |
+//! | `outcome` | `success`, or why not: the history's `failure` |
+//! | `status_code`, `duration_ms`, `end_to_end_ms` | the receiver's answer; how long that took, and how long since the event was accepted |
+//! | `next_attempt` | when the next attempt is due, if there is one |
+//! | `recorded` | `false` when the outcome could not be written down, so that the attempt will be made again |
+//! | `error`, `problem`, `reason` | what went wrong |
+//!
+//! Every attempt is one line with the message `delivery attempt`; every call of ingest, and every batch of fanout, is one with `events taken`.
 
-/// Sets up logging for the process. Bodies, headers and secrets are never logged, at any level.
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::optional;
+
+/// Sets up logging and metrics for the process. `RUST_LOG` is the least severe level of our own that is written (`info` when it names none).
+/// Of others, warnings and errors alone are: their lines at lower levels quote requests and answers.
 pub fn init() {
-    lambda_runtime::tracing::init_default_subscriber();
+    let level = optional("RUST_LOG").and_then(|text| text.parse().ok()).unwrap_or(Level::INFO);
+    tracing_subscriber::registry().with(filter(level)).with(lines(std::io::stdout)).init();
+    crate::metrics::init();
+}
+
+fn filter(level: Level) -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        // The runtime's span with the id of the invocation.
+        .with_target("lambda_runtime::layers", LevelFilter::INFO)
+        .with_target("anzol", level)
+}
+
+fn lines<S, W>(writer: W) -> impl tracing_subscriber::Layer<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + 'static,
+{
+    // CloudWatch keeps the time of each line.
+    let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).without_time().with_target(false);
+    layer.with_current_span(true).with_span_list(false).with_writer(writer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_flat_objects_and_strangers_are_quiet() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::registry().with(filter(Level::DEBUG));
+        tracing::subscriber::with_default(subscriber.with(lines(move || writer.clone())), || {
+            let span =
+                tracing::info_span!(target: "lambda_runtime::layers::trace", "invoke", requestId = "r1");
+            let _entered = span.enter();
+            tracing::debug!(target: "anzol_sender", attempt = 2, tenant.id = "acme", "delivery attempt");
+            tracing::trace!(target: "anzol_sender", "too much");
+            tracing::info!(target: "aws_smithy_http", "the body of a request");
+            tracing::warn!(target: "aws_smithy_http", "a warning");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let span = json!({ "name": "invoke", "requestId": "r1" });
+        assert_eq!(
+            lines,
+            [
+                json!({ "level": "DEBUG", "tenant.id": "acme", "attempt": 2, "message": "delivery attempt", "span": span }),
+                json!({ "level": "WARN", "message": "a warning", "span": span }),
+            ]
+        );
+    }
 }
