@@ -11,7 +11,7 @@ use anzol_domain::{
 };
 use anzol_egress::Settings;
 use anzol_fanout::Fanout;
-use anzol_pipeline::{Deliverer, Dispatcher, HealthKeeper, Recoverer, Settler};
+use anzol_pipeline::{Arrival, Deliverer, Dispatcher, HealthKeeper, Recoverer, Settler};
 use anzol_runtime::now;
 use anzol_sender::Sender;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
@@ -52,7 +52,7 @@ impl Engine {
         Self { cloud, way_out, queues, sender }
     }
 
-    fn dispatcher(&self) -> Dispatcher {
+    pub(crate) fn dispatcher(&self) -> Dispatcher {
         let Cloud { webhooks, deliveries, .. } = &self.cloud;
         Dispatcher::new(webhooks.clone(), self.queues.both(), deliveries.markers(), now)
     }

@@ -27,3 +27,4 @@ mod roles;
 mod stats;
 mod store;
 mod test_event;
+mod trace;

@@ -8,7 +8,7 @@ use anzol_api::AppState;
 use anzol_domain::silence::Miss;
 use anzol_domain::{Clock, Delivery, Event, Filter, Level, Status, UserId, Webhook};
 use anzol_egress::Settings;
-use anzol_pipeline::Dispatcher;
+use anzol_pipeline::{Arrival, Dispatcher};
 use anzol_runtime::now;
 use anzol_store::{Markers, Stats};
 use serde_json::{Value, json};

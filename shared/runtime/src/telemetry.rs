@@ -20,6 +20,7 @@
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -29,8 +30,19 @@ use crate::config::optional;
 /// Of others, warnings and errors alone are: their lines at lower levels quote requests and answers.
 pub fn init() {
     let level = optional("RUST_LOG").and_then(|text| text.parse().ok()).unwrap_or(Level::INFO);
-    tracing_subscriber::registry().with(filter(level)).with(lines(std::io::stdout)).init();
+    subscriber(level, std::io::stdout).init();
     crate::metrics::init();
+}
+
+/// What [`init`] sets up, writing elsewhere: for tests that read what is logged.
+pub fn subscriber<W>(level: Level, writer: W) -> impl tracing::Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    // CloudWatch keeps the time of each line.
+    let lines = fmt::layer().json().flatten_event(true).without_time().with_target(false);
+    let lines = lines.with_current_span(true).with_span_list(false).with_writer(writer);
+    tracing_subscriber::registry().with(filter(level)).with(lines)
 }
 
 fn filter(level: Level) -> Targets {
@@ -39,16 +51,6 @@ fn filter(level: Level) -> Targets {
         // The runtime's span with the id of the invocation.
         .with_target("lambda_runtime::layers", LevelFilter::INFO)
         .with_target("anzol", level)
-}
-
-fn lines<S, W>(writer: W) -> impl tracing_subscriber::Layer<S>
-where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + 'static,
-{
-    // CloudWatch keeps the time of each line.
-    let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).without_time().with_target(false);
-    layer.with_current_span(true).with_span_list(false).with_writer(writer)
 }
 
 #[cfg(test)]
@@ -76,8 +78,7 @@ mod tests {
     fn lines_are_flat_objects_and_strangers_are_quiet() {
         let written = Written::default();
         let writer = written.clone();
-        let subscriber = tracing_subscriber::registry().with(filter(Level::DEBUG));
-        tracing::subscriber::with_default(subscriber.with(lines(move || writer.clone())), || {
+        tracing::subscriber::with_default(subscriber(Level::DEBUG, move || writer.clone()), || {
             let span =
                 tracing::info_span!(target: "lambda_runtime::layers::trace", "invoke", requestId = "r1");
             let _entered = span.enter();
