@@ -385,6 +385,25 @@ async fn a_burst_for_a_slow_receiver_costs_one_request_and_holds_up_one_sender()
 }
 
 #[tokio::test]
+async fn a_probe_announced_by_a_clock_far_ahead_holds_nobody_up() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("probed").await;
+    let burst = || (0..10).map(|_| anzol_queue::encode(&task(&hook))).collect::<Vec<_>>();
+    // Of a sender that died over it.
+    let announce = async |ahead: time::Duration| {
+        let at = now() + ahead;
+        let until = at + anzol_domain::health::PROBE;
+        engine.cloud.webhooks.begin_probe(&hook.tenant_id, hook.id, at, until).await.unwrap()
+    };
+    assert!(announce(time::Duration::ZERO).await);
+    assert!(engine.handle(&burst(), "fast").await.is_empty());
+    assert_eq!(engine.received("probed").await, 0, "held back while it lasts");
+    assert!(announce(time::Duration::minutes(10)).await, "the first is over by then");
+    assert!(engine.handle(&burst(), "fast").await.is_empty());
+    assert_eq!(engine.received("probed").await, 10);
+}
+
+#[tokio::test]
 async fn a_burst_for_a_quick_receiver_goes_out_and_is_remembered_for_a_while() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("quick").await;

@@ -44,8 +44,9 @@ pub(crate) fn build(root: &Path, programs: &[&str]) -> Result<Binaries> {
     }
     command.args(["-p", "anzol-tests", "--bin", RECEIVER]);
     command.args(programs.iter().flat_map(|name| ["--bin", name]));
-    // Only with this feature does *.receiver.test lead to the receiver; what is deployed to AWS is built without it.
-    command.args(["--features", "anzol-api/local,anzol-sender/local"]);
+    // Only with this feature does *.receiver.test lead to the receiver, and can clocks be set wrong; what is deployed to AWS is built
+    // without it.
+    command.args(["--features", "anzol-api/local,anzol-ingest/local,anzol-sender/local"]);
     let output = process::run(command.stdout(Stdio::piped()))?;
     if !output.status.success() {
         bail!("the build failed");

@@ -17,7 +17,8 @@ use crate::process::{self, Process};
 use crate::{build, interrupt};
 
 pub(crate) const REGION: &str = "us-east-1";
-const STACK: &str = "anzol";
+/// Name of the stack in the local cloud.
+pub(crate) const STACK: &str = "anzol";
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `cloud.py seed` answers.
@@ -247,7 +248,8 @@ impl LocalCloud<'_> {
     }
 }
 
-fn json_of<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
+/// Runs a subcommand of cloud.py; what it answers.
+pub(crate) fn json_of<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let output = process::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

@@ -1,5 +1,5 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
-//! (`bench`); describes its API (`openapi`).
+//! (`bench`); describes its API (`openapi`); and sends dead letters back (`redrive`).
 
 mod bench;
 mod browser;
@@ -12,6 +12,7 @@ mod node;
 mod openapi;
 mod process;
 mod progress;
+mod redrive;
 mod stack;
 mod test;
 mod up;
@@ -46,6 +47,8 @@ enum Command {
         /// The only suite to run
         suite: Option<test::Suite>,
     },
+    /// Move what is with the dead letters back to the queues it came from
+    Redrive(redrive::Options),
     /// Measure, on a fresh stack
     Bench {
         /// What to measure
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
         Command::Test { suite } => test::test(root, suite),
+        Command::Redrive(options) => redrive::redrive(root, &options),
         Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
     });
     match outcome {

@@ -154,13 +154,27 @@ pub(crate) struct Stack {
     left_running: bool,
 }
 
+/// Where the local cloud listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) cloud: u16,
+    /// A port that the functions take instead, of a proxy that somebody puts there.
+    pub(crate) detour: Option<u16>,
+}
+
+impl From<u16> for Ports {
+    fn from(cloud: u16) -> Self {
+        Self { cloud, detour: None }
+    }
+}
+
 impl Stack {
     /// Starts everything and deploys, with the template's `parameters` (`Name=value`) beside those that fit this machine; a person
     /// reads along. Whatever fails or interrupts, nothing stays behind.
     pub(crate) fn start(
         root: &Path,
         home: Home,
-        port: u16,
+        ports: impl Into<Ports>,
         python: &Python,
         binaries: &Binaries,
         parameters: &[&str],
@@ -176,12 +190,15 @@ impl Stack {
 
         let receiver =
             step("the receiver, a customer's HTTPS endpoint", || stack.start_receiver(&binaries.receiver))?;
+        let Ports { cloud: port, detour } = ports.into();
         let cloud = LocalCloud { python, root, directory: &home.0, port };
         step(&format!("the local cloud on {}", cloud.endpoint()), || {
-            let environment = [
+            let mut environment = vec![
                 ("ANZOL_RECEIVER_ADDRESS", OsString::from(&receiver.address)),
                 ("ANZOL_RECEIVER_CA_FILE", receiver.ca_file.clone().into_os_string()),
             ];
+            environment
+                .extend(detour.map(|port| ("AWS_ENDPOINT_URL", format!("http://localhost:{port}").into())));
             stack.add(cloud.start(&home.logs(), &environment)?)
         })?;
         let outputs = step("infra/template.yaml deployed", || cloud.deploy(&binaries.functions, parameters))?;
@@ -285,6 +302,7 @@ fn describe(
             ("deliveries", "DeliveriesQueueUrl"),
             ("slowLane", "SlowLaneQueueUrl"),
             ("deliveriesDlq", "DeliveriesDlqUrl"),
+            ("slowLaneDlq", "SlowLaneDlqUrl"),
             ("eventsDlq", "EventsDlqUrl"),
         ])?,
         tables: all(&[("webhooks", "WebhooksTable"), ("deliveries", "DeliveriesTable")])?,

@@ -12,7 +12,7 @@ use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
-use crate::stack::{Description, Home, Stack};
+use crate::stack::{Description, Home, Ports, Stack};
 use crate::{browser, interrupt, up, walls};
 
 /// Away from the port of `up`, which may be running.
@@ -40,6 +40,8 @@ pub(crate) enum Suite {
     Console,
     /// The delivery engine end to end, on a stack whose waits are seconds
     Engine,
+    /// Faults injected into a stack of its own, every event counted
+    Faults,
     /// The API against infra/openapi.json, on a stack where tenants may have many webhooks
     Contract,
 }
@@ -72,6 +74,7 @@ impl Suite {
             Self::Clients => clients(root, ground),
             Self::Console => console(root, ground),
             Self::Engine => engine(root, ground),
+            Self::Faults => faults(root, ground),
             Self::Contract => contract(root, ground),
         }
     }
@@ -127,6 +130,7 @@ struct Ground<'a> {
 
 struct Running {
     parameters: &'static [&'static str],
+    detour: Option<u16>,
     description: Description,
     /// Ended when dropped.
     _stack: Stack,
@@ -135,14 +139,16 @@ struct Running {
 impl Ground<'_> {
     /// A running stack with these parameters of the template (`Name=value`), published in [`Home::description`].
     fn stack(&mut self, parameters: &'static [&'static str]) -> Result<&Description> {
-        let running = match self.stack.take().filter(|running| running.parameters == parameters) {
+        let fits = |running: &Running| running.parameters == parameters && running.detour.is_none();
+        let running = match self.stack.take().filter(fits) {
             Some(running) => running,
-            None => self.start(parameters)?,
+            None => self.start(parameters, None)?,
         };
         Ok(&self.stack.insert(running).description)
     }
 
-    fn start(&mut self, parameters: &'static [&'static str]) -> Result<Running> {
+    /// `detour` is a port that the functions reach the local cloud by; somebody has to listen there before they are called.
+    fn start(&mut self, parameters: &'static [&'static str], detour: Option<u16>) -> Result<Running> {
         let home = Home::test(self.root);
         home.refuse_if_in_use()?;
         if self.built.is_none() {
@@ -150,9 +156,10 @@ impl Ground<'_> {
         }
         let (python, binaries) = self.built.as_ref().context("nothing was built")?;
         let port = choose_port(None, FIRST_PORT)?;
-        let (stack, description) = Stack::start(self.root, home, port, python, binaries, parameters)?;
+        let ports = Ports { cloud: port, detour };
+        let (stack, description) = Stack::start(self.root, home, ports, python, binaries, parameters)?;
         stack.publish(&description)?;
-        Ok(Running { parameters, description, _stack: stack })
+        Ok(Running { parameters, detour, description, _stack: stack })
     }
 }
 
@@ -204,6 +211,34 @@ fn console(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
             .args(tests)
             .env("ANZOL_STACK", Home::test(root).description())
             .env("ANZOL_CHROMIUM", chromium),
+    )
+}
+
+const FAULTS: [&str; 6] = ["test", "--locked", "-p", "anzol-tests", "--test", "faults"];
+
+/// Webhooks that may fail as often as they like, waits of seconds in the queue and in the scheduler, and a cap that is soon reached.
+/// `tests/faults` knows these numbers.
+const FAULTY: [&str; 5] = [
+    "RetrySchedule=2,2,4,4,4,6,6,8,8,8",
+    "LongestQueueDelay=3",
+    "DisableAfterFailures=1000000",
+    "WebhookCap=20",
+    "Throughput=standard",
+];
+
+/// Its functions call the cloud through a proxy that the suite brings along.
+fn faults(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    run_well(cargo(root).args(FAULTS).arg("--no-run"))?;
+    drop(ground.stack.take());
+    let detour = choose_port(None, FIRST_PORT + 50)?;
+    let running = ground.start(&FAULTY, Some(detour))?;
+    ground.stack = Some(running);
+    run_well(
+        cargo(root)
+            .args(FAULTS)
+            .env("ANZOL_STACK", Home::test(root).description())
+            .env("ANZOL_FAULT_PORT", detour.to_string())
+            .env("ANZOL_XTASK", std::env::current_exe()?),
     )
 }
 
