@@ -26,10 +26,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::optional;
 
-/// Sets up logging and metrics for the process. `RUST_LOG` is the least severe level of our own that is written (`info` when it names none).
-/// Of others, warnings and errors alone are: their lines at lower levels quote requests and answers.
+/// Sets up logging and metrics for the process. `RUST_LOG`, or else `AWS_LAMBDA_LOG_LEVEL`, is the least severe level of our own that is
+/// written (`info` when there is neither). Of others, warnings and errors at most are: below that the AWS SDK prints requests and
+/// answers, and the Lambda runtime the events it gets.
 pub fn init() {
-    let level = optional("RUST_LOG").and_then(|text| text.parse().ok()).unwrap_or(Level::INFO);
+    // RUST_LOG first: it is what the template's LogLevel sets, and Lambda sets the other by itself.
+    let level = optional("RUST_LOG").or_else(|| optional("AWS_LAMBDA_LOG_LEVEL"));
+    let level = level.and_then(|text| text.parse().ok()).unwrap_or(Level::INFO);
     subscriber(level, std::io::stdout).init();
     crate::metrics::init();
 }
@@ -46,11 +49,12 @@ where
 }
 
 fn filter(level: Level) -> Targets {
+    let ours = LevelFilter::from_level(level);
     Targets::new()
-        .with_default(LevelFilter::WARN)
+        .with_default(ours.min(LevelFilter::WARN))
         // The runtime's span with the id of the invocation.
         .with_target("lambda_runtime::layers", LevelFilter::INFO)
-        .with_target("anzol", level)
+        .with_target("anzol", ours)
 }
 
 #[cfg(test)]
@@ -72,6 +76,22 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn only_our_own_lines_are_ever_more_than_warnings() {
+        let all = filter(Level::TRACE);
+        assert!(all.would_enable("anzol_sender::burst", &Level::TRACE));
+        for other in ["aws_smithy_runtime::client::http", "lambda_runtime", "hyper::proto", "reqwest"] {
+            assert!(
+                all.would_enable(other, &Level::WARN) && !all.would_enable(other, &Level::INFO),
+                "{other}"
+            );
+        }
+        assert!(!all.would_enable("lambda_runtime::layers::trace", &Level::DEBUG), "it prints the events");
+        let few = filter(Level::ERROR);
+        assert!(few.would_enable("hyper", &Level::ERROR) && !few.would_enable("hyper", &Level::WARN));
+        assert!(few.would_enable("anzol_api", &Level::ERROR) && !few.would_enable("anzol_api", &Level::WARN));
     }
 
     #[test]

@@ -144,13 +144,15 @@ fn task(
 
 /// Makes an attempt that somebody asked for, records it, and counts it.
 ///
-/// It counts like any other attempt, for better or worse: it may disable the webhook. For a disabled one, which gets no events, it does not.
+/// It counts like any other attempt, for better or worse: it may disable the webhook. For a disabled one, which gets no events, it does not. When its
+/// secrets cannot be opened, nothing is sent and nothing recorded.
 async fn send_now(
     state: &AppState,
     webhook: &Webhook,
     task: DeliveryTask,
 ) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
-    let delivery = state.deliverer.deliver(webhook, &task).await;
+    let opened = state.vault.open(webhook).await?;
+    let delivery = state.deliverer.deliver(&opened, &task).await;
     let recorded = state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty();
     let attempt = Attempt { task, delivery, lane: None, ended_at: (state.clock)() };
     attempt.report().log(recorded);
