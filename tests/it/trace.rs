@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anzol_domain::headers::Headers;
 use anzol_domain::health::DisablePolicy;
-use anzol_domain::{DeliveryId, DeliveryTask, Event, Secret, TraceContext, Webhook};
+use anzol_domain::{DeliveryId, DeliveryTask, Event, TraceContext, Webhook};
 use anzol_fanout::Fanout;
 use anzol_http::Claims;
 use anzol_ingest::IngestState;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 
-use crate::cloud::{Api, As};
+use crate::cloud::{Api, As, SECRET, TOKEN};
 use crate::engine::{Engine, task};
 use crate::queues::{DEAD, FAST, Queues, SLOW};
 
@@ -188,12 +188,7 @@ async fn every_attempt_is_one_line_of_the_log_without_anything_secret() {
     let hook = engine.create("logged?key=in-the-query").await;
     engine.behaves("logged", Behaviour { body: "in-the-answer".to_owned(), ..Behaviour::default() }).await;
     let own = [("X-Key".to_owned(), "in-a-header".to_owned())];
-    let secret = "a-secret-of-at-least-32-characters";
-    let hook = changed(&engine, &hook, |hook| {
-        hook.spec.headers = Headers::parse(own.into()).unwrap();
-        hook.spec.secret = Some(Secret::parse(secret.to_owned()).unwrap());
-    })
-    .await;
+    let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
     let (log, guard) = Log::start(Level::TRACE);
     let accepted_at = Some(now() - time::Duration::milliseconds(1500));
     let event = Event::parse(&event("e1").to_string(), now()).unwrap();
@@ -242,7 +237,8 @@ async fn every_attempt_is_one_line_of_the_log_without_anything_secret() {
         "in-the-query",
         "in-a-header",
         "in-the-answer",
-        secret,
+        SECRET,
+        TOKEN,
         "only-for-the-receiver",
         "v1,",
         "receiver.test",

@@ -9,7 +9,7 @@ mod redact;
 pub mod report;
 pub mod settle;
 
-pub use deliver::Deliverer;
+pub use deliver::{Deliverer, Names};
 pub use dispatch::{Arrival, DispatchError, Dispatcher};
 pub use health::{Changes, HealthKeeper, Verdict};
 pub use recover::{RecoverError, Recoverer};
