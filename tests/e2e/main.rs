@@ -19,6 +19,7 @@ mod delivery;
 mod engine;
 mod failure;
 mod history;
+mod observe;
 mod payload;
 mod platform;
 mod recover;

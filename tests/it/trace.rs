@@ -3,12 +3,13 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use anzol_domain::headers::Headers;
+use anzol_domain::headers::{HeaderName, Headers};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{DeliveryId, DeliveryTask, Event, TraceContext, Webhook};
 use anzol_fanout::Fanout;
 use anzol_http::Claims;
 use anzol_ingest::IngestState;
+use anzol_pipeline::Names;
 use anzol_runtime::now;
 use anzol_runtime::telemetry::subscriber;
 use anzol_tests::receiver::{Behaviour, Received};
@@ -149,6 +150,24 @@ async fn a_webhooks_own_header_wins_over_ours() {
     let request = received(&engine, "/own").await.remove(0);
     // The receiver joins the values of a header that comes twice.
     assert_eq!((request.header("traceparent"), request.header("tracestate")), ("its own", ""));
+}
+
+#[tokio::test]
+async fn a_deployment_may_call_itself_and_its_signature_otherwise() {
+    let mut engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("named").await;
+    let own = [("x-Acme-signature".to_owned(), "forged".to_owned())];
+    let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
+    let names = Names { user_agent: "Acme/1.0".parse().ok(), signature: "X-Acme-Signature".parse().ok() };
+    engine.sender.deliverer = engine.sender.deliverer.with_names(names);
+    assert!(engine.send(&[task(&hook)]).await.is_empty());
+    let request = received(&engine, "/named").await.remove(0);
+    assert_eq!((request.header("user-agent"), request.header("qlik-signature")), ("Acme/1.0", ""));
+    let expected = anzol_tests::aws::hmac_sha256(SECRET.as_bytes(), &request.body().unwrap());
+    assert_eq!(request.header("x-acme-signature"), hex::encode(expected), "ours, once");
+    for taken in ["host", "Content-Type", "webhook-id", "a b", "", "x:y"] {
+        assert!(taken.parse::<HeaderName>().is_err(), "{taken}");
+    }
 }
 
 /// What is logged while the guard is there.
