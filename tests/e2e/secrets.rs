@@ -236,3 +236,34 @@ fn a_secret_is_found_however_it_is_written() {
     }
     assert_absent(&[secret], "a text", "another text");
 }
+
+/// Senders there may be at the same time (`small` in the template's `Concurrency`, both lanes), and as many again in their places.
+const ENVIRONMENTS: usize = 2 * (8 + 4);
+
+#[test]
+fn a_thousand_deliveries_open_secrets_once_in_each_environment() {
+    let space = unique("space");
+    let more = json!({ "secret": SECRET, "filter": format!("spaceId eq \"{space}\"") });
+    let hook = Hook::new(&world().admin, "thousand", &[APP_EXPORTED], &more);
+    let own = |_| {
+        let mut event = cloud_event(APP_EXPORTED, &world().acme).1;
+        event["spaceid"] = json!(space);
+        event
+    };
+    for _ in 0..10 {
+        publish(&world().publisher, &(0..100).map(own).collect());
+    }
+    eventually(SOON * 6, "requests for each of 1,000 events", || {
+        let requests = world().control.requests(&hook.path).unwrap();
+        let ids: BTreeSet<_> =
+            requests.iter().map(|request| request.header("webhook-id").to_owned()).collect();
+        if ids.len() == 1000 { Ok(()) } else { Err(format!("{} of 1,000", ids.len())) }
+    });
+    let opened = || {
+        let mut lines = lines_of("sender");
+        lines.retain(|line| line.contains("asking KMS to open secrets") && line.contains(&hook.id));
+        lines.len()
+    };
+    eventually(SOON, "line of the sender", || if opened() > 0 { Ok(()) } else { Err("none".to_owned()) });
+    assert!(opened() <= ENVIRONMENTS, "{} calls", opened());
+}

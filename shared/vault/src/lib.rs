@@ -22,9 +22,9 @@ pub const MAX_PLAINTEXT: usize = 4096;
 /// Webhooks whose secrets are kept open in memory: some 8 MB if all are as large as can be, usually less than one.
 const KEPT_OPEN: usize = 1000;
 
-/// Bounds on a call, and on all tries of it: what waits for it has other things to do in its 30 s.
-const ATTEMPT: Duration = Duration::from_millis(1500);
-const CALL: Duration = Duration::from_secs(4);
+/// Bounds on a try, and on a call with all its tries: a sender that waited for one still has time to send.
+const ATTEMPT: Duration = Duration::from_secs(3);
+const CALL: Duration = Duration::from_secs(6);
 
 /// Seals secrets, and opens them again for their own webhook alone.
 ///
