@@ -99,9 +99,10 @@ def deploy(args):
         return f"s3://{BUCKET}/{name}.zip"
 
     body = packaged(Path(args.template).read_text(), functions, upload)
+    s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=body.encode())
     cloudformation.create_stack(
         StackName=args.stack,
-        TemplateBody=body,
+        TemplateURL=f"{args.endpoint}/{BUCKET}/template.yaml",  # a template in the request itself may have 50 KiB only
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         OnFailure="DO_NOTHING",  # keeps the first failure in sight
         Parameters=[

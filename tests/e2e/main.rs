@@ -20,6 +20,7 @@ mod engine;
 mod failure;
 mod guard;
 mod history;
+mod observe;
 mod payload;
 mod platform;
 mod recover;

@@ -213,7 +213,7 @@ fn nothing_secret_is_in_any_table_or_line_of_log() {
         ("api", "asking KMS to open secrets"),
         ("api", "answered"),
         ("ingest", "answered"),
-        ("fanout", "dispatched"),
+        ("fanout", "events taken"),
         ("sender", "asking KMS to open secrets"),
         ("sender", "worked off"),
         ("console", "answered"),

@@ -67,6 +67,8 @@ pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
         delivery_id: DeliveryId::mint(now()),
         attempt: 1,
         trigger: Trigger::Event,
+        accepted_at: None,
+        trace: None,
         event: Event::parse(&event(Some(webhook.tenant_id.as_str())).to_string(), now()).unwrap(),
     }
 }

@@ -30,5 +30,7 @@ mod recover;
 mod roles;
 mod stats;
 mod store;
+mod template;
 mod test_event;
+mod trace;
 mod vault;

@@ -13,12 +13,16 @@ use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
 use anzol_domain::event::{MAX_TEXT, parse_one_or_many};
-use anzol_domain::{Caller, Clock, Event, Invalid, operational};
+use anzol_domain::{Caller, Clock, Event, Invalid, TenantId, operational};
 use anzol_http::{ApiError, Claims, Verified, content_type};
-use anzol_pipeline::Dispatcher;
+use anzol_pipeline::{Arrival, Dispatcher};
+use anzol_runtime::metrics::{self, Label, Metric};
 
 /// Largest request body, in bytes.
 pub const MAX_BODY: usize = MAX_TEXT;
+
+/// How events come here, in the metrics.
+const SOURCE: Label = Label::Source("http");
 
 /// State of the router.
 #[derive(Debug, Clone)]
@@ -61,7 +65,23 @@ async fn publish(
     let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
     let events = read(&headers, &body, (state.clock)())?;
     let events = authorize(&caller, events)?;
-    let deliveries = state.dispatcher.dispatch(&events).await?;
+    let arrival = Arrival::new((state.clock)(), anzol_http::trace(&headers));
+    let dispatched = state.dispatcher.dispatch(&events, &arrival).await;
+    let deliveries = *dispatched.as_ref().unwrap_or(&0);
+    tracing::info!(
+        trace.id = arrival.trace.trace_id(),
+        tenant.id = caller.tenant.as_ref().map(TenantId::as_str),
+        events = events.len(),
+        deliveries,
+        accepted = dispatched.is_ok(),
+        "events taken"
+    );
+    if dispatched.is_ok() {
+        metrics::count(Metric::EventsAccepted, SOURCE, events.len());
+        metrics::count(Metric::DeliveriesQueued, SOURCE, deliveries);
+        metrics::flush();
+    }
+    dispatched?;
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
 }
 

@@ -198,12 +198,13 @@ const SECRETS: &str = "secrets::";
 
 /// Waits in the queue and in the scheduler, and an end, all within seconds: `tests/e2e/engine.rs` knows these numbers. And every line
 /// of log.
-const SHORT_WAITS: [&str; 5] = [
+const SHORT_WAITS: [&str; 6] = [
     "RetrySchedule=2,2,4,4",
     "LongestQueueDelay=3",
     "DisableAfterFailures=6",
     "DisableAfterHours=0",
     "LogLevel=trace",
+    "UserAgent=Anzol engine",
 ];
 
 fn engine(root: &Path, ground: &mut Ground<'_>, tests: &str) -> Result<()> {

@@ -16,6 +16,7 @@ use crate::error::{Invalid, Problems};
 use crate::id::TenantId;
 use crate::members::{Members, as_text, json_string, minified};
 use crate::test_event::ATTRIBUTE;
+use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
 pub const MAX_EVENTS: usize = 100;
@@ -312,6 +313,13 @@ impl Event {
     #[must_use]
     pub fn owner_id(&self) -> Option<&str> {
         self.head.owner.as_deref()
+    }
+
+    /// The trace it belongs to, when it says so (`CloudEvents` extension "distributed tracing").
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        let text = |name| self.attributes.get(name).and_then(as_text);
+        TraceContext::parse(&text(TRACEPARENT)?, text(TRACESTATE).as_deref())
     }
 
     /// Whether it is a test, in which nothing happened; see [`crate::test_event`].

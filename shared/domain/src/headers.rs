@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -39,6 +40,55 @@ const OURS: [&str; 3] = ["content-type", "qlik-signature", "user-agent"];
 
 /// Prefix of the Standard Webhooks headers, all ours.
 pub const RESERVED_PREFIX: &str = "webhook-";
+
+/// Name of a header that the deployment chooses: at most 64 characters, and none that HTTP, intermediaries or we need otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderName(String);
+
+/// Value of a header that the deployment chooses: 1 to 256 visible ASCII characters, with spaces only between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderText(String);
+
+impl HeaderName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl HeaderText {
+    /// The value.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HeaderName {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let lower = text.to_ascii_lowercase();
+        let ours = lower == QLIK_SIGNATURE; // reserved so that no webhook sets it; here it is the default
+        let taken = !ours && (RESERVED.contains(&lower.as_str()) || lower.starts_with(RESERVED_PREFIX));
+        let fine = text.len() <= 64 && is_token(text) && !taken;
+        fine.then(|| Self(text.to_owned()))
+            .ok_or_else(|| Invalid::one("header", "must be a free header name"))
+    }
+}
+
+impl FromStr for HeaderText {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let fine = (1..=256).contains(&text.len())
+            && text.trim() == text
+            && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        fine.then(|| Self(text.to_owned())).ok_or_else(|| Invalid::one("header", "must be visible ASCII"))
+    }
+}
+
+/// The reserved name that the deployment's signature has by default.
+const QLIK_SIGNATURE: &str = "qlik-signature";
 
 /// Checked headers, sorted by name; names are unique without regard to case.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
