@@ -75,6 +75,11 @@ impl Python {
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.0.with_file_name(name)
     }
+
+    /// Where its programs are.
+    pub(crate) fn directory(&self) -> &Path {
+        self.0.parent().unwrap_or(&self.0)
+    }
 }
 
 /// The first Python that is new enough, and its version.

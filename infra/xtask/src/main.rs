@@ -10,8 +10,10 @@ mod interrupt;
 mod local_cloud;
 mod node;
 mod openapi;
+mod package;
 mod process;
 mod progress;
+mod sbom;
 mod stack;
 mod test;
 mod up;
@@ -41,6 +43,8 @@ enum Command {
     Down,
     /// Write infra/openapi.json anew, after a change to the API
     Openapi,
+    /// Build the functions for AWS: zips, checksums, bills of materials
+    Package(package::Options),
     /// Run every check, or only one suite
     Test {
         /// The only suite to run
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
+        Command::Package(options) => package::package(root, &options),
         Command::Test { suite } => test::test(root, suite),
         Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
     });

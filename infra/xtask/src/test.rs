@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
 use crate::stack::{Description, Home, Stack};
-use crate::{browser, interrupt, up, walls};
+use crate::{browser, interrupt, package, up, walls};
 
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
@@ -30,6 +30,8 @@ pub(crate) enum Suite {
     Doc,
     /// Unit and in-process tests
     Unit,
+    /// Zips that are the same each time, and bills of materials that are valid
+    Package,
     /// infra/template.yaml under cfn-lint
     Template,
     /// End to end, on a fresh stack
@@ -67,6 +69,7 @@ impl Suite {
                 "--test=it",
                 "--locked",
             ])),
+            Self::Package => package::check(root),
             Self::Template => template(root),
             Self::E2e => e2e(root, ground),
             Self::Clients => clients(root, ground),
