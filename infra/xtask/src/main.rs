@@ -5,6 +5,7 @@ mod bench;
 mod browser;
 mod build;
 mod demo;
+mod deploy;
 mod down;
 mod interrupt;
 mod local_cloud;
@@ -45,6 +46,8 @@ enum Command {
     Openapi,
     /// Build the functions for AWS: zips, checksums, bills of materials
     Package(package::Options),
+    /// Deploy to AWS what `package` built; `--dry-run` needs neither an account nor the network
+    Deploy(deploy::Options),
     /// Run every check, or only one suite
     Test {
         /// The only suite to run
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
         Command::Package(options) => package::package(root, &options),
+        Command::Deploy(options) => deploy::deploy(root, &options),
         Command::Test { suite } => test::test(root, suite),
         Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
     });

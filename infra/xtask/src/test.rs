@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
 use crate::stack::{Description, Home, Stack};
-use crate::{browser, interrupt, package, up, walls};
+use crate::{browser, deploy, interrupt, package, up, walls};
 
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
@@ -32,7 +32,7 @@ pub(crate) enum Suite {
     Unit,
     /// Zips that are the same each time, and bills of materials that are valid
     Package,
-    /// infra/template.yaml under cfn-lint
+    /// infra/template.yaml under cfn-lint, SAM's validation and checkov, and dry runs of its deployment
     Template,
     /// End to end, on a fresh stack
     E2e,
@@ -70,7 +70,7 @@ impl Suite {
                 "--locked",
             ])),
             Self::Package => package::check(root),
-            Self::Template => template(root),
+            Self::Template => deploy::check(root),
             Self::E2e => e2e(root, ground),
             Self::Clients => clients(root, ground),
             Self::Console => console(root, ground),
@@ -112,12 +112,6 @@ fn clippy(root: &Path) -> Result<()> {
     run_well(cargo(root).args(["clippy", "--workspace", "--all-targets", "--locked"]).args(deny))?;
     let deployed = FUNCTIONS.iter().flat_map(|name| ["-p".to_owned(), format!("anzol-{name}")]);
     run_well(cargo(root).args(["clippy", "--locked"]).args(deployed).args(deny))
-}
-
-fn template(root: &Path) -> Result<()> {
-    let requirements = root.join("infra/local/requirements-test.txt");
-    let python = Python::prepare(&requirements, &root.join("target/local/venv-test"))?;
-    run_well(Command::new(python.program("cfn-lint")).arg(root.join("infra/template.yaml")))
 }
 
 /// What suites need under their feet: one build, and one stack at a time, started by the first suite that asks for it and ended at
