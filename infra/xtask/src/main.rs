@@ -1,5 +1,5 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
-//! (`bench`); describes its API (`openapi`).
+//! (`bench`); describes its API (`openapi`); packages, deploys and operates it on AWS (`package`, `deploy`, `tenant`).
 
 mod bench;
 mod browser;
@@ -16,6 +16,7 @@ mod process;
 mod progress;
 mod sbom;
 mod stack;
+mod tenant;
 mod test;
 mod up;
 mod walls;
@@ -48,6 +49,9 @@ enum Command {
     Package(package::Options),
     /// Deploy to AWS what `package` built; `--dry-run` needs neither an account nor the network
     Deploy(deploy::Options),
+    /// What is kept of one tenant
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
     /// Run every check, or only one suite
     Test {
         /// The only suite to run
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Command::Openapi => openapi::openapi(root),
         Command::Package(options) => package::package(root, &options),
         Command::Deploy(options) => deploy::deploy(root, &options),
+        Command::Tenant(command) => tenant::tenant(root, &command),
         Command::Test { suite } => test::test(root, suite),
         Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
     });

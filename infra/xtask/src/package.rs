@@ -119,10 +119,10 @@ fn build(root: &Path, python: &Python, target: &str) -> Result<BTreeMap<&'static
         };
     }
     // It looks for its linker, zig, on the path.
-    let mut path = OsString::from(python.directory());
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
-    command.env("PATH", path).env("CARGO_ENCODED_RUSTFLAGS", remapped(root)?).env_remove("RUSTFLAGS");
+    command
+        .env("PATH", python.on_path())
+        .env("CARGO_ENCODED_RUSTFLAGS", remapped(root)?)
+        .env_remove("RUSTFLAGS");
     // The profile is the workspace's own: cargo-lambda's would abort on panic.
     command.args([
         "lambda",

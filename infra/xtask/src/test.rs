@@ -36,6 +36,8 @@ pub(crate) enum Suite {
     Template,
     /// End to end, on a fresh stack
     E2e,
+    /// Functions run by hand, producers, a tenant's deletion and a restore, on the same stack
+    Operations,
     /// Qlik's own JavaScript client and the verifier of Standard Webhooks, on the same stack
     Clients,
     /// The console in a browser, on the same stack
@@ -72,6 +74,7 @@ impl Suite {
             Self::Package => package::check(root),
             Self::Template => deploy::check(root),
             Self::E2e => e2e(root, ground),
+            Self::Operations => operations(root, ground),
             Self::Clients => clients(root, ground),
             Self::Console => console(root, ground),
             Self::Engine => engine(root, ground),
@@ -179,6 +182,17 @@ fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
         |words: &[&str]| run_well(cargo(root).args(E2E).arg("--").args(words).env("ANZOL_STACK", &stack));
     run(&["--skip", crowd, "--skip", ENGINE])?;
     run(&[crowd])
+}
+
+/// `tests/operations`, in the local cloud's Python, with `cargo lambda` on the path.
+fn operations(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let cargo_lambda = package::prepare_python(root)?;
+    ground.stack(&[])?;
+    let python = up::prepare_python(root)?;
+    let mut command = Command::new(python.program("python"));
+    command.args(["-m", "unittest", "--verbose"]).current_dir(root.join("tests/operations"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("ANZOL_STACK", Home::test(root).description());
+    run_well(command.env("PATH", cargo_lambda.on_path()))
 }
 
 fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
