@@ -45,6 +45,21 @@ class DryRun(unittest.TestCase):
         self.assertIn("'https://id.example.com'   (chosen)", out)
         self.assertIn("DeliveriesTable   (when deleted: Retain)", out)
 
+    def test_no_update_and_no_deletion_takes_the_data_along(self):
+        template = deploy.yaml_parse(TEMPLATE.read_text())
+        for name in ["WebhooksTable", "DeliveriesTable", "DataKey", "UserPool"]:
+            with self.subTest(name):
+                resource = template["Resources"][name]
+                self.assertEqual(resource["DeletionPolicy"], {"Ref": "DataDeletionPolicy"})
+                self.assertEqual(resource["UpdateReplacePolicy"], "Retain")
+        self.assertNotEqual(template["Parameters"]["DataDeletionPolicy"]["Default"], "Delete")
+        tables = [resource for resource in template["Resources"].values() if resource["Type"] == "AWS::DynamoDB::Table"]
+        self.assertEqual(len(tables), 2)
+        for table in tables:
+            self.assertEqual(table["Properties"]["PointInTimeRecoverySpecification"], {"PointInTimeRecoveryEnabled": True})
+            # A name of its own would make a replacement fail, or need the old table gone.
+            self.assertNotIn("TableName", table["Properties"])
+
     def test_wrong_parameters_are_named_with_the_rule(self):
         for given, says in [
             ("Nonsense=1", "Nonsense: the template has no such parameter; it has Architecture"),

@@ -1,5 +1,6 @@
 """What the tests of operation start from: the stack of ANZOL_STACK, tenants of their own on it, and patience."""
 
+import base64
 import json
 import os
 import time
@@ -106,11 +107,9 @@ class Tenant:
 
     def received(self, count):
         """The JSON bodies that the receiver got for it, once there are `count` of them."""
-        import base64
-
         def read():
             _, requests = call("GET", f"{STACK['receiver']['controlUrl']}/requests?path={self.path}")
-            bodies = [json.loads(base64.b64decode(request["body"])) for request in requests]
+            bodies = [json.loads(base64.b64decode(request["bodyBase64"])) for request in requests]
             return bodies if len(bodies) >= count else None
 
         return eventually(read, f"{count} requests at {self.path}")

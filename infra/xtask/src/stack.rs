@@ -320,8 +320,8 @@ fn write_environment(
     for (name, value) in receiver.environment() {
         variables.insert(name.to_owned(), value.to_string_lossy().into_owned());
     }
-    let lines: String = variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    fs::write(home.environment(), lines).context("cannot write the functions' environment")
+    let lines: Vec<_> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    fs::write(home.environment(), lines.join("\n") + "\n").context("cannot write the functions' environment")
 }
 
 /// A reader sees the whole file or none.
