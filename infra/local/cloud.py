@@ -1,4 +1,4 @@
-"""Deploys and seeds the local cloud: `deploy`, `seed`, `environment` and `logs`, called by `cargo xtask up`.
+"""Deploys and seeds the local cloud: `deploy`, `seed`, `environment` and `logs`, called by `cargo xtask up`; and `redrive`, on AWS too.
 
 Python, because the local cloud is Python anyway: three more SDK crates in xtask would cost a newcomer minutes of build.
 Every command prints one JSON object on standard output; what went wrong goes to standard error in one line.
@@ -40,11 +40,17 @@ USERS = {
 }
 
 
+# Source queues by the name people use, and the output of the stack that has the URL.
+SOURCES = {"deliveries": "DeliveriesQueueUrl", "slow-lane": "SlowLaneQueueUrl", "events": "EventsQueueUrl"}
+
+
 class Failed(Exception):
     """Something a person has to know, said in one line."""
 
 
 def client(service, args):
+    if not args.endpoint:
+        return boto3.client(service, region_name=args.region)  # AWS, by whatever credentials the person has
     return boto3.client(
         service,
         endpoint_url=args.endpoint,
@@ -210,13 +216,94 @@ def follow(args):
     return {}
 
 
+def redrive(args):
+    """Moves dead letters back to the queues they came from; what was moved and what stays, by queue."""
+    stacks = client("cloudformation", args).describe_stacks(StackName=args.stack)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+    sqs, report = client("sqs", args), {}
+
+    def attributes(url, *names):
+        return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"]
+
+    for name in args.queue or SOURCES:
+        source = outputs.get(SOURCES[name])
+        if not source:
+            raise Failed(f"{args.stack} is no stack of ours: it has no output {SOURCES[name]}")
+        of_source = attributes(source, "RedrivePolicy", "QueueArn")
+        dead_arn = json.loads(of_source["RedrivePolicy"])["deadLetterTargetArn"]
+        dead = sqs.get_queue_url(QueueName=dead_arn.rsplit(":", 1)[1])["QueueUrl"]
+        waiting = int(attributes(dead, "ApproximateNumberOfMessages")["ApproximateNumberOfMessages"])
+        moved, kept = 0, 0
+        if waiting and not args.dry_run:
+            try:
+                moved = move_by_task(sqs, dead_arn, of_source["QueueArn"])
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in NO_TASKS:
+                    raise
+                moved, kept = move_by_hand(sqs, dead, source, waiting)
+        report[name] = {"waiting": waiting, "moved": moved, "unreadable": kept}
+    return report
+
+
+# How an implementation of SQS says that it has no move tasks.
+NO_TASKS = {"InvalidAction", "AWS.SimpleQueueService.UnsupportedOperation", "UnsupportedOperation", "UnknownOperationException"}
+
+
+def move_by_task(sqs, dead_arn, source_arn):
+    """SQS moves them itself. The destination has to be named: what a function buried has no source that SQS knows of."""
+    handle = sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=source_arn)["TaskHandle"]
+    while True:
+        time.sleep(1)
+        tasks = sqs.list_message_move_tasks(SourceArn=dead_arn, MaxResults=10)["Results"]
+        # Only a task that runs has a handle; ours is the newest.
+        task = next((task for task in tasks if task.get("TaskHandle") == handle), tasks[0] if tasks else {})
+        if task.get("Status") == "COMPLETED":
+            return task.get("ApproximateNumberOfMessagesMoved", 0)
+        if task.get("Status") not in ("RUNNING", None):
+            raise Failed(f"SQS ended the move: {task['Status']} {task.get('FailureReason', '')}")
+
+
+def move_by_hand(sqs, dead, source, count):
+    """Sends each to its source and then deletes it; so one may be there twice, and none nowhere. Those with a reason stay."""
+    moved, kept = 0, []
+    while moved + len(kept) < count:
+        messages = sqs.receive_message(
+            QueueUrl=dead,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=300,
+            WaitTimeSeconds=1,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"],
+        ).get("Messages", [])
+        if not messages:
+            break
+        for message in messages:
+            own = message.get("MessageAttributes", {})
+            if "reason" in own:
+                kept.append(message["ReceiptHandle"])
+                continue
+            group = message.get("Attributes", {}).get("MessageGroupId")
+            sqs.send_message(
+                QueueUrl=source,
+                MessageBody=message["Body"],
+                MessageAttributes=own,
+                **({"MessageGroupId": group} if group else {}),
+            )
+            sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+            moved += 1
+    for handle in kept:
+        sqs.change_message_visibility(QueueUrl=dead, ReceiptHandle=handle, VisibilityTimeout=0)
+    return moved, len(kept)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
 
     def command(name, run, about):
         parser = commands.add_parser(name, help=about)
-        parser.add_argument("--endpoint", required=True, help="URL of the local cloud")
+        parser.add_argument("--endpoint", required=run is not redrive, help="URL of the local cloud")
+        parser.add_argument("--region", help="region on AWS, where no endpoint is given")
         parser.set_defaults(run=run)
         return parser
 
@@ -233,6 +320,10 @@ def main():
     one.add_argument("--stack", required=True)
     one.add_argument("--function", action="append", required=True, metavar="NAME")
     one.add_argument("--directory", required=True)
+    one = command("redrive", redrive, "move dead letters back to the queues they came from")
+    one.add_argument("--stack", required=True)
+    one.add_argument("--queue", action="append", default=[], choices=SOURCES)
+    one.add_argument("--dry-run", action="store_true", help="only count them")
     args = parser.parse_args()
     try:
         json.dump(args.run(args), sys.stdout)

@@ -286,7 +286,7 @@ async fn a_new_url_takes_new_encrypted_headers() {
         assert_eq!((answer.status, &answer.body["encryptedHeaders"]), (200, &json!([])));
         let tenant = TenantId::parse("acme").unwrap();
         let stored = cloud.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await;
-        assert!(stored.unwrap().unwrap().spec.encrypted_headers.is_empty());
+        assert_eq!(stored.unwrap().unwrap().sealed, None);
     }
 }
 

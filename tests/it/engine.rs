@@ -37,6 +37,7 @@ impl Engine {
         let queues = Queues::start(&cloud.config).await;
         let sender = Sender {
             webhooks: cloud.webhooks.clone(),
+            vault: cloud.vault.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             settler: Settler::new(
                 cloud.deliveries.clone(),
@@ -380,6 +381,25 @@ async fn a_burst_for_a_slow_receiver_costs_one_request_and_holds_up_one_sender()
     // Nor does a second burst probe what was found to be slow by then.
     assert!(engine.handle(&second_bodies[..9], "fast").await.is_empty());
     assert_eq!((engine.received("slow").await, engine.queues.on(SLOW).len()), (1, 17));
+}
+
+#[tokio::test]
+async fn a_probe_announced_by_a_clock_far_ahead_holds_nobody_up() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("probed").await;
+    let burst = || (0..10).map(|_| anzol_queue::encode(&task(&hook))).collect::<Vec<_>>();
+    // Of a sender that died over it.
+    let announce = async |ahead: time::Duration| {
+        let at = now() + ahead;
+        let until = at + anzol_domain::health::PROBE;
+        engine.cloud.webhooks.begin_probe(&hook.tenant_id, hook.id, at, until).await.unwrap()
+    };
+    assert!(announce(time::Duration::ZERO).await);
+    assert!(engine.handle(&burst(), "fast").await.is_empty());
+    assert_eq!(engine.received("probed").await, 0, "held back while it lasts");
+    assert!(announce(time::Duration::minutes(10)).await, "the first is over by then");
+    assert!(engine.handle(&burst(), "fast").await.is_empty());
+    assert_eq!(engine.received("probed").await, 10);
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
 //! The webhooks table: the cap under any concurrency, lost updates, revisions, tenants apart.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use anzol_domain::{TenantId, WebhookId};
 use anzol_runtime::now;
-use anzol_store::StoreError;
+use anzol_store::{StoreError, Webhooks};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
 use futures::future::join_all;
+use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, webhook};
 
@@ -103,4 +108,35 @@ async fn many_are_read_at_once_and_those_that_are_gone_are_left_out() {
     ids.insert((TenantId::parse("globex").unwrap(), webhooks[0].id));
     let found: BTreeSet<_> = cloud.webhooks.get_many(&ids).await.unwrap().into_iter().map(|w| w.id).collect();
     assert_eq!(found, webhooks.iter().map(|webhook| webhook.id).collect());
+}
+
+/// On AWS, and when an answer is lost, a transaction that is tried again may have been done already.
+#[tokio::test]
+async fn a_create_that_is_tried_again_says_that_it_is_the_same() {
+    let cloud = Cloud::start().await;
+    let seen: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let asked = Arc::clone(&seen);
+    let answer = move |body: String| {
+        let mut seen = asked.lock().unwrap();
+        seen.push(serde_json::from_str(&body).unwrap());
+        let first = seen.len() == 1;
+        async move {
+            if first {
+                let error = json!({ "__type": "TransactionInProgressException", "message": "still at it" });
+                (StatusCode::BAD_REQUEST, error.to_string())
+            } else {
+                (StatusCode::OK, "{}".to_owned())
+            }
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
+    let config = cloud.config.to_builder().endpoint_url(endpoint).build();
+
+    Webhooks::new(&config, "webhooks").create(&webhook("acme"), 100).await.unwrap();
+    let seen = seen.lock().unwrap();
+    let tokens: BTreeSet<_> =
+        seen.iter().map(|request| request["ClientRequestToken"].as_str().unwrap()).collect();
+    assert_eq!((seen.len(), tokens.len()), (2, 1), "{tokens:?}");
 }

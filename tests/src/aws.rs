@@ -50,9 +50,19 @@ impl Aws {
         self.call("sqs", "AmazonSQS.SendMessage", &json!({ "QueueUrl": queue_url, "MessageBody": body }))
     }
 
-    /// How many messages a queue holds, waiting and in flight.
+    /// The endpoint's port, when it names one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.endpoint.parse::<Uri>().ok()?.port_u16()
+    }
+
+    /// How many messages a queue holds, waiting, in flight and delayed.
     pub fn queue_length(&self, queue_url: &str) -> Result<u64> {
-        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let names = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ];
         let answer = self.call(
             "sqs",
             "AmazonSQS.GetQueueAttributes",
@@ -68,12 +78,38 @@ impl Aws {
 
     /// Every item of a table whose sort key contains `needle`, as `DynamoDB` writes it.
     pub fn items_with_sort_key_like(&self, table: &str, needle: &str) -> Result<Vec<Value>> {
-        let mut request = json!({
+        self.scan(json!({
             "TableName": table,
             "ConsistentRead": true,
             "FilterExpression": "contains(sk, :needle)",
             "ExpressionAttributeValues": { ":needle": { "S": needle } },
-        });
+        }))
+    }
+
+    /// Every item of a table, as `DynamoDB` writes it.
+    pub fn items(&self, table: &str) -> Result<Vec<Value>> {
+        self.scan(json!({ "TableName": table, "ConsistentRead": true }))
+    }
+
+    /// Every line of a log group.
+    pub fn log_lines(&self, group: &str) -> Result<Vec<String>> {
+        let mut request = json!({ "logGroupName": group });
+        let mut lines = Vec::new();
+        loop {
+            let page = self.call("logs", "Logs_20140328.FilterLogEvents", &request)?;
+            let events = page.get("events").and_then(Value::as_array).context("no events in the answer")?;
+            let messages = events.iter().filter_map(|event| event.get("message")?.as_str());
+            lines.extend(messages.flat_map(str::lines).map(str::to_owned));
+            match page.get("nextToken") {
+                Some(Value::String(token)) if request.get("nextToken") != Some(&json!(token)) => {
+                    request = json!({ "logGroupName": group, "nextToken": token });
+                }
+                _ => return Ok(lines),
+            }
+        }
+    }
+
+    fn scan(&self, mut request: Value) -> Result<Vec<Value>> {
         let mut items = Vec::new();
         loop {
             let mut page = self.call("dynamodb", "DynamoDB_20120810.Scan", &request)?;
@@ -91,6 +127,51 @@ impl Aws {
         }
     }
 
+    /// How many items of a partition of the history are of successful deliveries.
+    pub fn successes(&self, table: &str, partition: &str) -> Result<u64> {
+        let mut request = json!({
+            "TableName": table,
+            "ConsistentRead": true,
+            "Select": "COUNT",
+            "KeyConditionExpression": "pk = :pk",
+            "FilterExpression": "attribute_not_exists(failedOf)",
+            "ExpressionAttributeValues": { ":pk": { "S": partition } },
+        });
+        let mut count = 0;
+        loop {
+            let mut page = self.call("dynamodb", "DynamoDB_20120810.Query", &request)?;
+            count +=
+                page.get("Count").and_then(Value::as_u64).with_context(|| format!("no count in {page}"))?;
+            match page.get_mut("LastEvaluatedKey").map(Value::take) {
+                Some(key) if !key.is_null() => {
+                    if let Some(fields) = request.as_object_mut() {
+                        fields.insert("ExclusiveStartKey".to_owned(), key);
+                    }
+                }
+                _ => return Ok(count),
+            }
+        }
+    }
+
+    /// Sets a variable of a function's environment, or takes it away; processes that run keep what they have.
+    pub fn set_variable(&self, function: &str, name: &str, value: Option<&str>) -> Result<()> {
+        let path = format!("/2015-03-31/functions/{function}/configuration");
+        let now = self.signed(&Method::GET, &path, "lambda", None)?.expect_status(200)?.json()?;
+        let mut variables = now
+            .pointer("/Environment/Variables")
+            .and_then(Value::as_object)
+            .with_context(|| format!("no environment in {now}"))?
+            .clone();
+        match value {
+            Some(value) => drop(variables.insert(name.to_owned(), json!(value))),
+            None => drop(variables.remove(name)),
+        }
+        let body = json!({ "Environment": { "Variables": variables } }).to_string();
+        self.signed(&Method::PUT, &path, "lambda", Some((None, body.as_bytes())))?
+            .expect_status(200)
+            .map(drop)
+    }
+
     /// Names of the schedules there are, in any group.
     pub fn schedules(&self) -> Result<Vec<String>> {
         let answer =
@@ -104,20 +185,29 @@ impl Aws {
             .collect()
     }
 
+    /// Calls a function past every gateway, as whoever may invoke it can; its answer, or its error.
+    pub fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
+        let event = event.to_string();
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        self.signed(&Method::POST, &path, "lambda", Some((None, event.as_bytes())))?
+            .expect_status(200)?
+            .json()
+    }
+
     /// Calls one operation; anything but 200 is an error.
     pub fn call(&self, service: &str, target: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
-        let content = Some((target, body.as_bytes()));
+        let content = Some((Some(target), body.as_bytes()));
         self.signed(&Method::POST, "/", service, content)?.expect_status(200)?.json()
     }
 
-    /// `content` is the operation and its JSON, for services that are called by POST alone.
+    /// `content` is JSON, and the operation for services whose paths do not say it.
     fn signed(
         &self,
         method: &Method,
         path: &str,
         service: &str,
-        content: Option<(&str, &[u8])>,
+        content: Option<(Option<&str>, &[u8])>,
     ) -> Result<Answer> {
         let uri: Uri = self.endpoint.parse()?;
         let host = uri.authority().context("the endpoint has no host")?.as_str();
@@ -128,7 +218,7 @@ impl Aws {
         headers.extend(content.map(|_| ("content-type", "application/x-amz-json-1.0")));
         headers.extend([("host", host), ("x-amz-date", moment.as_str())]);
         headers.extend(self.session.as_deref().map(|token| ("x-amz-security-token", token)));
-        headers.extend(content.map(|(target, _)| ("x-amz-target", target)));
+        headers.extend(content.and_then(|(target, _)| target).map(|target| ("x-amz-target", target)));
         let body = content.map(|(_, body)| body);
         let request = format!("{method}\n{path}");
         let authorization =

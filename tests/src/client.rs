@@ -239,6 +239,15 @@ impl Control {
         serde_json::from_str(&answer.text).with_context(|| format!("not a list of requests: {answer}"))
     }
 
+    /// What came in after the request of this number, newest last; 0 is before the first.
+    pub fn requests_after(&self, number: u64) -> Result<Vec<Received>> {
+        let answer = self
+            .http
+            .send(&Method::GET, &format!("{}/requests?after={number}", self.base), &[], None)?
+            .expect_status(200)?;
+        serde_json::from_str(&answer.text).with_context(|| format!("not a list of requests: {answer}"))
+    }
+
     /// Forgets all requests.
     pub fn forget_requests(&self) -> Result<()> {
         self.http

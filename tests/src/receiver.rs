@@ -1,11 +1,12 @@
 //! A customer's HTTPS endpoint for tests: keeps every request it gets and answers each path as told, badly if need be.
 //!
-//! One TLS listener serves `receiver.test` and `*.receiver.test` with a certificate of its own CA; one plain HTTP listener is
+//! One TLS listener serves `receiver.test`, `*.receiver.test` and `*.address.test` with a certificate of its own CA; one plain HTTP listener is
 //! the control API. Both listen on loopback only, and everything kept is bounded.
 //!
 //! | control call | what it does |
 //! |---|---|
-//! | `GET /requests[?path=/x]` | the requests kept (of that path, query ignored), newest last: `{method, path, host, headers, bodyBase64, time}` |
+//! | `GET /requests[?path=/x]` | the requests kept (of that path, query ignored), newest last: `{number, method, path, host, headers, bodyBase64, time, answered}` |
+//! | `GET /requests?after=N` | those that came after number N, for whoever reads along |
 //! | `DELETE /requests` | forgets them |
 //! | `PUT /behaviours/<path>` | how `/<path>` answers from now on: [`Behaviour`] as JSON, all of it optional |
 //! | `PUT /behaviours/host:<name>` | the same for every path of that host which has no behaviour of its own |
@@ -46,6 +47,9 @@ use tokio_rustls::TlsAcceptor;
 
 /// The domain of the receiver; every name below it leads here too.
 pub const DOMAIN: &str = "receiver.test";
+
+/// Names below it spell addresses; the receiver stands in for those that webhooks may reach.
+const ADDRESSES: &str = "*.address.test";
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
@@ -90,6 +94,8 @@ pub struct State {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Received {
+    /// Counts from 1 on, over all paths, and never again from the start: a gap is a request that is no longer kept.
+    pub number: u64,
     /// `POST`, usually.
     pub method: String,
     /// Path with its query.
@@ -103,6 +109,8 @@ pub struct Received {
     /// RFC 3339, when the last byte had been read.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
+    /// The status that was decided on, when a whole answer was, an endless one included; nothing when the answer was to fail.
+    pub answered: Option<u16>,
 }
 
 impl Received {
@@ -258,6 +266,8 @@ struct Shared {
 struct Kept {
     requests: VecDeque<Received>,
     bytes: usize,
+    /// The number of the newest request.
+    newest: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -271,8 +281,10 @@ impl Shared {
         Self { options, kept: Mutex::default(), behaviours: Mutex::default() }
     }
 
-    fn keep(&self, request: Received) {
+    fn keep(&self, mut request: Received) {
         let mut kept = lock(&self.kept);
+        kept.newest += 1;
+        request.number = kept.newest;
         kept.bytes += request.body_base64.len();
         kept.requests.push_back(request);
         while kept.requests.len() > self.options.kept_requests || kept.bytes > self.options.kept_bytes {
@@ -323,7 +335,8 @@ impl Ca {
     }
 
     fn issue(&self) -> Result<Arc<CertifiedKey>> {
-        let mut params = CertificateParams::new(vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")])?;
+        let mut params =
+            CertificateParams::new(vec![DOMAIN.to_owned(), format!("*.{DOMAIN}"), ADDRESSES.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, DOMAIN);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -390,13 +403,16 @@ async fn answer(
     }
     let host = headers.get("host").cloned().unwrap_or_default();
     let behaviour = shared.behaviour(head.uri.path(), host.split(':').next().unwrap_or_default());
+    let answered = matches!(behaviour.mode, Mode::Ok | Mode::Endless).then_some(behaviour.status);
     shared.keep(Received {
+        number: 0, // given when it is kept
         method: head.method.to_string(),
         path: head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), ToString::to_string),
         host,
         headers,
         body_base64: STANDARD.encode(body.to_bytes()),
         time: OffsetDateTime::now_utc(),
+        answered,
     });
     if behaviour.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await;
@@ -449,7 +465,7 @@ impl Body for Silence {
 /// A body that is announced whole and ends halfway.
 struct Half {
     announced: u64,
-    half: Option<Bytes>,
+    sent: Option<Bytes>,
     /// What has been sent so far goes out while the rest is waited for.
     pause: Pin<Box<tokio::time::Sleep>>,
 }
@@ -459,7 +475,7 @@ impl Half {
         let text = if text.len() < 2 { "xx" } else { text };
         let half = Bytes::copy_from_slice(text.as_bytes().split_at(text.len() / 2).0);
         let announced = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Self { announced, half: Some(half), pause: Box::pin(tokio::time::sleep(HALFWAY)) }
+        Self { announced, sent: Some(half), pause: Box::pin(tokio::time::sleep(HALFWAY)) }
     }
 }
 
@@ -471,7 +487,7 @@ impl Body for Half {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.half.take() {
+        match self.sent.take() {
             Some(half) => Poll::Ready(Some(Ok(Frame::data(half)))),
             None => self.pause.as_mut().poll(context).map(|()| None),
         }
@@ -532,14 +548,14 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Re
     let path = head.uri.path();
     match (&head.method, path) {
         (&Method::GET, "/requests") => {
-            let wanted = wanted_path(head.uri.query())?;
+            let wanted = wanted(head.uri.query())?;
             let kept = lock(&shared.kept);
-            let requests: Vec<&Received> =
-                kept.requests.iter().filter(|r| wanted.as_ref().is_none_or(|path| r.is_of(path))).collect();
+            let requests: Vec<&Received> = kept.requests.iter().filter(|r| wanted.takes(r)).collect();
             Ok(json(StatusCode::OK, &requests))
         }
         (&Method::DELETE, "/requests") => {
-            *lock(&shared.kept) = Kept::default();
+            let mut kept = lock(&shared.kept);
+            *kept = Kept { newest: kept.newest, ..Kept::default() };
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
         (&Method::DELETE, "/behaviours") => {
@@ -566,19 +582,44 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Re
     }
 }
 
-fn wanted_path(query: Option<&str>) -> Result<Option<String>, Refusal> {
-    let Some(query) = query.filter(|query| !query.is_empty()) else {
-        return Ok(None);
-    };
-    let Some(value) = query.strip_prefix("path=").filter(|value| !value.contains('&')) else {
-        return Err(Refusal::bad(format!("the query {query:?} is not path=/…, the only one there is")));
-    };
-    let path = percent_decoded(value)
-        .ok_or_else(|| Refusal::bad(format!("the path {value:?} is not percent-encoded UTF-8")))?;
-    if !path.starts_with('/') {
-        return Err(Refusal::bad(format!("the path {path:?} does not begin with /")));
+/// Which requests are asked for.
+enum Wanted {
+    All,
+    Of(String),
+    After(u64),
+}
+
+impl Wanted {
+    fn takes(&self, request: &Received) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(path) => request.is_of(path),
+            Self::After(number) => request.number > *number,
+        }
     }
-    Ok(Some(path))
+}
+
+fn wanted(query: Option<&str>) -> Result<Wanted, Refusal> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else {
+        return Ok(Wanted::All);
+    };
+    match query.split_once('=').filter(|(_, value)| !value.contains('&')) {
+        Some(("path", value)) => {
+            let path = percent_decoded(value)
+                .ok_or_else(|| Refusal::bad(format!("the path {value:?} is not percent-encoded UTF-8")))?;
+            if !path.starts_with('/') {
+                return Err(Refusal::bad(format!("the path {path:?} does not begin with /")));
+            }
+            Ok(Wanted::Of(path))
+        }
+        Some(("after", value)) => value
+            .parse()
+            .map(Wanted::After)
+            .map_err(|_| Refusal::bad(format!("after={value} is not the number of a request"))),
+        _ => Err(Refusal::bad(format!(
+            "the query {query:?} is neither path=/… nor after=N, the only ones there are"
+        ))),
+    }
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

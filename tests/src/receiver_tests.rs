@@ -205,6 +205,29 @@ fn a_host_with_bad_tls_shows_a_certificate_nobody_trusts_and_others_do_not() {
 }
 
 #[test]
+fn whoever_reads_along_gets_each_request_once_and_sees_a_gap() {
+    let fixture = Fixture::with(Options { kept_requests: 2, ..Options::default() });
+    for (path, mode) in [("/one", Mode::Ok), ("/two", Mode::Cut)] {
+        fixture.control.behave(path, &Behaviour { mode, status: 201, ..Behaviour::default() }).unwrap();
+        fixture.post("receiver.test", path, "{}").1.ok();
+    }
+    let seen = |after| -> Vec<_> {
+        let requests = fixture.control.requests_after(after).unwrap();
+        requests.into_iter().map(|request| (request.number, request.path, request.answered)).collect()
+    };
+    let two = (2, "/two".to_owned(), None);
+    assert_eq!(seen(0), [(1, "/one".to_owned(), Some(201)), two.clone()]);
+    assert_eq!(seen(1), [two]);
+    fixture.control.forget_requests().unwrap();
+    for _ in 0..3 {
+        fixture.post("receiver.test", "/one", "{}").1.unwrap();
+    }
+    assert_eq!(seen(2).iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [4, 5], "3 is gone");
+    let refused = ureq::get(format!("{}/requests?after=soon", fixture.state.control_url)).call();
+    assert!(matches!(refused, Err(ureq::Error::StatusCode(400))), "{refused:?}");
+}
+
+#[test]
 fn only_the_newest_requests_are_kept() {
     let fixture = Fixture::with(Options { kept_requests: 3, ..Options::default() });
     for number in 1..=5 {

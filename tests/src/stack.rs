@@ -58,6 +58,8 @@ pub struct Queues {
     pub slow_lane: String,
     /// Dead letters of the fast lane.
     pub deliveries_dlq: String,
+    /// Dead letters of the slow lane.
+    pub slow_lane_dlq: String,
     /// Dead letters of the events queue.
     pub events_dlq: String,
 }

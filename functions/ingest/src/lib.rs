@@ -12,13 +12,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
-use anzol_domain::event::parse_one_or_many;
+use anzol_domain::event::{MAX_TEXT, parse_one_or_many};
 use anzol_domain::{Caller, Clock, Event, Invalid, operational};
 use anzol_http::{ApiError, Claims, Verified, content_type};
 use anzol_pipeline::Dispatcher;
 
-/// Largest request body, in bytes. Our choice.
-pub const MAX_BODY: usize = 1024 * 1024;
+/// Largest request body, in bytes.
+pub const MAX_BODY: usize = MAX_TEXT;
 
 /// State of the router.
 #[derive(Debug, Clone)]
@@ -68,12 +68,17 @@ async fn publish(
 /// Reads the events of a request: in binary mode (headers `ce-…` and a body that is the data), else one event or several in JSON.
 fn read(headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Vec<Event>, ApiError> {
     if headers.contains_key("ce-specversion") {
-        let attributes = headers.iter().filter_map(|(name, value)| {
-            // Values are percent-encoded UTF-8 (HTTP protocol binding, section 3.1.3.2).
-            let value = percent_encoding::percent_decode(value.as_bytes()).decode_utf8_lossy();
-            name.as_str().strip_prefix("ce-").map(|name| (name, value))
-        });
-        let attributes: Vec<_> = attributes.collect();
+        let named =
+            headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value)));
+        let (mut attributes, mut problems) = (Vec::new(), Problems::default());
+        for (name, value) in named {
+            // HTTP protocol binding, section 3.1.3.2.
+            match percent_encoding::percent_decode(value.as_bytes()).decode_utf8() {
+                Ok(value) => attributes.push((name, value)),
+                Err(_) => problems.add(format!("ce-{name}"), "must be percent-encoded UTF-8"),
+            }
+        }
+        problems.finish(Some(()))?;
         let attributes = attributes.iter().map(|(name, value)| (*name, value.as_ref()));
         let kind =
             headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).filter(|kind| !kind.is_empty());

@@ -17,7 +17,8 @@ use crate::process::{self, Process};
 use crate::{build, interrupt};
 
 pub(crate) const REGION: &str = "us-east-1";
-const STACK: &str = "anzol";
+/// Name of the stack in the local cloud.
+pub(crate) const STACK: &str = "anzol";
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `cloud.py seed` answers.
@@ -164,6 +165,8 @@ impl LocalCloud<'_> {
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", self.port.to_string())
             .env("AUTH", "true") // IAM is enforced
+            // Its user pools' keys, which would else lie in /tmp for all. tests/e2e/tokens.rs signs with them.
+            .env("STATE_DIR", self.directory.join("tmp/state"))
             .env("AWS_ENDPOINT_URL", self.endpoint())
             // Listeners we have no use for, and a Docker daemon whose containers are none of its business.
             .env("SFTP_ENABLED", "0")
@@ -271,7 +274,8 @@ impl LocalCloud<'_> {
     }
 }
 
-fn json_of<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
+/// Runs a subcommand of cloud.py; what it answers.
+pub(crate) fn json_of<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let output = process::run(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

@@ -1,5 +1,5 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
-//! (`bench`); describes its API (`openapi`); packages, deploys and operates it on AWS (`package`, `deploy`, `tenant`).
+//! (`bench`); describes its API (`openapi`); packages, deploys and operates it on AWS (`package`, `deploy`, `tenant`, `redrive`).
 
 mod bench;
 mod browser;
@@ -7,6 +7,7 @@ mod build;
 mod demo;
 mod deploy;
 mod down;
+mod fuzz;
 mod interrupt;
 mod local_cloud;
 mod node;
@@ -14,6 +15,7 @@ mod openapi;
 mod package;
 mod process;
 mod progress;
+mod redrive;
 mod sbom;
 mod stack;
 mod tenant;
@@ -57,6 +59,10 @@ enum Command {
         /// The only suite to run
         suite: Option<test::Suite>,
     },
+    /// Look for input that breaks what should hold for any
+    Fuzz(fuzz::Options),
+    /// Move what is with the dead letters back to the queues it came from
+    Redrive(redrive::Options),
     /// Measure, on a fresh stack
     Bench {
         /// What to measure
@@ -78,6 +84,8 @@ fn main() -> ExitCode {
         Command::Deploy(options) => deploy::deploy(root, &options),
         Command::Tenant(command) => tenant::tenant(root, &command),
         Command::Test { suite } => test::test(root, suite),
+        Command::Fuzz(options) => fuzz::fuzz(root, &options),
+        Command::Redrive(options) => redrive::redrive(root, &options),
         Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
     });
     match outcome {

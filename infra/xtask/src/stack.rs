@@ -170,13 +170,27 @@ pub(crate) struct Stack {
     left_running: bool,
 }
 
+/// Where the local cloud listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) cloud: u16,
+    /// A port that the functions take instead, of a proxy that somebody puts there.
+    pub(crate) detour: Option<u16>,
+}
+
+impl From<u16> for Ports {
+    fn from(cloud: u16) -> Self {
+        Self { cloud, detour: None }
+    }
+}
+
 impl Stack {
     /// Starts everything and deploys, with the template's `parameters` (`Name=value`) beside those that fit this machine; a person
     /// reads along. Whatever fails or interrupts, nothing stays behind.
     pub(crate) fn start(
         root: &Path,
         home: Home,
-        port: u16,
+        ports: impl Into<Ports>,
         python: &Python,
         binaries: &Binaries,
         parameters: &[&str],
@@ -192,9 +206,13 @@ impl Stack {
 
         let receiver =
             step("the receiver, a customer's HTTPS endpoint", || stack.start_receiver(&binaries.receiver))?;
+        let Ports { cloud: port, detour } = ports.into();
         let cloud = LocalCloud { python, root, directory: &home.0, port };
         step(&format!("the local cloud on {}", cloud.endpoint()), || {
-            stack.add(cloud.start(&home.logs(), &receiver.environment())?)
+            let mut environment = Vec::from(receiver.environment());
+            environment
+                .extend(detour.map(|port| ("AWS_ENDPOINT_URL", format!("http://localhost:{port}").into())));
+            stack.add(cloud.start(&home.logs(), &environment)?)
         })?;
         let outputs = step("infra/template.yaml deployed", || cloud.deploy(&binaries.functions, parameters))?;
         stack.add(cloud.follow_logs(&home.logs())?)?;
@@ -298,6 +316,7 @@ fn describe(
             ("deliveries", "DeliveriesQueueUrl"),
             ("slowLane", "SlowLaneQueueUrl"),
             ("deliveriesDlq", "DeliveriesDlqUrl"),
+            ("slowLaneDlq", "SlowLaneDlqUrl"),
             ("eventsDlq", "EventsDlqUrl"),
         ])?,
         tables: all(&[("webhooks", "WebhooksTable"), ("deliveries", "DeliveriesTable")])?,

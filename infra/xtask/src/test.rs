@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::build::{Binaries, FUNCTIONS, build, cargo};
+use crate::build::{Binaries, FUNCTIONS, LOCAL, build, build_deployable, cargo};
 use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
-use crate::stack::{Description, Home, Stack};
+use crate::stack::{Description, Home, Ports, Stack};
 use crate::{browser, deploy, interrupt, package, up, walls};
 
 /// Away from the port of `up`, which may be running.
@@ -30,6 +30,8 @@ pub(crate) enum Suite {
     Doc,
     /// Unit and in-process tests
     Unit,
+    /// What is deployed knows nothing of local stacks
+    Deployable,
     /// Zips that are the same each time, and bills of materials that are valid
     Package,
     /// infra/template.yaml under cfn-lint, SAM's validation and checkov, and dry runs of its deployment
@@ -44,6 +46,10 @@ pub(crate) enum Suite {
     Console,
     /// The delivery engine end to end, on a stack whose waits are seconds
     Engine,
+    /// What is secret stays out of tables and logs, on the same stack, which logs all there is
+    Secrets,
+    /// Faults injected into a stack of its own, every event counted
+    Faults,
     /// The API against infra/openapi.json, on a stack where tenants may have many webhooks
     Contract,
 }
@@ -71,13 +77,16 @@ impl Suite {
                 "--test=it",
                 "--locked",
             ])),
+            Self::Deployable => deployable(root, ground),
             Self::Package => package::check(root),
             Self::Template => deploy::check(root),
             Self::E2e => e2e(root, ground),
             Self::Operations => operations(root, ground),
             Self::Clients => clients(root, ground),
             Self::Console => console(root, ground),
-            Self::Engine => engine(root, ground),
+            Self::Engine => engine(root, ground, ENGINE),
+            Self::Secrets => engine(root, ground, SECRETS),
+            Self::Faults => faults(root, ground),
             Self::Contract => contract(root, ground),
         }
     }
@@ -127,6 +136,7 @@ struct Ground<'a> {
 
 struct Running {
     parameters: &'static [&'static str],
+    detour: Option<u16>,
     description: Description,
     /// Ended when dropped.
     _stack: Stack,
@@ -135,25 +145,47 @@ struct Running {
 impl Ground<'_> {
     /// A running stack with these parameters of the template (`Name=value`), published in [`Home::description`].
     fn stack(&mut self, parameters: &'static [&'static str]) -> Result<&Description> {
-        let running = match self.stack.take().filter(|running| running.parameters == parameters) {
+        let fits = |running: &Running| running.parameters == parameters && running.detour.is_none();
+        let running = match self.stack.take().filter(fits) {
             Some(running) => running,
-            None => self.start(parameters)?,
+            None => self.start(parameters, None)?,
         };
         Ok(&self.stack.insert(running).description)
     }
 
-    fn start(&mut self, parameters: &'static [&'static str]) -> Result<Running> {
-        let home = Home::test(self.root);
-        home.refuse_if_in_use()?;
+    fn build(&mut self) -> Result<&(Python, Binaries)> {
         if self.built.is_none() {
             self.built = Some((up::prepare_python(self.root)?, build(self.root, &[])?));
         }
+        self.built.as_ref().context("nothing was built")
+    }
+
+    /// `detour` is a port that the functions reach the local cloud by; somebody has to listen there before they are called.
+    fn start(&mut self, parameters: &'static [&'static str], detour: Option<u16>) -> Result<Running> {
+        let home = Home::test(self.root);
+        home.refuse_if_in_use()?;
+        self.build()?;
         let (python, binaries) = self.built.as_ref().context("nothing was built")?;
         let port = choose_port(None, FIRST_PORT)?;
-        let (stack, description) = Stack::start(self.root, home, port, python, binaries, parameters)?;
+        let ports = Ports { cloud: port, detour };
+        let (stack, description) = Stack::start(self.root, home, ports, python, binaries, parameters)?;
         stack.publish(&description)?;
-        Ok(Running { parameters, description, _stack: stack })
+        Ok(Running { parameters, detour, description, _stack: stack })
     }
+}
+
+/// The tests of `tests/it/deployable.rs`, with both builds of what has the feature `local`.
+fn deployable(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let deployable = build_deployable(root)?;
+    let (_, local) = ground.build()?;
+    let mut tests = cargo(root);
+    tests.args(["test", "--locked", "-p", "anzol-tests", "--test", "it", "--", "--ignored", "deployable::"]);
+    for name in LOCAL {
+        let upper = name.to_uppercase();
+        tests.env(format!("ANZOL_DEPLOYABLE_{upper}"), deployable.get(name).context("not built")?);
+        tests.env(format!("ANZOL_LOCAL_{upper}"), local.functions.get(name).context("not built")?);
+    }
+    run_well(&mut tests)
 }
 
 const E2E: [&str; 6] = ["test", "--locked", "-p", "anzol-tests", "--test", "e2e"];
@@ -161,15 +193,24 @@ const E2E: [&str; 6] = ["test", "--locked", "-p", "anzol-tests", "--test", "e2e"
 /// The tests of `tests/e2e` that need other waits than the template's.
 const ENGINE: &str = "engine::";
 
-/// Waits in the queue and in the scheduler, and an end, all within seconds. `tests/e2e/engine.rs` knows these numbers.
-const SHORT_WAITS: [&str; 4] =
-    ["RetrySchedule=2,2,4,4", "LongestQueueDelay=3", "DisableAfterFailures=6", "DisableAfterHours=0"];
+/// The test of `tests/e2e` that needs all logs there are.
+const SECRETS: &str = "secrets::";
 
-fn engine(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+/// Waits in the queue and in the scheduler, and an end, all within seconds: `tests/e2e/engine.rs` knows these numbers. And every line
+/// of log.
+const SHORT_WAITS: [&str; 5] = [
+    "RetrySchedule=2,2,4,4",
+    "LongestQueueDelay=3",
+    "DisableAfterFailures=6",
+    "DisableAfterHours=0",
+    "LogLevel=trace",
+];
+
+fn engine(root: &Path, ground: &mut Ground<'_>, tests: &str) -> Result<()> {
     run_well(cargo(root).args(E2E).arg("--no-run"))?;
     ground.stack(&SHORT_WAITS)?;
     let stack = Home::test(root).description();
-    run_well(cargo(root).args(E2E).args(["--", ENGINE]).env("ANZOL_STACK", stack))
+    run_well(cargo(root).args(E2E).args(["--", tests]).env("ANZOL_STACK", stack))
 }
 
 fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
@@ -180,7 +221,7 @@ fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     let crowd = "two_hundred_parallel_creates";
     let run =
         |words: &[&str]| run_well(cargo(root).args(E2E).arg("--").args(words).env("ANZOL_STACK", &stack));
-    run(&["--skip", crowd, "--skip", ENGINE])?;
+    run(&["--skip", crowd, "--skip", ENGINE, "--skip", SECRETS])?;
     run(&[crowd])
 }
 
@@ -215,6 +256,34 @@ fn console(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
             .args(tests)
             .env("ANZOL_STACK", Home::test(root).description())
             .env("ANZOL_CHROMIUM", chromium),
+    )
+}
+
+const FAULTS: [&str; 6] = ["test", "--locked", "-p", "anzol-tests", "--test", "faults"];
+
+/// Webhooks that may fail as often as they like, waits of seconds in the queue and in the scheduler, and a cap that is soon reached.
+/// `tests/faults` knows these numbers.
+const FAULTY: [&str; 5] = [
+    "RetrySchedule=2,2,4,4,4,6,6,8,8,8",
+    "LongestQueueDelay=3",
+    "DisableAfterFailures=1000000",
+    "WebhookCap=20",
+    "Throughput=standard",
+];
+
+/// Its functions call the cloud through a proxy that the suite brings along.
+fn faults(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    run_well(cargo(root).args(FAULTS).arg("--no-run"))?;
+    drop(ground.stack.take());
+    let detour = choose_port(None, FIRST_PORT + 50)?;
+    let running = ground.start(&FAULTY, Some(detour))?;
+    ground.stack = Some(running);
+    run_well(
+        cargo(root)
+            .args(FAULTS)
+            .env("ANZOL_STACK", Home::test(root).description())
+            .env("ANZOL_FAULT_PORT", detour.to_string())
+            .env("ANZOL_XTASK", std::env::current_exe()?),
     )
 }
 

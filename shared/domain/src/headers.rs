@@ -34,6 +34,9 @@ pub const RESERVED: [&str; 19] = [
     "x-forwarded-for",
 ];
 
+/// Those of [`RESERVED`] that we set ourselves, and so are there when a request goes out.
+const OURS: [&str; 3] = ["content-type", "qlik-signature", "user-agent"];
+
 /// Prefix of the Standard Webhooks headers, all ours.
 pub const RESERVED_PREFIX: &str = "webhook-";
 
@@ -54,10 +57,13 @@ impl Headers {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Whether there is one of that name, in any case.
-    #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.keys().any(|known| known.eq_ignore_ascii_case(name))
+    /// Checks that no encrypted header has the name of one of these, in any case.
+    pub fn check_apart_from<'a>(&self, encrypted: impl Iterator<Item = &'a str>) -> Result<(), Invalid> {
+        let mut problems = Problems::default();
+        for name in encrypted.filter(|name| self.0.keys().any(|known| known.eq_ignore_ascii_case(name))) {
+            problems.add(format!("encryptedHeaders.{name}"), "is among `headers` too; each name once");
+        }
+        problems.finish(Some(()))
     }
 }
 
@@ -122,6 +128,24 @@ fn check(of: &str, raw: &BTreeMap<String, String>) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
+/// Checks headers just before they go out, ours among them, whatever was checked when they were stored: names and values that cannot
+/// end their line, no name twice, and none that frames the message or speaks to intermediaries.
+///
+/// # Errors
+/// Every rule broken; problems repeat no value.
+pub fn check_sendable<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Invalid> {
+    let mut problems = Problems::default();
+    let mut seen = BTreeSet::new();
+    for (name, value) in headers {
+        let lower = name.to_ascii_lowercase();
+        let framing = RESERVED.contains(&lower.as_str()) && !OURS.contains(&lower.as_str());
+        if !is_token(name) || !is_value(value) || framing || !seen.insert(lower) {
+            problems.add(format!("headers.{}", name.escape_debug()), "is not a header that can be sent");
+        }
+    }
+    problems.finish(Some(()))
+}
+
 fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
@@ -160,9 +184,35 @@ mod tests {
             [("qlik-signature", "0")],
             [("X-A", "é")],
             [("Transfer-Encoding", "chunked")],
+            // A value folded over two lines, as HTTP once allowed.
+            [("X-A", "b\r\n c")],
+            [("X-A", "b\n\tc")],
+            [("X-A", "b\rc")],
+            [("X-A", "b\u{7f}")],
+            [("X-A", "b\u{b}c")],
+            [("X-A", "\u{2028}")],
+            [("X-A", "\u{10a}evil: 1")],
+            [("X-A\r\nEvil", "b")],
+            [("X-Ａ", "b")],
+            [("X-A\0", "b")],
+            [("Connection", "close")],
+            [("Keep-Alive", "timeout=9")],
+            [("Proxy-Authorization", "b")],
+            [("Proxy-Connection", "close")],
+            [("TE", "trailers")],
+            [("Trailer", "X-A")],
+            [("Upgrade", "h2c")],
+            [("Expect", "100-continue")],
+            [("Content-Length", "0")],
         ] {
             assert!(headers(&bad).is_err(), "{bad:?}");
+            let ours = bad[0].0.eq_ignore_ascii_case("content-type")
+                || bad[0].0.eq_ignore_ascii_case("qlik-signature")
+                || bad[0].0.eq_ignore_ascii_case("webhook-id");
+            assert_eq!(check_sendable(bad).is_err(), !ours, "{bad:?}");
         }
+        assert!(check_sendable([("X-A", "1"), ("x-a", "2")]).is_err());
+        assert!(check_sendable([("Content-Type", "application/json"), ("X-A", "a b"), ("x-b", "")]).is_ok());
         assert!(headers(&[("X-A", "1"), ("x-a", "2")]).is_err());
         assert!(headers(&[("X-A", &"v".repeat(MAX_HEADERS - 2))]).is_err());
         assert!(headers(&[("X-A", &"v".repeat(MAX_HEADERS - 3))]).is_ok());
@@ -185,6 +235,7 @@ mod tests {
         #[test]
         fn no_accepted_header_can_end_its_line(name in "\\PC{0,12}|[ -~\r\n\0]{0,12}", value in "[ -~\r\n\t\0é]{0,20}") {
             if let Ok(accepted) = headers(&[(&name, &value)]) {
+                prop_assert!(check_sendable(accepted.iter()).is_ok());
                 for (n, v) in accepted.iter() {
                     prop_assert!(!n.is_empty() && !n.contains([':', ' ', '\r', '\n']));
                     prop_assert!(!v.contains(['\r', '\n', '\0']));

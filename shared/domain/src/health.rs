@@ -72,8 +72,15 @@ impl Pace {
     /// Whether a batch is finding out, at `now`, how quick the receiver is.
     #[must_use]
     pub fn is_probed(&self, now: OffsetDateTime) -> bool {
-        self.probed_until.is_some_and(|until| now < until)
+        self.probed_until.is_some_and(|until| now < until && until <= latest_probe(now))
     }
+}
+
+/// The latest that a probe under way at `now` may say it lasts until. One that says more was announced by a clock that is far ahead: not
+/// believed, or all bursts would wait until the others' clocks have come so far. Clocks may differ by as long as a probe takes.
+#[must_use]
+pub fn latest_probe(now: OffsetDateTime) -> OffsetDateTime {
+    now + 2 * PROBE
 }
 
 /// When we disable a webhook that keeps failing: after so many failed attempts in a row, over so long a time; both.
@@ -220,6 +227,8 @@ mod tests {
         assert!(!unknown.is_known_quick(NOW) && unknown.wants_confirmation(NOW) && !unknown.is_probed(NOW));
         let probed = Pace { probed_until: Some(NOW + PROBE), ..unknown };
         assert!(probed.is_probed(NOW) && !probed.is_probed(NOW + PROBE));
+        let clock_ahead = Pace { probed_until: Some(NOW + Duration::from_mins(10) + PROBE), ..unknown };
+        assert!(!clock_ahead.is_probed(NOW), "all bursts would wait for ten minutes");
     }
 
     proptest! {

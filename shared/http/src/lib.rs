@@ -8,8 +8,8 @@ mod params;
 mod shell;
 
 pub use base::PublicBase;
-pub use body::{Fields, Json, content_type};
+pub use body::{Fields, Json, content_type, json};
 pub use caller::{Claims, Verified};
 pub use error::ApiError;
 pub use params::{Links, Params};
-pub use shell::{ErrorBody, shell};
+pub use shell::{ErrorBody, MAX_TARGET, shell};

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -25,20 +25,37 @@ pub struct ErrorBody {
     trace_id: Option<String>,
 }
 
-/// Wraps a router: unknown paths are 404, known ones with another method 405, and every error has the contract's shape.
+/// Longest path and query together, in bytes: as much as API Gateway lets through of request line and headers.
+pub const MAX_TARGET: usize = 10 * 1024;
+
+/// Wraps a router: unknown paths are 404, known ones with another method 405, too long ones 414, and every error has the contract's
+/// shape.
 pub fn shell(router: Router) -> Router {
     router
         .fallback(|request: Request| async move {
             ApiError::NotFound(format!("there is no {}", request.uri().path()))
         })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(middleware::from_fn(bound_target))
         .layer(middleware::from_fn(write_errors))
 }
 
+/// Before anything reads a path, a query or a cursor in it.
+async fn bound_target(request: Request, next: Next) -> Result<Response, ApiError> {
+    let uri = request.uri();
+    if uri.path().len() + uri.query().map_or(0, str::len) > MAX_TARGET {
+        return Err(ApiError::UriTooLong);
+    }
+    Ok(next.run(request).await)
+}
+
 async fn write_errors(request: Request, next: Next) -> Response {
+    // The route, not the path and query: what a caller writes there is not for our logs.
+    let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let trace_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let mut response = next.run(request).await;
     let status = response.status();
+    tracing::debug!(%method, route = route.as_ref().map(MatchedPath::as_str), status = status.as_u16(), "answered");
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }

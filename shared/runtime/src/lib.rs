@@ -8,7 +8,20 @@ pub mod telemetry;
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place the rule points to")]
 pub fn now() -> time::OffsetDateTime {
-    time::OffsetDateTime::now_utc().truncate_to_millisecond()
+    let now = time::OffsetDateTime::now_utc();
+    #[cfg(feature = "local")]
+    let now = now + ahead();
+    now.truncate_to_millisecond()
+}
+
+/// How far the clock is set ahead, or behind: seconds in `ANZOL_CLOCK_AHEAD`, for the fault suite. Never in a deployed package.
+#[cfg(feature = "local")]
+fn ahead() -> time::Duration {
+    static AHEAD: std::sync::OnceLock<time::Duration> = std::sync::OnceLock::new();
+    *AHEAD.get_or_init(|| {
+        let seconds = config::optional("ANZOL_CLOCK_AHEAD").and_then(|text| text.parse().ok());
+        time::Duration::seconds(seconds.unwrap_or_default())
+    })
 }
 
 /// Runs a connection warm-up during cold start, where CPU is not throttled. A failure is logged and left to the first request.

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::AttributeValue;
 use time::OffsetDateTime;
 
-use anzol_domain::health::Pace;
+use anzol_domain::health::{Pace, latest_probe};
 use anzol_domain::{TenantId, WebhookId};
 
 use crate::error::StoreError;
@@ -30,7 +30,7 @@ impl Webhooks {
     }
 
     /// Takes it on to find out how quick a receiver is, from `now` until `until`. Answers whether nobody else is at it: of several
-    /// who want the same at once, one does it.
+    /// who want the same at once, one does it. An announcement beyond [`latest_probe`] is written over.
     pub async fn begin_probe(
         &self,
         tenant: &TenantId,
@@ -44,9 +44,12 @@ impl Webhooks {
             .table_name(&self.table)
             .set_key(Some(keys::pace_key(tenant, id)))
             .update_expression(format!("SET {PROBED_UNTIL} = :until"))
-            .condition_expression(format!("attribute_not_exists({PROBED_UNTIL}) OR {PROBED_UNTIL} <= :now"))
+            .condition_expression(format!(
+                "attribute_not_exists({PROBED_UNTIL}) OR {PROBED_UNTIL} <= :now OR {PROBED_UNTIL} > :latest"
+            ))
             .expression_attribute_values(":until", milliseconds(until))
-            .expression_attribute_values(":now", milliseconds(now));
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":latest", milliseconds(latest_probe(now)));
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),

@@ -242,11 +242,14 @@ impl Webhooks {
         let quota = quota.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let quota = TransactWriteItem::builder().update(quota).build();
         let [webhook_failed, quota_failed] = failed;
+        // One for all rounds: a round that was done, but whose answer was lost, is not done again, nor taken for somebody else's.
+        let token = format!("{:032x}", fastrand::u128(..));
         for round in 0..TRIES {
             pause(round).await;
             let request = self
                 .client
                 .transact_write_items()
+                .client_request_token(&token)
                 .transact_items(webhook.clone())
                 .transact_items(quota.clone());
             let Err(error) = request.send().await else { return Ok(()) };

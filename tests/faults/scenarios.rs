@@ -1,0 +1,535 @@
+//! The scenarios, in the order they run.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use anzol_domain::{DeliveryId, DeliveryTask, Event, TenantId, Trigger, WebhookId};
+use anzol_tests::receiver::{Behaviour, Mode};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::proxy::{Fault, What};
+use crate::world::{CALL, SECRET, Trial, id_of, publish_calls};
+
+type Scenario = fn(&mut Trial<'_>) -> Result<()>;
+
+pub(crate) const SCENARIOS: [(&str, Scenario); 17] = [
+    ("burst", burst),
+    ("kill-before-write", kill_before_write),
+    ("kill-after-write", kill_after_write),
+    ("received-twice", received_twice),
+    ("poison", poison),
+    ("table-throttled", table_throttled),
+    ("cap-in-conflict", cap_in_conflict),
+    ("cloud-unreachable", cloud_unreachable),
+    ("queue-refuses", queue_refuses),
+    ("scheduler-down", scheduler_down),
+    ("keys-unreachable", keys_unreachable),
+    ("receiver-misbehaves", receiver_misbehaves),
+    ("webhook-deleted", webhook_deleted),
+    ("webhook-disabled", webhook_disabled),
+    ("secret-changed", secret_changed),
+    ("clocks-apart", clocks_apart),
+    ("dead-letters", dead_letters),
+];
+
+/// Long enough for thousands of messages on a busy machine.
+const LONG: Duration = Duration::from_secs(90);
+/// Long enough for a hundred.
+const SOON: Duration = Duration::from_secs(45);
+
+fn answering(status: u16) -> Behaviour {
+    Behaviour { status, ..Behaviour::default() }
+}
+
+fn slow(delay_ms: u64) -> Behaviour {
+    Behaviour { delay_ms, ..Behaviour::default() }
+}
+
+/// Ten thousand events of one tenant at once, while another's few keep arriving.
+fn burst(trial: &mut Trial<'_>) -> Result<()> {
+    const QUIET: usize = 200;
+    trial.world.hide_for(60)?;
+    let (noisy, quiet) = (trial.hook("acme")?, trial.hook("globex")?);
+    let (flood, few) = (trial.events(noisy, 10_000), trial.events(quiet, QUIET));
+    let (flooding, trickling) = (trial.hooks[noisy].api.clone(), trial.hooks[quiet].api.clone());
+    let published = scope(|scope| -> Result<Vec<_>> {
+        let few = scope.spawn(|| {
+            few.chunks(1)
+                .map(|one| {
+                    let at = OffsetDateTime::now_utc();
+                    publish_calls(&trickling, one)?;
+                    sleep(Duration::from_millis(50));
+                    Ok((id_of(&one[0]), at))
+                })
+                .collect::<Result<Vec<_>>>()
+        });
+        publish_calls(&flooding, &flood)?;
+        few.join().map_err(|_| anyhow::anyhow!("a publisher panicked"))?
+    })?;
+    trial.settle(LONG)?;
+    let mut took: Vec<_> = published
+        .iter()
+        .filter_map(|(id, at)| Some((*trial.first.get(id)? - *at).as_seconds_f64()))
+        .collect();
+    took.sort_by(f64::total_cmp);
+    let (middle, last) = (took.get(took.len() / 2).copied(), took.last().copied());
+    trial.notes.push(format!(
+        "the other tenant's {QUIET} events took {:.1} s at the median and {:.1} s at most",
+        middle.unwrap_or_default(),
+        last.unwrap_or_default()
+    ));
+    Ok(())
+}
+
+/// A sender dies after its POSTs, before it has written the history.
+fn kill_before_write(trial: &mut Trial<'_>) -> Result<()> {
+    kill(trial, What::KillBefore)
+}
+
+/// A sender dies after it has written the history, before its messages are acknowledged.
+fn kill_after_write(trial: &mut Trial<'_>) -> Result<()> {
+    kill(trial, What::KillAfter)
+}
+
+fn kill(trial: &mut Trial<'_>, what: What) -> Result<()> {
+    const KILLS: u64 = 10;
+    trial.world.hide_for(10)?;
+    let hook = trial.hook("acme")?;
+    trial.publish(hook, 500)?;
+    // Whatever was written before the sender died is written over, not added to: one row an attempt.
+    trial.one_row_each = true;
+    trial.inject(Fault::on("dynamodb.BatchWriteItem", what).by("sender").chance(0.1).times(KILLS));
+    trial.publish(hook, 4_000)?;
+    trial.settle(LONG)?;
+    trial.expect_struck(KILLS);
+    Ok(())
+}
+
+/// Messages that are in the queue twice, and messages that are handed out again while they are being worked on.
+fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
+    trial.world.hide_for(60)?;
+    let hook = trial.hook("acme")?;
+    // A call whose answer is lost is made again.
+    trial.inject(Fault::on("sqs.SendMessageBatch", What::DropAnswer).by("ingest").chance(0.2));
+    trial.inject(Fault::on("sqs.SendMessageBatch", What::Twice).by("ingest").chance(0.2));
+    trial.publish(hook, 2_500)?;
+    trial.settle(LONG)?;
+    trial.expect_struck(40);
+
+    trial.behave(hook, &slow(1_300))?;
+    trial.world.hide_for(1)?;
+    trial.publish(hook, 300)?;
+    sleep(Duration::from_secs(2));
+    trial.world.hide_for(60)?;
+    trial.settle(SOON)?;
+    let again = trial.arrived.values().filter(|times| **times > 1).count();
+    ensure!(again >= 300, "only {again} events arrived twice");
+    Ok(())
+}
+
+/// Messages that nobody can read, or that name webhooks which are not there, among good ones; on the deliveries and the events queue.
+fn poison(trial: &mut Trial<'_>) -> Result<()> {
+    const GOOD_CALLS: usize = 30;
+    const FOREIGN: usize = 3;
+    trial.world.hide_for(30)?;
+    let hook = trial.hook("acme")?;
+    let world = trial.world;
+    let queues = &world.stack.queues;
+    let nested = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+    let unreadable = ["nonsense", "{}", r#"{"v":1}"#, r#"{"v":1,"task":{}}"#, &nested, "\u{fffd}", "null"];
+    let events =
+        ["nonsense", "{}", "[{}]", r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#, &nested];
+    let (acme, globex) = (world.stack.tenant("acme")?, world.stack.tenant("globex")?);
+    let own: WebhookId = trial.hooks[hook].id.parse()?;
+    let nobody = WebhookId::mint(OffsetDateTime::now_utc());
+    let misdirected = [task(acme, nobody)?, task(globex, own)?];
+    for call in 0..GOOD_CALLS {
+        world.aws.send_message(&queues.deliveries, unreadable[call % unreadable.len()])?;
+        world.aws.send_message(&queues.deliveries, &misdirected[call % misdirected.len()])?;
+        world.aws.send_message(&queues.events, events[call % events.len()])?;
+        trial.publish(hook, CALL)?;
+        // An array is taken whole.
+        let array = Value::from(trial.events(hook, 50));
+        world.aws.send_message(&queues.events, &array.to_string())?;
+    }
+    trial.settle(LONG)?;
+    // What another release wrote waits for it: given back, and after five times with the dead letters.
+    world.hide_for(1)?;
+    for _ in 0..FOREIGN {
+        world.aws.send_message(&queues.deliveries, r#"{"v":99,"task":{}}"#)?;
+    }
+    trial.settle(SOON)?;
+    let dead = world.take_dead_letters()?;
+    let reasons =
+        dead.iter().filter(|(_, reason)| reason.as_ref().is_some_and(|reason| !reason.is_empty())).count();
+    ensure!(
+        (dead.len(), reasons) == (2 * GOOD_CALLS + FOREIGN, 2 * GOOD_CALLS),
+        "{} dead letters, {reasons} of them with a reason",
+        dead.len()
+    );
+    trial
+        .notes
+        .push(format!("{} messages with the dead letters, {reasons} of them with a reason", dead.len()));
+    Ok(())
+}
+
+/// A message of a delivery to a webhook.
+fn task(tenant: &str, webhook: WebhookId) -> Result<String> {
+    let now = OffsetDateTime::now_utc();
+    let event = json!({ "specversion": "1.0", "id": "nobody's", "source": "faults", "type": "t", "tenantid": tenant });
+    Ok(anzol_queue::encode(&DeliveryTask {
+        tenant_id: TenantId::parse(tenant)?,
+        webhook_id: webhook,
+        delivery_id: DeliveryId::mint(now),
+        attempt: 1,
+        trigger: Trigger::Event,
+        event: Event::parse(&event.to_string(), now)?,
+    }))
+}
+
+/// The tables take a part of what they are asked, and some of that in part.
+fn table_throttled(trial: &mut Trial<'_>) -> Result<()> {
+    trial.world.hide_for(10)?;
+    let hook = trial.hook("acme")?;
+    let throttled = What::Answer(400, "ProvisionedThroughputExceededException");
+    let condition = What::Answer(400, "ConditionalCheckFailedException");
+    trial.inject(Fault::on("dynamodb.UpdateItem", condition).by("sender").chance(0.3));
+    trial.inject(Fault::on("dynamodb.BatchWriteItem", What::Refuse(0.4)).chance(0.4));
+    trial.inject(Fault::on("dynamodb.", throttled).chance(0.2));
+    trial.inject(Fault::on("dynamodb.", What::Answer(500, "InternalServerError")).chance(0.05));
+    trial.publish(hook, 6_000)?;
+    trial.settle(LONG)?;
+    trial.expect_struck(300);
+    Ok(())
+}
+
+/// Thirty creates at once in a tenant that may have twenty webhooks, with transactions that conflict; and the events go on.
+fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
+    const CAP: usize = 20; // `WebhookCap` of the stack
+    const CREATES: usize = 30;
+    trial.world.hide_for(30)?;
+    let hook = trial.hook("acme")?;
+    let conflict = What::Answer(400, "TransactionCanceledException");
+    trial.inject(Fault::on("dynamodb.TransactWriteItems", conflict).by("api").chance(0.4));
+    trial.inject(Fault::on("dynamodb.TransactWriteItems", What::DropAnswer).by("api").chance(0.3));
+    let globex = trial.world.api("globex.admin")?;
+    let create = |number: usize| -> Result<u16> {
+        let url = format!("https://{}-{number}.receiver.test/cap", "cap");
+        let webhook =
+            json!({ "name": format!("cap {number}"), "url": url, "eventTypes": [], "enabled": false });
+        loop {
+            match globex.post("/api/v1/webhooks", &webhook)?.status {
+                429 | 500.. => {} // try again, as a client would
+                status => return Ok(status),
+            }
+        }
+    };
+    let statuses = scope(|scope| -> Result<Vec<u16>> {
+        let creators: Vec<_> = (0..6)
+            .map(|creator| {
+                let create = &create;
+                scope.spawn(move || (creator..CREATES).step_by(6).map(create).collect::<Result<Vec<_>>>())
+            })
+            .collect();
+        trial.publish(hook, 1_000)?;
+        let mut all = Vec::new();
+        for creator in creators {
+            all.extend(creator.join().map_err(|_| anyhow::anyhow!("a creator panicked"))??);
+        }
+        Ok(all)
+    })?;
+    trial.expect_struck(5);
+    trial.settle(LONG)?;
+    let count = |status: u16| statuses.iter().filter(|one| **one == status).count();
+    let page = globex.get("/api/v1/webhooks?limit=100")?.expect_status(200)?.json()?;
+    let there = page["data"].as_array().context("no list")?.clone();
+    for webhook in &there {
+        let id = webhook["id"].as_str().context("no id")?;
+        globex.delete(&format!("/api/v1/webhooks/{id}"))?.expect_status(204)?;
+    }
+    // One whose answer was lost three times over is done again by the client, as another webhook.
+    ensure!(
+        there.len() == CAP && count(201) + count(403) == CREATES && (CAP - 3..=CAP).contains(&count(201)),
+        "{} webhooks where {CAP} may be; answers {statuses:?}",
+        there.len()
+    );
+    trial.notes.push(format!("{CREATES} creates, cap {CAP}: {} created", count(201)));
+    Ok(())
+}
+
+/// Connections to tables and queues break before or after the call, and some calls take longer than anyone waits.
+fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
+    trial.world.hide_for(15)?;
+    let hook = trial.hook("acme")?;
+    for service in ["dynamodb.", "sqs."] {
+        trial.inject(Fault::on(service, What::Drop).chance(0.05));
+        trial.inject(Fault::on(service, What::DropAnswer).chance(0.05));
+        trial.inject(Fault::on(service, What::Answer(503, "ServiceUnavailable")).chance(0.05));
+        trial.inject(Fault::on(service, What::Hold(Duration::from_secs(5))).chance(0.005));
+    }
+    trial.publish(hook, 3_500)?;
+    trial.settle(LONG)?;
+    trial.expect_struck(100);
+    Ok(())
+}
+
+/// The queues take batches in part, from ingest as from the sender, whose retries go there.
+fn queue_refuses(trial: &mut Trial<'_>) -> Result<()> {
+    trial.world.hide_for(10)?;
+    let hook = trial.hook("acme")?;
+    trial.inject(Fault::on("sqs.SendMessageBatch", What::Refuse(0.4)).chance(0.4));
+    trial.inject(Fault::on("sqs.SendMessageBatch", What::Answer(503, "ServiceUnavailable")).chance(0.1));
+    // Now and then one message is refused so often that its function gives up, and the producer or the queue has to try again.
+    trial.inject(Fault::on("sqs.SendMessageBatch", What::Refuse(1.0)).chance(0.1));
+    trial.behave(hook, &answering(503))?;
+    trial.publish(hook, 500)?;
+    trial.await_refused(500, SOON)?;
+    trial.behave(hook, &answering(200))?;
+    trial.publish(hook, 5_500)?;
+    trial.settle(LONG)?;
+    trial.expect_struck(200);
+    Ok(())
+}
+
+/// Nobody takes schedules for a while, and the waits are too long for the queue.
+fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
+    trial.world.hide_for(5)?;
+    let hook = trial.hook("acme")?;
+    trial.behave(hook, &answering(500))?;
+    trial.inject(Fault::on("scheduler.CreateSchedule", What::Answer(503, "InternalServerException")));
+    trial.publish(hook, 300)?;
+    // The first attempts, two seconds apart by the queue, and the third, whose next one takes the scheduler.
+    trial.await_refused(3 * 300, SOON)?;
+    sleep(Duration::from_secs(2));
+    trial.expect_struck(100);
+    trial.heal();
+    trial.await_schedules(SOON)?;
+    trial.behave(hook, &answering(200))?;
+    trial.settle(LONG)
+}
+
+/// For a while nobody can read a secret. What is sent is signed all the same, later: every request's signature is checked.
+fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
+    trial.world.hide_for(5)?;
+    let hook = trial.hook("acme")?;
+    trial.inject(Fault::on("kms.Decrypt", What::Answer(500, "KMSInternalException")).by("sender"));
+    trial.publish(hook, 500)?;
+    trial.await_struck(10, SOON)?;
+    trial.look();
+    ensure!(trial.arrived.is_empty(), "{} events arrived without a secret", trial.arrived.len());
+    trial.heal();
+    trial.settle(LONG)
+}
+
+/// Receivers do what receivers do, and get well.
+fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
+    trial.world.hide_for(60)?;
+    let ways = [
+        Behaviour { mode: Mode::Stall, ..Behaviour::default() },
+        Behaviour { mode: Mode::Reset, ..Behaviour::default() },
+        Behaviour { mode: Mode::Endless, ..Behaviour::default() },
+        Behaviour { mode: Mode::Cut, body: "half of it".to_owned(), ..Behaviour::default() },
+        Behaviour { mode: Mode::BadTls, ..Behaviour::default() },
+        answering(500),
+    ];
+    for way in &ways {
+        let hook = trial.hook("acme")?;
+        trial.behave(hook, way)?;
+    }
+    for hook in 0..ways.len() {
+        trial.publish(hook, 200)?;
+    }
+    // Reset, cut, and 500, each of 200; those that stall take longer, and of bad TLS no request comes through.
+    trial.await_refused(3 * 200, SOON)?;
+    sleep(Duration::from_secs(3));
+    for hook in 0..ways.len() {
+        trial.behave(hook, &Behaviour::default())?;
+    }
+    trial.settle(LONG)?;
+    for (hook, way) in ways.iter().enumerate() {
+        let delivered =
+            trial.published.iter().filter(|(id, of)| **of == hook && trial.arrived.contains_key(*id));
+        let count = delivered.count();
+        ensure!(count == 200, "{count} of 200 events arrived where the receiver was {:?}", way.mode);
+    }
+    Ok(())
+}
+
+/// A webhook with a thousand messages in flight, a hundred of which have arrived.
+fn in_flight(trial: &mut Trial<'_>) -> Result<usize> {
+    trial.world.hide_for(60)?;
+    let hook = trial.hook("acme")?;
+    trial.behave(hook, &slow(700))?;
+    trial.publish(hook, 1_000)?;
+    trial.await_arrived(100, SOON)?;
+    Ok(hook)
+}
+
+/// Nothing is sent to a deleted webhook, but for what was being sent already.
+fn webhook_deleted(trial: &mut Trial<'_>) -> Result<()> {
+    /// A batch that has read its webhook sends, whatever becomes of that.
+    const BEING_SENT: i64 = 5;
+    let hook = in_flight(trial)?;
+    trial.hooks[hook].api.delete(&trial.hooks[hook].at())?.expect_status(204)?;
+    let deleted = OffsetDateTime::now_utc();
+    trial.withheld = trial.published.keys().cloned().collect();
+    trial.settle(SOON)?;
+    let after: Vec<_> =
+        trial.first.values().map(|at| *at - deleted).filter(|after| after.is_positive()).collect();
+    let last = after.iter().max().copied().unwrap_or_default();
+    ensure!(last.whole_seconds() < BEING_SENT, "an event arrived {last} after its webhook was deleted");
+    let withheld = trial.published.len() - trial.arrived.len();
+    ensure!(withheld >= 100, "only {withheld} of the events were left when the webhook was deleted");
+    trial.notes.push(format!("{} arrived in the {last:.1} after", after.len()));
+    Ok(())
+}
+
+/// What was in flight when a webhook was disabled is recorded as such, and a recovery sends it.
+fn webhook_disabled(trial: &mut Trial<'_>) -> Result<()> {
+    let since = OffsetDateTime::now_utc();
+    let hook = in_flight(trial)?;
+    trial.hooks[hook].patch("/enabled", &json!(false))?;
+    let published = std::mem::take(&mut trial.withheld);
+    trial.withheld = trial.published.keys().cloned().collect(); // for now
+    trial.settle(SOON)?;
+    trial.withheld = published;
+    let (before, missing) = (trial.arrived.len(), trial.missing());
+    ensure!(missing >= 100, "only {missing} of the events were left when the webhook was disabled");
+
+    trial.behave(hook, &answering(200))?;
+    trial.hooks[hook].patch("/enabled", &json!(true))?;
+    let at = format!("{}/actions/recover", trial.hooks[hook].at());
+    let since = since.format(&time::format_description::well_known::Rfc3339)?;
+    trial.hooks[hook].api.post(&at, &json!({ "since": since }))?.expect_status(202)?;
+    trial.settle(LONG)?;
+    trial.notes.push(format!("{before} arrived before, {missing} were recorded as not sent and recovered"));
+    Ok(())
+}
+
+/// Requests of before and after verify, and of after by both secrets.
+fn secret_changed(trial: &mut Trial<'_>) -> Result<()> {
+    const NEW: &str = "fedcba9876543210fedcba9876543210";
+    let hook = in_flight(trial)?;
+    trial.hooks[hook].secrets.push(NEW.to_owned());
+    trial.hooks[hook].patch("/secret", &json!(NEW))?;
+    trial.settle(LONG)?;
+    let by_new = trial.verified_by(NEW);
+    ensure!(by_new >= 100, "only {by_new} events were left when the secret was changed");
+
+    trial.behave(hook, &answering(200))?;
+    trial.hooks[hook].secrets = vec![NEW.to_owned()];
+    trial.hooks[hook].also = Some(SECRET.to_owned());
+    trial.publish(hook, 1_000)?;
+    trial.settle(LONG)?;
+    trial.notes.push(format!("{by_new} of those in flight were signed with the new secret too"));
+    Ok(())
+}
+
+/// The clocks of ingest and sender are ten minutes off, either way; so are the times of events; and a sender whose clock is ahead dies
+/// over a probe.
+fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
+    const OFF: i64 = 600;
+    trial.world.hide_for(10)?;
+    trial.skew = OFF;
+    let hook = trial.hook("acme")?;
+    for (ingest, sender) in [(OFF, -OFF), (-OFF, OFF)] {
+        trial.world.set_clock("ingest", ingest)?;
+        trial.world.set_clock("sender", sender)?;
+        let arrived = trial.arrived.len();
+        let mut events = trial.events(hook, 800);
+        for (index, event) in events.iter_mut().enumerate() {
+            let off = if index % 2 == 0 { OFF } else { -OFF };
+            let time = OffsetDateTime::now_utc() + time::Duration::seconds(off);
+            event["time"] = json!(time.format(&time::format_description::well_known::Rfc3339)?);
+        }
+        // With retries, whose waits must not become ten minutes longer.
+        trial.behave(hook, &answering(500))?;
+        trial.publish_these(hook, &events[..100])?;
+        trial.await_refused(trial.refused + 50, SOON)?;
+        trial.behave(hook, &answering(200))?;
+        trial.publish_these(hook, &events[100..])?;
+        trial.settle(SOON)?;
+        let seen: BTreeSet<_> = trial.offsets.iter().map(|off| off.signum()).collect();
+        ensure!(
+            trial.arrived.len() > arrived && seen.contains(&-sender.signum()),
+            "the sender's clock is right: {seen:?}"
+        );
+    }
+    trial.world.set_clock("ingest", 0)?;
+    trial.world.set_clock("sender", OFF)?;
+    let other = trial.hook("acme")?;
+    // Each finds out that the receiver is quick, and dies before it can say so: its claim to be finding out stands.
+    trial.inject(Fault::on("dynamodb.UpdateItem", What::KillBefore).by("sender").containing("quickUntil"));
+    trial.publish(other, 100)?;
+    trial.await_struck(1, SOON)?;
+    trial.world.set_clock("sender", 0)?;
+    trial.heal();
+    trial.publish(other, 200)?;
+    trial.settle(SOON)
+}
+
+/// What could not be worked off five times is with the dead letters, and `cargo xtask redrive` has it delivered; what nobody can read
+/// stays there, with the reason.
+fn dead_letters(trial: &mut Trial<'_>) -> Result<()> {
+    const UNREADABLE: usize = 5;
+    let world = trial.world;
+    let dead = || -> Result<u64> {
+        world.dead_letter_queues().into_iter().map(|queue| world.aws.queue_length(queue)).sum()
+    };
+    let await_dead = |count: u64| -> Result<()> {
+        let begun = Instant::now();
+        while dead()? != count {
+            ensure!(begun.elapsed() < SOON, "{} messages are with the dead letters, not {count}", dead()?);
+            sleep(Duration::from_millis(300));
+        }
+        Ok(())
+    };
+    let hook = trial.hook("acme")?;
+    world.hide_for(60)?;
+    for number in 0..UNREADABLE {
+        world.aws.send_message(&world.stack.queues.deliveries, &format!("nonsense {number}"))?;
+    }
+    let unreadable = u64::try_from(UNREADABLE)?;
+    await_dead(unreadable)?;
+    world.hide_for(1)?;
+    // One that nobody tries again by himself: or invocations would still be at it when all is well again.
+    trial.inject(Fault::on("dynamodb.BatchGetItem", What::Answer(400, "AccessDeniedException")).by("sender"));
+    trial.publish(hook, 100)?;
+    let all = u64::try_from(trial.published.len())? + unreadable;
+    await_dead(all)?;
+    trial.heal();
+    world.hide_for(60)?;
+    trial.look();
+    ensure!(trial.arrived.is_empty(), "{} events arrived", trial.arrived.len());
+
+    let said = redrive(&["--dry-run"])?;
+    ensure!(
+        dead()? == all && said.contains(&format!("{all} in all")),
+        "a dry run moved something, or did not say {all}: {said}"
+    );
+    redrive(&[])?;
+    trial.settle(SOON)?;
+    await_dead(unreadable)?;
+    let left = world.take_dead_letters()?;
+    let explained = left.iter().filter(|(body, reason)| {
+        body.starts_with("nonsense")
+            && reason.as_ref().is_some_and(|reason| reason.contains("not a delivery message"))
+    });
+    ensure!(explained.count() == UNREADABLE, "{left:?}");
+    trial.notes.push(format!("{} redriven, {UNREADABLE} stay with their reason", trial.arrived.len()));
+    Ok(())
+}
+
+/// Runs `cargo xtask redrive` on this stack; what it said.
+fn redrive(words: &[&str]) -> Result<String> {
+    let xtask = std::env::var_os("ANZOL_XTASK").context("ANZOL_XTASK does not name xtask")?;
+    let output = Command::new(xtask).arg("redrive").args(words).output()?;
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "redrive failed: {said}");
+    Ok(said)
+}

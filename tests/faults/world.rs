@@ -1,0 +1,573 @@
+//! The stack under test, and trials: what was published, what has arrived, and whether each request was as it should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use anzol_tests::aws::{Aws, hmac_sha256};
+use anzol_tests::client::{Api, Control};
+use anzol_tests::receiver::{Behaviour, Received};
+use anzol_tests::stack::Stack;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::proxy::{Fault, Proxy};
+
+/// Events in a call.
+pub(crate) const CALL: usize = 100;
+const PUBLISHERS: usize = 3;
+/// How long a publisher goes on publishing what was not accepted.
+const STUBBORN: Duration = Duration::from_secs(90);
+/// How far a delivery's timestamp may be from its arrival: what Standard Webhooks lets a receiver tolerate, in seconds.
+const TOLERANCE: i64 = 300;
+
+const SOURCE: &str = "faults";
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Types of events, one for each webhook of a trial.
+const TYPES: [&str; 6] = [
+    "com.qlik.v1.app.created",
+    "com.qlik.v1.app.deleted",
+    "com.qlik.v1.app.data.updated",
+    "com.qlik.v1.app.reload.finished",
+    "com.qlik.v1.app.published",
+    "com.qlik.v1.app.exported",
+];
+
+/// The stack, the proxy in it, and who calls.
+pub(crate) struct World {
+    pub(crate) stack: Stack,
+    pub(crate) aws: Aws,
+    pub(crate) control: Control,
+    pub(crate) proxy: Proxy,
+    mail: Arc<Mutex<Mail>>,
+}
+
+/// What the receiver got and nobody has looked at yet.
+#[derive(Default)]
+struct Mail {
+    requests: Vec<Received>,
+    newest: u64,
+    trouble: Option<String>,
+}
+
+impl World {
+    pub(crate) fn new(port: u16, seed: u64) -> Result<Self> {
+        let stack = Stack::load()?;
+        let aws = Aws::new(&stack);
+        let functions = stack.functions.iter().map(|(role, name)| (name.clone(), role.clone())).collect();
+        let proxy = Proxy::start(port, aws.clone(), functions, seed)?;
+        let control = Control::new(&stack.receiver.control_url);
+        let mail = Arc::new(Mutex::new(Mail::default()));
+        let (reader, box_) = (control.clone(), Arc::clone(&mail));
+        std::thread::Builder::new().name("reader".to_owned()).spawn(move || read_along(&reader, &box_))?;
+        Ok(Self { stack, aws, control, proxy, mail })
+    }
+
+    /// A caller, such as `acme.admin`.
+    pub(crate) fn api(&self, who: &str) -> Result<Api> {
+        Ok(Api::new(&self.stack.api_url, Some(self.stack.token(who)?)))
+    }
+
+    fn sources(&self) -> [&str; 3] {
+        let queues = &self.stack.queues;
+        [&queues.deliveries, &queues.slow_lane, &queues.events]
+    }
+
+    pub(crate) fn dead_letter_queues(&self) -> [&str; 3] {
+        let queues = &self.stack.queues;
+        [&queues.deliveries_dlq, &queues.slow_lane_dlq, &queues.events_dlq]
+    }
+
+    /// How long the queues hide a message that was received, in seconds. Three minutes on AWS, which no test can wait for.
+    pub(crate) fn hide_for(&self, seconds: u32) -> Result<()> {
+        let attributes = json!({ "VisibilityTimeout": seconds.to_string() });
+        for queue in self.sources() {
+            let request = json!({ "QueueUrl": queue, "Attributes": attributes });
+            self.aws.call("sqs", "AmazonSQS.SetQueueAttributes", &request)?;
+        }
+        Ok(())
+    }
+
+    /// Sets a function's clock so many seconds ahead of the others', or behind.
+    pub(crate) fn set_clock(&self, function: &str, ahead: i64) -> Result<()> {
+        let name = self.stack.functions.get(function).context("no such function")?;
+        let value = ahead.to_string();
+        self.aws.set_variable(name, "ANZOL_CLOCK_AHEAD", (ahead != 0).then_some(value.as_str()))
+    }
+
+    /// Messages that are waiting, in flight or delayed, and schedules.
+    pub(crate) fn under_way(&self) -> Result<u64> {
+        let mut count = u64::try_from(self.aws.schedules()?.len())?;
+        for queue in self.sources() {
+            count += self.aws.queue_length(queue)?;
+        }
+        Ok(count)
+    }
+
+    /// Takes everything out of the dead-letter queues: body and reason, by queue.
+    pub(crate) fn take_dead_letters(&self) -> Result<Vec<(String, Option<String>)>> {
+        let mut letters = Vec::new();
+        for queue in self.dead_letter_queues() {
+            while self.aws.queue_length(queue)? > 0 {
+                let request = json!({
+                    "QueueUrl": queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"], "VisibilityTimeout": 30,
+                });
+                let answer = self.aws.call("sqs", "AmazonSQS.ReceiveMessage", &request)?;
+                let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+                ensure!(!messages.is_empty(), "{queue} hands nothing out");
+                for message in messages {
+                    let reason = &message["MessageAttributes"]["reason"]["StringValue"];
+                    letters.push((
+                        message["Body"].as_str().unwrap_or_default().to_owned(),
+                        reason.as_str().map(str::to_owned),
+                    ));
+                    let request = json!({ "QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"] });
+                    self.aws.call("sqs", "AmazonSQS.DeleteMessage", &request)?;
+                }
+            }
+        }
+        Ok(letters)
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Copies what the receiver gets, before it has to forget it.
+fn read_along(control: &Control, mail: &Mutex<Mail>) {
+    let lock = || mail.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let newest = lock().newest;
+        match control.requests_after(newest) {
+            Ok(requests) => {
+                let mut mail = lock();
+                let oldest = requests.first().map(|request| request.number);
+                if oldest.is_some_and(|oldest| oldest != newest + 1) {
+                    mail.trouble =
+                        Some("the receiver has forgotten requests before they were read".to_owned());
+                }
+                mail.newest = requests.last().map_or(newest, |request| request.number);
+                mail.requests.extend(requests);
+            }
+            Err(error) => lock().trouble = Some(format!("the receiver's requests cannot be read: {error:#}")),
+        }
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// A webhook of a trial.
+pub(crate) struct Hook {
+    pub(crate) api: Api,
+    pub(crate) id: String,
+    pub(crate) path: String,
+    pub(crate) tenant: String,
+    pub(crate) event_type: &'static str,
+    /// Secrets that a request may be signed with.
+    pub(crate) secrets: Vec<String>,
+    /// A secret that `webhook-signature` has to verify by as well.
+    pub(crate) also: Option<String>,
+    /// Host of its URL.
+    pub(crate) host: String,
+}
+
+impl Hook {
+    pub(crate) fn at(&self) -> String {
+        format!("/api/v1/webhooks/{}", self.id)
+    }
+
+    pub(crate) fn patch(&self, member: &str, value: &Value) -> Result<()> {
+        let patch = json!([{ "op": "replace", "path": member, "value": value }]);
+        self.api.patch(&self.at(), &patch)?.expect_status(204).map(drop)
+    }
+}
+
+/// What a scenario has come to.
+pub(crate) struct Line {
+    pub(crate) name: &'static str,
+    pub(crate) published: usize,
+    pub(crate) delivered: usize,
+    /// Arrived again, with the same `webhook-id`.
+    pub(crate) duplicates: usize,
+    /// Not to be delivered any more: the webhook was deleted.
+    pub(crate) withheld: usize,
+    pub(crate) lost: usize,
+    pub(crate) seconds: f64,
+    /// What was injected, and how often.
+    pub(crate) faults: BTreeMap<String, u64>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) problems: Vec<String>,
+}
+
+/// One scenario under way.
+pub(crate) struct Trial<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) name: &'static str,
+    began: Instant,
+    pub(crate) hooks: Vec<Hook>,
+    /// By id: the webhook it is for.
+    pub(crate) published: BTreeMap<String, usize>,
+    /// By event id: how often it was received and answered 2xx.
+    pub(crate) arrived: BTreeMap<String, usize>,
+    /// By event id, when it arrived first.
+    pub(crate) first: BTreeMap<String, OffsetDateTime>,
+    /// By event id, the secret that it verified by when it arrived first.
+    secrets: BTreeMap<String, String>,
+    /// How far timestamps were behind the receiver's clock, in minutes.
+    pub(crate) offsets: BTreeSet<i64>,
+    /// Requests that were answered otherwise.
+    pub(crate) refused: usize,
+    /// Events that nobody is to get any more.
+    pub(crate) withheld: BTreeSet<String>,
+    /// How far the sender's clock is from the receiver's, in seconds, at most.
+    pub(crate) skew: i64,
+    pub(crate) notes: Vec<String>,
+    problems: Vec<String>,
+    /// What was injected before faults were healed.
+    pub(crate) faults: BTreeMap<String, u64>,
+    /// Whether there is exactly one row of the history for each event.
+    pub(crate) one_row_each: bool,
+}
+
+impl<'a> Trial<'a> {
+    pub(crate) fn new(world: &'a World, name: &'static str) -> Self {
+        world.mail().requests.clear();
+        Self {
+            world,
+            name,
+            began: Instant::now(),
+            hooks: Vec::new(),
+            published: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            first: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            offsets: BTreeSet::new(),
+            refused: 0,
+            withheld: BTreeSet::new(),
+            skew: 0,
+            notes: Vec::new(),
+            problems: Vec::new(),
+            faults: BTreeMap::new(),
+            one_row_each: false,
+        }
+    }
+
+    /// Creates a webhook of `acme` or `globex`, at a receiver of its own; its index.
+    pub(crate) fn hook(&mut self, tenant: &str) -> Result<usize> {
+        let index = self.hooks.len();
+        let event_type = *TYPES.get(index).context("more webhooks than types")?;
+        let host = format!("{}-{index}.receiver.test", self.name);
+        let path = format!("/{}-{index}", self.name);
+        let api = self.world.api(&format!("{tenant}.admin"))?;
+        let request = json!({
+            "name": path, "url": format!("https://{host}{path}"), "eventTypes": [event_type], "secret": SECRET, "enabled": true,
+        });
+        let created = api.post("/api/v1/webhooks", &request)?.expect_status(201)?.json()?;
+        let id = created["id"].as_str().context("no id")?.to_owned();
+        let tenant = self.world.stack.tenant(tenant)?.to_owned();
+        let secrets = vec![SECRET.to_owned()];
+        self.hooks.push(Hook { api, id, path, tenant, event_type, secrets, also: None, host });
+        Ok(index)
+    }
+
+    pub(crate) fn inject(&self, fault: Fault) {
+        self.world.proxy.inject(fault);
+    }
+
+    /// All is well again.
+    pub(crate) fn heal(&mut self) {
+        for (what, count) in self.world.proxy.heal() {
+            *self.faults.entry(what).or_default() += count;
+        }
+    }
+
+    /// How the receiver of a webhook behaves from now on.
+    pub(crate) fn behave(&self, hook: usize, behaviour: &Behaviour) -> Result<()> {
+        let host = &self.hooks[hook].host;
+        self.world.control.behave(&format!("/host:{host}"), behaviour)
+    }
+
+    /// New events for a webhook.
+    pub(crate) fn events(&mut self, hook: usize, count: usize) -> Vec<Value> {
+        let Hook { tenant, path, event_type, .. } = &self.hooks[hook];
+        let begin = self.published.len();
+        let events: Vec<_> = (begin..begin + count)
+            .map(|number| {
+                let id = format!("{}-{number}", self.name);
+                json!({
+                    "specversion": "1.0", "id": id, "source": SOURCE, "type": event_type, "tenantid": tenant,
+                    "datacontenttype": "application/json", "data": { "path": path, "number": number },
+                })
+            })
+            .collect();
+        self.published.extend(events.iter().map(|event| (id_of(event), hook)));
+        events
+    }
+
+    /// Publishes so many events for a webhook over HTTP, a hundred a call, each call until it is accepted.
+    pub(crate) fn publish(&mut self, hook: usize, count: usize) -> Result<()> {
+        let events = self.events(hook, count);
+        self.publish_these(hook, &events)
+    }
+
+    /// The same for given ones.
+    pub(crate) fn publish_these(&mut self, hook: usize, events: &[Value]) -> Result<()> {
+        let again = publish_calls(&self.hooks[hook].api, events)?;
+        if again > 0 {
+            self.notes.push(format!("{again} calls published again"));
+        }
+        Ok(())
+    }
+
+    /// Looks at what has arrived since the last time.
+    pub(crate) fn look(&mut self) {
+        let (requests, trouble) = {
+            let mut mail = self.world.mail();
+            (std::mem::take(&mut mail.requests), mail.trouble.take())
+        };
+        self.problems.extend(trouble);
+        for request in &requests {
+            let success = request.answered.is_some_and(|status| (200..300).contains(&status));
+            match self.check(request) {
+                Err(problem) => self.problems.push(format!("{problem:#}: {}", request.path)),
+                Ok(_) if !success => self.refused += 1,
+                Ok(id) => {
+                    self.first.entry(id.clone()).or_insert(request.time);
+                    *self.arrived.entry(id).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// Whether a request is one that its receiver was to get, signed, and under the `webhook-id` of its event; the event's id.
+    fn check(&mut self, request: &Received) -> Result<String> {
+        let index = self.hooks.iter().position(|hook| hook.path == request.path).context("nobody's path")?;
+        let hook = &self.hooks[index];
+        let body = request.body()?;
+        let event: Value = serde_json::from_slice(&body)?;
+        let id = id_of(&event);
+        ensure!(request.host == hook.host, "{} is not its host", request.host);
+        ensure!(self.published.get(&id) == Some(&index), "event {id} was not published for this webhook");
+        ensure!(event["tenantid"] == hook.tenant.as_str(), "event {id} is of tenant {}", event["tenantid"]);
+
+        let message_id = request.header("webhook-id");
+        ensure!(
+            message_id == webhook_id(&hook.tenant, &hook.id, &id),
+            "{message_id} is not the webhook-id of {id}"
+        );
+        let timestamp: i64 = request.header("webhook-timestamp").parse().context("webhook-timestamp")?;
+        let off = request.time.unix_timestamp() - timestamp;
+        ensure!(off.abs() <= TOLERANCE + self.skew.abs(), "a webhook-timestamp {off} s off");
+        let qlik = |secret: &String| hex::encode(hmac_sha256(secret.as_bytes(), &body));
+        let secret = hook.secrets.iter().find(|secret| request.header("qlik-signature") == qlik(secret));
+        let secret = secret.with_context(|| format!("the Qlik-Signature of {id} is wrong"))?.clone();
+        let signed = [format!("{message_id}.{timestamp}.").as_bytes(), &body].concat();
+        let standard =
+            |secret: &String| format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)));
+        let given: Vec<_> = request.header("webhook-signature").split(' ').collect();
+        ensure!(
+            std::iter::once(&secret)
+                .chain(&hook.also)
+                .all(|secret| given.contains(&standard(secret).as_str())),
+            "the webhook-signature of {id} is wrong"
+        );
+        self.offsets.insert(off / 60);
+        self.secrets.entry(id.clone()).or_insert(secret);
+        Ok(id)
+    }
+
+    /// How many events are still to come.
+    pub(crate) fn missing(&self) -> usize {
+        let due = self.published.keys().filter(|id| !self.withheld.contains(*id));
+        due.filter(|id| !self.arrived.contains_key(*id)).count()
+    }
+
+    /// Waits until so many events have arrived.
+    pub(crate) fn await_arrived(&mut self, count: usize, limit: Duration) -> Result<()> {
+        self.await_until(&format!("{count} events"), limit, |trial| Ok(trial.arrived.len() >= count))
+    }
+
+    fn await_until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut done: impl FnMut(&Self) -> Result<bool>,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.look();
+            if done(self)? {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < limit, "no {what} within {limit:?}");
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until so many requests were answered with a failure.
+    pub(crate) fn await_refused(&mut self, count: usize, limit: Duration) -> Result<()> {
+        self.await_until(&format!("{count} failures"), limit, |trial| Ok(trial.refused >= count))
+    }
+
+    /// Waits until faults have struck so often.
+    pub(crate) fn await_struck(&mut self, times: u64, limit: Duration) -> Result<()> {
+        self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.world.proxy.struck() >= times))
+    }
+
+    /// Waits until something is scheduled.
+    pub(crate) fn await_schedules(&mut self, limit: Duration) -> Result<()> {
+        self.await_until("schedules", limit, |trial| Ok(!trial.world.aws.schedules()?.is_empty()))
+    }
+
+    /// A fault that never strikes tries nothing.
+    pub(crate) fn expect_struck(&mut self, least: u64) {
+        let struck = self.world.proxy.struck();
+        if struck < least {
+            self.problems.push(format!("faults struck only {struck} times, not {least}"));
+        }
+    }
+
+    /// How many events verified by this secret when they arrived first.
+    pub(crate) fn verified_by(&self, secret: &str) -> usize {
+        self.secrets.values().filter(|by| *by == secret).count()
+    }
+
+    /// Waits until nothing is under way any more, or the limit is over; what is missing then is lost.
+    pub(crate) fn settle(&mut self, limit: Duration) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.look();
+            if self.missing() == 0 && self.world.under_way()? == 0 {
+                break;
+            }
+            if begun.elapsed() > limit {
+                let left = self.world.under_way()?;
+                self.problems.push(format!(
+                    "{} missing and {left} messages under way after {limit:?}",
+                    self.missing()
+                ));
+                break;
+            }
+            sleep(Duration::from_millis(200));
+        }
+        sleep(Duration::from_millis(150)); // for what was received just now to be read
+        self.look();
+        Ok(())
+    }
+
+    /// Something is not as it should be.
+    pub(crate) fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
+    /// Takes the webhooks away and says what the scenario came to.
+    pub(crate) fn end(mut self) -> Result<Line> {
+        let seconds = self.began.elapsed().as_secs_f64();
+        self.heal();
+        for index in 0..self.hooks.len() {
+            let hook = &self.hooks[index];
+            // What arrived is in the history, however often it had to be sent.
+            let delivered = self.arrived.keys().filter(|id| self.published.get(*id) == Some(&index)).count();
+            let partition = format!("{}#{}", hook.tenant, hook.id);
+            let recorded = self.world.aws.successes(&self.world.stack.tables.deliveries, &partition)?;
+            let delivered = u64::try_from(delivered)?;
+            if recorded < delivered || self.one_row_each && recorded > delivered {
+                let problem = format!("{delivered} delivered to {}, {recorded} recorded", hook.path);
+                self.problems.push(problem);
+            }
+            let gone = self.hooks[index].api.delete(&self.hooks[index].at())?.status;
+            if ![204, 404].contains(&gone) {
+                bail!("{} was not deleted: {gone}", self.hooks[index].path);
+            }
+        }
+        let dead = self.world.take_dead_letters()?;
+        if let Some((body, reason)) = dead.first() {
+            self.problems.push(format!("{} dead letters, such as {body:.300} ({reason:?})", dead.len()));
+        }
+        self.world.control.forget_requests()?;
+        self.world.control.forget_behaviours()?;
+        if self.refused > 0 {
+            self.notes.push(format!("{} requests answered with a failure", self.refused));
+        }
+        let sent: usize = self.arrived.values().sum();
+        Ok(Line {
+            name: self.name,
+            published: self.published.len(),
+            delivered: self.arrived.len(),
+            duplicates: sent - self.arrived.len(),
+            withheld: self.withheld.iter().filter(|id| !self.arrived.contains_key(*id)).count(),
+            lost: self.missing(),
+            seconds,
+            faults: self.faults,
+            notes: self.notes,
+            problems: self.problems,
+        })
+    }
+}
+
+/// Publishes events, a hundred a call, by several publishers; how many calls had to be made again.
+pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
+    let calls: Vec<_> = events.chunks(CALL).collect();
+    scope(|scope| {
+        let publishers: Vec<_> = (0..PUBLISHERS)
+            .map(|publisher| {
+                let calls = &calls;
+                scope.spawn(move || {
+                    calls.iter().skip(publisher).step_by(PUBLISHERS).map(|call| publish(api, call)).sum()
+                })
+            })
+            .collect();
+        let mut again = 0;
+        for publisher in publishers {
+            let outcome: Result<usize> =
+                publisher.join().map_err(|_| anyhow::anyhow!("a publisher panicked"))?;
+            again += outcome?;
+        }
+        Ok(again)
+    })
+}
+
+/// Publishes until it is accepted; how often it had to be done again.
+fn publish(api: &Api, events: &[Value]) -> Result<usize> {
+    let (begun, body) = (Instant::now(), Value::from(events));
+    let mut again = 0;
+    loop {
+        let said = match api.post_as("/api/v1/events", "application/cloudevents-batch+json", &body) {
+            Ok(answer) if answer.status == 202 => {
+                let accepted = answer.json()?["deliveries"].as_u64();
+                ensure!(
+                    accepted == Some(u64::try_from(events.len())?),
+                    "not one delivery an event: {answer}"
+                );
+                return Ok(again);
+            }
+            Ok(answer) if answer.status >= 500 || answer.status == 429 => answer.to_string(),
+            Ok(answer) => bail!("an event was refused: {answer}"),
+            Err(error) => format!("{error:#}"),
+        };
+        ensure!(begun.elapsed() < STUBBORN, "not accepted within {STUBBORN:?}: {said}");
+        again += 1;
+        sleep(Duration::from_millis(100));
+    }
+}
+
+pub(crate) fn id_of(event: &Value) -> String {
+    event["id"].as_str().unwrap_or_default().to_owned()
+}
+
+/// `webhook-id` as it is documented, worked out without the product: SHA-256 over tenant, webhook, source and id, each with its length
+/// before it; half of it in base64.
+fn webhook_id(tenant: &str, webhook: &str, event: &str) -> String {
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    for part in [tenant, webhook, SOURCE, event] {
+        hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finish();
+    format!("msg_{}", URL_SAFE_NO_PAD.encode(&digest.as_ref()[..16]))
+}
