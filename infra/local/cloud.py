@@ -1,4 +1,4 @@
-"""Deploys and seeds the local cloud: `deploy`, `seed` and `logs`, called by `cargo xtask up`; and `redrive`, on AWS too.
+"""Deploys and seeds the local cloud: `deploy`, `seed`, `environment` and `logs`, called by `cargo xtask up`; and `redrive`, on AWS too.
 
 Python, because the local cloud is Python anyway: three more SDK crates in xtask would cost a newcomer minutes of build.
 Every command prints one JSON object on standard output; what went wrong goes to standard error in one line.
@@ -162,6 +162,19 @@ def seed(args):
     return {"tokens": tokens, "clients": clients, "tenants": TENANTS, "password": PASSWORD}
 
 
+def environment(args):
+    """The variables of all functions, as deployed. They share one set of names, so that one file serves whichever is run by hand."""
+    outputs = json.loads(Path(args.outputs).read_text())
+    functions = client("lambda", args)
+    variables = {}
+    for name in sorted(output for key, output in outputs.items() if key.endswith("Function")):
+        configured = functions.get_function_configuration(FunctionName=name).get("Environment", {}).get("Variables", {})
+        for key, value in configured.items():
+            if variables.setdefault(key, value) != value:
+                raise Failed(f"{key} has different values in different functions")
+    return variables
+
+
 def client_credentials(client_id, secret, endpoint):
     request = urllib.request.Request(
         f"{endpoint}/oauth2/token",
@@ -301,6 +314,8 @@ def main():
     one.add_argument("--function", action="append", required=True, metavar="NAME=BINARY")
     one.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE")
     one = command("seed", seed, "create users, print their tokens")
+    one.add_argument("--outputs", required=True, help="file that holds what deploy printed")
+    one = command("environment", environment, "print the functions' environment variables")
     one.add_argument("--outputs", required=True, help="file that holds what deploy printed")
     one = command("logs", follow, "copy what the functions log into a file for each")
     one.add_argument("--stack", required=True)

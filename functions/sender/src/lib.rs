@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod burst;
+mod deadline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -21,6 +22,8 @@ use anzol_vault::{Opened, Vault};
 use time::OffsetDateTime;
 
 use burst::Burst;
+
+pub use deadline::deadline;
 
 /// POSTs under way at the same time, whatever hosts they go to: a whole batch as the template has it. A bound of its own for each host
 /// would have to be lower to mean anything, and would make a burst for a healthy receiver slow; who is not healthy has the slow lane.

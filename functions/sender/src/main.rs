@@ -1,6 +1,6 @@
 //! Cold start of `sender`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::retry::Schedule;
@@ -57,7 +57,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         webhooks,
     };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
-        let deadline = event.context.deadline();
+        let deadline = anzol_sender::deadline(event.context.deadline(), SystemTime::now());
         Ok::<_, lambda_runtime::Error>(sender.handle(event.payload, deadline).await)
     };
     lambda_runtime::run(service_fn(handler)).await

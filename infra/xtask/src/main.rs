@@ -1,20 +1,24 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
-//! (`bench`); describes its API (`openapi`); and sends dead letters back (`redrive`).
+//! (`bench`); describes its API (`openapi`); packages, deploys and operates it on AWS (`package`, `deploy`, `tenant`, `redrive`).
 
 mod bench;
 mod browser;
 mod build;
 mod demo;
+mod deploy;
 mod down;
 mod fuzz;
 mod interrupt;
 mod local_cloud;
 mod node;
 mod openapi;
+mod package;
 mod process;
 mod progress;
 mod redrive;
+mod sbom;
 mod stack;
+mod tenant;
 mod test;
 mod up;
 mod walls;
@@ -43,6 +47,13 @@ enum Command {
     Down,
     /// Write infra/openapi.json anew, after a change to the API
     Openapi,
+    /// Build the functions for AWS: zips, checksums, bills of materials
+    Package(package::Options),
+    /// Deploy to AWS what `package` built; `--dry-run` needs neither an account nor the network
+    Deploy(deploy::Options),
+    /// What is kept of one tenant
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
     /// Run every check, or only one suite
     Test {
         /// The only suite to run
@@ -69,6 +80,9 @@ fn main() -> ExitCode {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
+        Command::Package(options) => package::package(root, &options),
+        Command::Deploy(options) => deploy::deploy(root, &options),
+        Command::Tenant(command) => tenant::tenant(root, &command),
         Command::Test { suite } => test::test(root, suite),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),
         Command::Redrive(options) => redrive::redrive(root, &options),

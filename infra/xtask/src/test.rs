@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
 use crate::stack::{Description, Home, Ports, Stack};
-use crate::{browser, interrupt, up, walls};
+use crate::{browser, deploy, interrupt, package, up, walls};
 
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
@@ -32,10 +32,14 @@ pub(crate) enum Suite {
     Unit,
     /// What is deployed knows nothing of local stacks
     Deployable,
-    /// infra/template.yaml under cfn-lint
+    /// Zips that are the same each time, and bills of materials that are valid
+    Package,
+    /// infra/template.yaml under cfn-lint, SAM's validation and checkov, and dry runs of its deployment
     Template,
     /// End to end, on a fresh stack
     E2e,
+    /// Functions run by hand, producers, a tenant's deletion and a restore, on the same stack
+    Operations,
     /// Qlik's own JavaScript client and the verifier of Standard Webhooks, on the same stack
     Clients,
     /// The console in a browser, on the same stack
@@ -74,8 +78,10 @@ impl Suite {
                 "--locked",
             ])),
             Self::Deployable => deployable(root, ground),
-            Self::Template => template(root),
+            Self::Package => package::check(root),
+            Self::Template => deploy::check(root),
             Self::E2e => e2e(root, ground),
+            Self::Operations => operations(root, ground),
             Self::Clients => clients(root, ground),
             Self::Console => console(root, ground),
             Self::Engine => engine(root, ground, ENGINE),
@@ -118,12 +124,6 @@ fn clippy(root: &Path) -> Result<()> {
     run_well(cargo(root).args(["clippy", "--workspace", "--all-targets", "--locked"]).args(deny))?;
     let deployed = FUNCTIONS.iter().flat_map(|name| ["-p".to_owned(), format!("anzol-{name}")]);
     run_well(cargo(root).args(["clippy", "--locked"]).args(deployed).args(deny))
-}
-
-fn template(root: &Path) -> Result<()> {
-    let requirements = root.join("infra/local/requirements-test.txt");
-    let python = Python::prepare(&requirements, &root.join("target/local/venv-test"))?;
-    run_well(Command::new(python.program("cfn-lint")).arg(root.join("infra/template.yaml")))
 }
 
 /// What suites need under their feet: one build, and one stack at a time, started by the first suite that asks for it and ended at
@@ -224,6 +224,17 @@ fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
         |words: &[&str]| run_well(cargo(root).args(E2E).arg("--").args(words).env("ANZOL_STACK", &stack));
     run(&["--skip", crowd, "--skip", ENGINE, "--skip", SECRETS])?;
     run(&[crowd])
+}
+
+/// `tests/operations`, in the local cloud's Python, with `cargo lambda` on the path.
+fn operations(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let cargo_lambda = package::prepare_python(root)?;
+    ground.stack(&[])?;
+    let python = up::prepare_python(root)?;
+    let mut command = Command::new(python.program("python"));
+    command.args(["-m", "unittest", "--verbose"]).current_dir(root.join("tests/operations"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("ANZOL_STACK", Home::test(root).description());
+    run_well(command.env("PATH", cargo_lambda.on_path()))
 }
 
 fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
