@@ -1,11 +1,13 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
 //! (`bench`); describes its API (`openapi`).
 
+mod apt;
 mod bench;
 mod browser;
 mod build;
 mod demo;
 mod down;
+mod instructions;
 mod interrupt;
 mod local_cloud;
 mod node;
@@ -46,14 +48,8 @@ enum Command {
         /// The only suite to run
         suite: Option<test::Suite>,
     },
-    /// Measure, on a fresh stack
-    Bench {
-        /// What to measure
-        which: bench::Bench,
-        /// A template parameter of its stack, as `Name=value`; may be given several times
-        #[arg(long = "parameter", value_name = "NAME=VALUE")]
-        parameters: Vec<String>,
-    },
+    /// Measure everything, or one thing, beside floors of the same run
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -64,7 +60,7 @@ fn main() -> ExitCode {
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
         Command::Test { suite } => test::test(root, suite),
-        Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
+        Command::Bench(options) => bench::bench(root, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

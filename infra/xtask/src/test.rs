@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use crate::bench::Driver;
 use crate::build::{Binaries, FUNCTIONS, build, cargo};
+use crate::instructions::instructions;
 use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
 use crate::process::run_well;
@@ -30,6 +32,8 @@ pub(crate) enum Suite {
     Doc,
     /// Unit and in-process tests
     Unit,
+    /// What may not grow unnoticed: instructions of the hot paths, billable calls for 1,000 deliveries
+    Budgets,
     /// infra/template.yaml under cfn-lint
     Template,
     /// End to end, on a fresh stack
@@ -67,6 +71,7 @@ impl Suite {
                 "--test=it",
                 "--locked",
             ])),
+            Self::Budgets => budgets(root, ground),
             Self::Template => template(root),
             Self::E2e => e2e(root, ground),
             Self::Clients => clients(root, ground),
@@ -111,6 +116,15 @@ fn clippy(root: &Path) -> Result<()> {
     run_well(cargo(root).args(["clippy", "--locked"]).args(deployed).args(deny))
 }
 
+/// On builds for development, which the other suites need anyway.
+fn budgets(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let sender = ground.binaries()?.functions.get("sender").context("no sender was built")?;
+    let functions = sender.parent().context("a binary in no directory")?.to_owned();
+    let calls = Driver::debug(root, &functions)?.run("cost");
+    let counts = instructions(root, false);
+    calls.and(counts)
+}
+
 fn template(root: &Path) -> Result<()> {
     let requirements = root.join("infra/local/requirements-test.txt");
     let python = Python::prepare(&requirements, &root.join("target/local/venv-test"))?;
@@ -142,12 +156,17 @@ impl Ground<'_> {
         Ok(&self.stack.insert(running).description)
     }
 
-    fn start(&mut self, parameters: &'static [&'static str]) -> Result<Running> {
-        let home = Home::test(self.root);
-        home.refuse_if_in_use()?;
+    fn binaries(&mut self) -> Result<&Binaries> {
         if self.built.is_none() {
             self.built = Some((up::prepare_python(self.root)?, build(self.root, &[])?));
         }
+        self.built.as_ref().map(|(_, binaries)| binaries).context("nothing was built")
+    }
+
+    fn start(&mut self, parameters: &'static [&'static str]) -> Result<Running> {
+        let home = Home::test(self.root);
+        home.refuse_if_in_use()?;
+        self.binaries()?;
         let (python, binaries) = self.built.as_ref().context("nothing was built")?;
         let port = choose_port(None, FIRST_PORT)?;
         let (stack, description) = Stack::start(self.root, home, port, python, binaries, parameters)?;

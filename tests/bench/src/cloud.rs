@@ -202,9 +202,11 @@ fn dynamo(shared: &Shared, operation: &str, body: &[u8]) -> Result<String, Refus
         other => return Err(Refusal::unknown(other)),
     };
     let units = consumed(&answer);
+    let history = if operation == "BatchWriteItem" { history_bytes(&text) } else { 0 };
     let meter = &mut shared.kept().meter;
     *meter.dynamo_calls.entry(operation.to_owned()).or_default() += 1;
     *(if writes { &mut meter.write_units } else { &mut meter.read_units }) += units;
+    meter.history_bytes += history;
     Ok(answer.to_string())
 }
 
@@ -216,6 +218,25 @@ fn consumed(answer: &Value) -> f64 {
         Some(one) => units(one),
         None => 0.0,
     }
+}
+
+/// What is added to the table of deliveries by a call, in bytes as storage is billed: names and values, and 100 bytes for an item's
+/// place in the table, and all that again for a place in the index.
+fn history_bytes(request: &str) -> u64 {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    let rows = request.pointer(&format!("/RequestItems/{DELIVERIES}")).and_then(Value::as_array);
+    let items = rows.into_iter().flatten().filter_map(|row| row.pointer("/PutRequest/Item")?.as_object());
+    let bytes = items.map(|item| {
+        let values = item.iter().map(|(name, value)| {
+            let text = |kind: &str| value.get(kind).and_then(Value::as_str);
+            let binary = text("B").map(|text| STANDARD.decode(text).map_or(0, |bytes| bytes.len()));
+            let number = text("N").map(|digits| digits.len().div_ceil(2) + 1);
+            name.len() + text("S").map(str::len).or(binary).or(number).unwrap_or_default()
+        });
+        let places = if item.contains_key("failedOf") { 2 } else { 1 };
+        (values.sum::<usize>() + 100) * places
+    });
+    u64::try_from(bytes.sum::<usize>()).unwrap_or(u64::MAX)
 }
 
 fn sqs(shared: &Shared, operation: &str, body: &[u8]) -> Result<String, Refusal> {

@@ -30,8 +30,8 @@ pub(crate) struct Meter {
     pub(crate) gb_seconds: f64,
     /// Calls of the HTTP API.
     pub(crate) http_calls: u64,
-    /// History rows kept for seven days, in KB.
-    pub(crate) history_kb: f64,
+    /// History kept for seven days, as storage is billed.
+    pub(crate) history_bytes: u64,
 }
 
 /// Bytes of a message batch that are one request.
@@ -70,7 +70,7 @@ impl Meter {
             ("SQS fair queues", million(self.fair_requests, prices::SQS_FAIR)),
             ("DynamoDB writes", self.write_units * prices::WRITE_UNIT / 1e6),
             ("DynamoDB reads", self.read_units * prices::READ_UNIT / 1e6),
-            ("DynamoDB storage, 7 days", self.history_kb * prices::STORED_KB_WEEK / 1e6),
+            ("DynamoDB storage, 7 days", approximate(self.history_bytes) / 1e9 * prices::STORED_GB_WEEK),
             ("KMS requests", million(self.key_calls, prices::KMS_REQUEST)),
             ("Schedules", million(self.schedules, prices::SCHEDULE)),
         ]

@@ -16,8 +16,8 @@ pub(crate) const SQS_FAIR: f64 = 0.10;
 pub(crate) const WRITE_UNIT: f64 = 0.625;
 /// A million read units on demand: 4 KB each, strongly consistent.
 pub(crate) const READ_UNIT: f64 = 0.125;
-/// A million KB kept for seven days, at $0.25 per GB and month of 30.4 days.
-pub(crate) const STORED_KB_WEEK: f64 = 0.25 * 1024.0 * 1e6 / 1e9 * 7.0 / 30.4;
+/// A GB kept for seven days, at $0.25 for a month of 30.4.
+pub(crate) const STORED_GB_WEEK: f64 = 0.25 * 7.0 / 30.4;
 /// A million KMS requests.
 pub(crate) const KMS_REQUEST: f64 = 3.00;
 /// A million one-time schedules, beyond the 14 million that are free each month.

@@ -10,7 +10,7 @@ use super::count;
 use super::sender::send_all;
 use crate::cloud::{FAST_ARN, SLOW_ARN};
 use crate::lambda::Function;
-use crate::meter::Meter;
+use crate::meter::{Meter, approximate};
 use crate::prices;
 use crate::report::{Bar, Figure};
 use crate::world::{BATCH, Paths, World, batch, send};
@@ -33,6 +33,19 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
     ];
     let different = figure("the delivery alone, ten tenants in a batch", &counted.different, DELIVERY, 0.802);
     figures.push(Figure { bars: Vec::new(), ..different });
+    let of = sum(&counted.single, &counted.delivery);
+    for (name, measured, most) in [
+        ("SQS requests for 1,000 deliveries", approximate(of.queue_requests), 1_200.0),
+        ("write units for 1,000 deliveries", of.write_units, 1_005.0),
+        ("read units for 1,000 deliveries", of.read_units, 1_200.0),
+        ("KMS requests for 1,000 deliveries", approximate(of.key_calls), 1.0),
+        ("schedules for 1,000 deliveries", approximate(of.schedules), 0.0),
+        ("invocations for 1,000 deliveries", approximate(of.invocations), 1_100.0),
+        ("SQS requests for 1,000 failures", approximate(counted.failed.queue_requests), 300.0),
+        ("write units for 1,000 failures", counted.failed.write_units, 2_100.0),
+    ] {
+        figures.push(Figure::new(name, measured, "").bar(Bar::AtMost(most)));
+    }
     Ok(figures)
 }
 
@@ -113,8 +126,6 @@ async fn delivered(world: &World, sender: &Function, queue_arn: &str, messages: 
         meter.poll(bodies.iter().map(String::len).sum());
         meter.invoke(prices::SENDER_MS);
     }
-    // A row of a unit or less is kept as a KB; a failed one twice, in the table and in its index.
-    meter.history_kb = meter.write_units.floor();
     Ok(meter)
 }
 
@@ -135,7 +146,7 @@ fn sum(one: &Meter, other: &Meter) -> Meter {
         invocations: one.invocations + other.invocations,
         gb_seconds: one.gb_seconds + other.gb_seconds,
         http_calls: one.http_calls + other.http_calls,
-        history_kb: one.history_kb + other.history_kb,
+        history_bytes: one.history_bytes + other.history_bytes,
     }
 }
 
