@@ -39,7 +39,9 @@ pub(crate) enum Bench {
     Ingest,
     /// CPU of the API's calls, and warm calls
     Api,
-    /// Billable calls, and dollars for a million deliveries
+    /// Billable calls for a thousand deliveries
+    Calls,
+    /// Dollars for a million deliveries
     Cost,
     /// More webhooks, more tenants
     Scale,

@@ -33,6 +33,13 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
     ];
     let different = figure("the delivery alone, ten tenants in a batch", &counted.different, DELIVERY, 0.802);
     figures.push(Figure { bars: Vec::new(), ..different });
+    Ok(figures)
+}
+
+/// The calls alone, as a budget that holds whatever they are priced at: what is called today, and a little for what is done once an hour.
+pub(super) async fn measure_calls(paths: &Paths) -> Result<Vec<Figure>> {
+    let counted = count_all(paths).await?;
+    let mut figures = Vec::new();
     let of = sum(&counted.single, &counted.delivery);
     for (name, measured, most) in [
         ("SQS requests for 1,000 deliveries", approximate(of.queue_requests), 1_200.0),

@@ -18,8 +18,8 @@ use crate::report::Figure;
 use crate::world::Paths;
 
 /// All parts, in the order of the report.
-pub(crate) const NAMES: [&str; 9] =
-    ["size", "cold-start", "memory", "sender", "ingest", "api", "cost", "scale", "neighbour"];
+pub(crate) const NAMES: [&str; 10] =
+    ["size", "cold-start", "memory", "sender", "ingest", "api", "calls", "cost", "scale", "neighbour"];
 
 /// Measures one.
 pub(crate) async fn measure(name: &str, paths: &Paths) -> Result<Vec<Figure>> {
@@ -30,6 +30,7 @@ pub(crate) async fn measure(name: &str, paths: &Paths) -> Result<Vec<Figure>> {
         "sender" => sender::measure(paths).await,
         "ingest" => ingest::measure(paths).await,
         "api" => api::measure(paths).await,
+        "calls" => cost::measure_calls(paths).await,
         "cost" => cost::measure(paths).await,
         "scale" => scale::measure(paths).await,
         _ => bail!("no such part; there are {}", NAMES.join(", ")),
