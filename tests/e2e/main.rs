@@ -22,6 +22,8 @@ mod history;
 mod payload;
 mod platform;
 mod recover;
+mod secrets;
 mod stats;
 mod validation;
+mod vault;
 mod world;

@@ -283,7 +283,7 @@ async fn a_resend_uses_the_webhook_as_it_is_now_and_leaves_a_row_of_its_own() {
         event: anzol_domain::Event::parse(&event.to_string(), anzol_runtime::now()).unwrap(),
     };
     let first = anzol_pipeline::Deliverer::new(way_out.egress.clone(), anzol_runtime::now)
-        .deliver(&stored, &task)
+        .deliver(&cloud.vault.open(&stored).await.unwrap(), &task)
         .await;
     assert!(cloud.deliveries.put_all(std::slice::from_ref(&first)).await.is_empty());
 

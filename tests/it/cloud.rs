@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anzol_api::{AppState, Cursors};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
-use anzol_domain::{Health, Level, Origin, TenantId, UserId, Webhook, WebhookId};
+use anzol_domain::{Health, Level, Origin, Sealed, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
 use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
@@ -15,6 +15,7 @@ use anzol_store::{Deliveries, Webhooks};
 use anzol_tests::aws::Aws;
 use anzol_tests::client::Control;
 use anzol_tests::receiver::{Options, Receiver};
+use anzol_vault::Vault;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::Router;
@@ -23,10 +24,15 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::kms::Kms;
+
 const REGION: &str = "us-east-1";
 
 pub(crate) struct Cloud {
     pub(crate) webhooks: Webhooks,
+    /// Where secrets are sealed and opened.
+    pub(crate) kms: Kms,
+    pub(crate) vault: Vault,
     pub(crate) deliveries: Deliveries,
     pub(crate) deliveries_table: String,
     /// Queues that nobody listens at: whoever needs them learns that they cannot be reached.
@@ -63,7 +69,10 @@ impl Cloud {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
         let unreachable = config.to_builder().endpoint_url("http://127.0.0.1:1").build();
+        let kms = Kms::start(&config).await;
         Self {
+            vault: kms.vault(),
+            kms,
             webhooks: Webhooks::new(&config, webhooks),
             deliveries: Deliveries::new(&config, &deliveries_table),
             deliveries_table,
@@ -87,6 +96,7 @@ impl Cloud {
     pub(crate) fn state(&self, way_out: &WayOut) -> AppState {
         AppState {
             webhooks: self.webhooks.clone(),
+            vault: self.vault.clone(),
             deliveries: self.deliveries.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             health: self.health(DisablePolicy::default()),
@@ -305,6 +315,22 @@ impl Answer {
     }
 }
 
+/// Signing secret of [`webhook`].
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Value of its encrypted header, `X-Token`.
+pub(crate) const TOKEN: &str = "for the receiver alone";
+
+/// Both as they are sealed: format 1, a secret of 32 bytes, no retired one, and one header value of 22 bytes. What was once sealed has
+/// to be readable for ever, so this stays as it is.
+fn sealed(tenant: &TenantId, id: WebhookId) -> Sealed {
+    let plain = [b"\x01\x01\x20", SECRET.as_bytes(), b"\x00\x01\x16", TOKEN.as_bytes()].concat();
+    Sealed {
+        ciphertext: Kms::sealed(tenant, id, &plain),
+        has_secret: true,
+        header_names: vec!["X-Token".to_owned()],
+    }
+}
+
 /// A webhook of a tenant's admin that hears of new apps.
 pub(crate) fn webhook(tenant: &str) -> Webhook {
     let user = UserId::parse(&format!("{tenant}-admin")).unwrap();
@@ -315,23 +341,24 @@ pub(crate) fn webhook(tenant: &str) -> Webhook {
         event_types: vec!["com.qlik.v1.app.created".to_owned()],
         level: Level::Tenant,
         owner_id: user.to_string(),
-        secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        secret: None,
         filter: None,
         headers: [("X-Key".to_owned(), "value".to_owned())].into(),
-        encrypted_headers: [("X-Token".to_owned(), "for the receiver alone".to_owned())].into(),
+        encrypted_headers: [].into(),
         enabled: true,
         cloud_events: false,
     };
+    let (id, tenant_id) = (WebhookId::mint(now()), TenantId::parse(tenant).unwrap());
     Webhook {
-        id: WebhookId::mint(now()),
-        tenant_id: TenantId::parse(tenant).unwrap(),
-        spec: raw.check().unwrap(),
+        id,
+        sealed: Some(sealed(&tenant_id, id)),
+        tenant_id,
+        spec: raw.check().unwrap().0,
         origin: Origin::Api,
         created_at: now(),
         updated_at: now(),
         created_by: user.clone(),
         updated_by: user,
-        retired_secrets: Vec::new(),
         health: Health::default(),
         disabled: None,
         version: 1,

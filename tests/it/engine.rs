@@ -37,6 +37,7 @@ impl Engine {
         let queues = Queues::start(&cloud.config).await;
         let sender = Sender {
             webhooks: cloud.webhooks.clone(),
+            vault: cloud.vault.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             settler: Settler::new(
                 cloud.deliveries.clone(),

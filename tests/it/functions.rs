@@ -74,6 +74,7 @@ fn task(webhook: &Webhook) -> DeliveryTask {
 fn sender(cloud: &Cloud, way_out: &WayOut) -> Sender {
     Sender {
         webhooks: cloud.webhooks.clone(),
+        vault: cloud.vault.clone(),
         deliverer: Deliverer::new(way_out.egress.clone(), now),
         settler: Settler::new(cloud.deliveries.clone(), cloud.no_queues.clone(), Schedule::default(), now),
         recoverer: Recoverer::new(cloud.deliveries.clone(), cloud.no_queues.clone(), now),

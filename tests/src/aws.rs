@@ -68,12 +68,38 @@ impl Aws {
 
     /// Every item of a table whose sort key contains `needle`, as `DynamoDB` writes it.
     pub fn items_with_sort_key_like(&self, table: &str, needle: &str) -> Result<Vec<Value>> {
-        let mut request = json!({
+        self.scan(json!({
             "TableName": table,
             "ConsistentRead": true,
             "FilterExpression": "contains(sk, :needle)",
             "ExpressionAttributeValues": { ":needle": { "S": needle } },
-        });
+        }))
+    }
+
+    /// Every item of a table, as `DynamoDB` writes it.
+    pub fn items(&self, table: &str) -> Result<Vec<Value>> {
+        self.scan(json!({ "TableName": table, "ConsistentRead": true }))
+    }
+
+    /// Every line of a log group.
+    pub fn log_lines(&self, group: &str) -> Result<Vec<String>> {
+        let mut request = json!({ "logGroupName": group });
+        let mut lines = Vec::new();
+        loop {
+            let page = self.call("logs", "Logs_20140328.FilterLogEvents", &request)?;
+            let events = page.get("events").and_then(Value::as_array).context("no events in the answer")?;
+            let messages = events.iter().filter_map(|event| event.get("message")?.as_str());
+            lines.extend(messages.flat_map(str::lines).map(str::to_owned));
+            match page.get("nextToken") {
+                Some(Value::String(token)) if request.get("nextToken") != Some(&json!(token)) => {
+                    request = json!({ "logGroupName": group, "nextToken": token });
+                }
+                _ => return Ok(lines),
+            }
+        }
+    }
+
+    fn scan(&self, mut request: Value) -> Result<Vec<Value>> {
         let mut items = Vec::new();
         loop {
             let mut page = self.call("dynamodb", "DynamoDB_20120810.Scan", &request)?;

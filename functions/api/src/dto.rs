@@ -13,8 +13,8 @@ use anzol_domain::error::Problems;
 use anzol_domain::filter::MAX_FILTER;
 use anzol_domain::webhook::{MAX_DESCRIPTION, MAX_NAME, RawSpec};
 use anzol_domain::{
-    Delivery, DeliveryId, Disabled, FailureKind, Filter, Headers, Invalid, Level, Origin, Status, Trigger,
-    UserId, Webhook, WebhookId, WebhookSpec,
+    Delivery, DeliveryId, Disabled, FailureKind, Filter, Headers, Invalid, Level, Origin, Secrets, Status,
+    Trigger, UserId, Webhook, WebhookId, WebhookSpec,
 };
 use anzol_http::Links;
 
@@ -27,8 +27,9 @@ pub(crate) use health::HealthOut;
 pub(crate) use recovery::{RecoverIn, RecoveryOut};
 pub(crate) use test_event::TestIn;
 
-/// A webhook as a client writes it. Members it does not know are ignored, as clients send back what they were given.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// A webhook as a client writes it. Members it does not know are ignored, as clients send back what they were given. Not `Debug`: it
+/// holds secrets.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WebhookIn {
     /// A name for people; need not be unique.
@@ -106,8 +107,8 @@ impl WebhookIn {
         self.origin.unwrap_or_default()
     }
 
-    /// The checked spec; all problems are reported together.
-    pub(crate) fn check(self, defaults: &Defaults<'_>) -> Result<WebhookSpec, Invalid> {
+    /// The checked spec, and the secrets; all problems are reported together.
+    pub(crate) fn check(self, defaults: &Defaults<'_>) -> Result<(WebhookSpec, Secrets), Invalid> {
         let mut problems = Problems::default();
         // A promise we cannot keep is refused, never stored: no library we trust checks revocation on this platform.
         if self.check_certificate_revocation == Some(true) {
@@ -128,8 +129,8 @@ impl WebhookIn {
             enabled: self.enabled.unwrap_or(defaults.enabled),
             cloud_events: self.enable_cloud_event_delivery.unwrap_or(defaults.cloud_events),
         };
-        let spec = problems.take(raw.check());
-        problems.finish(spec)
+        let checked = problems.take(raw.check());
+        problems.finish(checked)
     }
 }
 
@@ -234,6 +235,8 @@ struct DisabledOut {
 
 impl WebhookOut {
     pub(crate) fn new(webhook: Webhook, health: HealthOut) -> Self {
+        let secret_key_added = webhook.has_secret();
+        let encrypted_headers = webhook.encrypted_header_names().map(str::to_owned).collect();
         let Webhook { id, spec, origin, created_at, updated_at, created_by, updated_by, disabled, .. } =
             webhook;
         Self {
@@ -245,9 +248,9 @@ impl WebhookOut {
             level: spec.level,
             owner_id: spec.owner_id,
             filter: spec.filter,
-            secret_key_added: spec.secret.is_some(),
+            secret_key_added,
             headers: spec.headers,
-            encrypted_headers: spec.encrypted_headers.names().map(str::to_owned).collect(),
+            encrypted_headers,
             enabled: spec.enabled,
             disabled: disabled.map(|Disabled { reason, code }| DisabledOut {
                 disabled_reason: reason,

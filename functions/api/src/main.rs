@@ -9,12 +9,14 @@ use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::config::{Env, optional};
 use anzol_store::{Deliveries, Webhooks};
+use anzol_vault::Vault;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     anzol_runtime::telemetry::init();
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
+    let secrets_key = env.required("SECRETS_KEY_ARN");
     let cap = env.or("WEBHOOK_CAP", WEBHOOK_CAP);
     let (events, slow) = (env.required("EVENTS_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
     let policy = DisablePolicy::new(
@@ -35,6 +37,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
         recoverer: Recoverer::new(deliveries.clone(), slow_lane, anzol_runtime::now),
         webhooks,
+        vault: Vault::new(&aws, secrets_key),
         deliveries,
         deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
         tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,

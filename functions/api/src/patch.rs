@@ -6,7 +6,7 @@ use json_patch::Patch;
 use serde_json::{Value, json};
 
 use anzol_domain::error::Problems;
-use anzol_domain::{Invalid, WebhookSpec};
+use anzol_domain::{Invalid, Secret, Secrets, Webhook, WebhookSpec};
 use anzol_http::ApiError;
 
 use crate::dto::WebhookIn;
@@ -33,7 +33,7 @@ const MEMBERS: [Member; 13] = [
     member("eventTypes", true, false),
     member("headers", true, false),
     member("enabled", false, false),
-    member("secret", false, false),
+    member(SECRET, false, false),
     member(ENCRYPTED_HEADERS, true, false),
     member("enableCloudEventDelivery", false, false),
     member("filter", false, true),
@@ -42,6 +42,7 @@ const MEMBERS: [Member; 13] = [
     member("checkCertificateRevocation", false, true),
 ];
 
+const SECRET: &str = "secret";
 const ENCRYPTED_HEADERS: &str = "encryptedHeaders";
 
 /// The members that patches may name in this version of the API.
@@ -49,8 +50,24 @@ pub(crate) fn members(version: Version) -> impl Iterator<Item = &'static Member>
     MEMBERS.iter().filter(move |member| version == Version::Core || !member.only_core)
 }
 
-/// The webhook as it would be after the patch, still to be checked. Nothing is done when any operation cannot be.
-pub(crate) fn apply(spec: &WebhookSpec, patch: &Value, version: Version) -> Result<WebhookIn, ApiError> {
+/// Paths that a patch names; of whatever is none, [`apply`] says so.
+fn paths(patch: &Value) -> impl Iterator<Item = &str> {
+    patch.as_array().into_iter().flatten().filter_map(|operation| operation.get("path")?.as_str())
+}
+
+/// Whether a patch has to do with what is secret, so that this has to be opened for it.
+pub(crate) fn touches_secrets(patch: &Value) -> bool {
+    paths(patch).any(|path| matches!(path.split('/').nth(1), Some(SECRET | ENCRYPTED_HEADERS)))
+}
+
+/// The webhook as it would be after the patch, still to be checked. Nothing is done when any operation cannot be. A patch that does not
+/// touch them may be given no secrets, and tells nothing of them.
+pub(crate) fn apply(
+    spec: &WebhookSpec,
+    secrets: &Secrets,
+    patch: &Value,
+    version: Version,
+) -> Result<WebhookIn, ApiError> {
     let operations =
         patch.as_array().ok_or_else(|| Invalid::one("body", "must be an array of JSON Patch operations"))?;
     let mut problems = Problems::default();
@@ -77,8 +94,8 @@ pub(crate) fn apply(spec: &WebhookSpec, patch: &Value, version: Version) -> Resu
         "filter": spec.filter,
         "headers": spec.headers,
         "enabled": spec.enabled,
-        "secret": spec.secret.as_ref().map(anzol_domain::Secret::expose),
-        (ENCRYPTED_HEADERS): spec.encrypted_headers.expose().collect::<BTreeMap<_, _>>(),
+        (SECRET): secrets.secret.as_ref().map(Secret::expose),
+        (ENCRYPTED_HEADERS): secrets.encrypted_headers.expose().collect::<BTreeMap<_, _>>(),
         "checkCertificateRevocation": false,
         "enableCloudEventDelivery": spec.cloud_events,
     });
@@ -122,18 +139,16 @@ fn check_operation(
 
 /// Checks that no encrypted header goes to a URL it was not meant for: a patch that changes `url` has to give every one of them
 /// anew, or remove it. Else whoever may edit a webhook could have its secrets sent to themselves.
-pub(crate) fn check_new_url(stored: &WebhookSpec, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
-    if stored.url == new.url {
+pub(crate) fn check_new_url(stored: &Webhook, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
+    if stored.spec.url == new.url {
         return Ok(());
     }
-    let paths =
-        || patch.as_array().into_iter().flatten().filter_map(|operation| operation.get("path")?.as_str());
     let whole = format!("/{ENCRYPTED_HEADERS}");
     let mut problems = Problems::default();
-    for name in stored.encrypted_headers.names() {
+    for name in stored.encrypted_header_names() {
         // As a JSON Pointer spells it (RFC 6901); a slash cannot be in a header's name.
         let own = format!("{whole}/{}", name.replace('~', "~0"));
-        if !paths().any(|path| path == whole || path == own) {
+        if !paths(patch).any(|path| path == whole || path == own) {
             problems.add(
                 format!("{ENCRYPTED_HEADERS}.{name}"),
                 "must be given anew, or removed, in the same patch that changes `url`",

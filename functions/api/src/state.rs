@@ -11,6 +11,7 @@ use anzol_http::{ApiError, Claims};
 use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
 use anzol_signing::CursorKey;
 use anzol_store::{Deliveries, StoreError, Webhooks};
+use anzol_vault::Vault;
 
 use crate::dto::{HealthOut, WebhookOut};
 
@@ -19,6 +20,8 @@ use crate::dto::{HealthOut, WebhookOut};
 pub struct AppState {
     /// The webhooks table.
     pub webhooks: Webhooks,
+    /// Seals and opens what is secret of webhooks.
+    pub vault: Vault,
     /// The history.
     pub deliveries: Deliveries,
     /// The way out, for resends and tests.

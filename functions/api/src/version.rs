@@ -32,9 +32,13 @@ pub(crate) const DEPRECATION: &str = "@1793664000";
 /// When v1 may go: 2027-11-01 (RFC 8594).
 pub(crate) const SUNSET: &str = "Mon, 01 Nov 2027 00:00:00 GMT";
 
-/// Lets every answer of v1 say that it is deprecated, until when it lives, and where the same thing is found in core.
+/// Lets every answer of v1, refusals included, say that it is deprecated, until when it lives, and where the same thing is found in core.
 pub(crate) async fn deprecated(request: Request, next: Next) -> Response {
-    let successor = request.uri().path().replacen(Version::V1.base(), Version::Core.base(), 1);
+    let below = request.uri().path().strip_prefix(Version::V1.base());
+    let below = below.filter(|below| below.is_empty() || below.starts_with('/'));
+    let Some(successor) = below.map(|below| format!("{}{below}", Version::Core.base())) else {
+        return next.run(request).await;
+    };
     let mut response = next.run(request).await;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(HeaderName::from_static("deprecation"), HeaderValue::from_static(DEPRECATION));

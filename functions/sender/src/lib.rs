@@ -16,6 +16,7 @@ use anzol_domain::{Delivery, DeliveryTask, FailureKind, Lane, TenantId, Trigger,
 use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer, Settler, Verdict};
 use anzol_queue::{Message, Queue, Unreadable};
 use anzol_store::{StoreError, Webhooks};
+use anzol_vault::{Opened, Vault};
 
 use burst::Burst;
 
@@ -34,6 +35,8 @@ const STEP: Duration = Duration::from_secs(10);
 
 /// Webhooks by tenant and id: an id alone would let a message that names another tenant find its neighbour's webhook.
 type Found = BTreeMap<(TenantId, WebhookId), Webhook>;
+/// Those of them that can be sent for.
+type Open<'a> = BTreeMap<(TenantId, WebhookId), Opened<'a>>;
 type Bursts = BTreeMap<(TenantId, WebhookId), Burst>;
 
 fn key(task: &DeliveryTask) -> (TenantId, WebhookId) {
@@ -45,6 +48,8 @@ fn key(task: &DeliveryTask) -> (TenantId, WebhookId) {
 pub struct Sender {
     /// The webhooks table.
     pub webhooks: Webhooks,
+    /// Opens what is secret of them.
+    pub vault: Vault,
     /// The way out.
     pub deliverer: Deliverer,
     /// History and retries.
@@ -95,6 +100,8 @@ enum Outcome {
     Attempted(Box<Delivery>),
     /// It belongs in the other lane.
     WrongLane,
+    /// What is secret of its webhook cannot be opened for now; without that nothing goes out.
+    Unopened,
     /// It is one of many, and whether its receiver is quick is being found out elsewhere.
     HeldBack,
     /// Its webhook is deleted: nobody can see its history any more, so there is nothing to record this in.
@@ -109,7 +116,8 @@ impl Sender {
     /// Works off a batch, to be done by `deadline`. A message that cannot be settled comes back alone; the others are done.
     pub async fn handle(&self, batch: SqsEvent, deadline: SystemTime) -> SqsBatchResponse {
         let mut failed = BTreeSet::new();
-        let mut received = Vec::with_capacity(batch.records.len());
+        let messages = batch.records.len();
+        let mut received = Vec::with_capacity(messages);
         for message in batch.records {
             match self.read(message).await {
                 Ok(message) => received.extend(message),
@@ -135,6 +143,7 @@ impl Sender {
                 failed.extend(unsettled.into_iter().chain(unmade));
             }
         }
+        tracing::debug!(messages, come_back = failed.len(), "worked off");
         let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
         response
@@ -210,13 +219,14 @@ impl Sender {
     ) -> BTreeSet<String> {
         let latest_start = deadline.checked_sub(self.deliverer.timeout() + RESERVE);
         let moved = tokio::sync::Mutex::new(BTreeSet::new());
-        let bursts = burst::find(&received, &webhooks, &self.health).await;
+        let (bursts, opened) =
+            futures::join!(burst::find(&received, &webhooks, &self.health), self.open(&received, &webhooks));
         let outcomes: Vec<(Received, Outcome)> = futures::stream::iter(received)
             .map(|message| async {
                 let in_time = latest_start.is_some_and(|latest| SystemTime::now() <= latest);
                 // What goes wrong with one message is its own affair.
                 let outcome = if in_time {
-                    let work = self.one(&message, &webhooks, &bursts, &moved);
+                    let work = self.one(&message, &webhooks, &opened, &bursts, &moved);
                     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
                         tracing::error!(delivery.id = %message.task.delivery_id, "an attempt panicked");
                         Outcome::NotNow
@@ -231,7 +241,8 @@ impl Sender {
             .await;
 
         let mut back = BTreeSet::new();
-        let (mut attempted, mut misplaced, mut held_back) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut attempted, mut misplaced, mut held_back, mut unopened) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut message_ids = BTreeMap::<_, Vec<_>>::new();
         let mut verdicts = BTreeMap::<_, Verdict>::new();
         for (Received { message_id, task, .. }, outcome) in outcomes {
@@ -253,6 +264,10 @@ impl Sender {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
                     held_back.push(task);
                 }
+                Outcome::Unopened => {
+                    message_ids.entry(task.delivery_id).or_default().push(message_id);
+                    unopened.push(task);
+                }
                 Outcome::Attempted(delivery) => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
                     if delivery.failure != Some(FailureKind::Disabled) {
@@ -262,12 +277,14 @@ impl Sender {
                 }
             }
         }
-        let (unsettled, unmoved, unheld) = futures::join!(
+        drop(opened);
+        let (unsettled, unmoved, unheld, unpostponed) = futures::join!(
             self.settler.settle(attempted),
             self.settler.move_to_slow(misplaced),
             self.settler.hold_back(held_back),
+            self.settler.postpone(unopened),
         );
-        let unsettled = unsettled.iter().chain(&unmoved).chain(&unheld);
+        let unsettled = unsettled.iter().chain(&unmoved).chain(&unheld).chain(&unpostponed);
         back.extend(unsettled.filter_map(|id| message_ids.remove(id)).flatten());
 
         // After the history: who reads why a webhook was disabled finds the deliveries that led to it. All at once, and not beyond
@@ -300,10 +317,26 @@ impl Sender {
         back
     }
 
+    /// Opens what is secret of the webhooks that something is sent to, each once. What cannot be opened is not among the answers.
+    async fn open<'a>(&self, received: &[Received], webhooks: &'a Found) -> Open<'a> {
+        let keys: BTreeSet<_> = received.iter().map(|message| key(&message.task)).collect();
+        let enabled = keys.into_iter().filter_map(|key| {
+            let webhook = webhooks.get(&key)?;
+            webhook.spec.enabled.then_some((key, webhook))
+        });
+        let opening = enabled.map(|(key, webhook)| async move {
+            let opened = self.vault.open(webhook).await;
+            let log = |error| tracing::error!(%error, webhook.id = %webhook.id, "its secrets cannot be opened: its deliveries wait");
+            Some((key, opened.map_err(log).ok()?))
+        });
+        futures::future::join_all(opening).await.into_iter().flatten().collect()
+    }
+
     async fn one(
         &self,
         message: &Received,
         webhooks: &Found,
+        opened: &Open<'_>,
         bursts: &Bursts,
         moved: &tokio::sync::Mutex<BTreeSet<(TenantId, WebhookId)>>,
     ) -> Outcome {
@@ -326,6 +359,7 @@ impl Sender {
         if webhook.health.lane == Lane::Slow && !message.from_slow_lane {
             return Outcome::WrongLane;
         }
+        let Some(opened) = opened.get(&key(task)) else { return Outcome::Unopened };
         let burst = if message.from_slow_lane { None } else { bursts.get(&key(task)) };
         let duty = match burst {
             Some(Burst::ComeBack) => return Outcome::HeldBack,
@@ -338,7 +372,7 @@ impl Sender {
             }
             Some(Burst::Go(_)) | None => None,
         };
-        let mut attempt = std::pin::pin!(self.deliverer.deliver(webhook, task));
+        let mut attempt = std::pin::pin!(self.deliverer.deliver(opened, task));
         let patience = if burst.is_some() { BURST_SLOW_AFTER } else { SLOW_AFTER };
         let delivery = if let Ok(delivery) = tokio::time::timeout(patience, &mut attempt).await {
             if let Some(duty) = duty {

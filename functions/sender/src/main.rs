@@ -10,6 +10,7 @@ use anzol_queue::{DeliveryQueues, MAX_DELAY, Queue, Scheduler, SchedulerSettings
 use anzol_runtime::config::{Env, optional};
 use anzol_sender::Sender;
 use anzol_store::{Deliveries, Webhooks};
+use anzol_vault::Vault;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -19,6 +20,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
+    let secrets_key = env.required("SECRETS_KEY_ARN");
     let slow_lane_arn = env.required("SLOW_LANE_QUEUE_ARN");
     let (events, dead_letters) = (env.required("EVENTS_QUEUE_URL"), env.required("DELIVERIES_DLQ_URL"));
     let (group, role_arn) = (env.required("SCHEDULE_GROUP"), env.required("SCHEDULER_ROLE_ARN"));
@@ -44,6 +46,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
         dead_letters: Queue::new(&aws, dead_letters),
         slow_lane_arn,
+        vault: Vault::new(&aws, secrets_key),
         webhooks,
     };
     let handler = |event: LambdaEvent<SqsEvent>| async move {

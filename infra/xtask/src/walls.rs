@@ -14,14 +14,18 @@ use crate::build::cargo;
 use crate::process;
 
 /// Each room and the rooms it may use. Functions may use all of these and never each other; xtask and tests are free.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("anzol-domain", &[]),
     ("anzol-signing", &["anzol-domain"]),
     ("anzol-store", &["anzol-domain", "anzol-signing"]),
     ("anzol-queue", &["anzol-domain", "anzol-signing"]),
     ("anzol-egress", &["anzol-domain", "anzol-signing"]),
-    ("anzol-pipeline", &["anzol-domain", "anzol-signing", "anzol-store", "anzol-queue", "anzol-egress"]),
-    ("anzol-http", &["anzol-domain", "anzol-store", "anzol-pipeline"]),
+    ("anzol-vault", &["anzol-domain"]),
+    (
+        "anzol-pipeline",
+        &["anzol-domain", "anzol-signing", "anzol-store", "anzol-queue", "anzol-egress", "anzol-vault"],
+    ),
+    ("anzol-http", &["anzol-domain", "anzol-store", "anzol-pipeline", "anzol-vault"]),
     ("anzol-runtime", &["anzol-domain"]),
 ];
 const FREE: [&str; 4] = ["anzol-bench", "anzol-floors", "anzol-tests", "xtask"];

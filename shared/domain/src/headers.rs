@@ -54,10 +54,13 @@ impl Headers {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Whether there is one of that name, in any case.
-    #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.keys().any(|known| known.eq_ignore_ascii_case(name))
+    /// Checks that no encrypted header has the name of one of these, in any case.
+    pub fn check_apart_from<'a>(&self, encrypted: impl Iterator<Item = &'a str>) -> Result<(), Invalid> {
+        let mut problems = Problems::default();
+        for name in encrypted.filter(|name| self.0.keys().any(|known| known.eq_ignore_ascii_case(name))) {
+            problems.add(format!("encryptedHeaders.{name}"), "is among `headers` too; each name once");
+        }
+        problems.finish(Some(()))
     }
 }
 

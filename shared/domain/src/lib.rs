@@ -16,6 +16,7 @@ pub mod payload;
 pub mod recovery;
 pub mod retry;
 pub mod secret;
+pub mod secrets;
 pub mod silence;
 pub mod test_event;
 pub mod url;
@@ -31,6 +32,7 @@ pub use health::{Health, Lane};
 pub use id::{DeliveryId, RecoveryId, TenantId, UserId, WebhookId};
 pub use recovery::Recovery;
 pub use secret::Secret;
+pub use secrets::{RetiredSecret, Sealed, Secrets};
 pub use url::WebhookUrl;
 pub use webhook::{Disabled, Hearing, Level, Origin, Webhook, WebhookSpec};
 

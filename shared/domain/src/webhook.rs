@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use crate::error::{Invalid, Problems};
 use crate::event::Event;
@@ -15,6 +15,7 @@ use crate::health::Health;
 use crate::id::{TenantId, UserId, WebhookId};
 use crate::operational;
 use crate::secret::Secret;
+use crate::secrets::{Sealed, Secrets};
 use crate::url::WebhookUrl;
 
 /// Webhooks a tenant may have in all, unless the deployment says otherwise (contract section 4).
@@ -48,7 +49,7 @@ pub enum Origin {
     ManagementConsole,
 }
 
-/// Everything a tenant decides about a webhook, checked.
+/// Everything a tenant decides about a webhook, checked; but for what is secret of it, which is apart, in [`Secrets`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSpec {
     /// A human name; 1–512 characters, not unique.
@@ -63,14 +64,10 @@ pub struct WebhookSpec {
     pub level: Level,
     /// The user it belongs to.
     pub owner_id: UserId,
-    /// The signing secret. Without one, requests carry no signature.
-    pub secret: Option<Secret>,
     /// Which of those events it wants; all of them without one.
     pub filter: Option<Filter>,
     /// Extra headers it sends.
     pub headers: Headers,
-    /// Extra headers it sends whose values nobody else sees. No name is in both.
-    pub encrypted_headers: EncryptedHeaders,
     /// Whether it gets events at all.
     pub enabled: bool,
     /// Whether it gets pure CloudEvents 1.0 instead of the hybrid form that old receivers understand too.
@@ -92,13 +89,13 @@ pub struct RawSpec {
     pub level: Level,
     /// See [`WebhookSpec::owner_id`].
     pub owner_id: String,
-    /// See [`WebhookSpec::secret`]. An empty one counts as none.
+    /// See [`Secrets::secret`]. An empty one counts as none.
     pub secret: Option<String>,
     /// See [`WebhookSpec::filter`]. An empty one counts as none.
     pub filter: Option<String>,
     /// See [`WebhookSpec::headers`].
     pub headers: BTreeMap<String, String>,
-    /// See [`WebhookSpec::encrypted_headers`].
+    /// See [`Secrets::encrypted_headers`].
     pub encrypted_headers: BTreeMap<String, String>,
     /// See [`WebhookSpec::enabled`].
     pub enabled: bool,
@@ -107,8 +104,8 @@ pub struct RawSpec {
 }
 
 impl RawSpec {
-    /// Checks every part; all problems are reported together.
-    pub fn check(self) -> Result<WebhookSpec, Invalid> {
+    /// Checks every part, and takes apart what is secret and what is not; all problems are reported together.
+    pub fn check(self) -> Result<(WebhookSpec, Secrets), Invalid> {
         let mut problems = Problems::default();
         let name = problems.take(required("name", self.name).and_then(|name| text("name", name, MAX_NAME)));
         let description = self.description.filter(|text| !text.is_empty());
@@ -119,9 +116,7 @@ impl RawSpec {
         let headers = problems.take(Headers::parse(self.headers));
         let encrypted_headers = problems.take(EncryptedHeaders::parse(self.encrypted_headers));
         if let (Some(headers), Some(encrypted)) = (&headers, &encrypted_headers) {
-            for name in encrypted.names().filter(|name| headers.contains(name)) {
-                problems.add(format!("encryptedHeaders.{name}"), "is among `headers` too; each name once");
-            }
+            problems.take(headers.check_apart_from(encrypted.names()));
         }
         let owner_id = problems.take(UserId::parse(&self.owner_id));
         let event_types = check_event_types(self.event_types, self.level, self.enabled, &mut problems);
@@ -130,23 +125,24 @@ impl RawSpec {
         if let Some(Some(filter)) = &filter {
             problems.take(filter.check_for(&event_types));
         }
-        let spec = (|| {
-            Some(WebhookSpec {
+        let checked = (|| {
+            let secrets =
+                Secrets { secret: secret?, retired: Vec::new(), encrypted_headers: encrypted_headers? };
+            let spec = WebhookSpec {
                 name: name?,
                 description: description?,
                 url: url?,
                 event_types,
                 level: self.level,
                 owner_id: owner_id?,
-                secret: secret?,
                 filter: filter?,
                 headers: headers?,
-                encrypted_headers: encrypted_headers?,
                 enabled: self.enabled,
                 cloud_events: self.cloud_events,
-            })
+            };
+            Some((spec, secrets))
         })();
-        problems.finish(spec)
+        problems.finish(checked)
     }
 }
 
@@ -201,20 +197,6 @@ pub struct Disabled {
     pub code: String,
 }
 
-/// How long after a change of secret the old one still signs too, in the header that can carry several signatures.
-pub const SECRET_GRACE: Duration = Duration::hours(24);
-/// Retired secrets kept at most; when secrets change faster, the oldest goes first.
-const MAX_RETIRED: usize = 4;
-
-/// A secret that was replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetiredSecret {
-    /// The secret.
-    pub secret: Secret,
-    /// Until when it signs too.
-    pub until: OffsetDateTime,
-}
-
 /// What becomes of an event at a webhook of its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hearing {
@@ -251,8 +233,8 @@ pub struct Webhook {
     pub created_by: UserId,
     /// Who last changed its spec.
     pub updated_by: UserId,
-    /// Secrets it had before, which signatures still go by for a while.
-    pub retired_secrets: Vec<RetiredSecret>,
+    /// What is secret of it, sealed; nothing when nothing is.
+    pub sealed: Option<Sealed>,
     /// How its receiver is doing.
     pub health: Health,
     /// Why we disabled it, when it was us.
@@ -262,10 +244,16 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The same webhook with another spec, changed by `user` at `now`. What no longer holds goes: the reason it was disabled for
+    /// The same webhook with another spec and other secrets, changed by `user` at `now`. What no longer holds goes: the reason it was disabled for
     /// once it is enabled, and its receiver's record once that is another one or gets another chance.
     #[must_use]
-    pub fn changed(mut self, spec: WebhookSpec, user: UserId, now: OffsetDateTime) -> Self {
+    pub fn changed(
+        mut self,
+        spec: WebhookSpec,
+        sealed: Option<Sealed>,
+        user: UserId,
+        now: OffsetDateTime,
+    ) -> Self {
         let enabled_again = spec.enabled && !self.spec.enabled;
         if enabled_again || spec.url != self.spec.url {
             self.health = Health::default();
@@ -273,23 +261,18 @@ impl Webhook {
         if spec.enabled {
             self.disabled = None;
         }
-        self.retired_secrets.retain(|retired| retired.until > now);
-        match (self.spec.secret.take(), &spec.secret) {
-            // Without a secret there are no signatures at all.
-            (_, None) => self.retired_secrets.clear(),
-            (Some(old), Some(new)) if old != *new => {
-                self.retired_secrets.insert(0, RetiredSecret { secret: old, until: now + SECRET_GRACE });
-                self.retired_secrets.truncate(MAX_RETIRED);
-            }
-            _ => {}
-        }
-        Self { spec, updated_at: now, updated_by: user, version: self.version + 1, ..self }
+        Self { spec, sealed, updated_at: now, updated_by: user, version: self.version + 1, ..self }
     }
 
-    /// The secrets that signatures go by at `now`, the current one first.
-    pub fn secrets(&self, now: OffsetDateTime) -> impl Iterator<Item = &Secret> {
-        let retired = self.retired_secrets.iter().filter(move |retired| retired.until > now);
-        self.spec.secret.iter().chain(retired.map(|retired| &retired.secret))
+    /// The names of its encrypted headers, sorted.
+    pub fn encrypted_header_names(&self) -> impl Iterator<Item = &str> {
+        self.sealed.iter().flat_map(|sealed| &sealed.header_names).map(String::as_str)
+    }
+
+    /// Whether it has a signing secret.
+    #[must_use]
+    pub fn has_secret(&self) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.has_secret)
     }
 
     /// Whether an event of its tenant goes to this webhook.
@@ -354,13 +337,13 @@ pub(crate) mod tests {
         Webhook {
             id: WebhookId::mint(now),
             tenant_id: TenantId::parse("acme").unwrap(),
-            spec: raw.check().unwrap(),
+            spec: raw.check().unwrap().0,
             origin: Origin::Api,
             created_at: now,
             updated_at: now,
             created_by: user.clone(),
             updated_by: user,
-            retired_secrets: Vec::new(),
+            sealed: None,
             health: Health::default(),
             disabled: None,
             version: 1,
@@ -374,8 +357,10 @@ pub(crate) mod tests {
 
     #[test]
     fn a_good_spec_passes_and_repeated_event_types_become_one() {
-        let spec =
-            RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }.check().unwrap();
+        let spec = RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }
+            .check()
+            .unwrap()
+            .0;
         assert_eq!(spec.event_types, ["com.qlik.v1.app.created"]);
     }
 
@@ -402,7 +387,7 @@ pub(crate) mod tests {
     fn an_alias_is_kept_as_the_type_it_stands_for() {
         let event_types = vec!["com.qlik.app.created".to_owned(), "com.qlik.v1.app.created".to_owned()];
         assert_eq!(
-            RawSpec { event_types, ..raw() }.check().unwrap().event_types,
+            RawSpec { event_types, ..raw() }.check().unwrap().0.event_types,
             ["com.qlik.v1.app.created"]
         );
     }
@@ -425,7 +410,7 @@ pub(crate) mod tests {
         assert_eq!(fields(RawSpec { filter: filter.clone(), ..raw() }), ["filter"]);
         let event_types = vec![event_type::RELOAD_FINISHED.to_owned()];
         assert!(fields(RawSpec { event_types, filter, ..raw() }).is_empty());
-        assert!(RawSpec { filter: Some(" ".to_owned()), ..raw() }.check().unwrap().filter.is_none());
+        assert!(RawSpec { filter: Some(" ".to_owned()), ..raw() }.check().unwrap().0.filter.is_none());
     }
 
     #[test]
@@ -480,37 +465,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_replaced_secret_signs_for_another_day_and_no_longer() {
-        let start = time::macros::datetime!(2026-11-24 10:00 UTC);
-        let user = UserId::parse("user-2").unwrap();
-        let secret = |n: u32| Some(format!("{n:032}"));
-        let with = |n| RawSpec { secret: secret(n), ..raw() };
-        let signing = |webhook: &Webhook, now| -> Vec<String> {
-            webhook.secrets(now).map(|secret| secret.expose().trim_start_matches('0').to_owned()).collect()
-        };
-        let change =
-            |webhook: Webhook, raw: RawSpec, now| webhook.changed(raw.check().unwrap(), user.clone(), now);
-        let first = webhook(with(1), start);
-        assert_eq!(signing(&first, start), ["1"]);
-        let unchanged = change(first, RawSpec { name: Some("Other".to_owned()), ..with(1) }, start);
-        assert_eq!((signing(&unchanged, start), unchanged.version), (vec!["1".to_owned()], 2));
-        let second = change(unchanged, with(2), start + Duration::hours(1));
-        let third = change(second, with(3), start + Duration::hours(2));
-        assert_eq!(signing(&third, start + Duration::hours(24)), ["3", "2", "1"]);
-        assert_eq!(signing(&third, start + Duration::hours(25)), ["3", "2"]);
-        assert_eq!(signing(&third, start + Duration::hours(26)), ["3"]);
-        let bare = change(third, raw(), start + Duration::hours(3));
-        assert!(signing(&bare, start + Duration::hours(3)).is_empty());
-        let again = change(bare, with(4), start + Duration::hours(4));
-        assert_eq!(signing(&again, start + Duration::hours(4)), ["4"], "what was dropped stays dropped");
-        let mut many = again;
-        for n in 5..20 {
-            many = change(many, with(n), start + Duration::hours(4));
-        }
-        assert_eq!(signing(&many, start + Duration::hours(4)).len(), 1 + MAX_RETIRED);
-    }
-
-    #[test]
     fn another_url_or_another_chance_starts_with_a_clean_record() {
         let now = time::macros::datetime!(2026-11-24 10:00 UTC);
         let user = UserId::parse("user-2").unwrap();
@@ -526,7 +480,8 @@ pub(crate) mod tests {
             let spec = RawSpec { enabled, ..raw() };
             Webhook { health: ill.clone(), disabled: disabled.clone(), ..webhook(spec, now) }
         };
-        let change = |from: Webhook, to: RawSpec| from.changed(to.check().unwrap(), user.clone(), now);
+        let change =
+            |from: Webhook, to: RawSpec| from.changed(to.check().unwrap().0, None, user.clone(), now);
         let renamed = change(start(true), RawSpec { name: Some("Other".to_owned()), ..raw() });
         assert_eq!((renamed.health, renamed.disabled), (ill.clone(), None));
         let moved =
@@ -550,7 +505,7 @@ pub(crate) mod tests {
         assert!(other.hears(&event) && !failing.hears(&event));
         assert_eq!(failing.hearing(&event), Hearing::OwnNews);
         assert!(!other.hears(&operational::News::Failing.event(&failing, now).unwrap()));
-        let again = operational::News::Disabled.event(&failing, now + Duration::minutes(1)).unwrap();
+        let again = operational::News::Disabled.event(&failing, now + time::Duration::minutes(1)).unwrap();
         assert_eq!((event.id(), event.source()), (again.id(), again.source()));
         // Other events may be about it: an application with the id of a webhook, say.
         let payload = event.payload(true);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use anzol_domain::{FieldProblem, Invalid};
 use anzol_pipeline::{DispatchError, RecoverError};
 use anzol_store::StoreError;
+use anzol_vault::VaultError;
 
 /// Seconds that a client told to wait is told to wait.
 const RETRY_SECONDS: u16 = 1;
@@ -156,6 +157,14 @@ impl From<StoreError> for ApiError {
                 Self::Internal
             }
         }
+    }
+}
+
+impl From<VaultError> for ApiError {
+    /// Whatever it is, nothing was done, and nothing of the request is to blame.
+    fn from(error: VaultError) -> Self {
+        tracing::error!(%error, "the vault failed");
+        Self::Busy
     }
 }
 

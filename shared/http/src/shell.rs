@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -36,9 +36,12 @@ pub fn shell(router: Router) -> Router {
 }
 
 async fn write_errors(request: Request, next: Next) -> Response {
+    // The route, not the path and query: what a caller writes there is not for our logs.
+    let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let trace_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let mut response = next.run(request).await;
     let status = response.status();
+    tracing::debug!(%method, route = route.as_ref().map(MatchedPath::as_str), status = status.as_u16(), "answered");
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }

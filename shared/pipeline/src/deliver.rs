@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
-use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Status, Webhook};
+use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Secrets, Status, Webhook};
 use anzol_egress::{Answer, Egress, Failure};
 use anzol_signing as signing;
+use anzol_vault::Opened;
 
 use crate::redact;
 
@@ -39,11 +40,12 @@ impl Deliverer {
     }
 
     /// Makes the attempt. Whatever the receiver does, the answer is a history row; when to try again is for [`crate::settle`].
-    pub async fn deliver(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
-        let mut request = self.request(webhook, task);
+    pub async fn deliver(&self, opened: &Opened<'_>, task: &DeliveryTask) -> Delivery {
+        let (webhook, secrets) = (opened.webhook(), opened.secrets());
+        let mut request = self.request(webhook, secrets, task);
         let Answer { mut outcome, duration } = self.post(webhook, &request).await;
         // Before anything is made of them: messages may quote an answer.
-        let encrypted = &webhook.spec.encrypted_headers;
+        let encrypted = &secrets.encrypted_headers;
         redact::request(&mut request, encrypted);
         if let Ok(response) = &mut outcome {
             redact::response(response, encrypted);
@@ -68,18 +70,18 @@ impl Deliverer {
         second
     }
 
-    /// The row of an attempt whose turn came after its webhook was disabled: nothing is sent.
+    /// The row of an attempt whose turn came after its webhook was disabled: nothing is sent, so nothing is opened and signed.
     #[must_use]
     pub fn skip_disabled(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
-        let mut request = self.request(webhook, task);
-        redact::request(&mut request, &webhook.spec.encrypted_headers);
+        let mut request = self.request(webhook, &Secrets::default(), task);
+        request.headers.extend(redact::omitted(webhook.encrypted_header_names()));
         let message = "not sent: the webhook was disabled before this delivery's turn came".to_owned();
         row(task, request, Some((FailureKind::Disabled, message)), Duration::ZERO, None)
     }
 
     /// The request as it goes out, encrypted headers in plain: the body in the form the webhook asked for, our headers, then
     /// the webhook's own.
-    fn request(&self, webhook: &Webhook, task: &DeliveryTask) -> SentRequest {
+    fn request(&self, webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> SentRequest {
         let body = task.event.payload(webhook.spec.cloud_events);
         let message_id = signing::message_id(&task.tenant_id, task.webhook_id, &task.event);
         let now = (self.clock)();
@@ -90,13 +92,13 @@ impl Deliverer {
             (signing::WEBHOOK_ID.to_owned(), message_id.clone()),
             (signing::WEBHOOK_TIMESTAMP.to_owned(), timestamp.to_string()),
         ];
-        if let Some(secret) = &webhook.spec.secret {
+        if let Some(secret) = &secrets.secret {
             let bytes = body.as_bytes();
-            let standard = signing::standard_signature(webhook.secrets(now), &message_id, timestamp, bytes);
+            let standard = signing::standard_signature(secrets.signing(now), &message_id, timestamp, bytes);
             headers.push((signing::QLIK_SIGNATURE.to_owned(), signing::qlik_signature(secret, bytes)));
             headers.push((signing::WEBHOOK_SIGNATURE.to_owned(), standard));
         }
-        let own = webhook.spec.headers.iter().chain(webhook.spec.encrypted_headers.expose());
+        let own = webhook.spec.headers.iter().chain(secrets.encrypted_headers.expose());
         headers.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
         SentRequest { url: webhook.spec.url.to_string(), headers, body }
     }

@@ -19,6 +19,11 @@ pub(crate) fn request(request: &mut SentRequest, encrypted: &EncryptedHeaders) {
     }
 }
 
+/// Headers of these names as history shows them.
+pub(crate) fn omitted<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (String, String)> {
+    names.map(|name| (name.to_owned(), OMITTED.to_owned()))
+}
+
 /// Takes the values out of an answer's headers and body.
 pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHeaders) {
     for (_, value) in &mut response.headers {

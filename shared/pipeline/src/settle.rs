@@ -16,6 +16,9 @@ use crate::health::GONE;
 /// Statuses by which a receiver asks for time: 429 and 503, with `Retry-After`.
 const ASK_FOR_TIME: [u16; 2] = [429, 503];
 
+/// How long a delivery waits whose webhook's secrets cannot be opened: KMS is to be back by then, or is not asked too often.
+const SEALED_WAIT: Duration = Duration::from_mins(1);
+
 /// Records outcomes and queues retries.
 #[derive(Debug, Clone)]
 pub struct Settler {
@@ -85,6 +88,12 @@ impl Settler {
     /// Puts tasks back on the fast lane until it is known how quick their receiver is. Answers those that could not be put there.
     pub async fn hold_back(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
         self.put(tasks, Lane::Fast, BURST_SLOW_AFTER).await
+    }
+
+    /// Puts tasks whose webhook's secrets cannot be opened on the slow lane, for later. Nothing was sent, so nothing is recorded, and
+    /// it is the same attempt when it comes back, however often that is. Answers those that could not be put there.
+    pub async fn postpone(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
+        self.put(tasks, Lane::Slow, SEALED_WAIT).await
     }
 
     async fn put(&self, tasks: Vec<DeliveryTask>, lane: Lane, delay: Duration) -> BTreeSet<DeliveryId> {

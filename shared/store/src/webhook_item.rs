@@ -3,16 +3,15 @@
 //! What the tenant decided is one attribute, `webhook`, which only changes together with `version`. How its receiver is doing lies
 //! beside it in attributes of their own, absent while all is well, so that senders can write them without getting in the way of edits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use anzol_domain::webhook::RetiredSecret;
 use anzol_domain::{
-    Disabled, EncryptedHeaders, Filter, Headers, Health, Lane, Level, Origin, Secret, TenantId, UserId,
-    Webhook, WebhookId, WebhookSpec, WebhookUrl,
+    Disabled, Filter, Headers, Health, Lane, Level, Origin, Sealed, TenantId, UserId, Webhook, WebhookId,
+    WebhookSpec, WebhookUrl,
 };
 
 use crate::error::StoreError;
@@ -57,14 +56,10 @@ struct Body {
     level: Level,
     owner_id: UserId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    retired_secrets: Vec<Retired>,
+    sealed: Option<SealedItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filter: Option<Filter>,
     headers: Headers,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    encrypted_headers: BTreeMap<String, String>,
     enabled: bool,
     cloud_events: bool,
     origin: Origin,
@@ -79,10 +74,14 @@ struct Body {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Retired {
-    secret: String,
-    #[serde(with = "time::serde::rfc3339")]
-    until: OffsetDateTime,
+#[serde(rename_all = "camelCase")]
+struct SealedItem {
+    #[serde(with = "serde_bytes")]
+    ciphertext: Vec<u8>,
+    #[serde(default)]
+    has_secret: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    header_names: Vec<String>,
 }
 
 /// The whole item, for a webhook that is not there yet.
@@ -97,8 +96,6 @@ pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>
 pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
     let webhook = webhook.clone();
     let spec = webhook.spec;
-    let headers = spec.encrypted_headers.expose();
-    let retired = webhook.retired_secrets.into_iter();
     let body = Body {
         id: webhook.id,
         tenant_id: webhook.tenant_id,
@@ -108,13 +105,13 @@ pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
         event_types: spec.event_types,
         level: spec.level,
         owner_id: spec.owner_id,
-        secret: spec.secret.map(|secret| secret.expose().to_owned()),
-        retired_secrets: retired
-            .map(|RetiredSecret { secret, until }| Retired { secret: secret.expose().to_owned(), until })
-            .collect(),
+        sealed: webhook.sealed.map(|Sealed { ciphertext, has_secret, header_names }| SealedItem {
+            ciphertext,
+            has_secret,
+            header_names,
+        }),
         filter: spec.filter,
         headers: spec.headers,
-        encrypted_headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         enabled: spec.enabled,
         cloud_events: spec.cloud_events,
         origin: webhook.origin,
@@ -128,15 +125,9 @@ pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
 }
 
 pub(crate) fn read(item: HashMap<String, AttributeValue>) -> Result<Webhook, StoreError> {
-    let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(error.to_string());
-    let item: WebhookItem = serde_dynamo::from_item(item).map_err(|error| corrupt(&error))?;
+    let item: WebhookItem =
+        serde_dynamo::from_item(item).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     let body = item.webhook;
-    let secret = body.secret.map(Secret::parse).transpose().map_err(|error| corrupt(&error))?;
-    let retired = body.retired_secrets.into_iter().map(|Retired { secret, until }| {
-        Secret::parse(secret).map(|secret| RetiredSecret { secret, until }).map_err(|error| corrupt(&error))
-    });
-    let encrypted_headers =
-        EncryptedHeaders::parse(body.encrypted_headers).map_err(|error| corrupt(&error))?;
     Ok(Webhook {
         id: body.id,
         tenant_id: body.tenant_id,
@@ -147,10 +138,8 @@ pub(crate) fn read(item: HashMap<String, AttributeValue>) -> Result<Webhook, Sto
             event_types: body.event_types,
             level: body.level,
             owner_id: body.owner_id,
-            secret,
             filter: body.filter,
             headers: body.headers,
-            encrypted_headers,
             enabled: body.enabled,
             cloud_events: body.cloud_events,
         },
@@ -159,7 +148,11 @@ pub(crate) fn read(item: HashMap<String, AttributeValue>) -> Result<Webhook, Sto
         updated_at: body.updated_at,
         created_by: body.created_by,
         updated_by: body.updated_by,
-        retired_secrets: retired.collect::<Result<_, _>>()?,
+        sealed: body.sealed.map(|SealedItem { ciphertext, has_secret, header_names }| Sealed {
+            ciphertext,
+            has_secret,
+            header_names,
+        }),
         health: Health {
             lane: item.lane.unwrap_or_default(),
             quick_successes: item.quick_successes.unwrap_or_default(),

@@ -114,7 +114,8 @@ pub(crate) async fn test(
 
 /// Makes an attempt that somebody asked for, records it, and counts it.
 ///
-/// It counts like any other attempt, for better or worse: it may disable the webhook. For a disabled one, which gets no events, it does not.
+/// It counts like any other attempt, for better or worse: it may disable the webhook. For a disabled one, which gets no events, it does not. When its
+/// secrets cannot be opened, nothing is sent and nothing recorded.
 async fn send_now(
     state: &AppState,
     webhook: &Webhook,
@@ -124,7 +125,8 @@ async fn send_now(
 ) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
     let (tenant_id, webhook_id) = (webhook.tenant_id.clone(), webhook.id);
     let task = DeliveryTask { tenant_id, webhook_id, delivery_id, attempt: 1, trigger, event };
-    let delivery = state.deliverer.deliver(webhook, &task).await;
+    let opened = state.vault.open(webhook).await?;
+    let delivery = state.deliverer.deliver(&opened, &task).await;
     let recorded = state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty();
     if trigger == Trigger::Resend && delivery.status == Status::Success {
         state.recoverer.note_arrival(&delivery, &task.event).await;

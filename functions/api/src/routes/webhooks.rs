@@ -7,7 +7,8 @@ use http::StatusCode;
 use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order, Position};
 use anzol_domain::{
-    Caller, Health, Invalid, Level, Origin, UserId, Webhook, WebhookId, WebhookSpec, event_type,
+    Caller, Health, Invalid, Level, Origin, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec,
+    event_type,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_store::StoreError;
@@ -32,7 +33,7 @@ pub(crate) async fn create(
     let tenant_id = tenant(&caller)?.clone();
     let input = WebhookIn::read(&body)?;
     let origin = input.origin();
-    let spec = input.check(&Defaults {
+    let (spec, secrets) = input.check(&Defaults {
         level: Level::Tenant,
         owner: &caller.user,
         enabled: true,
@@ -40,8 +41,10 @@ pub(crate) async fn create(
     })?;
     authorize(&caller, &spec, &caller.user)?;
     let now = (state.clock)();
+    let id = WebhookId::mint(now);
     let webhook = Webhook {
-        id: WebhookId::mint(now),
+        id,
+        sealed: state.vault.seal(&tenant_id, id, &secrets).await?,
         tenant_id,
         spec,
         origin,
@@ -49,7 +52,6 @@ pub(crate) async fn create(
         updated_at: now,
         created_by: caller.user.clone(),
         updated_by: caller.user,
-        retired_secrets: Vec::new(),
         health: Health::default(),
         disabled: None,
         version: 1,
@@ -78,9 +80,9 @@ pub(crate) async fn replace(
     Path(id): Path<String>,
     Json(body): Json,
 ) -> Result<axum::Json<WebhookOut>, ApiError> {
-    let webhook = change(&state, &caller, &id, |webhook| {
+    let webhook = change(&state, &caller, &id, false, |webhook, _| {
         let input = WebhookIn::read(&body)?;
-        let spec = input.check(&Defaults {
+        let (spec, secrets) = input.check(&Defaults {
             level: Level::Tenant,
             owner: &webhook.spec.owner_id,
             enabled: false,
@@ -95,7 +97,7 @@ pub(crate) async fn replace(
                 return Err(ApiError::Conflict(said));
             }
         }
-        Ok(spec)
+        Ok((spec, Some(secrets)))
     })
     .await?;
     Ok(axum::Json(state.show(webhook)))
@@ -113,12 +115,16 @@ pub(crate) async fn patch(
         state.visible(&caller, &id).await?;
         return Ok(StatusCode::NO_CONTENT);
     }
-    change(&state, &caller, &id, |webhook| {
+    let touched = patch::touches_secrets(&body);
+    change(&state, &caller, &id, touched, |webhook, secrets| {
         let spec = &webhook.spec;
         let kept = Defaults { level: spec.level, owner: &spec.owner_id, enabled: false, cloud_events: false };
-        let new = patch::apply(spec, &body, version)?.check(&kept)?;
-        patch::check_new_url(spec, &new, &body)?;
-        Ok(new)
+        let (new, secrets) = patch::apply(spec, secrets, &body, version)?.check(&kept)?;
+        patch::check_new_url(webhook, &new, &body)?;
+        if !touched {
+            new.headers.check_apart_from(webhook.encrypted_header_names())?;
+        }
+        Ok((new, touched.then_some(secrets)))
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -138,28 +144,56 @@ pub(crate) async fn delete(
 }
 
 /// Reads a webhook, makes the new spec, and writes it, unless somebody else wrote in between: then all over again.
+///
+/// `make` answers the new secrets too, or nothing to leave them as they are. It is given the old ones when it asks for them by `open`,
+/// and else none.
 async fn change(
     state: &AppState,
     caller: &Caller,
     id: &str,
-    new_spec: impl Fn(&Webhook) -> Result<WebhookSpec, ApiError>,
+    open: bool,
+    make: impl Fn(&Webhook, &Secrets) -> Result<(WebhookSpec, Option<Secrets>), ApiError>,
 ) -> Result<Webhook, ApiError> {
     for _ in 0..TRIES {
         let stored = state.visible(caller, id).await?;
-        let spec = new_spec(&stored)?;
+        let (spec, secrets) = if open {
+            make(&stored, state.vault.open(&stored).await?.secrets())?
+        } else {
+            make(&stored, &Secrets::default())?
+        };
         authorize(caller, &spec, &stored.spec.owner_id)?;
         if stored.spec.cloud_events && !spec.cloud_events {
             return Err(ApiError::Forbidden(
                 "`enableCloudEventDelivery` cannot be turned off again".to_owned(),
             ));
         }
-        let changed = stored.clone().changed(spec, caller.user.clone(), (state.clock)());
+        let sealed = match secrets {
+            None => stored.sealed.clone(),
+            Some(secrets) => reseal(state, &stored, secrets).await?,
+        };
+        let changed = stored.clone().changed(spec, sealed, caller.user.clone(), (state.clock)());
         match state.webhooks.replace(&stored, &changed).await {
             Err(StoreError::Changed) => {}
             done => return done.map(|()| changed).map_err(ApiError::from),
         }
     }
     Err(StoreError::Changed.into())
+}
+
+/// Seals a webhook's new secrets. The old ones are opened only when one of them may have to sign on.
+async fn reseal(
+    state: &AppState,
+    stored: &Webhook,
+    mut secrets: Secrets,
+) -> Result<Option<Sealed>, ApiError> {
+    if secrets.secret.is_some() && stored.has_secret() {
+        let old = state.vault.open(stored).await?;
+        secrets = secrets.replacing(old.secrets(), (state.clock)());
+        if secrets == *old.secrets() {
+            return Ok(stored.sealed.clone());
+        }
+    }
+    Ok(state.vault.seal(&stored.tenant_id, stored.id, &secrets).await?)
 }
 
 /// Whether the caller may have a webhook be like this; `owner` is who it belongs to so far.

@@ -1,0 +1,144 @@
+//! The form of secrets inside their seal: small enough for one call of KMS, however large they may be.
+//!
+//! The names of headers are not in it: they may be shown, so they lie beside it, and a thousand short ones would not fit.
+
+use std::collections::BTreeMap;
+
+use anzol_domain::{EncryptedHeaders, RetiredSecret, Secret, Secrets};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::error::VaultError;
+
+/// First byte of what is written: a reader of another form refuses it.
+const FORMAT: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Plain<'a> {
+    format: u8,
+    #[serde(borrow)]
+    secret: Option<&'a str>,
+    /// Each with the Unix time, in seconds, until when it signs too.
+    #[serde(borrow)]
+    retired: Vec<(&'a str, i64)>,
+    /// In the order of the headers' names.
+    #[serde(borrow)]
+    header_values: Vec<&'a str>,
+}
+
+/// Writes secrets into `buffer`; answers the part of it that they take.
+pub(crate) fn write<'b>(secrets: &Secrets, buffer: &'b mut [u8]) -> Result<&'b mut [u8], VaultError> {
+    let retired = secrets.retired.iter();
+    let plain = Plain {
+        format: FORMAT,
+        secret: secrets.secret.as_ref().map(Secret::expose),
+        retired: retired
+            .map(|RetiredSecret { secret, until }| (secret.expose(), until.unix_timestamp()))
+            .collect(),
+        header_values: secrets.encrypted_headers.expose().map(|(_, value)| value).collect(),
+    };
+    postcard::to_slice(&plain, buffer).map_err(|_| VaultError::Corrupt("they are too large"))
+}
+
+/// Reads secrets whose headers have these names.
+pub(crate) fn read(plain: &[u8], header_names: &[String]) -> Result<Secrets, VaultError> {
+    // What exactly is wrong would be an excerpt of it.
+    let unknown = || VaultError::Corrupt("they are of no known form");
+    let plain: Plain<'_> = postcard::from_bytes(plain).map_err(|_| unknown())?;
+    if plain.format != FORMAT {
+        return Err(unknown());
+    }
+    if plain.header_values.len() != header_names.len() {
+        return Err(VaultError::Corrupt("there are not as many header values as names"));
+    }
+    let secret = |text: &str| Secret::parse(text.to_owned()).map_err(|_| unknown());
+    let headers = header_names.iter().cloned().zip(plain.header_values.into_iter().map(str::to_owned));
+    let retired = plain.retired.into_iter().map(|(text, until)| {
+        let until = OffsetDateTime::from_unix_timestamp(until).map_err(|_| unknown())?;
+        Ok(RetiredSecret { secret: secret(text)?, until })
+    });
+    Ok(Secrets {
+        secret: plain.secret.map(secret).transpose()?,
+        retired: retired.collect::<Result<_, VaultError>>()?,
+        encrypted_headers: EncryptedHeaders::parse(headers.collect::<BTreeMap<_, _>>())
+            .map_err(|_| unknown())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use anzol_domain::headers::MAX_HEADERS;
+    use anzol_domain::secret::SECRET_CHARS;
+    use anzol_domain::secrets::MAX_RETIRED;
+
+    use super::*;
+    use crate::MAX_PLAINTEXT;
+
+    /// As many secrets as there can be, each as long as it can be.
+    fn largest_secrets() -> Secrets {
+        let longest = |letter: &str| Secret::parse(letter.repeat(*SECRET_CHARS.end())).unwrap();
+        let until = OffsetDateTime::from_unix_timestamp(253_402_300_799).unwrap();
+        let retired = RetiredSecret { secret: longest("🪝"), until };
+        Secrets {
+            secret: Some(longest("🎣")),
+            retired: vec![retired; MAX_RETIRED],
+            encrypted_headers: EncryptedHeaders::default(),
+        }
+    }
+
+    fn headers(pairs: impl IntoIterator<Item = (String, String)>) -> EncryptedHeaders {
+        EncryptedHeaders::parse(pairs.into_iter().collect()).unwrap()
+    }
+
+    /// Short names that differ in more than case, as many as `MAX_HEADERS` bytes hold.
+    fn short_names() -> Vec<String> {
+        let letters = "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~";
+        let ones = letters.chars().map(|one| one.to_string());
+        let twos = letters.chars().flat_map(|one| letters.chars().map(move |two| format!("{one}{two}")));
+        let mut left = MAX_HEADERS;
+        let fits = |name: &String| left.checked_sub(name.len()).map(|rest| left = rest).is_some();
+        // "te" is reserved.
+        ones.chain(twos).filter(|name| name != "te").take_while(fits).collect()
+    }
+
+    #[test]
+    fn the_largest_secrets_there_can_be_fit_one_call_of_kms() {
+        let one = [("n".to_owned(), "v".repeat(MAX_HEADERS - 1))];
+        // Values from 128 bytes on take two bytes for their length.
+        let long = (0..15).map(|n| (char::from(b'a' + n).to_string(), "v".repeat(128)));
+        let ones = short_names().into_iter().take(51).map(|name| (name, "v".repeat(39)));
+        let most = short_names().into_iter().map(|name| (name, String::new()));
+        assert!(short_names().len() > 1000);
+        for headers in [headers(one), headers(long), headers(ones), headers(most)] {
+            let secrets = Secrets { encrypted_headers: headers, ..largest_secrets() };
+            let mut buffer = [0; MAX_PLAINTEXT];
+            let plain = write(&secrets, &mut buffer).unwrap();
+            let names: Vec<_> = secrets.encrypted_headers.names().map(str::to_owned).collect();
+            assert!(plain.len() < MAX_PLAINTEXT - 512, "room is left: {}", plain.len());
+            assert_eq!(read(plain, &names).unwrap(), secrets);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_never_quoted() {
+        let value = "for the receiver alone".to_owned();
+        let secrets = Secrets { encrypted_headers: headers([("X".to_owned(), value)]), ..Secrets::default() };
+        let mut buffer = [0; MAX_PLAINTEXT];
+        let plain = write(&secrets, &mut buffer).unwrap().to_vec();
+        let names = ["X".to_owned(), "Y".to_owned()];
+        let mut newer = plain.clone();
+        newer[0] = FORMAT + 1;
+        for (plain, names) in [
+            (&plain, &names[..0]),
+            (&plain, &names[..2]),
+            (&newer, &names[..1]),
+            (&vec![FORMAT, 9], &names[..1]),
+        ] {
+            let error = read(plain, names).unwrap_err();
+            assert!(matches!(error, VaultError::Corrupt(_)), "{error:?}");
+            assert!(!format!("{error:?} {error}").contains("alone"));
+        }
+        assert!(write(&secrets, &mut [0; 8]).is_err());
+        assert!(read(&plain, &names[..1]).is_ok());
+    }
+}

@@ -1,0 +1,269 @@
+//! The whole life of a webhook on a stack that logs all there is; afterwards nothing secret is in any table or line of log.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+
+use anzol_tests::client::Http;
+use anzol_tests::receiver::Behaviour;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use crate::world::*;
+
+/// What the history is compressed with; its first byte says which form it is.
+const DICTIONARY: &[u8] = include_bytes!("../../shared/store/src/history.dict");
+
+/// What URLs need encoded at the least.
+const FEW: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'%');
+
+/// A text as it may be written down, one way or another.
+fn spellings(secret: &str) -> BTreeSet<String> {
+    let json = json!(secret).to_string();
+    let mut all = BTreeSet::from([
+        secret.to_owned(),
+        json[1..json.len() - 1].to_owned(),
+        hex::encode(secret),
+        hex::encode_upper(secret),
+        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+        utf8_percent_encode(secret, FEW).to_string(),
+        // As Rust's own `Debug` writes bytes.
+        secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "),
+    ]);
+    // Base64 of a larger text has it in one of three ways; what is next to it colours a few of its ends.
+    for before in 0..3 {
+        let padded = [&vec![b' '; before][..], secret.as_bytes()].concat();
+        let (from, to) = (if before == 0 { 0 } else { before + 1 }, padded.len() / 3 * 4);
+        for engine in [STANDARD, URL_SAFE] {
+            all.insert(engine.encode(&padded)[from..to].to_owned());
+        }
+    }
+    all
+}
+
+fn assert_absent(secrets: &[String], place: &str, text: &str) {
+    for secret in secrets {
+        for spelling in spellings(secret) {
+            let at = text.find(&spelling);
+            assert!(at.is_none(), "{secret:?} is in {place}, as {spelling:?}: {:.2000}", text);
+        }
+    }
+}
+
+/// All text of an item: its JSON, and what its binary attributes hold, unpacked where they are packed.
+fn texts_of(item: &Value) -> Vec<String> {
+    let mut texts = vec![item.to_string()];
+    let mut left = vec![item];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Object(members) => {
+                if let Some(binary) = members.get("B").and_then(Value::as_str) {
+                    let bytes = STANDARD.decode(binary).unwrap();
+                    texts.push(String::from_utf8_lossy(&bytes).into_owned());
+                    texts.extend(unpacked(&bytes));
+                }
+                left.extend(members.values());
+            }
+            Value::Array(values) => left.extend(values),
+            _ => {}
+        }
+    }
+    texts
+}
+
+fn unpacked(bytes: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    let decoder = zstd::stream::read::Decoder::with_dictionary(bytes.get(1..)?, DICTIONARY).ok()?;
+    { decoder }.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+fn send(path: &str, headers: &[(&str, &str)], body: &str) -> u16 {
+    let url = format!("{}{path}", world().stack.api_url.trim_end_matches('/'));
+    Http::new().send(&Method::POST, &url, headers, Some(body.as_bytes())).unwrap().status
+}
+
+#[test]
+fn nothing_secret_is_in_any_table_or_line_of_log() {
+    let world = world();
+    let own = |word: &str| format!("{}-\"ção\"/+?&=and-more", unique(word));
+    let (secret, next_secret) = (own("secret"), own("next"));
+    let (token, next_token) = (unique("Bearer token/+ value"), unique("Bearer next/+ value"));
+    // What was never taken, because something about it is wrong.
+    let refused: Vec<String> = (0..9).map(|_| unique("refused-secret-of-some-length")).collect();
+    let client = world.stack.client("platform.publisher").unwrap();
+    let mut secrets: Vec<String> =
+        [secret.clone(), next_secret.clone(), token.clone(), next_token.clone()].into();
+    secrets.extend(refused.iter().cloned());
+    secrets.extend(world.stack.tokens.values().cloned());
+    secrets.extend([client.secret.clone(), SECRET.to_owned()]);
+
+    // Created, published to in both ways, delivered; the receiver tells everybody what it was told.
+    let more = json!({ "secret": secret, "encryptedHeaders": { "Authorization": token } });
+    let hook = Hook::new(&world.admin, "confidential", &[APP_DELETED, APP_PUBLISHED], &more);
+    hook.receiver_behaves(&Behaviour {
+        headers: [("X-You-Sent".to_owned(), token.clone())].into(),
+        body: json!({ "authorization": token }).to_string(),
+        ..Behaviour::default()
+    });
+    let (first, event) = legacy_event(&world.acme);
+    publish(&world.publisher, &event);
+    let received = hook.await_received(&first, 1).remove(0);
+    assert_eq!(received.header("authorization"), token);
+    assert_eq!(received.header("qlik-signature"), qlik_signature(&secret, &received.body().unwrap()));
+    let (queued, event) = cloud_event(APP_PUBLISHED, &world.acme);
+    world.aws.send_message(&world.stack.queues.events, &event.to_string()).unwrap();
+    hook.await_received(&queued, 1);
+    // Failed, tried again, sent again, tested.
+    hook.receiver_behaves(&Behaviour { status: 500, body: token.clone(), ..Behaviour::default() });
+    let (failing, event) = cloud_event(APP_PUBLISHED, &world.acme);
+    publish(&world.publisher, &event);
+    hook.await_rows(&failing, 2, SOON);
+    hook.receiver_behaves(&Behaviour { status: 308, ..Behaviour::default() });
+    let (final_one, event) = cloud_event(APP_PUBLISHED, &world.acme);
+    publish(&world.publisher, &event);
+    let row = hook.await_rows(&final_one, 1, SOON).remove(0);
+    hook.receiver_behaves(&Behaviour::default());
+    let resend = format!("{}/deliveries/{}/actions/resend", hook.at(), row["id"].as_str().unwrap());
+    world.admin.post_nothing(&resend).unwrap().expect_status(201).unwrap();
+    world.admin.post_nothing(&format!("{}/actions/test", hook.at())).unwrap().expect_status(201).unwrap();
+    // Rotated, recovered.
+    hook.patch("/secret", &json!(next_secret)).expect_status(204).unwrap();
+    hook.patch("/encryptedHeaders/Authorization", &json!(next_token)).expect_status(204).unwrap();
+    let (rotated, event) = cloud_event(APP_PUBLISHED, &world.acme);
+    publish(&world.publisher, &event);
+    assert_eq!(hook.await_received(&rotated, 1)[0].header("authorization"), next_token);
+    let since = json!({ "since": "2026-11-20T00:00:00Z" });
+    let since = row["triggeredAt"].as_str().map_or(since, |at| json!({ "since": at }));
+    world.admin.post(&format!("{}/actions/recover", hook.at()), &since).unwrap().expect_status(202).unwrap();
+    // Wrong, with secrets in it.
+    let url = hook.created["url"].clone();
+    let bad = |more: Value| {
+        let mut all = json!({ "name": "n", "url": url, "eventTypes": [APP_DELETED] });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    for body in [
+        bad(json!({ "secret": format!("{0}{0}", refused[0]) })),
+        bad(json!({ "secret": [refused[1]] })),
+        bad(json!({ "encryptedHeaders": { "X-A": format!("{}\r\n", refused[2]) } })),
+        bad(json!({ "encryptedHeaders": { "Host": refused[3] } })),
+        bad(json!({ "encryptedHeaders": { "X-A": [refused[4]] } })),
+    ] {
+        assert_eq!(world.admin.post(WEBHOOKS, &body).unwrap().status, 400);
+    }
+    let authorization = format!("Bearer {}", world.stack.token("acme.admin").unwrap());
+    let json_kind = ("content-type", "application/json");
+    let broken = format!("{{ \"secret\": \"{}\", ", refused[5]);
+    assert_eq!(send(WEBHOOKS, &[json_kind, ("authorization", &authorization)], &broken), 400);
+    let wrong = json!([{ "op": "copy", "path": "/secret", "value": refused[6] }]);
+    assert_eq!(world.admin.patch(&hook.at(), &wrong).unwrap().status, 400);
+    // Signed in, well and badly.
+    let basic = |secret: &str| format!("Basic {}", STANDARD.encode(format!("{}:{secret}", client.id)));
+    let grant = json!({ "grant_type": "client_credentials" }).to_string();
+    for (secret, status) in [(&client.secret, 200), (&refused[7], 401)] {
+        let asked =
+            json!({ "client_id": client.id, "client_secret": secret, "grant_type": "client_credentials" });
+        assert_eq!(send("/oauth/token", &[json_kind], &asked.to_string()), status);
+        assert_eq!(send("/oauth/token", &[json_kind, ("authorization", &basic(secret))], &grant), status);
+    }
+    let forged = format!("Bearer {}", refused[8]);
+    assert_eq!(send(WEBHOOKS, &[json_kind, ("authorization", &forged)], "{}"), 401);
+    world.nobody.get("/console/").unwrap().expect_status(200).unwrap();
+
+    // The tables.
+    let (mut sealed, mut rows) = (0, 0);
+    for table in [&world.stack.tables.webhooks, &world.stack.tables.deliveries] {
+        for item in world.aws.items(table).unwrap() {
+            let texts = texts_of(&item);
+            sealed += usize::from(texts[0].contains(&hook.id) && texts[0].contains("ciphertext"));
+            rows +=
+                usize::from(texts.iter().any(|text| text.contains(&first) && text.contains("**OMITTED**")));
+            texts.iter().for_each(|text| assert_absent(&secrets, "a table", text));
+        }
+    }
+    assert_eq!((sealed, rows), (1, 1), "what was looked for is where it has to be");
+
+    // The logs: an invocation's lines are there a moment after it.
+    for (function, line) in [
+        ("api", "asking KMS to seal secrets"),
+        ("api", "asking KMS to open secrets"),
+        ("api", "answered"),
+        ("ingest", "answered"),
+        ("fanout", "dispatched"),
+        ("sender", "asking KMS to open secrets"),
+        ("sender", "worked off"),
+        ("console", "answered"),
+    ] {
+        eventually(SOON, &format!("{line:?} in the log of {function}"), || {
+            let lines = lines_of(function);
+            if lines.iter().any(|text| text.contains(line)) {
+                Ok(())
+            } else {
+                Err(format!("{} lines", lines.len()))
+            }
+        });
+    }
+    for function in world.stack.functions.keys() {
+        for line in lines_of(function) {
+            assert_absent(&secrets, &format!("the log of {function}"), &line);
+        }
+    }
+}
+
+fn lines_of(function: &str) -> Vec<String> {
+    world().aws.log_lines(&format!("/anzol/anzol/{function}")).unwrap()
+}
+
+#[test]
+fn a_secret_is_found_however_it_is_written() {
+    let secret = "a \"secret\" of/32+characters?&=ção".to_owned();
+    for text in [
+        format!("x{secret}y"),
+        json!({ "secret": secret }).to_string(),
+        hex::encode(format!("xx{secret}")),
+        STANDARD.encode(format!("{secret}yyyy")),
+        STANDARD.encode(format!("x{secret}yyyy")),
+        STANDARD.encode(format!("xx{secret}y")),
+        URL_SAFE.encode(format!("xxx{secret}")),
+        format!("{:?}", secret.as_bytes()),
+        format!("?secret={}", utf8_percent_encode(&secret, NON_ALPHANUMERIC)),
+    ] {
+        let found = std::panic::catch_unwind(|| assert_absent(&[secret.clone()], "a text", &text));
+        assert!(found.is_err(), "not found in {text}");
+    }
+    assert_absent(&[secret], "a text", "another text");
+}
+
+/// Senders there may be at the same time (`small` in the template's `Concurrency`, both lanes), and as many again in their places.
+const ENVIRONMENTS: usize = 2 * (8 + 4);
+
+#[test]
+fn a_thousand_deliveries_open_secrets_once_in_each_environment() {
+    let space = unique("space");
+    let more = json!({ "secret": SECRET, "filter": format!("spaceId eq \"{space}\"") });
+    let hook = Hook::new(&world().admin, "thousand", &[APP_EXPORTED], &more);
+    let own = |_| {
+        let mut event = cloud_event(APP_EXPORTED, &world().acme).1;
+        event["spaceid"] = json!(space);
+        event
+    };
+    for _ in 0..10 {
+        publish(&world().publisher, &(0..100).map(own).collect());
+    }
+    eventually(SOON * 6, "requests for each of 1,000 events", || {
+        let requests = world().control.requests(&hook.path).unwrap();
+        let ids: BTreeSet<_> =
+            requests.iter().map(|request| request.header("webhook-id").to_owned()).collect();
+        if ids.len() == 1000 { Ok(()) } else { Err(format!("{} of 1,000", ids.len())) }
+    });
+    let opened = || {
+        let mut lines = lines_of("sender");
+        lines.retain(|line| line.contains("asking KMS to open secrets") && line.contains(&hook.id));
+        lines.len()
+    };
+    eventually(SOON, "line of the sender", || if opened() > 0 { Ok(()) } else { Err("none".to_owned()) });
+    assert!(opened() <= ENVIRONMENTS, "{} calls", opened());
+}

@@ -1,0 +1,84 @@
+//! Secrets as they lie in the table of the deployed stack: sealed for one webhook, and of no use to another.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+/// A minute's wait for secrets that do not open, and the way through the queue.
+const AFTER_THE_WAIT: Duration = Duration::from_secs(100);
+
+fn key_of(hook: &Hook) -> Value {
+    json!({ "pk": { "S": format!("TENANT#{}", world().acme) }, "sk": { "S": format!("WEBHOOK#{}", hook.id) } })
+}
+
+/// What is sealed of a webhook, as the table has it.
+fn sealed(hook: &Hook) -> Value {
+    let request =
+        json!({ "TableName": world().stack.tables.webhooks, "Key": key_of(hook), "ConsistentRead": true });
+    let item = world().aws.call("dynamodb", "DynamoDB_20120810.GetItem", &request).unwrap();
+    let sealed = &item["Item"]["webhook"]["M"]["sealed"];
+    assert!(sealed["M"]["ciphertext"]["B"].as_str().is_some_and(|text| text.len() > 100), "{item:#}");
+    sealed.clone()
+}
+
+fn put_sealed(hook: &Hook, sealed: &Value) {
+    let request = json!({
+        "TableName": world().stack.tables.webhooks, "Key": key_of(hook),
+        "UpdateExpression": "SET webhook.sealed = :sealed", "ExpressionAttributeValues": { ":sealed": sealed },
+    });
+    world().aws.call("dynamodb", "DynamoDB_20120810.UpdateItem", &request).unwrap();
+}
+
+#[test]
+fn a_seal_opens_for_its_own_tenant_and_webhook_alone() {
+    let more = json!({ "secret": SECRET, "encryptedHeaders": { "X-Token": "for the receiver alone" } });
+    let hook = Hook::new(&world().admin, "sealed", &[APP_CREATED], &more);
+    let other = Hook::new(&world().admin, "sealed-too", &[APP_CREATED], &more);
+    let ciphertext = sealed(&hook)["M"]["ciphertext"]["B"].clone();
+    assert_ne!(ciphertext, sealed(&other)["M"]["ciphertext"]["B"], "nobody can tell that they are the same");
+    let open = |context: Value| {
+        let request = json!({ "CiphertextBlob": ciphertext, "EncryptionContext": context });
+        world().aws.call("kms", "TrentService.Decrypt", &request)
+    };
+    let opened = open(json!({ "tenant": world().acme, "webhook": hook.id })).unwrap();
+    assert!(opened["Plaintext"].as_str().is_some_and(|text| text.len() > SECRET.len()));
+    for context in [
+        json!({ "tenant": world().globex, "webhook": hook.id }),
+        json!({ "tenant": world().acme, "webhook": other.id }),
+        json!({ "tenant": world().acme }),
+        json!({}),
+    ] {
+        let refused = open(context.clone()).unwrap_err().to_string();
+        assert!(refused.contains("InvalidCiphertextException"), "{context}: {refused}");
+    }
+}
+
+#[test]
+fn with_the_seal_of_another_webhook_deliveries_wait_and_with_their_own_they_arrive() {
+    let with = |secret: &str| json!({ "secret": secret });
+    let hook = Hook::new(&world().admin, "swapped", &[USER_DELETED], &with(SECRET));
+    let other =
+        Hook::new(&world().admin, "swapped-too", &[APP_CREATED], &with("another-secret-of-32-characters!"));
+    let own = sealed(&hook);
+    put_sealed(&hook, &sealed(&other));
+    let (id, event) = cloud_event(USER_DELETED, &world().acme);
+    publish(&world().publisher, &event);
+    let test = world().admin.post_nothing(&format!("{}/actions/test", hook.at())).unwrap();
+    assert_refused(&test, 503, "");
+    assert_eq!(test.header("retry-after"), "1", "{test}");
+    sleep(SOON / 2);
+    assert_eq!(world().control.requests(&hook.path).unwrap().len(), 0, "nothing is sent with a wrong secret");
+    assert!(hook.rows(&id).is_empty(), "nothing was tried");
+
+    put_sealed(&hook, &own);
+    let received = eventually(AFTER_THE_WAIT, "delivery after the wait", || {
+        let received = hook.received(&id);
+        if received.is_empty() { Err("nothing".to_owned()) } else { Ok(received) }
+    });
+    assert_eq!(received[0].header("qlik-signature"), qlik_signature(SECRET, &received[0].body().unwrap()));
+    let row = hook.await_rows(&id, 1, SOON).remove(0);
+    assert_eq!((&row["attempt"], row["status"].as_str()), (&json!(1), Some("success")), "{row:#}");
+}

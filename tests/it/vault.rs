@@ -1,0 +1,297 @@
+//! Secrets sealed under KMS: how often it is asked, that they open for their own webhook alone, and that nothing is sent while they
+//! do not open.
+
+use anzol_api::AppState;
+use anzol_domain::health::DisablePolicy;
+use anzol_domain::{DeliveryTask, FailureKind, Health, Lane, Webhook, WebhookUrl};
+use anzol_tests::receiver::Received;
+use anzol_vault::Vault;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::cloud::{Api, As, SECRET, TOKEN, webhook};
+use crate::engine::{Engine, task};
+use crate::kms::Calls;
+use crate::queues::SLOW;
+
+const WEBHOOKS: &str = "/api/core/webhooks";
+const OTHER: &str = "another-secret-of-32-characters!";
+const NONE: Calls = Calls { encrypt: 0, decrypt: 0 };
+const ENCRYPT: Calls = Calls { encrypt: 1, decrypt: 0 };
+const DECRYPT: Calls = Calls { encrypt: 0, decrypt: 1 };
+const BOTH: Calls = Calls { encrypt: 1, decrypt: 1 };
+
+async fn engine() -> Engine {
+    Engine::start(DisablePolicy::default()).await
+}
+
+/// The API in an execution environment of its own: nothing is open yet.
+fn api(engine: &Engine) -> Api {
+    let state = engine.cloud.state(&engine.way_out);
+    Api(anzol_api::router(AppState { vault: engine.cloud.kms.vault(), ..state }))
+}
+
+fn tasks(webhook: &Webhook, count: usize) -> Vec<DeliveryTask> {
+    (0..count).map(|_| task(webhook)).collect()
+}
+
+async fn requests(engine: &Engine, path: &'static str) -> Vec<Received> {
+    engine.way_out.control(move |receiver| receiver.requests(path)).await.unwrap()
+}
+
+fn assert_complete(request: &Received, secret: &str) {
+    let expected = hex::encode(anzol_tests::aws::hmac_sha256(secret.as_bytes(), &request.body().unwrap()));
+    assert_eq!(request.header("qlik-signature"), expected, "{request:?}");
+    assert_eq!(request.header("x-token"), TOKEN, "{request:?}");
+}
+
+#[tokio::test]
+async fn a_revision_of_a_webhooks_secrets_takes_one_call_in_each_environment() {
+    let engine = engine().await;
+    let (hook, kms) = (engine.create("in").await, engine.cloud.kms.clone());
+    assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
+    assert_eq!(kms.take_calls(), DECRYPT, "ten messages at once");
+    assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
+    assert_eq!(kms.take_calls(), NONE, "ten later ones");
+    // Of another version, with the same secrets.
+    let (api, admin, path) = (api(&engine), As::admin("acme"), format!("{WEBHOOKS}/{}", hook.id));
+    let patch = |path: &str, value: Value| Some(json!([{ "op": "replace", "path": path, "value": value }]));
+    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("/name", json!("Other"))).await.0, 204);
+    assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
+    assert_eq!(kms.take_calls(), NONE, "another name");
+    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("/secret", json!(OTHER))).await.0, 204);
+    assert_eq!(kms.take_calls(), BOTH);
+    assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
+    assert_eq!(kms.take_calls(), DECRYPT, "another secret");
+    let received = requests(&engine, "/in").await;
+    assert_eq!(received.len(), 40);
+    received[..30].iter().for_each(|request| assert_complete(request, SECRET));
+    received[30..].iter().for_each(|request| assert_complete(request, OTHER));
+    assert_eq!(received[30].header("webhook-signature").split(' ').count(), 2, "the old one signs on");
+
+    let (stored, new) = (engine.stored(&hook).await, kms.vault());
+    let opened = join_all((0..10).map(|_| new.open(&stored))).await;
+    assert!(opened.into_iter().all(|opened| opened.is_ok()));
+    assert_eq!(kms.take_calls(), DECRYPT, "ten at the same time, in a new environment");
+}
+
+#[tokio::test]
+async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_against_the_receiver() {
+    let mut engine = engine().await;
+    let hook = engine.create("in").await;
+    let mut bare = webhook("acme");
+    bare.sealed = None;
+    bare.spec.url = WebhookUrl::parse("https://hooks.receiver.test/bare").unwrap();
+    engine.cloud.webhooks.create(&bare, 100).await.unwrap();
+    let mut waiting = tasks(&hook, 3);
+    let works = engine.sender.vault.clone();
+    let nowhere = engine.cloud.config.to_builder().endpoint_url("http://127.0.0.1:1").build();
+    let mut rounds = 0;
+    for code in [
+        None,
+        Some("ThrottlingException"),
+        Some("KMSInternalException"),
+        Some("AccessDeniedException"),
+        Some("DisabledException"),
+        Some("KMSInvalidStateException"),
+    ] {
+        match code {
+            None => engine.sender.vault = Vault::new(&nowhere, "key"),
+            Some(code) => {
+                engine.sender.vault = works.clone();
+                engine.cloud.kms.refuse(code);
+            }
+        }
+        let with_bare = [waiting.as_slice(), &tasks(&bare, 1)].concat();
+        assert!(engine.send(&with_bare).await.is_empty(), "{code:?}: acknowledged, so no receive is used up");
+        rounds += 1;
+        let queued = engine.queues.on(SLOW);
+        assert_eq!(queued.len(), 3 * rounds, "{code:?}");
+        let again = &queued[3 * (rounds - 1)..];
+        assert!(again.iter().all(|sent| sent.delay == 60 && sent.group == "acme"), "{again:?}");
+        let ids = |tasks: &[DeliveryTask]| {
+            tasks
+                .iter()
+                .map(|task| (task.delivery_id, task.attempt))
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let back: Vec<_> = again.iter().map(|sent| sent.task()).collect();
+        assert_eq!(ids(&back), ids(&waiting), "{code:?}: the same attempts");
+        waiting = back;
+    }
+    assert_eq!(engine.received("in").await, 0);
+    assert_eq!(engine.received("bare").await, rounds, "who has no secrets does not wait");
+    assert!(engine.history(&hook).await.is_empty());
+    assert_eq!(engine.stored(&hook).await, hook, "health included");
+
+    // One that cannot be queued again comes back by itself.
+    engine.queues.refuse(waiting[1].delivery_id.to_string());
+    assert_eq!(engine.send(&waiting).await, ["m1"]);
+    engine.queues.accept_all();
+
+    engine.cloud.kms.recover();
+    assert!(engine.send(&waiting).await.is_empty());
+    let received = requests(&engine, "/in").await;
+    assert_eq!(received.len(), 3);
+    received.iter().for_each(|request| assert_complete(request, SECRET));
+    assert_eq!(engine.history(&hook).await.len(), 3);
+    assert_eq!(engine.stored(&hook).await.health, Health::default());
+}
+
+#[tokio::test]
+async fn what_was_sealed_for_one_webhook_opens_for_no_other() {
+    let engine = engine().await;
+    let (one, other) = (engine.create("one").await, engine.create("other").await);
+    let foreign = webhook("globex");
+    engine.cloud.webhooks.create(&foreign, 100).await.unwrap();
+    for (thief, owner) in [(&one, &other), (&other, &one), (&foreign, &one)] {
+        let mut swapped = thief.clone();
+        swapped.sealed = owner.sealed.clone();
+        swapped.version += 1;
+        engine.cloud.webhooks.replace(thief, &swapped).await.unwrap();
+        assert!(engine.cloud.vault.open(&swapped).await.is_err());
+        assert!(engine.cloud.vault.open(owner).await.is_ok());
+    }
+    assert!(engine.send(&[task(&one), task(&other)]).await.is_empty());
+    assert_eq!((engine.received("one").await, engine.received("other").await), (0, 0));
+    assert_eq!(engine.queues.on(SLOW).len(), 2, "they wait");
+
+    // Names beside the seal are held against what is in it.
+    let mut renamed = engine.create("renamed").await;
+    renamed.sealed.as_mut().unwrap().header_names.push("X-More".to_owned());
+    assert!(engine.cloud.kms.vault().open(&renamed).await.is_err());
+}
+
+#[tokio::test]
+async fn a_disabled_webhook_is_skipped_unopened() {
+    let engine = engine().await;
+    let mut hook = webhook("acme");
+    hook.spec.enabled = false;
+    engine.cloud.webhooks.create(&hook, 100).await.unwrap();
+    assert!(engine.send(&[task(&hook)]).await.is_empty());
+    assert_eq!(engine.cloud.kms.take_calls(), NONE);
+    let rows = engine.history(&hook).await;
+    let header = |name: &str| {
+        let mut headers = rows[0].request.headers.iter();
+        headers.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    };
+    assert_eq!(rows[0].failure, Some(FailureKind::Disabled));
+    assert_eq!((header("X-Token"), header("X-Key")), (Some("**OMITTED**"), Some("value")));
+    assert_eq!((header("Qlik-Signature"), header("webhook-signature")), (None, None));
+}
+
+#[tokio::test]
+async fn the_api_asks_kms_only_where_secrets_come_or_go() {
+    let engine = engine().await;
+    let (admin, kms) = (As::admin("acme"), engine.cloud.kms.clone());
+    let first = api(&engine);
+    let bare = json!({ "name": "n", "url": "https://hooks.receiver.test/in", "eventTypes": ["com.qlik.v1.app.created"] });
+    let with = |more: Value| {
+        let mut all = bare.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Some(all)
+    };
+    let headers = json!({ "X-Token": TOKEN, "X-Other": "o" });
+    assert_eq!(first.call(Some(&admin), "POST", WEBHOOKS, Some(bare.clone())).await.0, 201);
+    assert_eq!(kms.take_calls(), NONE);
+    let all = json!({ "secret": SECRET, "encryptedHeaders": headers });
+    let (status, created) = first.call(Some(&admin), "POST", WEBHOOKS, with(all.clone())).await;
+    assert_eq!((status, kms.take_calls()), (201, ENCRYPT));
+    assert_eq!(created["encryptedHeaders"], json!(["X-Other", "X-Token"]));
+    let path = format!("{WEBHOOKS}/{}", created["id"].as_str().unwrap());
+    let test = format!("{path}/actions/test");
+    let patch = |op: &str, path: &str, value: Value| {
+        let mut operation = json!({ "op": op, "path": path });
+        if !value.is_null() {
+            operation["value"] = value;
+        }
+        Some(json!([operation]))
+    };
+    let moved = json!([
+        { "op": "replace", "path": "/url", "value": "https://hooks.receiver.test/moved" },
+        { "op": "remove", "path": "/encryptedHeaders/X-Other" },
+        { "op": "replace", "path": "/encryptedHeaders/X-Token", "value": TOKEN },
+    ]);
+    // Each in an environment that has nothing open yet, so this is the most that it takes.
+    for (method, path, body, status, calls) in [
+        ("GET", &path, None, 200, NONE),
+        ("GET", &WEBHOOKS.to_owned(), None, 200, NONE),
+        ("PATCH", &path, patch("replace", "/name", json!("Other")), 204, NONE),
+        ("PATCH", &path, patch("replace", "/headers", json!({ "X-Plain": "1" })), 204, NONE),
+        // The names that are taken are known without a call.
+        ("PATCH", &path, patch("replace", "/headers", json!({ "x-token": "1" })), 400, NONE),
+        ("PATCH", &path, patch("replace", "/url", json!("https://hooks.receiver.test/moved")), 400, NONE),
+        ("PATCH", &path, patch("replace", "/enabled", json!(false)), 204, NONE),
+        ("PATCH", &path, patch("replace", "/enabled", json!(true)), 204, NONE),
+        ("PATCH", &path, patch("replace", "/secret", json!(SECRET)), 204, DECRYPT),
+        ("PUT", &path, with(all), 200, DECRYPT), // they turn out to be the same
+        ("PATCH", &path, patch("replace", "/secret", json!(OTHER)), 204, BOTH),
+        ("PATCH", &path, patch("add", "/encryptedHeaders/X-Third", json!("3")), 204, BOTH),
+        ("PATCH", &path, patch("add", "/encryptedHeaders/X-Fourth", json!(true)), 400, DECRYPT),
+        ("PATCH", &path, patch("remove", "/encryptedHeaders/X-Third", Value::Null), 204, BOTH),
+        ("PATCH", &path, Some(moved), 204, BOTH),
+        (
+            "PUT",
+            &path,
+            with(json!({ "enabled": true, "encryptedHeaders": { "X-Token": TOKEN } })),
+            200,
+            ENCRYPT,
+        ),
+        (
+            "PUT",
+            &path,
+            with(json!({ "enabled": true, "secret": SECRET, "encryptedHeaders": { "X-Token": TOKEN } })),
+            200,
+            ENCRYPT,
+        ),
+        ("POST", &test, None, 201, DECRYPT),
+        ("PUT", &path, with(json!({ "enabled": true })), 200, NONE),
+        ("POST", &test, None, 201, NONE),
+        ("DELETE", &path, None, 204, NONE),
+    ] {
+        let (got, answer) = api(&engine).call(Some(&admin), method, path, body.clone()).await;
+        assert_eq!((got, kms.take_calls()), (status, calls), "{method} {path} {body:?}: {answer}");
+    }
+    let received = requests(&engine, "/in").await;
+    assert_complete(&received[0], SECRET);
+    assert!(
+        !received[1].headers.contains_key("qlik-signature") && !received[1].headers.contains_key("x-token")
+    );
+}
+
+#[tokio::test]
+async fn without_kms_the_api_says_so_and_neither_stores_nor_sends() {
+    let engine = engine().await;
+    let (hook, admin) = (engine.create("in").await, As::admin("acme"));
+    assert!(engine.send(&[task(&hook)]).await.is_empty());
+    let [row] = engine.history(&hook).await.try_into().unwrap();
+    let path = format!("{WEBHOOKS}/{}", hook.id);
+    let new = json!({ "name": "n", "url": "https://hooks.receiver.test/in", "eventTypes": [], "enabled": false, "secret": OTHER });
+    let secret = json!([{ "op": "replace", "path": "/secret", "value": OTHER }]);
+    for code in ["ThrottlingException", "DisabledException"] {
+        engine.cloud.kms.refuse(code);
+        for (method, path, body) in [
+            ("POST", WEBHOOKS.to_owned(), Some(new.clone())),
+            ("PUT", path.clone(), Some(new.clone())),
+            ("PATCH", path.clone(), Some(secret.clone())),
+            ("POST", format!("{path}/actions/test"), None),
+            ("POST", format!("{path}/deliveries/{}/actions/resend", row.id), None),
+        ] {
+            let answer =
+                api(&engine).exchange(Some(&admin), method, &path, Some("application/json"), body).await;
+            assert_eq!(
+                (answer.status, answer.header("retry-after")),
+                (503, "1"),
+                "{method} {path}: {answer:?}"
+            );
+            assert_eq!(answer.body["errors"][0]["code"], "HTTP-503", "{answer:?}");
+        }
+    }
+    let stored = engine.cloud.webhooks.list(&hook.tenant_id).await.unwrap();
+    assert_eq!(stored, [hook.clone()]);
+    assert_eq!(stored[0].health.lane, Lane::Fast);
+    assert_eq!(engine.history(&hook).await.len(), 1);
+    assert_eq!(engine.received("in").await, 1);
+    let name = json!([{ "op": "replace", "path": "/name", "value": "Other" }]);
+    assert_eq!(api(&engine).call(Some(&admin), "PATCH", &path, Some(name)).await.0, 204);
+}
