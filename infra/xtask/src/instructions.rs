@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
 use crate::apt;
 use crate::build::{cargo, executables};
@@ -48,6 +49,13 @@ pub(crate) fn instructions(root: &Path, save: bool) -> Result<()> {
         .with_context(|| format!("{} is not as expected", file.display()))?;
     let compiler = compiler()?;
     let over = compare(&counts, baselines.get(&compiler));
+    let figures = NAMES.map(|(name, what)| {
+        let baseline = baselines.get(&compiler).and_then(|baseline| baseline.get(name));
+        json!({ "name": what, "count": counts.get(name), "baseline": baseline })
+    });
+    let directory = root.join("target/bench");
+    std::fs::create_dir_all(&directory)?;
+    std::fs::write(directory.join("instructions.json"), serde_json::to_vec_pretty(&figures)?)?;
     if save {
         baselines.insert(compiler.clone(), counts);
         std::fs::write(&file, serde_json::to_string_pretty(&baselines)? + "\n")?;

@@ -123,7 +123,7 @@ fn clippy(root: &Path) -> Result<()> {
 fn budgets(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     let sender = ground.binaries()?.functions.get("sender").context("no sender was built")?;
     let functions = sender.parent().context("a binary in no directory")?.to_owned();
-    let calls = Driver::debug(root, &functions)?.run("calls");
+    let calls = Driver::debug(root, &functions)?.run(Some("calls"));
     let counts = instructions(root, false);
     calls.and(counts)
 }

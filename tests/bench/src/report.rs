@@ -5,6 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Something measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -159,11 +162,51 @@ impl Part {
 
 /// Puts all parts that were ever measured together: `report.json` and `report.html`.
 pub(crate) fn write(directory: &Path, names: &[&str], machine: &str) -> Result<()> {
-    let parts: Vec<_> = names.iter().filter_map(|name| Part::read(directory, name)).collect();
+    let measured_here = names.iter().filter_map(|name| Part::read(directory, name));
+    let parts: Vec<_> = measured_here.chain(instructions(directory)).chain(neighbour(directory)).collect();
     let json = serde_json::json!({ "machine": machine, "parts": parts });
     std::fs::write(directory.join("report.json"), serde_json::to_vec_pretty(&json)?)?;
     std::fs::write(directory.join("report.html"), page(&parts, machine)?).context("the report")?;
     Ok(())
+}
+
+/// What the noisy neighbour's program wrote.
+fn neighbour(directory: &Path) -> Option<Part> {
+    let (figures, at) = foreign(directory, "neighbour")?;
+    let number = |path: &str| figures.pointer(path).and_then(Value::as_f64);
+    let figure = |rank: &str| {
+        let measured = number(&format!("/beside/deliveries/{rank}"))?;
+        let name = format!("publish to receipt beside a noisy tenant, {}", rank.trim_end_matches("Ms"));
+        let figure = Figure::new(name, measured, "ms").floor(number(&format!("/alone/deliveries/{rank}"))?);
+        Some(figure.bar(Bar::AtMost(number(&format!("/bars/{rank}"))?)))
+    };
+    Some(Part {
+        name: "neighbour".to_owned(),
+        at,
+        figures: ["p50Ms", "p99Ms"].into_iter().filter_map(figure).collect(),
+    })
+}
+
+/// The counts of the hot paths; the floor is the kept baseline.
+fn instructions(directory: &Path) -> Option<Part> {
+    let (counts, at) = foreign(directory, "instructions")?;
+    let figures = counts.as_array()?.iter().filter_map(|count| {
+        let number = |name: &str| count.get(name).and_then(Value::as_f64);
+        let figure = Figure::new(count.get("name")?.as_str()?, number("count")?, "instructions");
+        Some(match number("baseline") {
+            Some(baseline) => figure.floor(baseline).bar(Bar::TimesFloor(1.05)),
+            None => figure,
+        })
+    });
+    Some(Part { name: "instructions".to_owned(), at, figures: figures.collect() })
+}
+
+/// A file of figures that another program wrote, and when.
+fn foreign(directory: &Path, name: &str) -> Option<(Value, String)> {
+    let file = directory.join(format!("{name}.json"));
+    let figures = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
+    let at = OffsetDateTime::from(std::fs::metadata(&file).ok()?.modified().ok()?);
+    Some((figures, at.format(&Rfc3339).ok()?))
 }
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1d2733;background:#fff}\
@@ -227,6 +270,27 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_report_holds_what_other_programs_measured() {
+        let directory = std::env::temp_dir().join(format!("anzol-report-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let neighbour = r#"{"alone":{"deliveries":{"p50Ms":100,"p99Ms":200}},"beside":{"deliveries":{"p50Ms":150,"p99Ms":9000}},
+            "bars":{"p50Ms":1000,"p99Ms":8000}}"#;
+        std::fs::write(directory.join("neighbour.json"), neighbour).unwrap();
+        let counts =
+            r#"[{"name":"row","count":1051,"baseline":1000},{"name":"sign","count":7,"baseline":null}]"#;
+        std::fs::write(directory.join("instructions.json"), counts).unwrap();
+        write(&directory, &[], "a machine").unwrap();
+        let report: Value =
+            serde_json::from_slice(&std::fs::read(directory.join("report.json")).unwrap()).unwrap();
+        let parts: Vec<Part> = serde_json::from_value(report["parts"].clone()).unwrap();
+        let kept: Vec<_> = parts.iter().flat_map(|part| &part.figures).map(Figure::kept).collect();
+        assert_eq!(kept, [Some(false), None, Some(true), Some(false)]);
+        let page = std::fs::read_to_string(directory.join("report.html")).unwrap();
+        assert_eq!(page.matches("MISSED").count(), 2);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn a_bar_is_kept_up_to_itself_and_missed_beyond() {

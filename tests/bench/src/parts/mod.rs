@@ -18,8 +18,8 @@ use crate::report::Figure;
 use crate::world::Paths;
 
 /// All parts, in the order of the report.
-pub(crate) const NAMES: [&str; 10] =
-    ["size", "cold-start", "memory", "sender", "ingest", "api", "calls", "cost", "scale", "neighbour"];
+pub(crate) const NAMES: [&str; 9] =
+    ["size", "cold-start", "memory", "sender", "ingest", "api", "calls", "cost", "scale"];
 
 /// Measures one.
 pub(crate) async fn measure(name: &str, paths: &Paths) -> Result<Vec<Figure>> {
