@@ -64,28 +64,34 @@ pub(crate) fn build_deployable(root: &Path) -> Result<BTreeMap<&'static str, Pat
 
 fn build_with(root: &Path, programs: &[&str], features: &[&str]) -> Result<Binaries> {
     let mut command = cargo(root);
-    command.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
+    command.args(["build", "--locked"]);
     for function in FUNCTIONS {
         command.args(["-p", &format!("anzol-{function}"), "--bin", function]);
     }
     command.args(["-p", "anzol-tests", "--bin", RECEIVER]);
     command.args(programs.iter().flat_map(|name| ["--bin", name]));
     command.args(features);
-    let output = process::run(command.stdout(Stdio::piped()))?;
-    if !output.status.success() {
-        bail!("the build failed");
-    }
-    let mut built: BTreeMap<String, PathBuf> = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter_map(|message| Some((message.target?.name, message.executable?)))
-        .collect();
+    let mut built = executables(&mut command)?;
     let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo did not build {name}"));
     let functions = FUNCTIONS.into_iter().map(|name| Ok((name, take(name)?))).collect::<Result<_>>()?;
     let receiver = take(RECEIVER)?;
     let programs =
         programs.iter().map(|name| Ok(((*name).to_owned(), take(name)?))).collect::<Result<_>>()?;
     Ok(Binaries { functions, receiver, programs })
+}
+
+/// Runs a `cargo build`; answers the executables it made, by name.
+pub(crate) fn executables(command: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
+    command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    let output = process::run(command)?;
+    if !output.status.success() {
+        bail!("the build failed");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect())
 }
 
 /// The cargo that runs us, in the workspace. What it told us of ourselves is taken out of its environment, or build scripts

@@ -1,6 +1,7 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
 //! (`bench`); describes its API (`openapi`); packages, deploys and operates it on AWS (`package`, `deploy`, `tenant`, `redrive`).
 
+mod apt;
 mod bench;
 mod browser;
 mod build;
@@ -8,6 +9,7 @@ mod demo;
 mod deploy;
 mod down;
 mod fuzz;
+mod instructions;
 mod interrupt;
 mod local_cloud;
 mod node;
@@ -63,14 +65,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Move what is with the dead letters back to the queues it came from
     Redrive(redrive::Options),
-    /// Measure, on a fresh stack
-    Bench {
-        /// What to measure
-        which: bench::Bench,
-        /// A template parameter of its stack, as `Name=value`; may be given several times
-        #[arg(long = "parameter", value_name = "NAME=VALUE")]
-        parameters: Vec<String>,
-    },
+    /// Measure everything, or one thing, beside floors of the same run
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -86,7 +82,7 @@ fn main() -> ExitCode {
         Command::Test { suite } => test::test(root, suite),
         Command::Fuzz(options) => fuzz::fuzz(root, &options),
         Command::Redrive(options) => redrive::redrive(root, &options),
-        Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
+        Command::Bench(options) => bench::bench(root, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use crate::bench::Driver;
 use crate::build::{Binaries, FUNCTIONS, LOCAL, build, build_deployable, cargo};
+use crate::instructions::instructions;
 use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
 use crate::process::run_well;
@@ -30,6 +32,8 @@ pub(crate) enum Suite {
     Doc,
     /// Unit and in-process tests
     Unit,
+    /// What may not grow unnoticed: instructions of the hot paths, billable calls for 1,000 deliveries
+    Budgets,
     /// What is deployed knows nothing of local stacks
     Deployable,
     /// Zips that are the same each time, and bills of materials that are valid
@@ -77,6 +81,7 @@ impl Suite {
                 "--test=it",
                 "--locked",
             ])),
+            Self::Budgets => budgets(root, ground),
             Self::Deployable => deployable(root, ground),
             Self::Package => package::check(root),
             Self::Template => deploy::check(root),
@@ -124,6 +129,15 @@ fn clippy(root: &Path) -> Result<()> {
     run_well(cargo(root).args(["clippy", "--workspace", "--all-targets", "--locked"]).args(deny))?;
     let deployed = FUNCTIONS.iter().flat_map(|name| ["-p".to_owned(), format!("anzol-{name}")]);
     run_well(cargo(root).args(["clippy", "--locked"]).args(deployed).args(deny))
+}
+
+/// On builds for development, which the other suites need anyway.
+fn budgets(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let sender = ground.build()?.1.functions.get("sender").context("no sender was built")?;
+    let functions = sender.parent().context("a binary in no directory")?.to_owned();
+    let calls = Driver::debug(root, &functions)?.run(Some("calls"));
+    let counts = instructions(root, false);
+    calls.and(counts)
 }
 
 /// What suites need under their feet: one build, and one stack at a time, started by the first suite that asks for it and ended at
