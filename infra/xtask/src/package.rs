@@ -1,6 +1,6 @@
 //! `cargo xtask package`: the five functions as AWS Lambda takes them, each with its bill of materials (`sbom` says what is in that).
 //!
-//! The same sources give the same bytes, wherever they are built: `cargo-lambda` and its linker are pinned, `Cargo.lock` is
+//! The same sources are to give the same bytes, wherever they are built: `cargo-lambda` and its linker are pinned, `Cargo.lock` is
 //! binding, no path of this machine gets into the binaries, and zips hold no time of day.
 
 use std::collections::BTreeMap;
