@@ -316,7 +316,7 @@ fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
 
 /// For a while nobody can read a secret. What is sent is signed all the same, later: every request's signature is checked.
 fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.hide_for(5)?;
+    trial.world.hide_for(15)?;
     let hook = trial.hook("acme")?;
     trial.inject(Fault::on("kms.Decrypt", What::Answer(500, "KMSInternalException")).by("sender"));
     trial.publish(hook, 500)?;
