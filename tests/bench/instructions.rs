@@ -40,8 +40,8 @@ fn matches(times: usize) -> Result<()> {
     let webhooks = (0..WEBHOOKS).map(|index| Ok(webhook(index)?.0)).collect::<Result<Vec<_>>>()?;
     let mut heard = 0;
     for _ in 0..times {
-        let hears = |webhook: &&Webhook| matches!(webhook.hearing(black_box(&event)), Hearing::Heard);
-        heard += webhooks.iter().filter(hears).count();
+        let is_heard = |webhook: &&Webhook| matches!(webhook.hearing(black_box(&event)), Hearing::Heard);
+        heard += webhooks.iter().filter(is_heard).count();
     }
     ensure!(heard == times * 34, "{heard} of {times} × {WEBHOOKS}");
     println!("{heard} heard");

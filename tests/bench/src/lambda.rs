@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::usage::Usage;
 
 /// How long a function may take to start, and to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Time a function has for an event, as the template gives it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -42,7 +42,7 @@ pub(super) async fn warm(
         let answer: serde_json::Value = serde_json::from_slice(&answer)?;
         ensure!(answer.get("statusCode").and_then(serde_json::Value::as_u64) == Some(expected), "{answer}");
     }
-    let cpu = millis(function.usage().cpu()? - before) / count(times);
+    let cpu = millis(function.usage().cpu()?.saturating_sub(before)) / count(times);
     let latency = median(took.clone())?;
     took.sort_by(f64::total_cmp);
     let p99 = took.get(took.len() * 99 / 100).copied().context("nothing was measured")?;

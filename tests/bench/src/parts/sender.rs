@@ -112,7 +112,7 @@ pub(super) async fn send_all(sender: &Function, bodies: &[String]) -> Result<()>
 pub(super) async fn round(sender: &Function, bodies: &[String]) -> Result<(f64, f64)> {
     let (began, before) = (Instant::now(), sender.usage().cpu()?);
     send_all(sender, bodies).await?;
-    let (deliveries, cpu) = (count(bodies.len()), sender.usage().cpu()? - before);
+    let (deliveries, cpu) = (count(bodies.len()), sender.usage().cpu()?.saturating_sub(before));
     Ok((millis(cpu) / deliveries, deliveries / began.elapsed().as_secs_f64()))
 }
 
@@ -159,7 +159,7 @@ impl Client {
     async fn measure(&mut self) -> Result<(f64, f64)> {
         let (began, before) = (Instant::now(), self.usage.cpu()?);
         self.post(ROUND).await?;
-        let cpu = self.usage.cpu()? - before;
+        let cpu = self.usage.cpu()?.saturating_sub(before);
         Ok((millis(cpu) / count(ROUND), count(ROUND) / began.elapsed().as_secs_f64()))
     }
 }
