@@ -16,7 +16,7 @@ fn lines(function: &str) -> Vec<Value> {
     all.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Metrics of the embedded metric format as CloudWatch would make them: name and dimensions.
+/// Metrics of the embedded metric format as `CloudWatch` would make them: name and dimensions.
 fn metrics() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in ["api", "ingest", "fanout", "sender"].into_iter().flat_map(lines) {

@@ -234,7 +234,7 @@ impl Sender {
     async fn work_off(
         &self,
         received: Vec<Received>,
-        mut webhooks: Found,
+        webhooks: Found,
         deadline: SystemTime,
     ) -> BTreeSet<String> {
         let latest_start = deadline.checked_sub(self.deliverer.timeout() + RESERVE);
@@ -267,7 +267,6 @@ impl Sender {
         let mut verdicts = BTreeMap::<_, Verdict>::new();
         let from_slow_lane = outcomes.first().is_some_and(|(received, _)| received.from_slow_lane); // a batch is of one queue
         let label = label(from_slow_lane);
-        let mut changes = Changes::default();
         for (Received { message_id, task, .. }, outcome) in outcomes {
             match outcome {
                 Outcome::NotNow => {
@@ -317,9 +316,21 @@ impl Sender {
         let unsettled = unsettled.iter().chain(&unmoved).chain(&unheld).chain(&unpostponed);
         back.extend(unsettled.filter_map(|id| message_ids.remove(id)).flatten());
 
-        // After the history: who reads why a webhook was disabled finds the deliveries that led to it. All at once, and not beyond
-        // what time is left: what was sent and recorded must not come back for the sake of a counter.
-        let moved = moved.into_inner();
+        let changes = self.record(verdicts, webhooks, moved.into_inner(), &bursts, deadline).await;
+        count_changes(changes, label);
+        back
+    }
+
+    /// Records what the attempts say of their receivers. After the history: who reads why a webhook was disabled finds the deliveries that
+    /// led to it. All at once, and not beyond what time is left: what was sent and recorded must not come back for the sake of a counter.
+    async fn record(
+        &self,
+        verdicts: BTreeMap<(TenantId, WebhookId), Verdict>,
+        mut webhooks: Found,
+        moved: BTreeSet<(TenantId, WebhookId)>,
+        bursts: &Bursts,
+        deadline: SystemTime,
+    ) -> Changes {
         for key in &moved {
             if let Some(webhook) = webhooks.get_mut(key) {
                 webhook.health.lane = Lane::Slow;
@@ -342,14 +353,15 @@ impl Sender {
             })
         });
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(LAST_WORDS);
-        match tokio::time::timeout(left, futures::future::join_all(records)).await {
-            Ok(all) => all.into_iter().for_each(|one| changes += one),
-            Err(_) => tracing::error!("not all of a batch's health was recorded in time"),
+        let mut changes = Changes::default();
+        if let Ok(all) = tokio::time::timeout(left, futures::future::join_all(records)).await {
+            for one in all {
+                changes += one;
+            }
+        } else {
+            tracing::error!("not all of a batch's health was recorded in time");
         }
-        metrics::count(Metric::LaneMovesToSlow, label, changes.slowed);
-        metrics::count(Metric::LaneMovesToFast, label, changes.quickened);
-        metrics::count(Metric::WebhooksDisabled, label, changes.disabled);
-        back
+        changes
     }
 
     /// Opens what is secret of the webhooks that something is sent to, each once. What cannot be opened is not among the answers.
@@ -433,6 +445,12 @@ impl Sender {
         };
         Outcome::Attempted(Box::new(delivery), anzol_runtime::now())
     }
+}
+
+fn count_changes(changes: Changes, label: Label) {
+    metrics::count(Metric::LaneMovesToSlow, label, changes.slowed);
+    metrics::count(Metric::LaneMovesToFast, label, changes.quickened);
+    metrics::count(Metric::WebhooksDisabled, label, changes.disabled);
 }
 
 /// Counts an attempt and notes its times.

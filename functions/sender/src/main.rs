@@ -32,11 +32,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         env.within("DISABLE_AFTER_FAILURES", DisablePolicy::FAILURES, 1..=1_000_000),
         env.within("DISABLE_AFTER_HOURS", DisablePolicy::HOURS, 0..=168),
     );
-    let egress = Settings {
-        timeout: Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15)),
-        connect_timeout: Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15)),
-        ..Settings::read(optional)
-    };
+    let mut egress = Settings::read(optional);
+    egress.timeout = Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15));
+    egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
     let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
     env.finish()?;
 

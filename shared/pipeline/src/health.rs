@@ -208,7 +208,7 @@ impl HealthKeeper {
         &self,
         webhook: &Webhook,
         disabled: Disabled,
-        changes: &mut Changes,
+        so_far: &mut Changes,
     ) -> Result<(), StoreError> {
         for _ in 0..TRIES {
             let read = self.webhooks.get(&webhook.tenant_id, webhook.id).await?;
@@ -224,7 +224,7 @@ impl HealthKeeper {
                 Err(StoreError::Changed) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    changes.disabled += 1;
+                    so_far.disabled += 1;
                     tracing::warn!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, code = disabled.code, "disabled a webhook");
                     self.tell(News::Disabled, &changed).await;
                     return Ok(());

@@ -1,6 +1,7 @@
 //! The form of a message on the deliveries queues: a version, then the task, or the step of a recovery.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -71,7 +72,7 @@ pub enum Unreadable {
 
 /// When a message was put on its queue, by the attributes that SQS hands on with it.
 #[must_use]
-pub fn sent_at(attributes: &HashMap<String, String>) -> Option<OffsetDateTime> {
+pub fn sent_at<S: BuildHasher>(attributes: &HashMap<String, String, S>) -> Option<OffsetDateTime> {
     let millis: i128 = attributes.get("SentTimestamp")?.parse().ok()?;
     OffsetDateTime::from_unix_timestamp_nanos(millis.checked_mul(1_000_000)?).ok()
 }

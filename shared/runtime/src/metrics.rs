@@ -1,6 +1,6 @@
-//! Metrics: what is counted and measured, written as one line of CloudWatch's embedded metric format an invocation and label.
+//! Metrics: what is counted and measured, written as one line of `CloudWatch`'s embedded metric format an invocation and label.
 //!
-//! CloudWatch makes metrics of these lines by itself, so they cost no call. Each combination of name and label is a metric that is paid
+//! `CloudWatch` makes metrics of these lines by itself, so they cost no call. Each combination of name and label is a metric that is paid
 //! for; labels are therefore from short lists, and never a tenant or a webhook. Those are in the log (see [`crate::telemetry`]).
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>)
 
@@ -13,7 +13,7 @@ use metrics_cloudwatch_embedded::{Builder, Collector};
 
 use crate::config::optional;
 
-/// Where CloudWatch files our metrics.
+/// Where `CloudWatch` files our metrics.
 pub const NAMESPACE: &str = "Anzol";
 /// The dimension that every metric has: the stack's name, by the variable `STACK_NAME`.
 pub const STACK: &str = "Stack";
@@ -66,7 +66,7 @@ impl Metric {
         Self::EndToEndLatency,
     ];
 
-    /// Its name in CloudWatch.
+    /// Its name in `CloudWatch`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -137,7 +137,7 @@ pub fn count(metric: Metric, label: Label, amount: usize) {
     }
 }
 
-/// Notes how long something took. At most 100 a metric and label are kept between two calls of [`flush`], CloudWatch's own bound.
+/// Notes how long something took. At most 100 a metric and label are kept between two calls of [`flush`], `CloudWatch`'s own bound.
 pub fn time(metric: Metric, label: Label, took: Duration) {
     // To the millisecond: more digits are noise, and bytes to pay for.
     let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
