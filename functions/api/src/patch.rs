@@ -61,7 +61,7 @@ pub(crate) fn touches_secrets(patch: &Value) -> bool {
 }
 
 /// The webhook as it will be after the patch, checked, and its secrets where the patch has to do with them; what the patch does not
-/// name stays. `secrets` are asked only for a patch that [`touches_secrets`].
+/// name stays. `secrets` are asked only for a patch that touches them.
 ///
 /// # Errors
 /// 400 with all that is wrong; 409 when a patch of core names what cannot be changed.
