@@ -61,7 +61,10 @@ class Invoke(unittest.TestCase):
         file = file or EVENTS / f"{function}.json"
         command = ["cargo", "lambda", "invoke", "--invoke-address", "127.0.0.1", "--invoke-port", self.port]
         command += [function, "--data-file", str(file)]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.fail(f"{function} does not answer: {self.said()}")
         self.assertEqual(done.returncode, 0, f"{done.stderr}\n{self.said()}")
         return json.loads(done.stdout)
 
