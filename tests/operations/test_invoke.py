@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -32,20 +31,18 @@ class Invoke(unittest.TestCase):
         cls.log = tempfile.TemporaryFile("w+")
         command = ["cargo", "lambda", "watch", "--env-file", str(FUNCTIONS_ENV), "--ignore-changes"]
         command += ["--features", "anzol-api/local,anzol-sender/local", "--invoke-address", "127.0.0.1", "--invoke-port", cls.port]
-        cls.watch = subprocess.Popen(
-            command, cwd=ROOT, env=cls.environment, stdout=cls.log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        # In our process group, so that it ends with us however we end; it ends its functions itself.
+        cls.watch = subprocess.Popen(command, cwd=ROOT, env=cls.environment, stdout=cls.log, stderr=subprocess.STDOUT)
         cls.addClassCleanup(cls.end)
         eventually(cls.listens, "cargo lambda watch listens")
 
     @classmethod
     def end(cls):
-        # The functions are its children.
-        os.killpg(cls.watch.pid, signal.SIGTERM)
+        cls.watch.terminate()
         try:
             cls.watch.wait(10)
         except subprocess.TimeoutExpired:
-            os.killpg(cls.watch.pid, signal.SIGKILL)
+            cls.watch.kill()
             cls.watch.wait()
 
     @classmethod
@@ -64,7 +61,10 @@ class Invoke(unittest.TestCase):
         file = file or EVENTS / f"{function}.json"
         command = ["cargo", "lambda", "invoke", "--invoke-address", "127.0.0.1", "--invoke-port", self.port]
         command += [function, "--data-file", str(file)]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.fail(f"{function} does not answer: {self.said()}")
         self.assertEqual(done.returncode, 0, f"{done.stderr}\n{self.said()}")
         return json.loads(done.stdout)
 
