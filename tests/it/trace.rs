@@ -1,7 +1,7 @@
 //! A trace from the producer's request to the receiver's, over retries, and what is logged of it on the way.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use anzol_domain::headers::{HeaderName, Headers};
 use anzol_domain::health::DisablePolicy;
@@ -15,8 +15,8 @@ use anzol_runtime::telemetry::subscriber;
 use anzol_tests::receiver::{Behaviour, Received};
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
-use tracing::Level;
-use tracing::subscriber::DefaultGuard;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Level};
 
 use crate::cloud::{Api, As, SECRET, TOKEN};
 use crate::engine::{Engine, task};
@@ -185,6 +185,10 @@ impl io::Write for Log {
 
 impl Log {
     fn start(level: Level) -> (Self, DefaultGuard) {
+        // While there is one subscriber only, whoever comes to a line of log first, on whatever thread, decides for all whether it is
+        // wanted. A second one has everybody asked.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+        LazyLock::force(&SECOND);
         let log = Self::default();
         let writer = log.clone();
         (log, tracing::subscriber::set_default(subscriber(level, move || writer.clone())))
