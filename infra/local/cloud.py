@@ -1,4 +1,4 @@
-"""Deploys and seeds the local cloud: `deploy`, `seed` and `logs`, called by `cargo xtask up`; and `redrive`, on AWS too.
+"""Deploys and seeds the local cloud: `deploy`, `seed`, `environment` and `logs`, called by `cargo xtask up`; and `redrive`, on AWS too.
 
 Python, because the local cloud is Python anyway: three more SDK crates in xtask would cost a newcomer minutes of build.
 Every command prints one JSON object on standard output; what went wrong goes to standard error in one line.
@@ -99,9 +99,10 @@ def deploy(args):
         return f"s3://{BUCKET}/{name}.zip"
 
     body = packaged(Path(args.template).read_text(), functions, upload)
+    s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=body.encode())
     cloudformation.create_stack(
         StackName=args.stack,
-        TemplateBody=body,
+        TemplateURL=f"{args.endpoint}/{BUCKET}/template.yaml",  # a template in the request itself may have 50 KiB only
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         OnFailure="DO_NOTHING",  # keeps the first failure in sight
         Parameters=[
@@ -159,6 +160,19 @@ def seed(args):
     tokens["platform.publisher"] = client_credentials(publisher, secret, args.endpoint)
     clients = {"platform.publisher": {"id": publisher, "secret": secret}}
     return {"tokens": tokens, "clients": clients, "tenants": TENANTS, "password": PASSWORD}
+
+
+def environment(args):
+    """The variables of all functions, as deployed. They share one set of names, so that one file serves whichever is run by hand."""
+    outputs = json.loads(Path(args.outputs).read_text())
+    functions = client("lambda", args)
+    variables = {}
+    for name in sorted(output for key, output in outputs.items() if key.endswith("Function")):
+        configured = functions.get_function_configuration(FunctionName=name).get("Environment", {}).get("Variables", {})
+        for key, value in configured.items():
+            if variables.setdefault(key, value) != value:
+                raise Failed(f"{key} has different values in different functions")
+    return variables
 
 
 def client_credentials(client_id, secret, endpoint):
@@ -300,6 +314,8 @@ def main():
     one.add_argument("--function", action="append", required=True, metavar="NAME=BINARY")
     one.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE")
     one = command("seed", seed, "create users, print their tokens")
+    one.add_argument("--outputs", required=True, help="file that holds what deploy printed")
+    one = command("environment", environment, "print the functions' environment variables")
     one.add_argument("--outputs", required=True, help="file that holds what deploy printed")
     one = command("logs", follow, "copy what the functions log into a file for each")
     one.add_argument("--stack", required=True)

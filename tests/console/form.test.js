@@ -1,7 +1,7 @@
 // The create dialog and the edit panel: every field, every problem at its field, and nothing lost by a stray click.
 import assert from 'node:assert/strict';
 
-import { APP_CREATED, RELOAD_FINISHED, choose, createWebhook, deleteLater, eventually, publish, received, receiverUrl, rowOf, scene, unique, webhook } from './stage.js';
+import { APP_CREATED, RELOAD_FINISHED, call, choose, createWebhook, deleteLater, eventually, publish, received, receiverUrl, rowOf, scene, unique, webhook } from './stage.js';
 
 const openCreate = async (page) => {
   await page.locator('.bar').getByRole('button', { name: 'Create new' }).click();
@@ -104,12 +104,12 @@ scene('what only the API knows is shown at its field too', { who: 'acme.admin' }
   await dialog.getByRole('button', { name: 'Create', exact: true }).click();
   await dialog.locator('#url-problem').getByText(/fragment/).waitFor();
   await headers.locator('.rows').getByText('is a reserved header name').waitFor();
-  await encrypted.locator('.rows').getByText(/must have a name of letters/).waitFor();
+  await encrypted.locator('.rows').getByText(/Must have a name of letters/).waitFor();
   await dialog.locator('#url').fill(receiverUrl(name));
   await headers.getByLabel('Header name').fill('X-Host');
   await encrypted.getByLabel('Header name').fill('X-Host');
   await dialog.getByRole('button', { name: 'Create', exact: true }).click();
-  await encrypted.locator('.rows').getByText(/is among `headers` too/).waitFor();
+  await encrypted.locator('.rows').getByText(/Is among `headers` too/).waitFor();
   await encrypted.getByRole('button', { name: 'Remove header' }).click();
   await dialog.getByRole('button', { name: 'Create', exact: true }).click();
   await page.getByText(`“${name}” is created.`).waitFor();
@@ -226,4 +226,83 @@ scene('a conflict and a busy API keep the form open, with what was typed', { who
   await panel.getByRole('button', { name: 'Save' }).click();
   await panel.waitFor({ state: 'detached' });
   assert.equal((await webhook(before.id)).description, 'typed');
+});
+
+scene('two administrators at once: neither overwrites the other unawares', { who: 'acme.admin' }, async ({ page, t }) => {
+  const before = await createWebhook(t, { description: 'old', headers: { 'X-One': '1' } });
+  await page.reload();
+  await choose(page, before.name, 'Edit');
+  const panel = page.getByRole('dialog', { name: `Edit ${before.name}` });
+  await panel.locator('#description').fill('mine');
+  await call('acme.admin', 'PATCH', `/api/core/webhooks/${before.id}`, [
+    { op: 'replace', path: '/description', value: 'theirs' }, { op: 'add', path: '/headers/X-Two', value: '2' },
+  ]);
+  await panel.getByRole('button', { name: 'Save' }).click();
+  await panel.locator('#description-problem').getByText(/Somebody else has changed this meanwhile/).waitFor();
+  assert.equal((await webhook(before.id)).description, 'theirs');
+  await panel.getByRole('button', { name: 'Save' }).click();
+  await panel.waitFor({ state: 'detached' });
+  const after = await webhook(before.id);
+  assert.deepEqual([after.description, after.headers], ['mine', { 'X-One': '1', 'X-Two': '2' }]);
+});
+
+scene('create, edit, resend and delete by keyboard alone', { who: 'acme.admin' }, async ({ page, t }) => {
+  const name = unique('keys');
+  deleteLater(t, name);
+  const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
+  /** Goes on by Tab until the focus is on what is wanted. */
+  const tabTo = async (wanted, key = 'Tab') => {
+    for (let step = 0; step < 120; step += 1) {
+      await page.keyboard.press(key);
+      const at = await page.evaluate(() => { const { activeElement: it } = document; return `${it.getAttribute('aria-label') ?? ''}|${it.textContent.trim()}|${it.id}|${it.value ?? ''}`; });
+      if (at.split('|').some((part) => (wanted instanceof RegExp ? wanted.test(part) : part === wanted))) return;
+    }
+    assert.fail(`no way to ${wanted}`);
+  };
+  await page.locator('tr.webhook, .blank').first().waitFor();
+  await tabTo('Create new');
+  await press('Enter');
+  const dialog = page.getByRole('dialog', { name: 'Create webhook' });
+  await dialog.getByLabel('Application created').waitFor();
+  await page.keyboard.type(name);
+  await tabTo('url');
+  await page.keyboard.type(receiverUrl(name));
+  await tabTo(APP_CREATED);
+  await press('Space');
+  await tabTo('Create');
+  await press('Enter');
+  await page.getByText(`“${name}” is created.`).waitFor();
+  await eventually('the focus is back', () => page.evaluate(() => document.activeElement.textContent.trim() === 'Create new'));
+
+  await tabTo(`Actions for ${name}`);
+  await press('Enter');
+  await page.getByRole('menu').waitFor();
+  await press('e', 'Enter');
+  const panel = page.getByRole('dialog', { name: `Edit ${name}` });
+  await panel.waitFor();
+  await tabTo('description');
+  await page.keyboard.type('by keyboard');
+  await press('Enter'); // A new line: it has several.
+  await tabTo('Save');
+  await press('Enter');
+  await panel.waitFor({ state: 'detached' });
+  await publish();
+  await eventually('it arrives', async () => (await received(name)).length > 0);
+
+  await tabTo(`Show history of ${name}`);
+  await press('Enter');
+  await page.locator('tr.delivery').first().waitFor();
+  await tabTo(/^Resend delivery/);
+  await press('Enter');
+  await page.locator('.result-row').getByText('Delivered · 200').waitFor();
+  assert.match(await page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? ''), /^Resend delivery/, 'the focus stays');
+
+  await tabTo(`Actions for ${name}`, 'Shift+Tab');
+  await press('Enter');
+  await page.getByRole('menu').waitFor();
+  await press('End', 'Enter');
+  await page.getByRole('alertdialog').waitFor();
+  await tabTo('Delete');
+  await press('Enter');
+  await page.getByText(`“${name}” is deleted.`).waitFor();
 });

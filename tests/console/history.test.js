@@ -77,6 +77,14 @@ scene('a delivery shows request and response in full, copied as JSON and as curl
   const words = execFileSync('sh', ['-c', `curl() { printf '%s\\n' "$@"; }; ${command}`], { encoding: 'utf8' });
   assert.ok(words.includes(`\n${hook.url}\n`) && words.includes("\nX-Team: it's us\n"), words);
   assert.deepEqual(JSON.parse(words.trim().split('\n').at(-1)), delivery.request.body);
+  // And curl sends it: only where the name leads to, and whom to trust, is this machine's own.
+  const { address, caFile } = stack.receiver;
+  const answer = execFileSync('sh', ['-c', `curl() { command curl --silent --show-error --connect-to "::${address}" --cacert '${caFile}' "$@"; }; ${command}`], { encoding: 'utf8' });
+  assert.match(answer, /^HTTP\/\S+ 200/);
+  assert.ok(answer.endsWith('{"taken":[1,2]}'), answer);
+  const [sent, again] = await received(hook.name);
+  assert.equal(again.bodyBase64, sent.bodyBase64);
+  assert.equal(again.headers['qlik-signature'], sent.headers['qlik-signature']);
 });
 
 scene('an answer that was too long is marked as cut off', { who: 'acme.admin' }, async ({ page, t }) => {
@@ -144,6 +152,13 @@ scene('a test event goes out at once and shows how it went', { who: 'acme.admin'
   const [request] = await received(hook.name);
   assert.match(Buffer.from(request.bodyBase64, 'base64').toString(), /com\.qlik\.v1\.app\.deleted/);
   await behave(hook.name, { status: 500 });
+  await dialog.getByRole('button', { name: 'Send', exact: true }).click();
+  await dialog.getByText('Failed · 500').waitFor();
+  // The button still has the focus, and Escape still leaves.
+  assert.equal(await dialog.getByRole('button', { name: 'Send', exact: true }).evaluate((button) => button === document.activeElement), true);
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'detached' });
+  await choose(page, hook.name, 'Send test event');
   await dialog.getByRole('button', { name: 'Send', exact: true }).click();
   await dialog.getByText('Failed · 500').waitFor();
   await dialog.getByRole('button', { name: 'See delivery' }).click();

@@ -58,6 +58,7 @@ for (const [theme, viewport] of [['light', VIEWPORT], ['dark', VIEWPORT], ['ligh
     }
     await page.evaluate(() => scrollTo(0, 0));
     await check('table');
+    await expectTableFits(page);
     await shot('webhooks');
 
     await page.locator('th.status button[aria-haspopup=dialog]').click();
@@ -128,7 +129,7 @@ scene('the language follows the browser, can be switched, and stays', { locale: 
   await page.locator('#url').fill('https://interno.corp/');
   await page.getByLabel('Aplicativo criado').check();
   await page.getByRole('button', { name: 'Criar', exact: true }).click();
-  await page.locator('#url-problem').getByText('deve ter um nome de domínio público e completo').waitFor();
+  await page.locator('#url-problem').getByText('Deve ter um nome de domínio público e completo').waitFor();
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'Descartar' }).click();
   await page.getByLabel('Idioma').selectOption('en');
@@ -190,9 +191,11 @@ scene('a broken policy would be noticed', async ({ page, wrong }) => {
 
 scene('the first view is there within a second, and all files are small', async ({ t }) => {
   const { name } = await createWebhook(t);
-  const times = [];
-  // The best of some rounds: what else the machine has to do is no business of the page. Nothing is kept from round to round.
-  while (times.length < 12 && !(Math.min(...times) < FIRST_VIEW_MS)) {
+  const rounds = [];
+  // The best of some rounds: what else the machine has to do is no business of the page. Nothing is kept from round to round. A machine
+  // that is busy with something else answers every request late; then the page may take as much longer, by the same round's measure.
+  const isSoon = ({ took, pace }) => took < Math.max(FIRST_VIEW_MS, FIRST_VIEW_REQUESTS * pace);
+  while (rounds.length < 12 && !rounds.some(isSoon)) {
     const fresh = await openWindow();
     await fresh.context.addInitScript(() => {
       new MutationObserver((_, observer) => {
@@ -203,23 +206,24 @@ scene('the first view is there within a second, and all files are small', async 
     });
     await arrive(fresh.page, 'acme.admin');
     await rowOf(fresh.page, name).waitFor();
-    times.push(Math.round(await fresh.page.evaluate(() => window.firstView)));
+    rounds.push(await fresh.page.evaluate(async () => {
+      const paces = [];
+      for (let time = 0; time < 3; time += 1) {
+        const began = performance.now();
+        await (await fetch('/console/icon.svg', { cache: 'no-store' })).text();
+        paces.push(performance.now() - began);
+      }
+      return { took: Math.round(window.firstView), pace: Math.round(paces.sort((a, b) => a - b)[1]) };
+    }));
     await fresh.context.close();
   }
-  console.log(`first view: ${times.join(', ')} ms`);
-  // A machine that is busy with something else answers every request late; then the page may take as much longer.
-  const paces = [];
-  for (let round = 0; round < 5; round += 1) {
-    const began = performance.now();
-    await (await fetch(`${stack.consoleUrl}icon.svg`)).text();
-    paces.push(performance.now() - began);
-  }
-  const limit = Math.max(FIRST_VIEW_MS, FIRST_VIEW_REQUESTS * paces.sort((a, b) => a - b)[2]);
-  assert.ok(Math.min(...times) < limit, `${times.join()} ms, where ${Math.round(limit)} are allowed`);
+  const told = rounds.map(({ took, pace }) => `${took} ms at ${pace} ms a request`).join(', ');
+  console.log(`first view: ${told}`);
+  assert.ok(rounds.some(isSoon), told);
 
   const page_ = await (await fetch(stack.consoleUrl)).text();
   const version = /\/console\/([0-9a-f]{16})\//.exec(page_)[1];
-  const modules = new Set(['console.js', 'console.css', 'theme.js']);
+  const modules = new Set(['console.js', 'console.css', 'early.js']);
   let bytes = 0;
   for (const file of modules) {
     const answer = await fetch(`${stack.consoleUrl}${version}/${file}`, { headers: { 'accept-encoding': 'gzip' } });
@@ -230,4 +234,76 @@ scene('the first view is there within a second, and all files are small', async 
   }
   console.log(`all files: ${modules.size}, ${bytes} bytes compressed`);
   assert.ok(modules.size > 25 && bytes > 0 && bytes < ALL_FILES, `${modules.size} files, ${bytes} bytes`);
+});
+
+/** Whether every column of the table is in sight, and no badge lies over the next. */
+async function expectTableFits(page) {
+  const [wide, narrow, over] = await page.locator('.scroll').evaluate((scroll) => [
+    scroll.scrollWidth, scroll.clientWidth, [...scroll.querySelectorAll('td .badge')].filter((badge) => badge.getBoundingClientRect().right > badge.closest('td').getBoundingClientRect().right).length,
+  ]);
+  assert.ok(wide <= narrow && over === 0, `${wide} px of table in ${narrow}, ${over} badges too wide`);
+}
+
+for (const locale of ['en-US', 'pt-BR']) {
+  scene(`the widest texts fit the table of a usual window: ${locale}`, { locale }, async ({ page, context, t }) => {
+    const like = await createWebhook(t);
+    const now = new Date().toISOString();
+    const data = [
+      { ...like, id: 'a', name: 'A', enabled: false, disabledReasonCode: 'GONE', disabledReason: 'the receiver answered 410 Gone: it does not want these events any more' },
+      { ...like, id: 'b', name: 'B', health: { state: 'warning', consecutiveFailures: 27, failingSince: now }, eventTypes: ['com.qlik.v1.app.reload.finished', APP_CREATED] },
+      { ...like, id: 'c', name: 'C', ownerId: 'f'.repeat(36), createdAt: '2025-10-28T20:10:10Z', updatedAt: '2025-12-28T20:10:10Z' },
+    ];
+    await context.route('**/api/core/webhooks?limit=100', (route) => route.fulfill({ json: { data, links: {} } }));
+    await context.route('**/stats', (route) => route.fulfill({ json: { days: [], last24Hours: { success: 9999, fail: 1 }, lastDelivery: { status: 'fail', triggeredAt: now, eventType: APP_CREATED } } }));
+    await arrive(page, 'acme.admin');
+    await page.locator('td.rate .share').nth(2).waitFor();
+    await expectTableFits(page);
+  });
+}
+
+scene('Portuguese counts as Brazilians do', { who: 'acme.admin', locale: 'pt-BR' }, async ({ page, t }) => {
+  const hook = await createWebhook(t);
+  await publish();
+  await deliveries(hook.id);
+  await page.goto(`${stack.consoleUrl}#/webhooks/${hook.id}`);
+  await page.locator('.chart').getByText('0 falhas', { exact: true }).waitFor();
+  await page.locator('.chart').getByText('1 entregue', { exact: true }).waitFor();
+});
+
+scene('at a zoom of 200 % everything fits, and nothing moves for who wants that', { who: 'acme.admin', viewport: { width: 720, height: 450 }, reducedMotion: 'reduce' }, async ({ page, t }) => {
+  const hook = await createWebhook(t);
+  await publish();
+  await deliveries(hook.id);
+  await page.reload();
+  await rowOf(page, hook.name).waitFor();
+  await expectNoSidewaysScroll(page, 'table');
+  await page.goto(`${stack.consoleUrl}#/webhooks/${hook.id}`);
+  await page.locator('tr.delivery').first().waitFor();
+  await page.locator('tr.delivery td.tools button').nth(1).click();
+  await expectNoSidewaysScroll(page, 'a delivery');
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+  await page.getByRole('button', { name: 'Edit', exact: true }).click();
+  const save = page.getByRole('button', { name: 'Save' });
+  await save.waitFor();
+  const box = await save.boundingBox();
+  assert.ok(box.y + box.height <= 450 && box.x + box.width <= 720, 'Save is in sight');
+  await expectNoSidewaysScroll(page, 'edit');
+});
+
+scene('the webhooks are asked for before the modules are there, and only once', async ({ page, context }) => {
+  let asked = 0;
+  let seen;
+  const early = new Promise((resolve) => (seen = resolve));
+  await context.route('**/api/core/webhooks?limit=100', (route) => {
+    asked += 1;
+    seen();
+    return route.fallback();
+  });
+  await context.route('**/console.js', async (route) => {
+    await early; // Would wait for ever if the module asked.
+    await route.fallback();
+  });
+  await arrive(page, 'acme.admin');
+  await page.locator('tr.webhook, .blank').first().waitFor();
+  assert.equal(asked, 1);
 });

@@ -52,7 +52,7 @@ scene('a token that is over is replaced without a word', async ({ page, t }) => 
   await signIn(page, 'acme.admin');
   await rowOf(page, name).waitFor();
   const session = await kept(page);
-  await page.evaluate((session) => sessionStorage.setItem('anzol.session', JSON.stringify(session)), { ...session, idToken: over(session.idToken) });
+  await page.evaluate((session) => sessionStorage.setItem('anzol.session', JSON.stringify(session)), { idToken: over(session.idToken), refreshToken: session.refreshToken });
   await page.reload();
   await rowOf(page, name).waitFor();
   const fresh = await kept(page);
@@ -172,6 +172,29 @@ scene('what the API refuses for want of permission is said in the form', { who: 
   await page.locator('input[name=level][value=tenant]').check();
   await page.locator('#url').fill(receiverUrl('elsewhere'));
   await page.getByRole('button', { name: 'Save' }).click();
-  await page.locator('#level').getByText(/takes a tenant admin/).waitFor();
+  await page.locator('#level').getByText(/takes a tenant admin/i).waitFor();
   await page.getByRole('dialog').waitFor();
+});
+
+scene('a clock that is wrong by days does not matter', async ({ page, t }) => {
+  const { name } = await createWebhook(t);
+  await page.clock.install({ time: Date.now() + 3 * 24 * 3_600_000 });
+  const asked = [];
+  page.on('request', (request) => request.headers()['x-amz-target'] && asked.push(request.postDataJSON().AuthFlow));
+  await page.goto(stack.consoleUrl);
+  await signIn(page, 'acme.admin');
+  await rowOf(page, name).waitFor();
+  await page.getByRole('button', { name: 'Refresh' }).click();
+  await rowOf(page, name).waitFor();
+  assert.deepEqual(asked, ['USER_PASSWORD_AUTH'], 'the token is good, and is not replaced for each call');
+});
+
+scene('an account without a tenant is told so', async ({ page }) => {
+  await page.addInitScript(() => {
+    const part = (value) => btoa(JSON.stringify(value)).replace(/=+$/, '');
+    sessionStorage.setItem('anzol.session', JSON.stringify({ idToken: [part({}), part({ sub: 'nobody', exp: Date.now() / 1000 + 3600 }), ''].join('.') }));
+  });
+  await page.goto(`${stack.consoleUrl}#/somewhere`);
+  await page.getByRole('heading', { name: 'No organisation' }).waitFor();
+  await page.getByText(/belongs to no tenant/).waitFor();
 });

@@ -40,7 +40,7 @@ after(() => browser.close());
 /** Opens a window whose violations of the policy and errors are noted. */
 export async function openWindow(options = {}) {
   const context = await browser.newContext({ locale: 'en-US', viewport: { width: 1440, height: 900 }, timezoneId: 'America/Sao_Paulo', permissions: ['clipboard-read', 'clipboard-write'], ...options });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(SOON_MS);
   const wrong = [];
   await context.exposeBinding('noteViolation', (_, text) => wrong.push(text));
   await context.addInitScript(() => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 import {
-  APP_CREATED, APP_DELETED, behave, call, choose, createWebhook, deliveries, deployedWith, eventually, openWindow, arrive, publish, rowOf, scene, stack, unique, webhook,
+  APP_CREATED, APP_DELETED, RELOAD_FINISHED, SOON_MS, behave, call, choose, createWebhook, deliveries, deployedWith, eventually, openWindow, arrive, publish, receiverUrl, rowOf, scene, stack, unique, webhook,
 } from './stage.js';
 
 const names = (page) => page.locator('tr.webhook td.name a').allTextContents();
@@ -16,34 +16,54 @@ async function filterBy(page, column, text) {
 
 scene('every column says what there is, sorts both ways and can be filtered', { who: 'acme.admin' }, async ({ page, t }) => {
   const tag = unique('cols');
-  const first = await createWebhook(t, { name: `${tag} Alpha`, description: 'the first of them' });
-  const second = await createWebhook(t, { name: `${tag} beta`, eventTypes: [APP_CREATED, APP_DELETED], enabled: false });
-  const third = await createWebhook(t, { name: `${tag} Gamma`, level: 'user' });
+  const first = await createWebhook(t, { name: `${tag} Alpha`, description: 'the first of them', url: receiverUrl(`zz-${tag}`) });
+  const second = await createWebhook(t, { name: `${tag} beta`, eventTypes: [APP_CREATED, APP_DELETED, RELOAD_FINISHED], enabled: false });
+  const third = await createWebhook(t, { name: `${tag} Gamma`, level: 'user', ownerId: 'zz-another', eventTypes: [APP_CREATED, RELOAD_FINISHED] });
+  await behave(`${tag}-Gamma`, { status: 500 });
+  for (const { id } of [first, third]) await call('acme.admin', 'POST', `/api/core/webhooks/${id}/actions/test`);
+  await call('acme.admin', 'PATCH', `/api/core/webhooks/${second.id}`, [{ op: 'add', path: '/description', value: 'changed last' }]);
   await page.goto(`${stack.consoleUrl}#/webhooks?q=${tag}`);
   await page.reload();
   await eventually('three rows', async () => (await names(page)).length === 3);
   const row = rowOf(page, second.name);
-  for (const text of ['hooks.receiver.test', 'Application created', '+1', 'Tenant', 'You', 'Disabled']) await row.getByText(text, { exact: false }).first().waitFor();
+  for (const text of ['hooks.receiver.test', 'Application created', '+2', 'Tenant', 'You', 'Disabled']) await row.getByText(text, { exact: false }).first().waitFor();
   assert.match(await row.locator('td.created time').getAttribute('title'), /20\d\d.*GMT/, 'the exact time is there on hover');
   await rowOf(page, first.name).getByText('the first of them').waitFor();
 
-  const heads = ['Name', 'URL', 'Event types', 'Level', 'Owner', 'Status', 'Last delivery', '24 h success', 'Created', 'Updated'];
-  for (const head of heads) {
+  // By the time they change, which the API knows best.
+  const changed = await Promise.all([first, second, third].map(({ id }) => webhook(id)));
+  const byChange = changed.sort((a, b) => a.updatedAt.localeCompare(b.updatedAt)).map(({ id }) => [first, second, third].find((each) => each.id === id));
+  await page.evaluate(() => scrollTo(0, 0));
+  await rowOf(page, third.name).getByText('0%').waitFor();
+  await rowOf(page, first.name).getByText('100%').waitFor();
+  // Ascending order of each column; capitals do not matter, and whoever needs somebody comes first.
+  for (const [head, ascending, descending = [...ascending].reverse()] of [
+    ['Name', [first, second, third]],
+    ['URL', [second, third, first]],
+    ['Event types', [first, third, second]],
+    ['Level', [first, second, third], [third, first, second]],
+    ['Owner', [first, second, third], [third, first, second]],
+    ['Status', [third, second, first]],
+    ['Last delivery', [second, first, third]],
+    ['24 h success', [third, first, second]],
+    ['Created', [first, second, third]],
+    ['Updated', byChange],
+  ]) {
     const cell = page.getByRole('columnheader', { name: head });
-    await page.getByRole('button', { name: head, exact: true }).click();
-    const one = await cell.getAttribute('aria-sort');
-    const order = await names(page);
-    await page.getByRole('button', { name: head, exact: true }).click();
-    assert.notEqual(await cell.getAttribute('aria-sort'), one, head);
-    if (['Name', 'Created'].includes(head)) assert.deepEqual(await names(page), order.reverse(), head);
+    for (let round = 0; round < 2; round += 1) {
+      await page.getByRole('button', { name: head, exact: true }).click();
+      const up = (await cell.getAttribute('aria-sort')) === 'ascending';
+      assert.deepEqual(await names(page), (up ? ascending : descending).map(({ name }) => name), `${head}, ${up ? 'ascending' : 'descending'}`);
+      assert.match(page.url(), new RegExp(`sort=${up ? '' : '-'}\\w|#/webhooks\\?q=[^&]*$`), 'in the address, unless it is the usual order');
+    }
   }
   await page.getByRole('button', { name: 'Name', exact: true }).click();
-  assert.deepEqual(await names(page), [first.name, second.name, third.name], 'case does not matter');
   assert.match(page.url(), /sort=name/);
 
   for (const [column, text, expected] of [
-    ['Name', 'GAM', [third]], ['Name', `"${second.name}"`, [second]], ['URL', first.url.slice(-12), [first]], ['Event types', 'deleted', [second]],
-    ['Level', 'user', [third]], ['Status', '"Disabled"', [second]], ['Owner', 'you', [first, second, third]], ['Created', 'no such time', []],
+    ['Name', 'GAM', [third]], ['Name', `"${second.name}"`, [second]], ['URL', '/zz-', [first]], ['Event types', 'deleted', [second]],
+    ['Level', 'user', [third]], ['Status', '"Disabled"', [second]], ['Owner', 'you', [first, second]], ['Owner', 'another', [third]], ['24 h success', '100', [first]], ['Last delivery', 'fail', [third]],
+    ['Created', 'no such time', []], ['Updated', '20', [first, second, third]],
   ]) {
     await filterBy(page, column, text);
     assert.deepEqual(await names(page), expected.map(({ name }) => name), `${column}: ${text}`);
@@ -241,4 +261,52 @@ scene('the menu and the table need no mouse', { who: 'acme.admin' }, async ({ pa
   assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
   await page.keyboard.press('Enter');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+});
+
+scene('a hundred webhooks are shown, and only those in sight are counted', { who: 'acme.admin', hash: '#/webhooks/none' }, async ({ page, context, t }) => {
+  const like = await createWebhook(t);
+  const data = Array.from({ length: 100 }, (_, index) => ({ ...like, id: `${like.id.slice(0, -3)}${String(index).padStart(3, '0')}`, name: `Number ${index}` }));
+  await context.route('**/api/core/webhooks?limit=100', (route) => route.fulfill({ json: { data, links: {} } }));
+  const counted = [];
+  await context.route('**/stats', (route) => {
+    counted.push(route.request().url());
+    return route.fulfill({ json: { days: [], last24Hours: { success: 1, fail: 0 } } });
+  });
+  await page.goto(`${stack.consoleUrl}#/webhooks`);
+  await page.locator('.count').getByText('100 of 100').waitFor();
+  await page.getByText('All 100 webhooks of your organisation are in use').waitFor();
+  assert.equal(await page.locator('tr.webhook').count(), 100);
+  await eventually('those in sight have numbers', async () => counted.length >= 10);
+  await rowOf(page, 'Number 0').getByText('100%').waitFor();
+  assert.ok(new Set(counted).size < 60, `${counted.length} were counted`);
+  // What is sorted by needs all of them.
+  await page.getByRole('button', { name: '24 h success', exact: true }).click();
+  await eventually('all are counted', async () => new Set(counted).size === 100, 2 * SOON_MS);
+});
+
+scene('what another administrator changes shows by itself', { }, async ({ page, t }) => {
+  const { id, name } = await createWebhook(t);
+  await page.clock.install();
+  await arrive(page, 'acme.admin');
+  await rowOf(page, name).getByText('Enabled').waitFor();
+  await call('acme.admin', 'PATCH', `/api/core/webhooks/${id}`, [{ op: 'replace', path: '/enabled', value: false }]);
+  await page.clock.fastForward(31_000);
+  await rowOf(page, name).getByText('Disabled').waitFor();
+});
+
+scene('names of any kind and length stay in their place, and an address spelled wrong leads nowhere', { who: 'acme.admin', hash: '#/webhooks/%E0%A4' }, async ({ page, t }) => {
+  await page.getByRole('heading', { name: 'There is no such webhook' }).waitFor();
+  const tag = unique('odd');
+  for (const word of ['اسم عربي', '🎣🚀', 'x'.repeat(200), '<script>alert(1)</script>']) await createWebhook(t, { name: `${tag} ${word}`, url: `${receiverUrl('odd')}/${'y'.repeat(300)}` });
+  await page.goto(`${stack.consoleUrl}#/webhooks?q=${tag}`);
+  await page.reload();
+  await eventually('four rows', async () => (await names(page)).length === 4);
+  const [wide, narrow] = await page.locator('.scroll').evaluate((scroll) => [scroll.scrollWidth, scroll.clientWidth]);
+  assert.ok(wide <= narrow, `${wide} px of table in ${narrow}`);
+  const long = page.getByRole('link', { name: 'x'.repeat(200) });
+  assert.match(await long.getAttribute('title'), /x{200}$/, 'what is cut off is said on hover');
+  await page.getByLabel('Select all shown').check();
+  // The cell that stays at the edge looks like its row.
+  const looks = await page.locator('tr.webhook').first().evaluate((row) => [...row.cells].map((cell) => getComputedStyle(cell).backgroundColor));
+  assert.equal(new Set(looks).size, 1, looks.join());
 });

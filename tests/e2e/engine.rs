@@ -326,3 +326,10 @@ fn while_a_secret_is_rotated_the_old_and_the_new_one_verify() {
     assert_eq!(signatures(&after), [standard(NEW, &after), standard(SECRET, &after)]);
     assert_eq!(after.header("qlik-signature"), qlik_signature(NEW, &after.body().unwrap()));
 }
+
+#[test]
+fn deliveries_carry_the_name_that_the_deployment_gave_itself() {
+    let hook = Hook::new(&world().admin, "named", &[APP_DELETED], &json!({}));
+    let id = published(APP_DELETED);
+    assert_eq!(hook.await_received(&id, 1)[0].header("user-agent"), "Anzol engine");
+}

@@ -187,6 +187,8 @@ fn task(tenant: &str, webhook: WebhookId) -> Result<String> {
         delivery_id: DeliveryId::mint(now),
         attempt: 1,
         trigger: Trigger::Event,
+        accepted_at: None,
+        trace: None,
         event: Event::parse(&event.to_string(), now)?,
     }))
 }

@@ -280,6 +280,8 @@ async fn a_resend_uses_the_webhook_as_it_is_now_and_leaves_a_row_of_its_own() {
         delivery_id: anzol_domain::DeliveryId::mint(anzol_runtime::now()),
         attempt: 1,
         trigger: anzol_domain::Trigger::Event,
+        accepted_at: None,
+        trace: None,
         event: anzol_domain::Event::parse(&event.to_string(), anzol_runtime::now()).unwrap(),
     };
     let first = anzol_pipeline::Deliverer::new(way_out.egress.clone(), anzol_runtime::now)

@@ -69,7 +69,7 @@ impl Cloud {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
         let unreachable = config.to_builder().endpoint_url("http://127.0.0.1:1").build();
-        let kms = Kms::start(&config).await;
+        let kms = Box::pin(Kms::start(&config)).await;
         Self {
             vault: kms.vault(),
             kms,
@@ -174,6 +174,7 @@ async fn create(raw: &Aws, table: Value) {
 pub(crate) struct WayOut {
     pub(crate) egress: Egress,
     pub(crate) receiver: Control,
+    address: String,
     ca_file: PathBuf,
 }
 
@@ -190,7 +191,14 @@ impl WayOut {
             receiver_ca: Some(ca_file.clone()),
             ..settings
         };
-        Self { egress: Egress::new(&settings).unwrap(), receiver: Control::new(&state.control_url), ca_file }
+        let receiver = Control::new(&state.control_url);
+        Self { egress: Egress::new(&settings).unwrap(), receiver, address: state.address, ca_file }
+    }
+
+    /// What tells a local build the same.
+    pub(crate) fn variables(&self) -> [(&str, String); 2] {
+        let ca_file = self.ca_file.display().to_string();
+        [("ANZOL_RECEIVER_ADDRESS", self.address.clone()), ("ANZOL_RECEIVER_CA_FILE", ca_file)]
     }
 
     /// Calls the receiver's control API, which blocks.
@@ -286,12 +294,17 @@ impl Api {
             "requestContext": context, "isBase64Encoded": false,
             "body": body.map(|body| match body { Value::String(raw) => raw, json => json.to_string() }),
         });
-        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        self.invoke(&event).await.unwrap()
+    }
+
+    /// Hands it any event, right or wrong; `None` when Lambda's own library cannot read it, which ends the invocation.
+    pub(crate) async fn invoke(&self, event: &Value) -> Option<Answer> {
+        let request = lambda_http::request::from_str(&event.to_string()).ok()?;
         let response = self.0.clone().oneshot(request.map(Body::new)).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Answer { status, headers, body }
+        Some(Answer { status, headers, body })
     }
 }
 

@@ -1,14 +1,22 @@
-//! The way out against a receiver that behaves well, badly, and not at all.
+//! The way out against a receiver that behaves well, badly, and not at all; and the guard against names that lead inward.
 
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anzol_domain::FailureKind;
 use anzol_domain::delivery::{MAX_RESPONSE_BODY, MAX_RESPONSE_HEADERS};
-use anzol_egress::{Answer, Settings};
+use anzol_domain::{Delivery, FailureKind, Webhook, WebhookUrl};
+use anzol_egress::{Answer, Answers, Settings};
+use anzol_pipeline::Deliverer;
+use anzol_runtime::now;
 use anzol_tests::receiver::{Behaviour, Mode};
+use anzol_vault::Vault;
 use url::Url;
 
-use crate::cloud::WayOut;
+use crate::cloud::{WayOut, webhook};
+use crate::functions::task;
 
 async fn post(way_out: &WayOut, url: &str) -> Answer {
     let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
@@ -121,4 +129,173 @@ async fn plain_http_is_not_spoken() {
     let way_out = WayOut::start(Settings::default()).await;
     assert!(post(&way_out, "http://hooks.receiver.test/in").await.outcome.is_err());
     assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
+}
+
+/// What anyone is told of a name that leads inward, wherever that is.
+const NOT_PUBLIC: &str = "the host name leads to an address that webhooks may not reach";
+
+/// Settings under which a name below `address.test` leads to each of these answers in turn, the last one for ever; and how often it
+/// was asked for.
+fn in_turn(answers: &'static [&'static [&'static str]]) -> (Settings, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let answer = move |_: &str| -> Vec<IpAddr> {
+        let turn = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+        answers[turn].iter().map(|address| address.parse().unwrap()).collect()
+    };
+    (Settings { answers: Some(Answers::new(answer)), ..Settings::default() }, asked)
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inward_is_refused_with_one_text_for_all_and_nothing_is_connected_to() {
+    // Loopback would answer at once here, and closed ports refuse at once: neither may show.
+    let open = TcpListener::bind("127.0.0.1:0").unwrap();
+    open.set_nonblocking(true).unwrap();
+    let way_out = WayOut::start(Settings::default()).await;
+    for name in [
+        "10-0-0-1",
+        "127-0-0-1",
+        "169-254-169-254",
+        "169-254-170-2",
+        "192-168-1-1",
+        "0-0-0-0",
+        "255-255-255-255",
+        "0-0-0-0-0-0-0-1",
+        "fd00-ec2-0-0-0-0-0-254",
+        "fe80-0-0-0-0-0-0-1",
+        "0-0-0-0-0-ffff-7f00-1",
+        "64-ff9b-0-0-0-0-a9fe-a9fe",
+        "2002-a00-1-0-0-0-0-1",
+        "2001-0-a00-1-0-0-0-0",
+        "1-1-1-1.10-0-0-1",
+        "10-0-0-1.1-1-1-1",
+        "2606-4700-0-0-0-0-0-1111.0-0-0-0-0-0-0-1",
+    ] {
+        let answer = post(&way_out, &format!("https://{name}.address.test/in")).await;
+        let failure = answer.outcome.unwrap_err();
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Blocked, NOT_PUBLIC), "{name}");
+        assert!(answer.duration < Duration::from_millis(500), "{name}: {:?}", answer.duration);
+    }
+    assert!(open.accept().is_err());
+    assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
+    for name in ["1-1-1-1", "2606-4700-0-0-0-0-0-1111", "64-ff9b-0-0-0-0-808-808"] {
+        let answer = post(&way_out, &format!("https://{name}.address.test/in")).await;
+        assert_eq!(answer.outcome.unwrap().status_code, 200, "{name}");
+    }
+    let unknown = post(&way_out, "https://no-such-name.address.test/in").await;
+    assert_eq!(kind(&unknown), FailureKind::Dns);
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up_once_and_the_connection_goes_to_what_was_vetted() {
+    let (settings, asked) = in_turn(&[&["1.1.1.1"], &["127.0.0.1"]]);
+    let way_out = WayOut::start(settings).await;
+    let first = post(&way_out, "https://rebinding.address.test/in").await;
+    assert_eq!((first.outcome.unwrap().status_code, asked.load(Ordering::SeqCst)), (200, 1));
+    // The next POST goes over the connection that stands, to the address that was vetted. No look-up is needed, and none is made.
+    let second = post(&way_out, "https://rebinding.address.test/in").await;
+    assert_eq!((second.outcome.unwrap().status_code, asked.load(Ordering::SeqCst)), (200, 1));
+    // Another name is another connection, and is vetted for itself.
+    let other = post(&way_out, "https://other.address.test/in").await;
+    assert_eq!((kind(&other), asked.load(Ordering::SeqCst)), (FailureKind::Blocked, 2));
+}
+
+/// An attempt on a webhook that has nothing secret.
+async fn deliver(way_out: &WayOut, webhook: &mut Webhook) -> Delivery {
+    webhook.sealed = None;
+    let vault = Vault::new(&anzol_runtime::aws::config().await, "no key is needed");
+    let opened = vault.open(webhook).await.unwrap();
+    Deliverer::new(way_out.egress.clone(), now).deliver(&opened, &task(webhook)).await
+}
+
+#[tokio::test]
+async fn the_second_try_after_a_lost_connection_is_vetted_again() {
+    let (settings, asked) = in_turn(&[&["1.1.1.1"], &["1.1.1.1", "10.0.0.1"]]);
+    let way_out = WayOut::start(settings).await;
+    behave(&way_out, "/in", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
+    let mut webhook = webhook("acme");
+    webhook.spec.url = WebhookUrl::parse("https://rebinding.address.test/in").unwrap();
+    let delivery = deliver(&way_out, &mut webhook).await;
+    assert_eq!((delivery.failure, asked.load(Ordering::SeqCst)), (Some(FailureKind::Blocked), 2));
+    assert_eq!(delivery.status_message.unwrap(), format!("{NOT_PUBLIC} (tried twice)"));
+}
+
+#[tokio::test]
+async fn a_redirect_inward_is_not_followed() {
+    let way_out = WayOut::start(Settings::default()).await;
+    for target in [
+        "http://169.254.169.254/latest/meta-data/",
+        "https://127-0-0-1.address.test/",
+        "//169.254.170.2/",
+        "/in",
+    ] {
+        for status in [301, 302, 303, 307, 308] {
+            let headers = [("location".to_owned(), target.to_owned())].into();
+            behave(&way_out, "/away", Behaviour { status, headers, ..Behaviour::default() }).await;
+            let answer = post(&way_out, "https://hooks.receiver.test/away").await;
+            assert_eq!(answer.outcome.unwrap().status_code, status);
+        }
+    }
+    let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap();
+    assert!(requests.len() == 20 && requests.iter().all(|request| request.path == "/away"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn what_is_stored_is_judged_again_before_it_is_sent() {
+    let way_out = WayOut::start(Settings::default()).await;
+    for url in [
+        "http://hooks.receiver.test/in",
+        "https://hooks.receiver.test:8443/in",
+        "https://user:password@hooks.receiver.test/in",
+        "https://hooks.receiver.test/in#part",
+        "https://1.1.1.1/in",
+        "https://[2606:4700::1111]/in",
+        "https://2130706433/in",
+        "https://localhost/in",
+        "https://hooks/in",
+        "https://hooks.receiver.test./in",
+        "https://db.internal/in",
+    ] {
+        let mut webhook = webhook("acme");
+        webhook.spec.url = serde_json::from_str(&format!("{url:?}")).unwrap();
+        let delivery = deliver(&way_out, &mut webhook).await;
+        let message = delivery.status_message.unwrap();
+        assert_eq!(delivery.failure, Some(FailureKind::Blocked), "{url}: {message}");
+        assert!(message.starts_with("not sent: `url` must "), "{url}: {message}");
+    }
+    for (name, value) in [
+        ("X-A", "b\r\nEvil: 1"),
+        ("X-A\r\nEvil", "1"),
+        ("X-A", "é"),
+        ("Host", "a"),
+        ("Transfer-Encoding", "chunked"),
+    ] {
+        let headers = [(name.to_owned(), value.to_owned())];
+        let url = Url::parse("https://hooks.receiver.test/in").unwrap();
+        let failure = way_out.egress.post(&url, &headers, String::new()).await.outcome.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Blocked, "{failure:?}");
+        assert!(!failure.message.contains(['\r', '\n', 'é']), "{failure:?}");
+    }
+    assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
+}
+
+#[test]
+fn proxies_of_the_environment_are_ignored() {
+    // The variables are a process's own, and setting them is unsafe; so another process sends under them.
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
+        .map(|name| [name.to_owned(), name.to_lowercase()])
+        .concat();
+    let sent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "egress::what_is_sent_arrives_and_what_is_answered_comes_back"])
+        .envs(names.iter().map(|name| (name, &address)))
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&sent.stdout);
+    assert!(sent.status.success() && said.contains("1 passed"), "{said}");
+    assert!(proxy.accept().is_err(), "the proxy was asked");
 }

@@ -11,7 +11,7 @@ use anzol_domain::{
 };
 use anzol_egress::Settings;
 use anzol_fanout::Fanout;
-use anzol_pipeline::{Deliverer, Dispatcher, HealthKeeper, Recoverer, Settler};
+use anzol_pipeline::{Arrival, Deliverer, Dispatcher, HealthKeeper, Recoverer, Settler};
 use anzol_runtime::now;
 use anzol_sender::Sender;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
@@ -53,7 +53,7 @@ impl Engine {
         Self { cloud, way_out, queues, sender }
     }
 
-    fn dispatcher(&self) -> Dispatcher {
+    pub(crate) fn dispatcher(&self) -> Dispatcher {
         let Cloud { webhooks, deliveries, .. } = &self.cloud;
         Dispatcher::new(webhooks.clone(), self.queues.both(), deliveries.markers(), now)
     }
@@ -133,6 +133,8 @@ pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
         delivery_id: id,
         attempt: 1,
         trigger: Trigger::Event,
+        accepted_at: None,
+        trace: None,
         event: Event::parse(&event.to_string(), now()).unwrap(),
     }
 }
@@ -485,7 +487,7 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     assert_eq!(engine.stored(&hook).await.health, Health::default());
     // And dispatch sends its events there.
     let dispatcher = engine.dispatcher();
-    dispatcher.dispatch(&[task(&hook).event]).await.unwrap();
+    dispatcher.dispatch(&[task(&hook).event], &Arrival::new(now(), None)).await.unwrap();
     assert_eq!(engine.queues.on(FAST).len(), 2);
 }
 
@@ -495,10 +497,10 @@ async fn events_of_slow_webhooks_are_dispatched_to_the_slow_lane() {
     let (slow, quick) = (engine.create("slow").await, engine.create("quick").await);
     let dispatcher = engine.dispatcher();
     let event = task(&slow).event;
-    dispatcher.dispatch(std::slice::from_ref(&event)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&event), &Arrival::new(now(), None)).await.unwrap();
     assert!(engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
     assert!(!engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
-    dispatcher.dispatch(&[event]).await.unwrap();
+    dispatcher.dispatch(&[event], &Arrival::new(now(), None)).await.unwrap();
     let to = |queue| engine.queues.on(queue).iter().map(|sent| sent.task().webhook_id).collect::<Vec<_>>();
     assert_eq!((to(FAST).len(), to(FAST)[2], to(SLOW)), (3, quick.id, vec![slow.id]));
     assert!(engine.queues.on(FAST).iter().chain(&engine.queues.on(SLOW)).all(|sent| sent.group == "acme"));

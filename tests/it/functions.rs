@@ -44,7 +44,7 @@ pub(crate) fn ingest(cloud: &Cloud) -> Api {
 }
 
 /// A batch of messages with the ids `m0`, `m1`, … and these bodies.
-fn batch(bodies: &[String]) -> SqsEvent {
+pub(crate) fn batch(bodies: &[String]) -> SqsEvent {
     let records: Vec<_> = bodies
         .iter()
         .enumerate()
@@ -53,20 +53,22 @@ fn batch(bodies: &[String]) -> SqsEvent {
     serde_json::from_value(json!({ "Records": records })).unwrap()
 }
 
-fn failed(response: SqsBatchResponse) -> Vec<String> {
+pub(crate) fn failed(response: SqsBatchResponse) -> Vec<String> {
     let mut ids: Vec<_> =
         response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     ids.sort();
     ids
 }
 
-fn task(webhook: &Webhook) -> DeliveryTask {
+pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
     DeliveryTask {
         tenant_id: webhook.tenant_id.clone(),
         webhook_id: webhook.id,
         delivery_id: DeliveryId::mint(now()),
         attempt: 1,
         trigger: Trigger::Event,
+        accepted_at: None,
+        trace: None,
         event: Event::parse(&event(Some(webhook.tenant_id.as_str())).to_string(), now()).unwrap(),
     }
 }
@@ -248,6 +250,39 @@ async fn sender_gives_back_only_the_messages_it_could_not_settle() {
         (2, 1),
         "the double is sent again, under the same webhook-id: {requests:?}"
     );
+}
+
+#[tokio::test]
+async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobody_up() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let good = webhook("acme");
+    let mut refused = webhook("acme");
+    refused.spec.url = serde_json::from_value(json!("https://169.254.169.254/latest/meta-data/")).unwrap();
+    for webhook in [&good, &refused] {
+        cloud.webhooks.create(webhook, 100).await.unwrap();
+    }
+    let messages = [&good, &refused].map(|webhook| anzol_queue::encode(&task(webhook)));
+    assert!(failed(sender(&cloud, &way_out).handle(batch(&messages), deadline()).await).is_empty());
+    assert_eq!(history(&cloud, &good).await[0].status, Status::Success);
+    let rows = history(&cloud, &refused).await;
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((row.failure, row.next_attempt), (Some(FailureKind::Blocked), None));
+    assert_eq!(
+        row.status_message.as_deref(),
+        Some("not sent: `url` must have a domain name, not an IP address")
+    );
+    // Its tenant sees it, and can mend it.
+    let api = cloud.api(&way_out);
+    let at = format!("/api/core/webhooks/{}", refused.id);
+    let admin = As::admin("acme");
+    assert_eq!(api.call(Some(&admin), "GET", &at, None).await.0, 200);
+    let rename = json!([{ "op": "replace", "path": "/name", "value": "still wrong" }]);
+    assert_eq!(api.call(Some(&admin), "PATCH", &at, Some(rename)).await.0, 400);
+    let patch = json!([
+        { "op": "replace", "path": "/url", "value": "https://hooks.receiver.test/in" },
+        { "op": "remove", "path": "/encryptedHeaders" },
+    ]);
+    assert_eq!(api.call(Some(&admin), "PATCH", &at, Some(patch)).await.0, 204);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub(crate) fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) ->
         ("webhook-id", "msg_KvIfq6wmPGoSJ2PfVqtvFw"),
         ("webhook-timestamp", "1795514400"),
         ("Qlik-Signature", signature),
+        ("traceparent", "00-5759e988bd862e3fe1be46a994272793-9f3c61d2b07e45aa-01"),
         ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
         ("X-Key", "value"),
     ];

@@ -43,7 +43,7 @@ struct Ciphertext {
 #[derive(Debug, Clone)]
 pub(crate) struct Kms {
     inner: Arc<Mutex<Inner>>,
-    config: SdkConfig,
+    config: Box<SdkConfig>,
 }
 
 impl Kms {
@@ -53,7 +53,7 @@ impl Kms {
         let inner = Arc::new(Mutex::new(Inner::default()));
         let router = Router::new().route("/", post(kms)).with_state(inner.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { inner, config: config.to_builder().endpoint_url(endpoint).build() }
+        Self { inner, config: Box::new(config.to_builder().endpoint_url(endpoint).build()) }
     }
 
     /// A vault that has nothing open yet, as in a new execution environment.

@@ -30,7 +30,7 @@ struct Recovering {
 
 impl Recovering {
     async fn start() -> Self {
-        let engine = Engine::start(DisablePolicy::default()).await;
+        let engine = Box::pin(Engine::start(DisablePolicy::default())).await;
         let hook = engine.create("in").await;
         let recoverer = engine.sender.recoverer.clone();
         let state = AppState { recoverer, ..engine.cloud.state(&engine.way_out) };

@@ -8,7 +8,7 @@ use anzol_api::AppState;
 use anzol_domain::silence::Miss;
 use anzol_domain::{Clock, Delivery, Event, Filter, Level, Status, UserId, Webhook};
 use anzol_egress::Settings;
-use anzol_pipeline::Dispatcher;
+use anzol_pipeline::{Arrival, Dispatcher};
 use anzol_runtime::now;
 use anzol_store::{Markers, Stats};
 use serde_json::{Value, json};
@@ -238,11 +238,20 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
     let dispatcher = world.dispatcher(now);
     // Other tenants' events are of no concern; neither are those that nobody can subscribe to.
     let foreign = event("globex", CREATED, "bob", "app-1");
-    dispatcher.dispatch(&[foreign, event("acme", "com.example.unknown", "bob", "app-1")]).await.unwrap();
+    dispatcher
+        .dispatch(
+            &[foreign, event("acme", "com.example.unknown", "bob", "app-1")],
+            &Arrival::new(now(), None),
+        )
+        .await
+        .unwrap();
     assert_eq!(world.codes(&picky).await, ["no_events"]);
 
     // Under its new name it is the same type.
-    dispatcher.dispatch(&[event("acme", "com.qlik.app.created", "bob", "app-1")]).await.unwrap();
+    dispatcher
+        .dispatch(&[event("acme", "com.qlik.app.created", "bob", "app-1")], &Arrival::new(now(), None))
+        .await
+        .unwrap();
     let heard: BTreeSet<_> = world.queues.on(FAST).iter().map(|sent| sent.task().webhook_id).collect();
     assert_eq!(heard, BTreeSet::from([of_bob.id, new.id]), "who hears it");
 
@@ -283,7 +292,7 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
     relaxed.version += 1;
     world.cloud.webhooks.replace(&picky, &relaxed).await.unwrap();
     assert_ne!(world.codes(&picky).await, ["filter"]);
-    dispatcher.dispatch(&[event("acme", CREATED, "bob", "app-1")]).await.unwrap();
+    dispatcher.dispatch(&[event("acme", CREATED, "bob", "app-1")], &Arrival::new(now(), None)).await.unwrap();
     assert_eq!(world.codes(&picky).await, ["filter"]);
 
     // No marker shows up in any history.
@@ -317,13 +326,13 @@ async fn a_marker_is_written_once_an_hour_however_many_events_there_are_and_is_g
     };
     for (minute, wanted) in [(0, 0), (1, 0), (30, 0), (59, 0), (60, 60), (61, 60), (119, 60), (300, 300)] {
         MINUTES.store(minute, Ordering::Relaxed);
-        dispatcher.dispatch(&events).await.unwrap();
-        dispatcher.dispatch(&events).await.unwrap();
+        dispatcher.dispatch(&events, &Arrival::new(now(), None)).await.unwrap();
+        dispatcher.dispatch(&events, &Arrival::new(now(), None)).await.unwrap();
         assert_eq!(written().await, wanted, "at minute {minute}");
     }
     // Another environment knows nothing of it.
     MINUTES.store(301, Ordering::Relaxed);
-    world.dispatcher(clock).dispatch(&events).await.unwrap();
+    world.dispatcher(clock).dispatch(&events, &Arrival::new(now(), None)).await.unwrap();
     assert_eq!(written().await, 301);
 
     // The database is told when to drop them, and each takes one write unit.
@@ -341,7 +350,11 @@ async fn a_marker_is_written_once_an_hour_however_many_events_there_are_and_is_g
 async fn tenants_without_webhooks_cost_nothing() {
     let world = World::start().await;
     let hook = webhook("globex");
-    world.dispatcher(now).dispatch(&[event("globex", CREATED, "bob", "app-1")]).await.unwrap();
+    world
+        .dispatcher(now)
+        .dispatch(&[event("globex", CREATED, "bob", "app-1")], &Arrival::new(now(), None))
+        .await
+        .unwrap();
     assert_eq!(
         world.cloud.deliveries.markers().read(&hook).await.unwrap(),
         anzol_domain::silence::Notes::default()
@@ -369,7 +382,13 @@ async fn markers_that_cannot_be_written_fail_no_event_and_hold_none_up() {
         let began = Instant::now();
         let dispatcher = world.noting(markers, clock);
         for _ in 0..3 {
-            assert_eq!(dispatcher.dispatch(std::slice::from_ref(&created)).await.unwrap(), 1);
+            assert_eq!(
+                dispatcher
+                    .dispatch(std::slice::from_ref(&created), &Arrival::new(now(), None))
+                    .await
+                    .unwrap(),
+                1
+            );
         }
         assert!(began.elapsed().as_millis() < 2900, "only the first waits: {:?}", began.elapsed());
         assert_eq!(world.queues.on(FAST).len(), 3 * (index + 1));
@@ -389,12 +408,12 @@ async fn a_marker_that_could_not_be_written_is_tried_again_after_a_minute() {
     let table = format!("late-{}", world.cloud.deliveries_table);
     let late = anzol_store::Deliveries::new(&world.cloud.config, &table);
     let dispatcher = world.noting(late.markers(), clock);
-    dispatcher.dispatch(std::slice::from_ref(&missed)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&missed), &Arrival::new(now(), None)).await.unwrap();
     world.cloud.create_deliveries(&table).await;
     SECONDS.store(30, Ordering::Relaxed);
-    dispatcher.dispatch(std::slice::from_ref(&missed)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&missed), &Arrival::new(now(), None)).await.unwrap();
     assert!(late.markers().read(&of_ann).await.unwrap().missed.is_empty());
     SECONDS.store(61, Ordering::Relaxed);
-    dispatcher.dispatch(std::slice::from_ref(&missed)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&missed), &Arrival::new(now(), None)).await.unwrap();
     assert_eq!(late.markers().read(&of_ann).await.unwrap().missed.len(), 1);
 }

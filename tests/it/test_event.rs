@@ -5,7 +5,7 @@ use anzol_domain::{Health, Lane};
 use anzol_tests::aws::hmac_sha256;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, SECRET};
+use crate::cloud::{Answer, Api, As, SECRET, webhook};
 use crate::engine::Engine;
 use crate::queues::SLOW;
 
@@ -108,8 +108,8 @@ async fn a_test_that_fails_counts_as_a_resend_does_and_is_not_tried_again() {
     assert!(engine.queues.on(SLOW).is_empty());
 
     // A disabled webhook can be tested too, and has nothing to lose by it. Its filter is not asked.
-    let mut disabled = hook.clone();
-    disabled.id = anzol_domain::WebhookId::mint(anzol_runtime::now());
+    let mut disabled = webhook("acme");
+    disabled.spec.url = hook.spec.url.clone();
     disabled.spec.enabled = false;
     disabled.spec.filter = Some(anzol_domain::Filter::parse("id eq \"another\"").unwrap());
     engine.cloud.webhooks.create(&disabled, 100).await.unwrap();

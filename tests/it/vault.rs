@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::cloud::{Api, As, SECRET, TOKEN, webhook};
 use crate::engine::{Engine, task};
 use crate::kms::Calls;
-use crate::queues::SLOW;
+use crate::queues::{SLOW, Sent};
 
 const WEBHOOKS: &str = "/api/core/webhooks";
 const OTHER: &str = "another-secret-of-32-characters!";
@@ -55,18 +55,22 @@ async fn a_revision_of_a_webhooks_secrets_takes_one_call_in_each_environment() {
     assert_eq!(kms.take_calls(), NONE, "ten later ones");
     // Of another version, with the same secrets.
     let (api, admin, path) = (api(&engine), As::admin("acme"), format!("{WEBHOOKS}/{}", hook.id));
-    let patch = |path: &str, value: Value| Some(json!([{ "op": "replace", "path": path, "value": value }]));
-    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("/name", json!("Other"))).await.0, 204);
+    let replace = |path: &str, value: Value| Some(json!([{ "op": "replace", "path": path, "value": value }]));
+    assert_eq!(api.call(Some(&admin), "PATCH", &path, replace("/name", json!("Other"))).await.0, 204);
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
     assert_eq!(kms.take_calls(), NONE, "another name");
-    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("/secret", json!(OTHER))).await.0, 204);
+    assert_eq!(api.call(Some(&admin), "PATCH", &path, replace("/secret", json!(OTHER))).await.0, 204);
     assert_eq!(kms.take_calls(), BOTH);
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
     assert_eq!(kms.take_calls(), DECRYPT, "another secret");
     let received = requests(&engine, "/in").await;
     assert_eq!(received.len(), 40);
-    received[..30].iter().for_each(|request| assert_complete(request, SECRET));
-    received[30..].iter().for_each(|request| assert_complete(request, OTHER));
+    for request in &received[..30] {
+        assert_complete(request, SECRET);
+    }
+    for request in &received[30..] {
+        assert_complete(request, OTHER);
+    }
     assert_eq!(received[30].header("webhook-signature").split(' ').count(), 2, "the old one signs on");
 
     let (stored, new) = (engine.stored(&hook).await, kms.vault());
@@ -115,7 +119,7 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
                 .map(|task| (task.delivery_id, task.attempt))
                 .collect::<std::collections::BTreeSet<_>>()
         };
-        let back: Vec<_> = again.iter().map(|sent| sent.task()).collect();
+        let back: Vec<_> = again.iter().map(Sent::task).collect();
         assert_eq!(ids(&back), ids(&waiting), "{code:?}: the same attempts");
         waiting = back;
     }
@@ -133,7 +137,9 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
     assert!(engine.send(&waiting).await.is_empty());
     let received = requests(&engine, "/in").await;
     assert_eq!(received.len(), 3);
-    received.iter().for_each(|request| assert_complete(request, SECRET));
+    for request in &received {
+        assert_complete(request, SECRET);
+    }
     assert_eq!(engine.history(&hook).await.len(), 3);
     assert_eq!(engine.stored(&hook).await.health, Health::default());
 }
@@ -200,12 +206,12 @@ async fn the_api_asks_kms_only_where_secrets_come_or_go() {
     assert_eq!(created["encryptedHeaders"], json!(["X-Other", "X-Token"]));
     let path = format!("{WEBHOOKS}/{}", created["id"].as_str().unwrap());
     let test = format!("{path}/actions/test");
-    let patch = |op: &str, path: &str, value: Value| {
-        let mut operation = json!({ "op": op, "path": path });
+    let operation = |op: &str, path: &str, value: Value| {
+        let mut one = json!({ "op": op, "path": path });
         if !value.is_null() {
-            operation["value"] = value;
+            one["value"] = value;
         }
-        Some(json!([operation]))
+        Some(json!([one]))
     };
     let moved = json!([
         { "op": "replace", "path": "/url", "value": "https://hooks.receiver.test/moved" },
@@ -216,19 +222,19 @@ async fn the_api_asks_kms_only_where_secrets_come_or_go() {
     for (method, path, body, status, calls) in [
         ("GET", &path, None, 200, NONE),
         ("GET", &WEBHOOKS.to_owned(), None, 200, NONE),
-        ("PATCH", &path, patch("replace", "/name", json!("Other")), 204, NONE),
-        ("PATCH", &path, patch("replace", "/headers", json!({ "X-Plain": "1" })), 204, NONE),
+        ("PATCH", &path, operation("replace", "/name", json!("Other")), 204, NONE),
+        ("PATCH", &path, operation("replace", "/headers", json!({ "X-Plain": "1" })), 204, NONE),
         // The names that are taken are known without a call.
-        ("PATCH", &path, patch("replace", "/headers", json!({ "x-token": "1" })), 400, NONE),
-        ("PATCH", &path, patch("replace", "/url", json!("https://hooks.receiver.test/moved")), 400, NONE),
-        ("PATCH", &path, patch("replace", "/enabled", json!(false)), 204, NONE),
-        ("PATCH", &path, patch("replace", "/enabled", json!(true)), 204, NONE),
-        ("PATCH", &path, patch("replace", "/secret", json!(SECRET)), 204, DECRYPT),
+        ("PATCH", &path, operation("replace", "/headers", json!({ "x-token": "1" })), 400, NONE),
+        ("PATCH", &path, operation("replace", "/url", json!("https://hooks.receiver.test/moved")), 400, NONE),
+        ("PATCH", &path, operation("replace", "/enabled", json!(false)), 204, NONE),
+        ("PATCH", &path, operation("replace", "/enabled", json!(true)), 204, NONE),
+        ("PATCH", &path, operation("replace", "/secret", json!(SECRET)), 204, DECRYPT),
         ("PUT", &path, with(all), 200, DECRYPT), // they turn out to be the same
-        ("PATCH", &path, patch("replace", "/secret", json!(OTHER)), 204, BOTH),
-        ("PATCH", &path, patch("add", "/encryptedHeaders/X-Third", json!("3")), 204, BOTH),
-        ("PATCH", &path, patch("add", "/encryptedHeaders/X-Fourth", json!(true)), 400, DECRYPT),
-        ("PATCH", &path, patch("remove", "/encryptedHeaders/X-Third", Value::Null), 204, BOTH),
+        ("PATCH", &path, operation("replace", "/secret", json!(OTHER)), 204, BOTH),
+        ("PATCH", &path, operation("add", "/encryptedHeaders/X-Third", json!("3")), 204, BOTH),
+        ("PATCH", &path, operation("add", "/encryptedHeaders/X-Fourth", json!(true)), 400, DECRYPT),
+        ("PATCH", &path, operation("remove", "/encryptedHeaders/X-Third", Value::Null), 204, BOTH),
         ("PATCH", &path, Some(moved), 204, BOTH),
         (
             "PUT",
@@ -288,7 +294,7 @@ async fn without_kms_the_api_says_so_and_neither_stores_nor_sends() {
         }
     }
     let stored = engine.cloud.webhooks.list(&hook.tenant_id).await.unwrap();
-    assert_eq!(stored, [hook.clone()]);
+    assert_eq!(stored, std::slice::from_ref(&hook));
     assert_eq!(stored[0].health.lane, Lane::Fast);
     assert_eq!(engine.history(&hook).await.len(), 1);
     assert_eq!(engine.received("in").await, 1);

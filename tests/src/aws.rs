@@ -185,6 +185,15 @@ impl Aws {
             .collect()
     }
 
+    /// Calls a function past every gateway, as whoever may invoke it can; its answer, or its error.
+    pub fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
+        let event = event.to_string();
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        self.signed(&Method::POST, &path, "lambda", Some((None, event.as_bytes())))?
+            .expect_status(200)?
+            .json()
+    }
+
     /// Calls one operation; anything but 200 is an error.
     pub fn call(&self, service: &str, target: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
@@ -192,7 +201,7 @@ impl Aws {
         self.signed(&Method::POST, "/", service, content)?.expect_status(200)?.json()
     }
 
-    /// `content` is JSON, and the operation where it is not the path that says it.
+    /// `content` is JSON, and the operation for services whose paths do not say it.
     fn signed(
         &self,
         method: &Method,

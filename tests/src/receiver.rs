@@ -1,6 +1,6 @@
 //! A customer's HTTPS endpoint for tests: keeps every request it gets and answers each path as told, badly if need be.
 //!
-//! One TLS listener serves `receiver.test` and `*.receiver.test` with a certificate of its own CA; one plain HTTP listener is
+//! One TLS listener serves `receiver.test`, `*.receiver.test` and `*.address.test` with a certificate of its own CA; one plain HTTP listener is
 //! the control API. Both listen on loopback only, and everything kept is bounded.
 //!
 //! | control call | what it does |
@@ -47,6 +47,9 @@ use tokio_rustls::TlsAcceptor;
 
 /// The domain of the receiver; every name below it leads here too.
 pub const DOMAIN: &str = "receiver.test";
+
+/// Names below it spell addresses; the receiver stands in for those that webhooks may reach.
+const ADDRESSES: &str = "*.address.test";
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
@@ -332,7 +335,8 @@ impl Ca {
     }
 
     fn issue(&self) -> Result<Arc<CertifiedKey>> {
-        let mut params = CertificateParams::new(vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")])?;
+        let mut params =
+            CertificateParams::new(vec![DOMAIN.to_owned(), format!("*.{DOMAIN}"), ADDRESSES.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, DOMAIN);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -461,7 +465,7 @@ impl Body for Silence {
 /// A body that is announced whole and ends halfway.
 struct Half {
     announced: u64,
-    first: Option<Bytes>,
+    sent: Option<Bytes>,
     /// What has been sent so far goes out while the rest is waited for.
     pause: Pin<Box<tokio::time::Sleep>>,
 }
@@ -471,7 +475,7 @@ impl Half {
         let text = if text.len() < 2 { "xx" } else { text };
         let half = Bytes::copy_from_slice(text.as_bytes().split_at(text.len() / 2).0);
         let announced = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Self { announced, first: Some(half), pause: Box::pin(tokio::time::sleep(HALFWAY)) }
+        Self { announced, sent: Some(half), pause: Box::pin(tokio::time::sleep(HALFWAY)) }
     }
 }
 
@@ -483,7 +487,7 @@ impl Body for Half {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.first.take() {
+        match self.sent.take() {
             Some(half) => Poll::Ready(Some(Ok(Frame::data(half)))),
             None => self.pause.as_mut().poll(context).map(|()| None),
         }

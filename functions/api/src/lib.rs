@@ -11,10 +11,11 @@ mod version;
 use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
 
+pub use patch::patched;
 pub use state::{AppState, Cursors};
+pub use version::Version;
 
 use routes::{deliveries, event_types, platform, recoveries, stats, webhooks};
-use version::Version;
 
 /// All routes, in one table (contract section 1).
 pub fn router(state: AppState) -> Router {

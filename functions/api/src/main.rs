@@ -1,11 +1,13 @@
 //! Cold start of `api`.
 
+use std::time::Duration;
+
 use anzol_api::{AppState, Cursors, router};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_egress::{Egress, Settings, TokenEndpoint};
 use anzol_http::Claims;
-use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
+use anzol_pipeline::{Deliverer, HealthKeeper, Names, Recoverer};
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::config::{Env, optional};
 use anzol_store::{Deliveries, Webhooks};
@@ -17,12 +19,16 @@ async fn main() -> Result<(), lambda_http::Error> {
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let secrets_key = env.required("SECRETS_KEY_ARN");
-    let cap = env.or("WEBHOOK_CAP", WEBHOOK_CAP);
+    let cap = env.within("WEBHOOK_CAP", WEBHOOK_CAP, 1..=100_000);
     let (events, slow) = (env.required("EVENTS_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
     let policy = DisablePolicy::new(
-        env.or("DISABLE_AFTER_FAILURES", DisablePolicy::FAILURES),
-        env.or("DISABLE_AFTER_HOURS", DisablePolicy::HOURS),
+        env.within("DISABLE_AFTER_FAILURES", DisablePolicy::FAILURES, 1..=1_000_000),
+        env.within("DISABLE_AFTER_HOURS", DisablePolicy::HOURS, 0..=168),
     );
+    let mut egress = Settings::read(optional);
+    egress.timeout = Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15));
+    egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
+    let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
     env.finish()?;
     // Local stacks say where AWS is; AWS itself does not.
     let token_url = optional("TOKEN_URL").map(|url| match optional("AWS_ENDPOINT_URL") {
@@ -39,7 +45,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         webhooks,
         vault: Vault::new(&aws, secrets_key),
         deliveries,
-        deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
+        deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now).with_names(names),
         tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
         claims: Claims::read(optional),
         cursors: Cursors::default(),

@@ -9,7 +9,7 @@ use anzol_domain::error::Problems;
 use anzol_domain::{Invalid, Secret, Secrets, Webhook, WebhookSpec};
 use anzol_http::ApiError;
 
-use crate::dto::WebhookIn;
+use crate::dto::{Defaults, WebhookIn};
 use crate::read_only::READ_ONLY;
 use crate::version::Version;
 
@@ -60,9 +60,31 @@ pub(crate) fn touches_secrets(patch: &Value) -> bool {
     paths(patch).any(|path| matches!(path.split('/').nth(1), Some(SECRET | ENCRYPTED_HEADERS)))
 }
 
+/// The webhook as it will be after the patch, checked, and its secrets where the patch has to do with them; what the patch does not
+/// name stays. `secrets` are asked only for a patch that [`touches_secrets`].
+///
+/// # Errors
+/// 400 with all that is wrong; 409 when a patch of core names what cannot be changed.
+pub fn patched(
+    stored: &Webhook,
+    secrets: &Secrets,
+    patch: &Value,
+    version: Version,
+) -> Result<(WebhookSpec, Option<Secrets>), ApiError> {
+    let spec = &stored.spec;
+    let kept = Defaults { level: spec.level, owner: &spec.owner_id, enabled: false, cloud_events: false };
+    let (new, secrets) = apply(spec, secrets, patch, version)?.check(&kept)?;
+    check_new_url(stored, &new, patch)?;
+    if touches_secrets(patch) {
+        return Ok((new, Some(secrets)));
+    }
+    new.headers.check_apart_from(stored.encrypted_header_names())?;
+    Ok((new, None))
+}
+
 /// The webhook as it would be after the patch, still to be checked. Nothing is done when any operation cannot be. A patch that does not
 /// touch them may be given no secrets, and tells nothing of them.
-pub(crate) fn apply(
+fn apply(
     spec: &WebhookSpec,
     secrets: &Secrets,
     patch: &Value,
@@ -139,7 +161,7 @@ fn check_operation(
 
 /// Checks that no encrypted header goes to a URL it was not meant for: a patch that changes `url` has to give every one of them
 /// anew, or remove it. Else whoever may edit a webhook could have its secrets sent to themselves.
-pub(crate) fn check_new_url(stored: &Webhook, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
+fn check_new_url(stored: &Webhook, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
     if stored.spec.url == new.url {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, LINK};
 
 /// Which version of the API a request is made to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum Version {
     /// `/api/v1/webhooks`
     V1,
     /// `/api/core/webhooks`

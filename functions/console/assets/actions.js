@@ -1,13 +1,16 @@
 // What can be done with a webhook: shown at once where that is safe, and taken back when the API refuses.
 
 import { api } from "./api.js";
-import { button, h, icon, inTurns } from "./dom.js";
+import { button, h, hold, icon, inTurns } from "./dom.js";
 import { duration } from "./format.js";
 import { t } from "./i18n.js";
 import { confirm, copy, openDialog, openMenu, toast } from "./overlays.js";
 import { go } from "./router.js";
 import { messageOf, outcome } from "./status.js";
 import { store } from "./store.js";
+
+/** Milliseconds that the edit panel waits at most for the webhook as it is now. */
+const FRESH_MS = 500;
 
 /** A note of what failed, with another try where that may help. */
 export function fail(text, error, again) {
@@ -58,6 +61,7 @@ export async function remove(webhooks) {
   await inTurns(webhooks, 4, async (webhook) => {
     try {
       await api.remove(webhook.id);
+      store.drop(webhook.id); // A list that was read meanwhile may have brought it back.
     } catch (error) {
       if (error.status === 404) return; // Somebody else was quicker.
       store.put(webhook);
@@ -83,7 +87,8 @@ export async function test(webhook) {
       const send = h("button", { type: "submit", class: "primary" }, icon("send"), h("span", {}, t("test.send")));
       const submit = async (event) => {
         event.preventDefault();
-        send.disabled = true;
+        const release = hold(send);
+        if (!release) return;
         result.replaceChildren(h("span", { class: "soft" }, t("test.sending")));
         try {
           const delivery = await api.test(webhook.id, choice.value);
@@ -101,7 +106,7 @@ export async function test(webhook) {
           const text = error.missing ? t("notOffered") : error.message;
           result.replaceChildren(h("p", { class: "problem", role: "alert" }, icon("alert"), text));
         } finally {
-          send.disabled = false;
+          release();
         }
       };
       const some = webhook.eventTypes.length > 0;
@@ -124,8 +129,11 @@ export async function test(webhook) {
 
 /** Opens the create dialog or the edit panel; its files come when they are first needed. */
 export async function edit(webhook) {
+  // As it is now, unless that takes long: what this page knows may be old. Whether it is, saving finds out.
+  const late = new Promise((resolve) => setTimeout(resolve, FRESH_MS, webhook));
+  const fresh = webhook && Promise.race([store.reload(webhook.id).catch(() => webhook), late]);
   const { openForm } = await import("./form.js");
-  return openForm(webhook);
+  return openForm(await fresh);
 }
 
 /** The menu of a webhook. `gone` is called after it was deleted. */

@@ -80,6 +80,20 @@ export function button(look, { label, text, glyph, ...props }, click) {
   );
 }
 
+/**
+ * Holds a button while what it began goes on. It keeps the focus, which a disabled one would lose. Answers how to let go, or null when
+ * it is held already.
+ */
+export function hold(control) {
+  if (control.getAttribute("aria-disabled") === "true") return null;
+  control.setAttribute("aria-disabled", "true");
+  control.classList.add("busy");
+  return () => {
+    control.removeAttribute("aria-disabled");
+    control.classList.remove("busy");
+  };
+}
+
 let count = 0;
 /** An id nobody else on the page has. */
 export const newId = (word) => `${word}-${++count}`;

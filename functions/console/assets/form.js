@@ -1,7 +1,7 @@
 // The create dialog and the edit panel: all fields of a webhook, checked while typed, with the API's errors at their fields.
 
 import { ApiError, api } from "./api.js";
-import { button, debounce, h, icon } from "./dom.js";
+import { button, debounce, h, hold, icon } from "./dom.js";
 import { eventPicker, field, headerRows, secretField } from "./fields.js";
 import { problemIn } from "./filter.js";
 import { t } from "./i18n.js";
@@ -48,6 +48,10 @@ export function patchFor(stored, wanted) {
   return operations;
 }
 
+/** The names of what differs between two states of a webhook, as far as the form has fields for it. */
+const differing = (a, b) =>
+  ["name", "description", "url", "filter", "level", "ownerId", "enableCloudEventDelivery", "enabled", "eventTypes", "headers", "encryptedHeaders"].filter((name) => !same(a[name] ?? "", b[name] ?? ""));
+
 /** Opens the form: for a new webhook, or for the one given. Answers the webhook as it is then, or undefined. */
 export function openForm(webhook) {
   const isNew = !webhook;
@@ -56,6 +60,8 @@ export function openForm(webhook) {
     name: "", description: "", url: "", eventTypes: [], level: admin ? "tenant" : "user", ownerId: me, filter: "", headers: {},
     encryptedHeaders: [], enabled: true, enableCloudEventDelivery: false, secretKeyAdded: false,
   };
+  /** What was last seen of it, by which others' changes are told from one's own. */
+  let seen = webhook;
   let isDirty = () => false;
   const warn = (event) => isDirty() && event.preventDefault();
   addEventListener("beforeunload", warn);
@@ -65,10 +71,6 @@ export function openForm(webhook) {
     look: isNew ? "wide" : "side",
     mayClose: async () => !isDirty() || Boolean(await confirm({ title: t("form.discardTitle"), text: t("form.discardText"), yes: t("form.discard") })),
     fill(close, dialog) {
-      const changed = () => {
-        save.disabled = false;
-      };
-
       // ── Fields ──
       const name = field({ id: "name", label: t("column.name"), max: MAX.name, value: stored.name, required: true, first: isNew });
       const description = field({ id: "description", label: t("form.description"), optional: true, max: MAX.description, value: stored.description ?? "", rows: 2 });
@@ -189,8 +191,8 @@ export function openForm(webhook) {
         const wanted = read();
         const problems = ownProblems(wanted);
         if (problems.length) return showProblems(problems);
-        save.disabled = true;
-        save.classList.add("busy");
+        const release = hold(save);
+        if (!release) return;
         let operations = [];
         try {
           let result;
@@ -201,7 +203,15 @@ export function openForm(webhook) {
             toast(t("form.created", { name: result.name }));
           } else {
             operations = patchFor(stored, wanted);
-            if (operations.length) await api.patch(webhook.id, operations);
+            if (operations.length) {
+              // Whoever saves in the meantime is not overwritten unawares: the first attempt says what would be lost.
+              const present = await api.webhook(webhook.id);
+              const mine = new Set(operations.map(({ path }) => path.split("/")[1]));
+              const lost = differing(seen, present).filter((of) => mine.has(of));
+              seen = present;
+              if (lost.length) return showProblems(lost.map((of) => ({ field: of, text: t("form.changedMeanwhile") })));
+              await api.patch(webhook.id, operations);
+            }
             // It is saved; if it cannot be read now, the next load shows it.
             result = await store.reload(webhook.id).catch(() => webhook);
             toast(t("form.saved", { name: result.name }));
@@ -218,8 +228,7 @@ export function openForm(webhook) {
           });
           showProblems(error.passing ? [{ text: `${error.message} ${t("form.notSaved")}` }] : named);
         } finally {
-          save.disabled = false;
-          save.classList.remove("busy");
+          release();
         }
       }
 
@@ -228,7 +237,7 @@ export function openForm(webhook) {
 
       const form = h(
         "form",
-        { novalidate: true, on: { submit, input: changed, change: () => (changed(), follow()) } },
+        { novalidate: true, on: { submit, change: follow } },
         h(
           "div",
           { class: "body" },

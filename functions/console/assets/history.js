@@ -4,7 +4,7 @@ import { fail, setEnabled, test } from "./actions.js";
 import { api } from "./api.js";
 import { daysChart } from "./chart.js";
 import { detailsOf } from "./delivery.js";
-import { button, h, icon, newId } from "./dom.js";
+import { button, h, hold, icon, newId } from "./dom.js";
 import { duration, exactly, relatively, timeOf } from "./format.js";
 import { language, t } from "./i18n.js";
 import { go, hrefOf, note, where } from "./router.js";
@@ -128,7 +128,8 @@ export function historyOf(root, id, { inAddress = false } = {}) {
   }
 
   async function more() {
-    further.disabled = true;
+    const release = hold(further);
+    if (!release) return;
     try {
       const page = await api.deliveries(id, { page: next });
       const known = new Set(deliveries.map((delivery) => delivery.id));
@@ -137,7 +138,7 @@ export function historyOf(root, id, { inAddress = false } = {}) {
     } catch (error) {
       fail(t("history.failed"), error, more);
     } finally {
-      further.disabled = false;
+      release();
       render();
     }
   }
@@ -262,7 +263,7 @@ export function historyOf(root, id, { inAddress = false } = {}) {
       h(
         "td",
         { role: "cell", class: "tools" },
-        button("icon-only", { label: t("resend.of", { at }), glyph: "resend", disabled: Boolean(result?.busy), data: { key: `resend ${deliveryId}` } }, () => resend(delivery)),
+        button("icon-only", { label: t("resend.of", { at }), glyph: "resend", "aria-disabled": result?.busy ? "true" : null, data: { key: `resend ${deliveryId}` } }, () => resend(delivery)),
         button("icon-only", { label: t(isOpen ? "delivery.collapse" : "delivery.expand", { at }), glyph: isOpen ? "up" : "down", "aria-expanded": String(isOpen), data: { key: `details ${deliveryId}` } }, () => toggle(delivery)),
       ),
     );

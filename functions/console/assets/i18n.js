@@ -2,7 +2,7 @@
 
 const KEY = "anzol.language";
 
-/** `en` or `pt-BR`; theme.js has chosen by the browser or by what was kept. */
+/** `en` or `pt-BR`; early.js has chosen by the browser or by what was kept. */
 export const language = () => document.documentElement.lang;
 
 const read = (tag) => (tag === "pt-BR" ? import("./pt-BR.js") : import("./en.js"));
@@ -19,8 +19,8 @@ export async function setLanguage(tag) {
 export function t(key, values = {}) {
   let form = key;
   if ("count" in values && !(key in texts)) {
-    const kind = new Intl.PluralRules(language()).select(values.count);
-    form = `${key}.${kind}` in texts ? `${key}.${kind}` : `${key}.other`;
+    // Intl has a singular for 0 in Portuguese, as in French; Brazilians count "0 falhas".
+    form = `${key}.${values.count === 1 ? "one" : "other"}`;
   }
   const text = texts[form] ?? form;
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : values[name] ?? ""));
@@ -31,13 +31,17 @@ export const has = (key) => key in texts;
 
 export const number = (value) => new Intl.NumberFormat(language()).format(value);
 
-/** What the API said, in the reader's language as far as it is known; else as it came. */
+/** What the API said, in the reader's language as far as it is known, else as it came; it begins as sentences do. */
 export function fromServer(text) {
+  let said = text;
   for (const [pattern, translated] of server) {
     const match = pattern.exec(text);
-    if (match) return translated.replace(/\$(\d)/g, (_, group) => match[group] ?? "");
+    if (match) {
+      said = translated.replace(/\$(\d)/g, (_, group) => match[group] ?? "");
+      break;
+    }
   }
-  return text;
+  return said.charAt(0).toLocaleUpperCase(language()) + said.slice(1);
 }
 
 /** An event type of the catalogue, with title and description in the reader's language as far as they are known. */

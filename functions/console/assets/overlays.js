@@ -31,6 +31,7 @@ export function openDialog({ title, look = "", fill, mayClose = () => true, role
   return new Promise((resolve) => {
     const close = (value) => {
       if (!dialog.open) return;
+      removeEventListener("keydown", escape);
       dialog.close();
       dialog.remove();
       (before?.isConnected ? before : document.getElementById("main"))?.focus();
@@ -44,13 +45,14 @@ export function openDialog({ title, look = "", fill, mayClose = () => true, role
       event.preventDefault();
       leave();
     });
-    // Browsers let a second Escape close a dialog whatever its `cancel` says; this one is ours.
-    dialog.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || event.defaultPrevented) return;
+    // Browsers let a second Escape close a dialog whatever its `cancel` says; this one is ours. It works wherever the focus is, in the
+    // topmost dialog.
+    const escape = (event) => {
+      if (event.key !== "Escape" || event.defaultPrevented || [...document.querySelectorAll("dialog[open]")].at(-1) !== dialog) return;
       event.preventDefault();
-      event.stopPropagation();
       leave();
-    });
+    };
+    addEventListener("keydown", escape);
     let pressed = false;
     const isOutside = ({ target, clientX: x, clientY: y }) => {
       const box = dialog.getBoundingClientRect();

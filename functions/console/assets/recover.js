@@ -1,7 +1,7 @@
 // Sending again everything that failed since a time, with its progress.
 
 import { api } from "./api.js";
-import { h, icon, button } from "./dom.js";
+import { button, h, hold, icon } from "./dom.js";
 import { exactly } from "./format.js";
 import { t } from "./i18n.js";
 import { openDialog } from "./overlays.js";
@@ -51,7 +51,8 @@ export function recover(webhook) {
         const ago = new Map(CHOICES).get(choice);
         const since = ago ? new Date(Date.now() - ago + (choice === "week" ? MARGIN : 0)) : new Date(time.value);
         if (Number.isNaN(since.getTime())) return time.focus();
-        begin.disabled = true;
+        const release = hold(begin);
+        if (!release) return;
         try {
           let { recovery, path } = await api.recover(webhook.id, since.toISOString());
           show(recovery);
@@ -63,7 +64,7 @@ export function recover(webhook) {
         } catch (error) {
           result.replaceChildren(h("p", { class: "problem", role: "alert" }, icon("alert"), error.missing ? t("notOffered") : error.message));
         } finally {
-          begin.disabled = false;
+          release();
         }
       };
       const form = h(

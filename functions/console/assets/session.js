@@ -27,12 +27,24 @@ export function claims(token) {
   }
 }
 
-const secondsLeft = (token) => (claims(token).exp ?? 0) - Date.now() / 1000;
+const now = () => Date.now() / 1000;
+
+/**
+ * Seconds until a token ends. For one that has come to this page it counts from then on, since this machine's clock may be wrong; `ends`
+ * is by that clock.
+ */
+const secondsLeft = ({ idToken, ends }) => (ends ?? claims(idToken).exp ?? 0) - now();
+
+/** Keeps tokens that have just come. */
+function keep(tokens) {
+  const { exp, iat } = claims(tokens.idToken);
+  write(KEY, { ...tokens, ...(exp && iat && { ends: now() + exp - iat }) });
+}
 
 /** Whether somebody is signed in, or can be again without a password. */
 export function isSignedIn() {
   const kept = read(KEY);
-  return Boolean(kept && (secondsLeft(kept.idToken) > 0 || kept.refreshToken));
+  return Boolean(kept && (secondsLeft(kept) > 0 || kept.refreshToken));
 }
 
 /** Who is signed in: id, name, tenant, and whether they administer it. */
@@ -53,7 +65,7 @@ export const forget = () => sessionStorage.removeItem(KEY);
 
 /** Keeps a token that somebody pasted; false when it is none, or over. */
 export function keepToken(idToken) {
-  if (secondsLeft(idToken) <= 0) return false;
+  if (secondsLeft({ idToken }) <= 0) return false;
   write(KEY, { idToken });
   return true;
 }
@@ -103,7 +115,7 @@ export async function signIn(config, username, password) {
   }
   if (!answer.AuthenticationResult) throw new SignInError("signIn.unfinished");
   const { IdToken: idToken, RefreshToken: refreshToken } = answer.AuthenticationResult;
-  write(KEY, { idToken, refreshToken });
+  keep({ idToken, refreshToken });
 }
 
 const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
@@ -145,7 +157,7 @@ export async function finishSignIn(config) {
     code_verifier: pending.verifier,
   });
   if (!ok) throw new SignInError("signIn.failed", { reason: answer.error_description ?? answer.error ?? "" });
-  write(KEY, { idToken: answer.id_token, refreshToken: answer.refresh_token });
+  keep({ idToken: answer.id_token, refreshToken: answer.refresh_token });
 }
 
 let refreshing;
@@ -154,8 +166,8 @@ let refreshing;
 export async function token(config, spent) {
   const kept = read(KEY);
   if (!kept) return null;
-  if (kept.idToken !== spent && secondsLeft(kept.idToken) > MARGIN) return kept.idToken;
-  if (!kept.refreshToken) return kept.idToken !== spent && secondsLeft(kept.idToken) > 0 ? kept.idToken : null;
+  if (kept.idToken !== spent && secondsLeft(kept) > MARGIN) return kept.idToken;
+  if (!kept.refreshToken) return kept.idToken !== spent && secondsLeft(kept) > 0 ? kept.idToken : null;
   refreshing ??= refresh(config, kept).finally(() => (refreshing = undefined));
   return refreshing;
 }
@@ -176,7 +188,7 @@ async function refresh(config, kept) {
     idToken = ok && answer.AuthenticationResult?.IdToken;
   }
   if (!idToken) return null;
-  write(KEY, { ...kept, idToken });
+  keep({ ...kept, idToken });
   return idToken;
 }
 

@@ -1,6 +1,6 @@
 // The sign-in form: the hosted page where there is one, a password where the user pool is asked directly, a token elsewhere.
 
-import { button, h, hook, icon } from "./dom.js";
+import { button, h, hold, hook, icon } from "./dom.js";
 import { t } from "./i18n.js";
 import { keepToken, leaveToSignIn, signIn } from "./session.js";
 
@@ -30,7 +30,8 @@ export function signInForm(config, done, problem, name = "") {
       on: {
         submit: async (event) => {
           event.preventDefault();
-          submit.disabled = true;
+          const release = hold(submit);
+          if (!release) return;
           say("");
           try {
             await work(new FormData(form));
@@ -41,7 +42,7 @@ export function signInForm(config, done, problem, name = "") {
             secret.value = "";
             secret.focus();
           } finally {
-            submit.disabled = false;
+            release();
           }
         },
       },

@@ -5,6 +5,9 @@ import { relatively } from "./format.js";
 import { t } from "./i18n.js";
 import { reasonOf } from "./status.js";
 
+/** How far back the history goes, less an hour: whoever was not changed since then looks back on all of it. */
+const RETENTION_MS = (7 * 24 - 1) * 3_600_000;
+
 /** The reasons, as far as they are known: from the counts, or else from the webhook itself. */
 export function reasonsFor(webhook, stats) {
   if (stats?.silence?.reasons?.length) return stats.silence.reasons;
@@ -16,15 +19,16 @@ export function reasonsFor(webhook, stats) {
 /** An explanation to stand where the history would. `counting` says whether the reasons may still come. */
 export function silenceOf(webhook, stats, counting, { test, enable, titles }) {
   const reasons = reasonsFor(webhook, stats);
+  const lately = (since) => since && Date.now() - Date.parse(since) < RETENTION_MS;
   const types = webhook.eventTypes.map((name) => titles.get(name) ?? name).join(", ");
   const said = ({ code, since, lastEventAt }) => {
-    const key = code === "disabled" && webhook.disabledReasonCode ? "stopped" : code;
-    const when = lastEventAt ? t("silence.lastEvent", { when: relatively(lastEventAt) }) : since ? t("silence.since", { when: relatively(since) }) : "";
+    const key = code === "disabled" && webhook.disabledReasonCode ? "stopped" : code === "no_events" && lately(since) ? "no_events_yet" : code;
+    const when = lastEventAt ? t("silence.lastEvent", { when: relatively(lastEventAt) }) : "";
     return h(
       "li",
       { data: { reason: code } },
       h("strong", {}, t(`silence.${key}`)),
-      h("span", {}, t(`silence.${key}.text`, { types, reason: reasonOf(webhook), filter: webhook.filter ?? "" }), when && ` ${when}`),
+      h("span", {}, t(`silence.${key}.text`, { types, reason: reasonOf(webhook), filter: webhook.filter ?? "", when: since ? relatively(since) : "" }), when && ` ${when}`),
       code === "disabled" && button("quiet", { text: t("menu.enable"), glyph: "play" }, enable),
     );
   };

@@ -14,7 +14,7 @@ export function standing(webhook) {
 /** Why we disabled a webhook, in the reader's language where we know the reason's code. */
 export function reasonOf({ disabledReason, disabledReasonCode }) {
   const key = `reason.${disabledReasonCode}`;
-  return language() !== "en" && has(key) ? t(key) : disabledReason ?? disabledReasonCode ?? "";
+  return language() !== "en" && has(key) ? t(key) : fromServer(disabledReason ?? disabledReasonCode ?? "");
 }
 
 /** What else there is to say of its standing; may be empty. */

@@ -6,6 +6,8 @@ import { localType } from "./i18n.js";
 
 /** How old numbers may be before they are asked for again, in milliseconds. */
 const FRESH_MS = 20_000;
+/** Numbers that come within so many milliseconds are told of together. */
+const TOGETHER_MS = 60;
 /** Numbers asked for at a time. */
 const WIDTH = 4;
 
@@ -18,11 +20,22 @@ export const store = new (class extends EventTarget {
   #stats = new Map();
   #asked = new Set();
   #types;
+  #telling;
+  /** Counts what was changed here. */
+  #changes = 0;
   /** Whether this deployment counts; false once it has said that it does not. */
   counts = true;
 
   #changed() {
     this.dispatchEvent(new Event("change"));
+  }
+
+  /** Tells of numbers that come one by one, together: a hundred of them are not to draw the table a hundred times. */
+  #changedSoon() {
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined;
+      this.#changed();
+    }, TOGETHER_MS);
   }
 
   /** Forgets everything, for another user. */
@@ -33,7 +46,11 @@ export const store = new (class extends EventTarget {
   }
 
   async load() {
-    this.webhooks = await api.webhooks();
+    const changes = this.#changes;
+    const webhooks = await api.webhooks();
+    // What was changed here while they were on their way is newer; the next time shows the rest.
+    if (changes !== this.#changes && this.webhooks) return;
+    this.webhooks = webhooks;
     this.#changed();
   }
 
@@ -43,12 +60,14 @@ export const store = new (class extends EventTarget {
 
   /** Puts a webhook in the place of what was known of it, or beside the others. */
   put(webhook) {
+    this.#changes += 1;
     const known = this.find(webhook.id);
     this.webhooks = known ? this.webhooks.map((each) => (each === known ? webhook : each)) : [webhook, ...(this.webhooks ?? [])];
     this.#changed();
   }
 
   drop(id) {
+    this.#changes += 1;
     this.webhooks = this.webhooks?.filter((webhook) => webhook.id !== id) ?? null;
     this.#changed();
   }
@@ -82,7 +101,7 @@ export const store = new (class extends EventTarget {
       try {
         const stats = await api.stats(id);
         this.#stats.set(id, { at: Date.now(), stats });
-        this.#changed();
+        this.#changedSoon();
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         if (error.missing) this.counts = false;

@@ -37,6 +37,7 @@ export function webhookPage(root, id) {
     document.title = `${webhook.name} · Anzol`;
     const more = button("", { label: t("menu.of", { name: webhook.name }), glyph: "more", "aria-haspopup": "menu", "aria-expanded": "false" }, () => menuOf(webhook, more, () => go(["webhooks"])));
     const said = remark(webhook);
+    const sent = [...Object.keys(webhook.headers), ...webhook.encryptedHeaders];
     const fact = (name, ...content) => h("div", {}, h("dt", {}, t(`column.${name}`)), h("dd", {}, content));
     top.replaceChildren(
       crumbs(),
@@ -68,6 +69,7 @@ export function webhookPage(root, id) {
         fact("level", t(`level.${webhook.level}`)),
         fact("owner", webhook.ownerId === store.user.id ? t("you") : h("code", {}, webhook.ownerId)),
         fact("secret", t(webhook.secretKeyAdded ? "secret.set" : "secret.unset"), h("a", { href: hrefOf(["webhooks", id, "verify"]) }, t("menu.verify"))),
+        sent.length > 0 && fact("headers", h("code", {}, sent.join(", "))),
         webhook.filter && fact("filter", h("code", {}, webhook.filter)),
         fact("format", t(webhook.enableCloudEventDelivery ? "format.cloudEvents" : "format.hybrid")),
         fact("id", h("code", {}, id), button("icon-only small", { label: t("menu.copyId"), glyph: "copy" }, () => copy(id, t("menu.idCopied")))),

@@ -39,8 +39,8 @@ export function webhooksPage(root) {
     { class: "bar" },
     h("h1", {}, t("webhooks.title")),
     count,
-    h("div", { class: "search" }, icon("search"), search),
     bulk,
+    h("div", { class: "search" }, icon("search"), search),
     refresh,
     create,
   );
@@ -274,7 +274,7 @@ export function webhooksPage(root) {
       "tr",
       { role: "row", class: `webhook${open ? " open" : ""}${selected.has(id) ? " selected" : ""}`, data: { id } },
       h("td", { role: "cell", class: "select" }, check),
-      cell("name", h("a", { href: hrefOf(["webhooks", id]), data: { key: `name ${id}` } }, name), description && h("span", { class: "description" }, description)),
+      cell("name", h("a", { href: hrefOf(["webhooks", id]), title: name, data: { key: `name ${id}` } }, name), description && h("span", { class: "description", title: description }, description)),
       cell("url", h("span", { class: "url", title: url }, host), h("span", { class: "description", title: url }, path === "/" ? "" : path)),
       cell("types", first.length ? h("span", { title: eventTypes.map((type) => titles.get(type) ?? type).join("\n") }, h("span", { class: "first" }, first.join(", ")), eventTypes.length > NAMED && h("span", { class: "more" }, `+${eventTypes.length - NAMED}`)) : h("span", { class: "soft" }, t("types.none"))),
       cell("level", t(`level.${level}`)),
@@ -330,6 +330,7 @@ export function webhooksPage(root) {
   store.addEventListener("change", changed);
   const timer = setInterval(() => {
     if (document.visibilityState === "visible" && store.webhooks) {
+      store.load().catch(() => {}); // What others changed; when it cannot be had, what is known stays.
       store.count([...inSight]);
       render();
     }

@@ -12,7 +12,7 @@ macro_rules! files {
     ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../assets/", $name)))),*] };
 }
 
-/// What the first view needs, besides its texts, which theme.js asks for; the page asks for all of it at once.
+/// What the first view needs, besides its texts, which early.js asks for; the page asks for all of it at once.
 const FIRST: &[(&str, &str)] = &files![
     "console.js",
     "webhooks.js",
@@ -31,7 +31,7 @@ const FIRST: &[(&str, &str)] = &files![
 const LATER: &[(&str, &str)] = &files![
     "index.html",
     "console.css",
-    "theme.js",
+    "early.js",
     "icon.svg",
     "en.js",
     "pt-BR.js",

@@ -10,7 +10,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let mut env = Env::new();
     let (issuer, region) = (env.required("AUTH_ISSUER"), env.required("AWS_REGION"));
     let (tenant_claim, roles_claim) = (env.required("TENANT_CLAIM"), env.required("ROLES_CLAIM"));
-    let webhook_cap = env.or("WEBHOOK_CAP", WEBHOOK_CAP);
+    let webhook_cap = env.within("WEBHOOK_CAP", WEBHOOK_CAP, 1..=100_000);
     env.finish()?;
 
     let client_id = optional("USER_POOL_CLIENT_ID");

@@ -1,18 +1,33 @@
 #![doc = include_str!("../README.md")]
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 
-use anzol_domain::Clock;
 use anzol_domain::event::parse_one_or_many;
-use anzol_pipeline::Dispatcher;
+use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
+use anzol_domain::{Clock, TraceContext};
+use anzol_pipeline::{Arrival, Dispatcher};
 use anzol_queue::Queue;
+use anzol_runtime::metrics::{self, Label, Metric};
 
 /// Messages worked on at the same time.
 const CONCURRENCY: usize = 10;
+
+/// How events come here, in the metrics.
+const SOURCE: Label = Label::Source("queue");
+
+/// The trace of a message: its producer's (message attributes `traceparent` and `tracestate`), else the one of AWS X-Ray.
+fn trace(message: &SqsMessage) -> Option<TraceContext> {
+    let own = |name| message.message_attributes.get(name).and_then(|value| value.string_value.as_deref());
+    let given = own(TRACEPARENT).and_then(|parent| TraceContext::parse(parent, own(TRACESTATE)));
+    given.or_else(|| {
+        message.attributes.get("AWSTraceHeader").and_then(|header| TraceContext::from_xray(header))
+    })
+}
 
 /// What fanout works with.
 #[derive(Debug)]
@@ -29,6 +44,7 @@ impl Fanout {
     /// Dispatches the events of a batch of messages. A message that cannot be read is put with the dead letters; one whose events
     /// cannot be queued is reported alone, and comes back.
     pub async fn handle(&self, batch: SqsEvent) -> SqsBatchResponse {
+        let messages = batch.records.len();
         let failed: Vec<String> = futures::stream::iter(batch.records)
             .map(|message| async move {
                 // What goes wrong with one message is its own affair.
@@ -42,6 +58,8 @@ impl Fanout {
             .filter_map(|failed| async { failed })
             .collect()
             .await;
+        tracing::debug!(messages, failed = failed.len(), "a batch is done");
+        metrics::flush();
         let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
         response
@@ -54,13 +72,29 @@ impl Fanout {
             Ok(_) => return self.bury(message_id, body, "`tenantid` is required").await,
             Err(error) => return self.bury(message_id, body, &error.to_string()).await,
         };
-        match self.dispatcher.dispatch(&events).await {
+        let now = (self.clock)();
+        let mut arrival = Arrival::new(now, trace(message));
+        if let Some(sent_at) = anzol_queue::sent_at(&message.attributes) {
+            arrival.at = sent_at.min(now);
+            let waited = Duration::try_from(now - sent_at).unwrap_or_default();
+            metrics::time(Metric::QueueAge, SOURCE, waited);
+        }
+        let trace_id = arrival.trace.trace_id();
+        match self.dispatcher.dispatch(&events, &arrival).await {
             Ok(deliveries) => {
-                tracing::debug!(message_id, events = events.len(), deliveries, "dispatched");
+                tracing::info!(
+                    message_id,
+                    trace.id = trace_id,
+                    events = events.len(),
+                    deliveries,
+                    "events taken"
+                );
+                metrics::count(Metric::EventsAccepted, SOURCE, events.len());
+                metrics::count(Metric::DeliveriesQueued, SOURCE, deliveries);
                 true
             }
             Err(error) => {
-                tracing::error!(message_id, %error, "events were not dispatched");
+                tracing::error!(message_id, trace.id = trace_id, %error, "events were not dispatched");
                 false
             }
         }

@@ -12,13 +12,17 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
-use anzol_domain::event::parse_one_or_many;
-use anzol_domain::{Caller, Clock, Event, Invalid, operational};
+use anzol_domain::event::{MAX_TEXT, parse_one_or_many};
+use anzol_domain::{Caller, Clock, Event, Invalid, TenantId, operational};
 use anzol_http::{ApiError, Claims, Verified, content_type};
-use anzol_pipeline::Dispatcher;
+use anzol_pipeline::{Arrival, Dispatcher};
+use anzol_runtime::metrics::{self, Label, Metric};
 
-/// Largest request body, in bytes. Our choice.
-pub const MAX_BODY: usize = 1024 * 1024;
+/// Largest request body, in bytes.
+pub const MAX_BODY: usize = MAX_TEXT;
+
+/// How events come here, in the metrics.
+const SOURCE: Label = Label::Source("http");
 
 /// State of the router.
 #[derive(Debug, Clone)]
@@ -61,19 +65,40 @@ async fn publish(
     let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
     let events = read(&headers, &body, (state.clock)())?;
     let events = authorize(&caller, events)?;
-    let deliveries = state.dispatcher.dispatch(&events).await?;
+    let arrival = Arrival::new((state.clock)(), anzol_http::trace(&headers));
+    let dispatched = state.dispatcher.dispatch(&events, &arrival).await;
+    let deliveries = *dispatched.as_ref().unwrap_or(&0);
+    tracing::info!(
+        trace.id = arrival.trace.trace_id(),
+        tenant.id = caller.tenant.as_ref().map(TenantId::as_str),
+        events = events.len(),
+        deliveries,
+        accepted = dispatched.is_ok(),
+        "events taken"
+    );
+    if dispatched.is_ok() {
+        metrics::count(Metric::EventsAccepted, SOURCE, events.len());
+        metrics::count(Metric::DeliveriesQueued, SOURCE, deliveries);
+        metrics::flush();
+    }
+    dispatched?;
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
 }
 
 /// Reads the events of a request: in binary mode (headers `ce-…` and a body that is the data), else one event or several in JSON.
 fn read(headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Vec<Event>, ApiError> {
     if headers.contains_key("ce-specversion") {
-        let attributes = headers.iter().filter_map(|(name, value)| {
-            // Values are percent-encoded UTF-8 (HTTP protocol binding, section 3.1.3.2).
-            let value = percent_encoding::percent_decode(value.as_bytes()).decode_utf8_lossy();
-            name.as_str().strip_prefix("ce-").map(|name| (name, value))
-        });
-        let attributes: Vec<_> = attributes.collect();
+        let named =
+            headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value)));
+        let (mut attributes, mut problems) = (Vec::new(), Problems::default());
+        for (name, value) in named {
+            // HTTP protocol binding, section 3.1.3.2.
+            match percent_encoding::percent_decode(value.as_bytes()).decode_utf8() {
+                Ok(value) => attributes.push((name, value)),
+                Err(_) => problems.add(format!("ce-{name}"), "must be percent-encoded UTF-8"),
+            }
+        }
+        problems.finish(Some(()))?;
         let attributes = attributes.iter().map(|(name, value)| (*name, value.as_ref()));
         let kind =
             headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).filter(|kind| !kind.is_empty());

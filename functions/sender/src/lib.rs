@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod burst;
+mod deadline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -13,12 +14,16 @@ use futures::stream::StreamExt as _;
 use anzol_domain::health::{BURST_SLOW_AFTER, Pace, SLOW_AFTER};
 use anzol_domain::recovery::RecoveryTask;
 use anzol_domain::{Delivery, DeliveryTask, FailureKind, Lane, TenantId, Trigger, Webhook, WebhookId};
-use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer, Settler, Verdict};
+use anzol_pipeline::{Attempt, Changes, Deliverer, HealthKeeper, Recoverer, Settled, Settler, Verdict};
 use anzol_queue::{Message, Queue, Unreadable};
+use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_store::{StoreError, Webhooks};
 use anzol_vault::{Opened, Vault};
+use time::OffsetDateTime;
 
 use burst::Burst;
+
+pub use deadline::deadline;
 
 /// POSTs under way at the same time, whatever hosts they go to: a whole batch as the template has it. A bound of its own for each host
 /// would have to be lower to mean anything, and would make a burst for a healthy receiver slow; who is not healthy has the slow lane.
@@ -41,6 +46,14 @@ type Bursts = BTreeMap<(TenantId, WebhookId), Burst>;
 
 fn key(task: &DeliveryTask) -> (TenantId, WebhookId) {
     (task.tenant_id.clone(), task.webhook_id)
+}
+
+fn lane(from_slow_lane: bool) -> Lane {
+    if from_slow_lane { Lane::Slow } else { Lane::Fast }
+}
+
+fn label(from_slow_lane: bool) -> Label {
+    Label::Lane(lane(from_slow_lane).name())
 }
 
 /// What the sender works with.
@@ -96,8 +109,8 @@ struct Received {
 
 /// What became of a task.
 enum Outcome {
-    /// An attempt was made, or would have been, had the webhook not been disabled.
-    Attempted(Box<Delivery>),
+    /// An attempt was made, or would have been, had the webhook not been disabled; and when it was over.
+    Attempted(Box<Delivery>, OffsetDateTime),
     /// It belongs in the other lane.
     WrongLane,
     /// What is secret of its webhook cannot be opened for now; without that nothing goes out.
@@ -143,6 +156,7 @@ impl Sender {
                 failed.extend(unsettled.into_iter().chain(unmade));
             }
         }
+        metrics::flush();
         tracing::debug!(messages, come_back = failed.len(), "worked off");
         let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
@@ -156,6 +170,12 @@ impl Sender {
         match anzol_queue::decode(&body) {
             Ok(Message::Delivery(task)) => {
                 let from_slow_lane = message.event_source_arn.as_deref() == Some(&self.slow_lane_arn);
+                if let Some(sent_at) = anzol_queue::sent_at(&message.attributes) {
+                    // A retry lies in its queue from before it is due; that is no waiting for us.
+                    let due = sent_at.max(task.delivery_id.time());
+                    let waited = Duration::try_from(anzol_runtime::now() - due).unwrap_or_default();
+                    metrics::time(Metric::QueueAge, label(from_slow_lane), waited);
+                }
                 let received = Received { message_id, task: *task, from_slow_lane };
                 Ok(Some(Work::Delivery(Box::new(received))))
             }
@@ -214,7 +234,7 @@ impl Sender {
     async fn work_off(
         &self,
         received: Vec<Received>,
-        mut webhooks: Found,
+        webhooks: Found,
         deadline: SystemTime,
     ) -> BTreeSet<String> {
         let latest_start = deadline.checked_sub(self.deliverer.timeout() + RESERVE);
@@ -245,16 +265,20 @@ impl Sender {
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut message_ids = BTreeMap::<_, Vec<_>>::new();
         let mut verdicts = BTreeMap::<_, Verdict>::new();
+        let from_slow_lane = outcomes.first().is_some_and(|(received, _)| received.from_slow_lane); // a batch is of one queue
+        let label = label(from_slow_lane);
         for (Received { message_id, task, .. }, outcome) in outcomes {
             match outcome {
                 Outcome::NotNow => {
                     back.insert(message_id);
                 }
                 Outcome::Deleted => {
-                    tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
+                    metrics::count(Metric::DeliveriesSkipped, label, 1);
+                    tracing::info!(tenant.id = %task.tenant_id, webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the webhook is deleted");
                 }
                 Outcome::Settled => {
-                    tracing::info!(webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: it was sent before");
+                    metrics::count(Metric::DeliveriesSkipped, label, 1);
+                    tracing::info!(tenant.id = %task.tenant_id, webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: it was sent before");
                 }
                 Outcome::WrongLane => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
@@ -268,28 +292,45 @@ impl Sender {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
                     unopened.push(task);
                 }
-                Outcome::Attempted(delivery) => {
+                Outcome::Attempted(delivery, ended_at) => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
+                    let lane = Some(lane(from_slow_lane));
+                    let attempt = Attempt { task, delivery: *delivery, lane, ended_at };
+                    measure(&attempt, label);
+                    let Attempt { task, delivery, .. } = &attempt;
                     if delivery.failure != Some(FailureKind::Disabled) {
-                        verdicts.entry(key(&task)).or_default().count(&delivery);
+                        verdicts.entry(key(task)).or_default().count(delivery);
                     }
-                    attempted.push((task, *delivery));
+                    attempted.push(attempt);
                 }
             }
         }
         drop(opened);
-        let (unsettled, unmoved, unheld, unpostponed) = futures::join!(
+        let (Settled { unsettled, retries }, unmoved, unheld, unpostponed) = futures::join!(
             self.settler.settle(attempted),
             self.settler.move_to_slow(misplaced),
             self.settler.hold_back(held_back),
             self.settler.postpone(unopened),
         );
+        metrics::count(Metric::RetriesQueued, label, retries);
         let unsettled = unsettled.iter().chain(&unmoved).chain(&unheld).chain(&unpostponed);
         back.extend(unsettled.filter_map(|id| message_ids.remove(id)).flatten());
 
-        // After the history: who reads why a webhook was disabled finds the deliveries that led to it. All at once, and not beyond
-        // what time is left: what was sent and recorded must not come back for the sake of a counter.
-        let moved = moved.into_inner();
+        let changes = self.record(verdicts, webhooks, moved.into_inner(), &bursts, deadline).await;
+        count_changes(changes, label);
+        back
+    }
+
+    /// Records what the attempts say of their receivers. After the history: who reads why a webhook was disabled finds the deliveries that
+    /// led to it. All at once, and not beyond what time is left: what was sent and recorded must not come back for the sake of a counter.
+    async fn record(
+        &self,
+        verdicts: BTreeMap<(TenantId, WebhookId), Verdict>,
+        mut webhooks: Found,
+        moved: BTreeSet<(TenantId, WebhookId)>,
+        bursts: &Bursts,
+        deadline: SystemTime,
+    ) -> Changes {
         for key in &moved {
             if let Some(webhook) = webhooks.get_mut(key) {
                 webhook.health.lane = Lane::Slow;
@@ -304,17 +345,23 @@ impl Sender {
                 _ => None,
             };
             Some(async move {
-                self.health.record(webhook, verdict).await;
+                let changes = self.health.record(webhook, verdict).await;
                 if let Some(pace) = confirmed {
                     self.health.confirm_quick(webhook, pace).await;
                 }
+                changes
             })
         });
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(LAST_WORDS);
-        if tokio::time::timeout(left, futures::future::join_all(records)).await.is_err() {
+        let mut changes = Changes::default();
+        if let Ok(all) = tokio::time::timeout(left, futures::future::join_all(records)).await {
+            for one in all {
+                changes += one;
+            }
+        } else {
             tracing::error!("not all of a batch's health was recorded in time");
         }
-        back
+        changes
     }
 
     /// Opens what is secret of the webhooks that something is sent to, each once. What cannot be opened is not among the answers.
@@ -354,7 +401,8 @@ impl Sender {
             }
         }
         if !webhook.spec.enabled {
-            return Outcome::Attempted(Box::new(self.deliverer.skip_disabled(webhook, task)));
+            let skipped = self.deliverer.skip_disabled(webhook, task);
+            return Outcome::Attempted(Box::new(skipped), anzol_runtime::now());
         }
         if webhook.health.lane == Lane::Slow && !message.from_slow_lane {
             return Outcome::WrongLane;
@@ -389,11 +437,35 @@ impl Sender {
             // It is slow, however it ends. Saying so now lets the messages behind this one get out of the others' way.
             let slow_down = async {
                 if webhook.health.lane == Lane::Fast && moved.lock().await.insert(key(task)) {
-                    self.health.slow_down(webhook).await;
+                    let moved = self.health.slow_down(webhook).await;
+                    metrics::count(Metric::LaneMovesToSlow, label(message.from_slow_lane), moved.into());
                 }
             };
             futures::join!(attempt, slow_down).0
         };
-        Outcome::Attempted(Box::new(delivery))
+        Outcome::Attempted(Box::new(delivery), anzol_runtime::now())
+    }
+}
+
+fn count_changes(changes: Changes, label: Label) {
+    metrics::count(Metric::LaneMovesToSlow, label, changes.slowed);
+    metrics::count(Metric::LaneMovesToFast, label, changes.quickened);
+    metrics::count(Metric::WebhooksDisabled, label, changes.disabled);
+}
+
+/// Counts an attempt and notes its times.
+fn measure(attempt: &Attempt, label: Label) {
+    let outcome = match attempt.delivery.failure {
+        None => Metric::DeliveriesSucceeded,
+        Some(FailureKind::Disabled) => Metric::DeliveriesSkipped,
+        Some(_) => Metric::DeliveriesFailed,
+    };
+    metrics::count(outcome, label, 1);
+    if outcome != Metric::DeliveriesSkipped {
+        let took = Duration::from_millis(attempt.delivery.duration_ms.into());
+        metrics::time(Metric::AttemptLatency, label, took);
+    }
+    if let Some(took) = attempt.end_to_end() {
+        metrics::time(Metric::EndToEndLatency, label, took);
     }
 }

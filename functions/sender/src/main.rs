@@ -1,11 +1,11 @@
 //! Cold start of `sender`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::retry::Schedule;
 use anzol_egress::{Egress, Settings};
-use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer, Settler};
+use anzol_pipeline::{Deliverer, HealthKeeper, Names, Recoverer, Settler};
 use anzol_queue::{DeliveryQueues, MAX_DELAY, Queue, Scheduler, SchedulerSettings};
 use anzol_runtime::config::{Env, optional};
 use anzol_sender::Sender;
@@ -26,11 +26,16 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let (group, role_arn) = (env.required("SCHEDULE_GROUP"), env.required("SCHEDULER_ROLE_ARN"));
     let dead_letters_arn = env.required("SLOW_LANE_DLQ_ARN");
     let schedule = env.or("RETRY_SCHEDULE", Schedule::default());
-    let longest = Duration::from_secs(env.or("LONGEST_QUEUE_DELAY", MAX_DELAY.as_secs())).min(MAX_DELAY);
+    let longest =
+        Duration::from_secs(env.within("LONGEST_QUEUE_DELAY", MAX_DELAY.as_secs(), 1..=MAX_DELAY.as_secs()));
     let policy = DisablePolicy::new(
-        env.or("DISABLE_AFTER_FAILURES", DisablePolicy::FAILURES),
-        env.or("DISABLE_AFTER_HOURS", DisablePolicy::HOURS),
+        env.within("DISABLE_AFTER_FAILURES", DisablePolicy::FAILURES, 1..=1_000_000),
+        env.within("DISABLE_AFTER_HOURS", DisablePolicy::HOURS, 0..=168),
     );
+    let mut egress = Settings::read(optional);
+    egress.timeout = Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15));
+    egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
+    let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;
@@ -40,7 +45,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let scheduler = Scheduler::new(&aws, settings, longest, anzol_runtime::now);
     let queues = DeliveryQueues::new(&aws, fast, slow).with_scheduler(scheduler);
     let sender = &Sender {
-        deliverer: Deliverer::new(Egress::new(&Settings::read(optional))?, anzol_runtime::now),
+        deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now).with_names(names),
         recoverer: Recoverer::new(deliveries.clone(), queues.clone(), anzol_runtime::now),
         settler: Settler::new(deliveries, queues, schedule, anzol_runtime::now),
         health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
@@ -50,7 +55,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         webhooks,
     };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
-        let deadline = event.context.deadline();
+        let deadline = anzol_sender::deadline(event.context.deadline(), SystemTime::now());
         Ok::<_, lambda_runtime::Error>(sender.handle(event.payload, deadline).await)
     };
     lambda_runtime::run(service_fn(handler)).await

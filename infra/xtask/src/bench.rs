@@ -1,12 +1,17 @@
-//! `cargo xtask bench`: measurements on a fresh stack of their own, with bars that fail the command when they are missed.
+//! `cargo xtask bench`: what the functions take, beside floors measured in the same run, with bars that fail the command when missed.
+//!
+//! `tests/bench` measures, prints and judges; here its programs and the functions are built as it needs them.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::build::build;
+use crate::build::{FUNCTIONS, build, cargo, executables};
+use crate::instructions::instructions;
+use crate::interrupt;
 use crate::local_cloud::choose_port;
 use crate::process::run_well;
 use crate::progress::say;
@@ -16,8 +21,32 @@ use crate::up;
 /// Away from the ports of `up` and `test`, which may be running.
 const FIRST_PORT: u16 = 4700;
 
+/// The functions that reach the receiver, or lead there.
+const LOCAL: [&str; 3] = ["api", "ingest", "sender"];
+const FLOORS: [&str; 3] = ["hello", "hello-http", "post"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bench {
+    /// Package sizes
+    Size,
+    /// Cold starts
+    ColdStart,
+    /// Resident memory
+    Memory,
+    /// CPU of a delivery, and a batch for a slow receiver
+    Sender,
+    /// CPU of an event, and a warm call
+    Ingest,
+    /// CPU of the API's calls, and warm calls
+    Api,
+    /// Billable calls for a thousand deliveries
+    Calls,
+    /// Dollars for a million deliveries
+    Cost,
+    /// More webhooks, more tenants
+    Scale,
+    /// Instructions of the pure hot paths, beside the kept ones
+    Instructions,
     /// A quiet tenant's deliveries while another tenant queues 12,000 for a receiver that takes five seconds
     Neighbour,
 }
@@ -28,22 +57,135 @@ impl Bench {
     }
 }
 
-/// Runs one of them, on a stack with these template parameters (`Name=value`). `tests/bench` has the load programs; each measures,
-/// prints, writes its figures and judges them.
-pub(crate) fn bench(root: &Path, which: Bench, parameters: &[String]) -> Result<()> {
-    let name = which.name();
-    let home = Home::bench(root);
-    home.refuse_if_in_use()?;
+/// What is wanted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The only thing to measure
+    which: Option<Bench>,
+    /// A template parameter of the stack of `neighbour`, as `Name=value`; may be given several times
+    #[arg(long = "parameter", value_name = "NAME=VALUE")]
+    parameters: Vec<String>,
+    /// Keep the counts of `instructions` as this compiler's baseline
+    #[arg(long)]
+    save: bool,
+}
+
+pub(crate) fn bench(root: &Path, options: &Options) -> Result<()> {
+    ensure!(
+        !options.save || options.which == Some(Bench::Instructions),
+        "--save is for `bench instructions`"
+    );
+    let parts = options.which.map_or_else(|| Bench::value_variants().to_vec(), |which| vec![which]);
+    let mut driver = None;
+    let mut missed = Vec::new();
+    for part in parts {
+        say(format!("\n── {} ──", part.name()));
+        let outcome = match part {
+            Bench::Neighbour => neighbour(root, &options.parameters),
+            Bench::Instructions => instructions(root, options.save),
+            _ => {
+                if driver.is_none() {
+                    driver = Some(Driver::build(root)?);
+                }
+                driver.as_ref().context("nothing was built")?.run(Some(&part.name()))
+            }
+        };
+        if let Err(error) = outcome {
+            interrupt::check()?;
+            say(format!("{}: {error:#}", part.name()));
+            missed.push(part.name());
+        }
+    }
+    if let Some(driver) = &driver {
+        driver.run(None)?;
+        say(format!("\nFigures in {0}/report.json, pictures in {0}/report.html", home(root).display()));
+    }
+    if !missed.is_empty() {
+        bail!("bars missed, or nothing measured: {}", missed.join(", "));
+    }
+    Ok(())
+}
+
+fn home(root: &Path) -> PathBuf {
+    root.join("target/bench")
+}
+
+/// The program of `tests/bench`, and the binaries it measures.
+pub(crate) struct Driver {
+    program: PathBuf,
+    functions: PathBuf,
+    local: PathBuf,
+    floors: PathBuf,
+    out: PathBuf,
+}
+
+impl Driver {
+    /// Builds everything as it is deployed, and once more what has to reach the local receiver.
+    fn build(root: &Path) -> Result<Self> {
+        let out = home(root);
+        let release = |features: &[&str], packages: &[&str], names: &[&str], to: &str| {
+            let mut command = cargo(root);
+            command.args(["build", "--locked", "--release"]).args(features);
+            command.args(packages.iter().flat_map(|package| ["-p", package]));
+            command.args(names.iter().flat_map(|name| ["--bin", name]));
+            let built = executables(&mut command)?;
+            let directory = out.join(to);
+            fs::create_dir_all(&directory)?;
+            for name in names {
+                let binary = built.get(*name).with_context(|| format!("cargo did not build {name}"))?;
+                fs::copy(binary, directory.join(name)).with_context(|| format!("cannot copy {name}"))?;
+            }
+            Ok::<_, anyhow::Error>(directory)
+        };
+        // What is deployed is built by itself, so that no other program's features find their way in.
+        let packages = FUNCTIONS.map(|name| format!("anzol-{name}"));
+        let packages: Vec<_> = packages.iter().map(String::as_str).collect();
+        let functions = release(&[], &packages, &FUNCTIONS, "deployed")?;
+        let packages = LOCAL.map(|name| format!("anzol-{name}"));
+        let packages: Vec<_> = packages.iter().map(String::as_str).collect();
+        let features = ["--features", "anzol-api/local,anzol-sender/local"];
+        let local = release(&features, &packages, &LOCAL, "local")?;
+        let floors = release(&[], &["anzol-floors"], &FLOORS, "floors")?;
+        let mut command = cargo(root);
+        command.args(["build", "--locked", "--profile=driver", "-p", "anzol-bench"]);
+        let program = executables(&mut command)?.remove("bench").context("cargo did not build the bench")?;
+        Ok(Self { program, functions, local, floors, out })
+    }
+
+    /// The same with builds for development, for what is counted and not timed; `functions` is where they are.
+    pub(crate) fn debug(root: &Path, functions: &Path) -> Result<Self> {
+        let mut command = cargo(root);
+        command.args(["build", "--locked", "-p", "anzol-bench"]);
+        let program = executables(&mut command)?.remove("bench").context("cargo did not build the bench")?;
+        let directory = functions.to_owned();
+        let out = root.join("target/budgets");
+        Ok(Self { program, functions: directory.clone(), local: directory.clone(), floors: directory, out })
+    }
+
+    /// Measures a part and writes the report anew, or only that; fails when a bar is missed.
+    pub(crate) fn run(&self, part: Option<&str>) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        command.arg("--functions").arg(&self.functions).arg("--local").arg(&self.local);
+        command.arg("--floors").arg(&self.floors).arg("--out").arg(&self.out).args(part);
+        run_well(&mut command).context("bars were missed, or nothing could be measured")
+    }
+}
+
+/// On a fresh stack of its own.
+fn neighbour(root: &Path, parameters: &[String]) -> Result<()> {
+    let name = Bench::Neighbour.name();
+    let stack_home = Home::bench(root);
+    stack_home.refuse_if_in_use()?;
     let python = up::prepare_python(root)?;
     let binaries = build(root, &[&name])?;
     let program = binaries.programs.get(&name).context("the load program was not built")?;
     let port = choose_port(None, FIRST_PORT)?;
     let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();
-    let (stack, description) = Stack::start(root, home.clone(), port, &python, &binaries, &parameters)?;
+    let (stack, description) = Stack::start(root, stack_home.clone(), port, &python, &binaries, &parameters)?;
     stack.publish(&description)?;
-    let figures = root.join("target/bench").join(format!("{name}.json"));
+    let figures = home(root).join(format!("{name}.json"));
     say("");
-    run_well(Command::new(program).arg(&figures).env("ANZOL_STACK", home.description()))
+    run_well(Command::new(program).arg(&figures).env("ANZOL_STACK", stack_home.description()))
         .with_context(|| format!("{name}: the bars were missed, or nothing could be measured"))?;
     say(format!("\nFigures in {}", figures.display()));
     Ok(())

@@ -1,6 +1,7 @@
 //! Builds the five functions as the local cloud runs them, and the receiver that plays the customer.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -34,34 +35,63 @@ struct Target {
     name: String,
 }
 
+/// The functions that have the feature `local`.
+pub(crate) const LOCAL: [&str; 3] = ["api", "ingest", "sender"];
+
 /// One cargo invocation for all, further `programs` of the tests included, so that shared crates are built once; cargo's own progress
 /// stays on the screen.
 pub(crate) fn build(root: &Path, programs: &[&str]) -> Result<Binaries> {
+    // Only with this feature does *.receiver.test lead to the receiver, and can clocks be set wrong; what is deployed to AWS is built
+    // without it.
+    let local = LOCAL.map(|name| format!("anzol-{name}/local")).join(",");
+    build_with(root, programs, &["--features", &local])
+}
+
+/// The functions of [`LOCAL`] as they are deployed, but for the profile: copies of their own, as the next [`build`] puts others in
+/// the places where cargo leaves these. The same packages as there, so that little is compiled anew.
+pub(crate) fn build_deployable(root: &Path) -> Result<BTreeMap<&'static str, PathBuf>> {
+    let built = build_with(root, &[], &[])?;
+    let directory = root.join("target/deployable");
+    fs::create_dir_all(&directory)?;
+    let mut copies = BTreeMap::new();
+    for name in LOCAL {
+        let (from, to) = (built.functions.get(name).context("it was built")?, directory.join(name));
+        fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        copies.insert(name, to);
+    }
+    Ok(copies)
+}
+
+fn build_with(root: &Path, programs: &[&str], features: &[&str]) -> Result<Binaries> {
     let mut command = cargo(root);
-    command.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
+    command.args(["build", "--locked"]);
     for function in FUNCTIONS {
         command.args(["-p", &format!("anzol-{function}"), "--bin", function]);
     }
     command.args(["-p", "anzol-tests", "--bin", RECEIVER]);
     command.args(programs.iter().flat_map(|name| ["--bin", name]));
-    // Only with this feature does *.receiver.test lead to the receiver, and can clocks be set wrong; what is deployed to AWS is built
-    // without it.
-    command.args(["--features", "anzol-api/local,anzol-ingest/local,anzol-sender/local"]);
-    let output = process::run(command.stdout(Stdio::piped()))?;
-    if !output.status.success() {
-        bail!("the build failed");
-    }
-    let mut built: BTreeMap<String, PathBuf> = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter_map(|message| Some((message.target?.name, message.executable?)))
-        .collect();
+    command.args(features);
+    let mut built = executables(&mut command)?;
     let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo did not build {name}"));
     let functions = FUNCTIONS.into_iter().map(|name| Ok((name, take(name)?))).collect::<Result<_>>()?;
     let receiver = take(RECEIVER)?;
     let programs =
         programs.iter().map(|name| Ok(((*name).to_owned(), take(name)?))).collect::<Result<_>>()?;
     Ok(Binaries { functions, receiver, programs })
+}
+
+/// Runs a `cargo build`; answers the executables it made, by name.
+pub(crate) fn executables(command: &mut Command) -> Result<BTreeMap<String, PathBuf>> {
+    command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    let output = process::run(command)?;
+    if !output.status.success() {
+        bail!("the build failed");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter_map(|message| Some((message.target?.name, message.executable?)))
+        .collect())
 }
 
 /// The cargo that runs us, in the workspace. What it told us of ourselves is taken out of its environment, or build scripts

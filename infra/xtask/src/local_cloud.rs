@@ -76,6 +76,14 @@ impl Python {
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.0.with_file_name(name)
     }
+
+    /// `PATH` with the environment's programs before all others.
+    pub(crate) fn on_path(&self) -> OsString {
+        let mut path = self.0.parent().unwrap_or(&self.0).as_os_str().to_owned();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        path
+    }
 }
 
 /// The first Python that is new enough, and its version.
@@ -157,6 +165,8 @@ impl LocalCloud<'_> {
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", self.port.to_string())
             .env("AUTH", "true") // IAM is enforced
+            // Its user pools' keys, which would else lie in /tmp for all. tests/e2e/tokens.rs signs with them.
+            .env("STATE_DIR", self.directory.join("tmp/state"))
             .env("AWS_ENDPOINT_URL", self.endpoint())
             // Listeners we have no use for, and a Docker daemon whose containers are none of its business.
             .env("SFTP_ENABLED", "0")
@@ -214,6 +224,22 @@ impl LocalCloud<'_> {
         let file = self.directory.join("outputs.json");
         fs::write(&file, serde_json::to_vec_pretty(outputs)?)?;
         json_of(self.cloud_py("seed").arg("--outputs").arg(file))
+    }
+
+    /// The functions' environment variables, with where the local cloud is and who may call it: all that one needs that is run by hand.
+    pub(crate) fn environment(&self, outputs: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+        let file = self.directory.join("outputs.json");
+        fs::write(&file, serde_json::to_vec_pretty(outputs)?)?;
+        let mut variables: BTreeMap<String, String> =
+            json_of(self.cloud_py("environment").arg("--outputs").arg(file))?;
+        let own = [
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ];
+        variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        Ok(variables)
     }
 
     /// Copies what the functions log into a file for each, as long as it runs.

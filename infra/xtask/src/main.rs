@@ -1,19 +1,26 @@
 //! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
-//! (`bench`); describes its API (`openapi`); and sends dead letters back (`redrive`).
+//! (`bench`); describes its API (`openapi`); packages, deploys and operates it on AWS (`package`, `deploy`, `tenant`, `redrive`).
 
+mod apt;
 mod bench;
 mod browser;
 mod build;
 mod demo;
+mod deploy;
 mod down;
+mod fuzz;
+mod instructions;
 mod interrupt;
 mod local_cloud;
 mod node;
 mod openapi;
+mod package;
 mod process;
 mod progress;
 mod redrive;
+mod sbom;
 mod stack;
+mod tenant;
 mod test;
 mod up;
 mod walls;
@@ -42,21 +49,24 @@ enum Command {
     Down,
     /// Write infra/openapi.json anew, after a change to the API
     Openapi,
+    /// Build the functions for AWS: zips, checksums, bills of materials
+    Package(package::Options),
+    /// Deploy to AWS what `package` built; `--dry-run` needs neither an account nor the network
+    Deploy(deploy::Options),
+    /// What is kept of one tenant
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
     /// Run every check, or only one suite
     Test {
         /// The only suite to run
         suite: Option<test::Suite>,
     },
+    /// Look for input that breaks what should hold for any
+    Fuzz(fuzz::Options),
     /// Move what is with the dead letters back to the queues it came from
     Redrive(redrive::Options),
-    /// Measure, on a fresh stack
-    Bench {
-        /// What to measure
-        which: bench::Bench,
-        /// A template parameter of its stack, as `Name=value`; may be given several times
-        #[arg(long = "parameter", value_name = "NAME=VALUE")]
-        parameters: Vec<String>,
-    },
+    /// Measure everything, or one thing, beside floors of the same run
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -66,9 +76,13 @@ fn main() -> ExitCode {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
+        Command::Package(options) => package::package(root, &options),
+        Command::Deploy(options) => deploy::deploy(root, &options),
+        Command::Tenant(command) => tenant::tenant(root, &command),
         Command::Test { suite } => test::test(root, suite),
+        Command::Fuzz(options) => fuzz::fuzz(root, &options),
         Command::Redrive(options) => redrive::redrive(root, &options),
-        Command::Bench { which, parameters } => bench::bench(root, which, &parameters),
+        Command::Bench(options) => bench::bench(root, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

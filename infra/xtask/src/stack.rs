@@ -43,6 +43,11 @@ impl Home {
         self.0.join("stack.json")
     }
 
+    /// The environment of the functions, `NAME=value` a line, for running one by hand; there while the stack is.
+    pub(crate) fn environment(&self) -> PathBuf {
+        self.0.join("functions.env")
+    }
+
     pub(crate) fn logs(&self) -> PathBuf {
         self.0.join("logs")
     }
@@ -81,6 +86,7 @@ impl Home {
 
     fn remove_traces(&self) {
         let _ = fs::remove_file(self.description());
+        let _ = fs::remove_file(self.environment());
         let _ = fs::remove_file(self.processes());
         let _ = fs::remove_dir_all(self.scratch());
     }
@@ -147,6 +153,16 @@ struct ReceiverState {
     ca_file: PathBuf,
 }
 
+impl ReceiverState {
+    /// How functions built with the feature `local` find it.
+    fn environment(&self) -> [(&'static str, OsString); 2] {
+        [
+            ("ANZOL_RECEIVER_ADDRESS", OsString::from(&self.address)),
+            ("ANZOL_RECEIVER_CA_FILE", self.ca_file.clone().into_os_string()),
+        ]
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Stack {
     home: Home,
@@ -193,16 +209,14 @@ impl Stack {
         let Ports { cloud: port, detour } = ports.into();
         let cloud = LocalCloud { python, root, directory: &home.0, port };
         step(&format!("the local cloud on {}", cloud.endpoint()), || {
-            let mut environment = vec![
-                ("ANZOL_RECEIVER_ADDRESS", OsString::from(&receiver.address)),
-                ("ANZOL_RECEIVER_CA_FILE", receiver.ca_file.clone().into_os_string()),
-            ];
+            let mut environment = Vec::from(receiver.environment());
             environment
                 .extend(detour.map(|port| ("AWS_ENDPOINT_URL", format!("http://localhost:{port}").into())));
             stack.add(cloud.start(&home.logs(), &environment)?)
         })?;
         let outputs = step("infra/template.yaml deployed", || cloud.deploy(&binaries.functions, parameters))?;
         stack.add(cloud.follow_logs(&home.logs())?)?;
+        write_environment(&home, cloud.environment(&outputs)?, &receiver)?;
         let seed = step("tenants acme and globex with their users", || cloud.seed(&outputs))?;
         let description = describe(&cloud, &outputs, seed, receiver)?;
         Ok((stack, description))
@@ -315,6 +329,18 @@ fn describe(
         },
         password: seed.password,
     })
+}
+
+fn write_environment(
+    home: &Home,
+    mut variables: BTreeMap<String, String>,
+    receiver: &ReceiverState,
+) -> Result<()> {
+    for (name, value) in receiver.environment() {
+        variables.insert(name.to_owned(), value.to_string_lossy().into_owned());
+    }
+    let lines: Vec<_> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    fs::write(home.environment(), lines.join("\n") + "\n").context("cannot write the functions' environment")
 }
 
 /// A reader sees the whole file or none.

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::build::{Binaries, FUNCTIONS, build, cargo};
+use crate::bench::Driver;
+use crate::build::{Binaries, FUNCTIONS, LOCAL, build, build_deployable, cargo};
+use crate::instructions::instructions;
 use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
 use crate::stack::{Description, Home, Ports, Stack};
-use crate::{browser, interrupt, up, walls};
+use crate::{browser, deploy, interrupt, package, up, walls};
 
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
@@ -30,10 +32,18 @@ pub(crate) enum Suite {
     Doc,
     /// Unit and in-process tests
     Unit,
-    /// infra/template.yaml under cfn-lint
+    /// What may not grow unnoticed: instructions of the hot paths, billable calls for 1,000 deliveries
+    Budgets,
+    /// What is deployed knows nothing of local stacks
+    Deployable,
+    /// Zips that are the same each time, and bills of materials that are valid
+    Package,
+    /// infra/template.yaml under cfn-lint, SAM's validation and checkov, and dry runs of its deployment
     Template,
     /// End to end, on a fresh stack
     E2e,
+    /// Functions run by hand, producers, a tenant's deletion and a restore, on the same stack
+    Operations,
     /// Qlik's own JavaScript client and the verifier of Standard Webhooks, on the same stack
     Clients,
     /// The console in a browser, on the same stack
@@ -71,8 +81,12 @@ impl Suite {
                 "--test=it",
                 "--locked",
             ])),
-            Self::Template => template(root),
+            Self::Budgets => budgets(root, ground),
+            Self::Deployable => deployable(root, ground),
+            Self::Package => package::check(root),
+            Self::Template => deploy::check(root),
             Self::E2e => e2e(root, ground),
+            Self::Operations => operations(root, ground),
             Self::Clients => clients(root, ground),
             Self::Console => console(root, ground),
             Self::Engine => engine(root, ground, ENGINE),
@@ -117,10 +131,13 @@ fn clippy(root: &Path) -> Result<()> {
     run_well(cargo(root).args(["clippy", "--locked"]).args(deployed).args(deny))
 }
 
-fn template(root: &Path) -> Result<()> {
-    let requirements = root.join("infra/local/requirements-test.txt");
-    let python = Python::prepare(&requirements, &root.join("target/local/venv-test"))?;
-    run_well(Command::new(python.program("cfn-lint")).arg(root.join("infra/template.yaml")))
+/// On builds for development, which the other suites need anyway.
+fn budgets(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let sender = ground.build()?.1.functions.get("sender").context("no sender was built")?;
+    let functions = sender.parent().context("a binary in no directory")?.to_owned();
+    let calls = Driver::debug(root, &functions)?.run(Some("calls"));
+    let counts = instructions(root, false);
+    calls.and(counts)
 }
 
 /// What suites need under their feet: one build, and one stack at a time, started by the first suite that asks for it and ended at
@@ -150,13 +167,18 @@ impl Ground<'_> {
         Ok(&self.stack.insert(running).description)
     }
 
+    fn build(&mut self) -> Result<&(Python, Binaries)> {
+        if self.built.is_none() {
+            self.built = Some((up::prepare_python(self.root)?, build(self.root, &[])?));
+        }
+        self.built.as_ref().context("nothing was built")
+    }
+
     /// `detour` is a port that the functions reach the local cloud by; somebody has to listen there before they are called.
     fn start(&mut self, parameters: &'static [&'static str], detour: Option<u16>) -> Result<Running> {
         let home = Home::test(self.root);
         home.refuse_if_in_use()?;
-        if self.built.is_none() {
-            self.built = Some((up::prepare_python(self.root)?, build(self.root, &[])?));
-        }
+        self.build()?;
         let (python, binaries) = self.built.as_ref().context("nothing was built")?;
         let port = choose_port(None, FIRST_PORT)?;
         let ports = Ports { cloud: port, detour };
@@ -164,6 +186,20 @@ impl Ground<'_> {
         stack.publish(&description)?;
         Ok(Running { parameters, detour, description, _stack: stack })
     }
+}
+
+/// The tests of `tests/it/deployable.rs`, with both builds of what has the feature `local`.
+fn deployable(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let deployable = build_deployable(root)?;
+    let (_, local) = ground.build()?;
+    let mut tests = cargo(root);
+    tests.args(["test", "--locked", "-p", "anzol-tests", "--test", "it", "--", "--ignored", "deployable::"]);
+    for name in LOCAL {
+        let upper = name.to_uppercase();
+        tests.env(format!("ANZOL_DEPLOYABLE_{upper}"), deployable.get(name).context("not built")?);
+        tests.env(format!("ANZOL_LOCAL_{upper}"), local.functions.get(name).context("not built")?);
+    }
+    run_well(&mut tests)
 }
 
 const E2E: [&str; 6] = ["test", "--locked", "-p", "anzol-tests", "--test", "e2e"];
@@ -176,12 +212,13 @@ const SECRETS: &str = "secrets::";
 
 /// Waits in the queue and in the scheduler, and an end, all within seconds: `tests/e2e/engine.rs` knows these numbers. And every line
 /// of log.
-const SHORT_WAITS: [&str; 5] = [
+const SHORT_WAITS: [&str; 6] = [
     "RetrySchedule=2,2,4,4",
     "LongestQueueDelay=3",
     "DisableAfterFailures=6",
     "DisableAfterHours=0",
     "LogLevel=trace",
+    "UserAgent=Anzol engine",
 ];
 
 fn engine(root: &Path, ground: &mut Ground<'_>, tests: &str) -> Result<()> {
@@ -201,6 +238,17 @@ fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
         |words: &[&str]| run_well(cargo(root).args(E2E).arg("--").args(words).env("ANZOL_STACK", &stack));
     run(&["--skip", crowd, "--skip", ENGINE, "--skip", SECRETS])?;
     run(&[crowd])
+}
+
+/// `tests/operations`, in the local cloud's Python, with `cargo lambda` on the path.
+fn operations(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let cargo_lambda = package::prepare_python(root)?;
+    ground.stack(&[])?;
+    let python = up::prepare_python(root)?;
+    let mut command = Command::new(python.program("python"));
+    command.args(["-m", "unittest", "--verbose"]).current_dir(root.join("tests/operations"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("ANZOL_STACK", Home::test(root).description());
+    run_well(command.env("PATH", cargo_lambda.on_path()))
 }
 
 fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {

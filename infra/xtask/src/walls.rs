@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("anzol-http", &["anzol-domain", "anzol-store", "anzol-pipeline", "anzol-vault"]),
     ("anzol-runtime", &["anzol-domain"]),
 ];
-const FREE: [&str; 2] = ["anzol-tests", "xtask"];
+const FREE: [&str; 4] = ["anzol-bench", "anzol-floors", "anzol-tests", "xtask"];
 
 /// The part of `.deny.toml` that is checked here.
 #[derive(Debug, Deserialize)]

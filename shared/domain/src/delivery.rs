@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::event::Event;
 use crate::id::{DeliveryId, TenantId, WebhookId};
+use crate::trace::TraceContext;
 
 /// How long history is kept (contract section 4).
 pub const RETENTION: Duration = Duration::days(7);
@@ -45,8 +46,23 @@ pub struct DeliveryTask {
     pub attempt: u32,
     /// Why it is made.
     pub trigger: Trigger,
+    /// When we took the event from its producer; missing where nobody did, as in a recovery or a message of an older release.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub accepted_at: Option<OffsetDateTime>,
+    /// The trace it belongs to, if one is known; see [`DeliveryTask::trace`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     /// What is sent.
     pub event: Event,
+}
+
+impl DeliveryTask {
+    /// The trace it belongs to: the one it came with, else the one its event names, else one that begins with it.
+    #[must_use]
+    pub fn trace(&self) -> TraceContext {
+        let known = self.trace.clone().or_else(|| self.event.trace());
+        known.unwrap_or_else(|| TraceContext::of(self.delivery_id))
+    }
 }
 
 /// Whether the receiver took it.
@@ -84,6 +100,18 @@ pub enum FailureKind {
 }
 
 impl Trigger {
+    /// Its name, as it is stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Retry => "retry",
+            Self::Resend => "resend",
+            Self::Recover => "recover",
+            Self::Test => "test",
+        }
+    }
+
     /// Whether a failed attempt is followed by others. Whoever asks for one attempt gets one, and sees how it went.
     #[must_use]
     pub fn is_retried(self) -> bool {
@@ -92,6 +120,22 @@ impl Trigger {
 }
 
 impl FailureKind {
+    /// Its name, as it is stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Blocked => "blocked",
+            Self::Redirect => "redirect",
+            Self::HttpStatus => "http_status",
+            Self::Body => "body",
+            Self::Disabled => "disabled",
+        }
+    }
+
     /// Whether a later attempt may fare better. Redirects, blocked targets and disabled webhooks stay as they are until somebody
     /// changes the webhook.
     #[must_use]
@@ -177,4 +221,25 @@ pub struct ReceivedResponse {
     pub body: String,
     /// Whether there was more.
     pub body_cut: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::health::Lane;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_are_stored() {
+        use FailureKind::{Blocked, Body, Connect, Disabled, Dns, HttpStatus, Redirect, Timeout, Tls};
+        for kind in [Dns, Connect, Tls, Timeout, Blocked, Redirect, HttpStatus, Body, Disabled] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+        for lane in [Lane::Fast, Lane::Slow] {
+            assert_eq!(serde_json::to_value(lane).unwrap(), lane.name());
+        }
+        for trigger in [Trigger::Event, Trigger::Retry, Trigger::Resend, Trigger::Recover, Trigger::Test] {
+            assert_eq!(serde_json::to_value(trigger).unwrap(), trigger.name());
+        }
+    }
 }

@@ -16,11 +16,14 @@ use crate::error::{Invalid, Problems};
 use crate::id::TenantId;
 use crate::members::{Members, as_text, json_string, minified};
 use crate::test_event::ATTRIBUTE;
+use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
 pub const MAX_EVENTS: usize = 100;
 /// Longest `id`, `source` and `type` of an event, in bytes. Our choice; the specification names no bound.
 pub const MAX_ATTRIBUTE: usize = 1024;
+/// Largest text that events are read from, in bytes: a request body, a message. Our choice, and what SQS takes.
+pub const MAX_TEXT: usize = 1024 * 1024;
 /// Largest event taken, in bytes of minified JSON. Our choice; the contract names no bound.
 pub const MAX_EVENT: usize = 64 * 1024;
 
@@ -175,13 +178,12 @@ impl Event {
                 members.take(name);
             }
             if let Some(extensions) = &legacy.extensions {
-                let tenants =
-                    [extensions.get("tenantId"), members.get("tenantid")].map(|raw| raw.and_then(as_text));
-                if matches!(&tenants, [Some(old), Some(new)] if old != new) {
-                    return Err(Invalid::one("extensions.tenantId", "must be the same as `tenantid`"));
-                }
-                adopt(extensions, &mut members);
+                agree(extensions, &members)?;
+                adopt(extensions, &mut members, |_| true);
             }
+        } else if let Some(Ok(own)) = members.get("extensions").map(read_extensions) {
+            // A member of that name is the producer's own here; but the hybrid shows it to receivers who look there for these.
+            adopt(&own, &mut members, |name| attribute_of(name).is_some());
         }
         Self::checked(members, legacy, &["specversion", "id", "source", "type", "time"], now)
     }
@@ -197,6 +199,7 @@ impl Event {
             None => Some(Members::default()),
         };
         let extensions = problems.finish(extensions)?;
+        agree(&extensions, &Members::default())?;
 
         let mut attributes = Members::default();
         attributes.set("specversion", json_string("1.0"));
@@ -211,7 +214,7 @@ impl Event {
                 attributes.set(new, value);
             }
         }
-        adopt(&extensions, &mut attributes);
+        adopt(&extensions, &mut attributes, |_| true);
         let data = members.take("data");
         let legacy =
             Legacy { event_type_version: members.take("eventTypeVersion"), extensions: Some(extensions) };
@@ -312,6 +315,13 @@ impl Event {
         self.head.owner.as_deref()
     }
 
+    /// The trace it belongs to, when it says so (`CloudEvents` extension "distributed tracing").
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        let text = |name| self.attributes.get(name).and_then(as_text);
+        TraceContext::parse(&text(TRACEPARENT)?, text(TRACESTATE).as_deref())
+    }
+
     /// Whether it is a test, in which nothing happened; see [`crate::test_event`].
     #[must_use]
     pub fn is_test(&self) -> bool {
@@ -352,11 +362,30 @@ impl Event {
     }
 }
 
-/// Makes attributes of the legacy form's extensions, where there is none of that name yet.
-fn adopt(extensions: &Members, attributes: &mut Members) {
+/// The attribute that an extension became, in whatever case its name is written, if it is one that webhooks are chosen by.
+pub(crate) fn attribute_of(extension: &str) -> Option<&'static str> {
+    EXTENSIONS.iter().map(|(_, new)| *new).find(|new| extension.eq_ignore_ascii_case(new))
+}
+
+/// Checks that what webhooks are chosen by is said once, or the same each time: one event, one meaning.
+fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
+    let mut problems = Problems::default();
+    let mut said: BTreeMap<_, _> =
+        EXTENSIONS.iter().filter_map(|(_, new)| Some((*new, attributes.get(new)?))).collect();
     for (name, value) in extensions.iter() {
-        let known = EXTENSIONS.iter().find(|(old, _)| *old == name).map(|(_, new)| (*new).to_owned());
-        let name = known.unwrap_or_else(|| name.to_ascii_lowercase());
+        let Some(attribute) = attribute_of(name) else { continue };
+        let other = *said.entry(attribute).or_insert(value);
+        if value.get() != other.get() && as_text(value).is_none_or(|text| as_text(other) != Some(text)) {
+            problems.add(format!("extensions.{name}"), format!("must be the same as `{attribute}`"));
+        }
+    }
+    problems.finish(Some(()))
+}
+
+/// Makes attributes of the legacy form's extensions that are `wanted`, where there is none of that name yet.
+fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -> bool) {
+    for (name, value) in extensions.iter().filter(|(name, _)| wanted(name)) {
+        let name = name.to_ascii_lowercase();
         // Attributes of CloudEvents 1.0 are scalars with names of lower-case letters and digits; others stay in `extensions` only.
         let scalar = !value.get().starts_with(['{', '[', 'n']);
         let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -396,6 +425,9 @@ impl TryFrom<Wire> for Event {
 /// # Errors
 /// The problems of all bad events, each field prefixed with its place, `[2].type`; none is taken then.
 pub fn parse_one_or_many(json: &str, now: OffsetDateTime) -> Result<Vec<Event>, Invalid> {
+    if json.len() > MAX_TEXT {
+        return Err(Invalid::one("body", format!("must have at most {MAX_TEXT} bytes")));
+    }
     if !json.trim_start().starts_with('[') {
         return Event::parse(json, now).map(|event| vec![event]);
     }
@@ -488,8 +520,58 @@ mod tests {
         assert_eq!(event.subject().space_id.as_deref(), Some("sp"));
         assert!(event.payload(true).contains(r#""spaceid":"sp""#));
         assert!(both(r#","tenantid":"acme""#).is_ok());
-        let error = both(r#","tenantid":"globex""#).unwrap_err();
-        assert_eq!(error.0[0].field, "extensions.tenantId");
+        assert!(both(r#","tenantid":"\u0061cme""#).is_ok());
+        for (other, field) in [
+            (r#","tenantid":"globex""#, "extensions.tenantId"),
+            (r#","userid":"v""#, "extensions.userId"),
+            (r#","userid":1"#, "extensions.userId"),
+            (r#","spaceid":"elsewhere""#, "extensions.spaceId"),
+        ] {
+            assert_eq!(both(other).unwrap_err().0[0].field, field);
+        }
+    }
+
+    #[test]
+    fn extensions_that_say_one_thing_twice_have_to_agree() {
+        let legacy = |extensions: &str| {
+            let json = format!(
+                r#"{{"cloudEventsVersion":"0.1","eventId":"1","source":"s","eventType":"t","extensions":{extensions}}}"#
+            );
+            Event::parse(&json, NOW)
+        };
+        assert!(legacy(r#"{"tenantid":"acme","tenantId":"acme"}"#).is_ok());
+        for other in ["tenantid", "TenantId", "TENANTID"] {
+            let error = legacy(&format!(r#"{{"{other}":"globex","tenantId":"acme"}}"#)).unwrap_err();
+            assert_eq!(error.0[0].field, "extensions.tenantId");
+        }
+    }
+
+    #[test]
+    fn no_legacy_name_says_otherwise_than_the_event_that_was_matched() {
+        let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","eventId":"2","eventType":"other",
+            "eventTime":"never","contentType":"x","cloudeventsversion":"9","extensions":{"tenantId":"globex","actor":{}}}"#;
+        let event = Event::parse(json, NOW).unwrap();
+        let hybrid: serde_json::Value = serde_json::from_str(&event.payload(false)).unwrap();
+        assert_eq!((&hybrid["eventId"], &hybrid["eventType"]), (&"1".into(), &"t".into()), "{hybrid:#}");
+        assert_eq!(hybrid["eventTime"], hybrid["time"]);
+        assert_eq!(hybrid["extensions"], serde_json::json!({ "tenantId": "acme", "actor": {} }));
+        let again = Event::from_payload(&event.payload(false), NOW).unwrap();
+        assert_eq!(again.payload(false), event.payload(false));
+
+        // What only the extensions say is matched on, too, as receivers of the hybrid will find it there.
+        let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","extensions":{"UserId":"u","actor":"a"}}"#;
+        let event = Event::parse(json, NOW).unwrap();
+        assert_eq!(event.user_id(), Some("u"));
+        assert!(
+            event.payload(true).contains(r#""userid":"u""#)
+                && !event.payload(true).contains(r#","actor":"a","#)
+        );
+    }
+
+    #[test]
+    fn a_text_beyond_the_bound_is_not_read() {
+        assert_eq!(problem_fields(&" ".repeat(MAX_TEXT + 1)), ["body"]);
+        assert_eq!(problem_fields(&"[".repeat(MAX_TEXT)), ["body"]);
     }
 
     #[test]

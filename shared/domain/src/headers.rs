@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -34,8 +35,60 @@ pub const RESERVED: [&str; 19] = [
     "x-forwarded-for",
 ];
 
+/// Those of [`RESERVED`] that we set ourselves, and so are there when a request goes out.
+const OURS: [&str; 3] = ["content-type", "qlik-signature", "user-agent"];
+
 /// Prefix of the Standard Webhooks headers, all ours.
 pub const RESERVED_PREFIX: &str = "webhook-";
+
+/// Name of a header that the deployment chooses: at most 64 characters, and none that HTTP, intermediaries or we need otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderName(String);
+
+/// Value of a header that the deployment chooses: 1 to 256 visible ASCII characters, with spaces only between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderText(String);
+
+impl HeaderName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl HeaderText {
+    /// The value.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HeaderName {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let lower = text.to_ascii_lowercase();
+        let ours = lower == QLIK_SIGNATURE; // reserved so that no webhook sets it; here it is the default
+        let taken = !ours && (RESERVED.contains(&lower.as_str()) || lower.starts_with(RESERVED_PREFIX));
+        let fine = text.len() <= 64 && is_token(text) && !taken;
+        fine.then(|| Self(text.to_owned()))
+            .ok_or_else(|| Invalid::one("header", "must be a free header name"))
+    }
+}
+
+impl FromStr for HeaderText {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let fine = (1..=256).contains(&text.len())
+            && text.trim() == text
+            && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        fine.then(|| Self(text.to_owned())).ok_or_else(|| Invalid::one("header", "must be visible ASCII"))
+    }
+}
+
+/// The reserved name that the deployment's signature has by default.
+const QLIK_SIGNATURE: &str = "qlik-signature";
 
 /// Checked headers, sorted by name; names are unique without regard to case.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +178,24 @@ fn check(of: &str, raw: &BTreeMap<String, String>) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
+/// Checks headers just before they go out, ours among them, whatever was checked when they were stored: names and values that cannot
+/// end their line, no name twice, and none that frames the message or speaks to intermediaries.
+///
+/// # Errors
+/// Every rule broken; problems repeat no value.
+pub fn check_sendable<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Invalid> {
+    let mut problems = Problems::default();
+    let mut seen = BTreeSet::new();
+    for (name, value) in headers {
+        let lower = name.to_ascii_lowercase();
+        let framing = RESERVED.contains(&lower.as_str()) && !OURS.contains(&lower.as_str());
+        if !is_token(name) || !is_value(value) || framing || !seen.insert(lower) {
+            problems.add(format!("headers.{}", name.escape_debug()), "is not a header that can be sent");
+        }
+    }
+    problems.finish(Some(()))
+}
+
 fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
@@ -163,9 +234,35 @@ mod tests {
             [("qlik-signature", "0")],
             [("X-A", "é")],
             [("Transfer-Encoding", "chunked")],
+            // A value folded over two lines, as HTTP once allowed.
+            [("X-A", "b\r\n c")],
+            [("X-A", "b\n\tc")],
+            [("X-A", "b\rc")],
+            [("X-A", "b\u{7f}")],
+            [("X-A", "b\u{b}c")],
+            [("X-A", "\u{2028}")],
+            [("X-A", "\u{10a}evil: 1")],
+            [("X-A\r\nEvil", "b")],
+            [("X-Ａ", "b")],
+            [("X-A\0", "b")],
+            [("Connection", "close")],
+            [("Keep-Alive", "timeout=9")],
+            [("Proxy-Authorization", "b")],
+            [("Proxy-Connection", "close")],
+            [("TE", "trailers")],
+            [("Trailer", "X-A")],
+            [("Upgrade", "h2c")],
+            [("Expect", "100-continue")],
+            [("Content-Length", "0")],
         ] {
             assert!(headers(&bad).is_err(), "{bad:?}");
+            let ours = bad[0].0.eq_ignore_ascii_case("content-type")
+                || bad[0].0.eq_ignore_ascii_case("qlik-signature")
+                || bad[0].0.eq_ignore_ascii_case("webhook-id");
+            assert_eq!(check_sendable(bad).is_err(), !ours, "{bad:?}");
         }
+        assert!(check_sendable([("X-A", "1"), ("x-a", "2")]).is_err());
+        assert!(check_sendable([("Content-Type", "application/json"), ("X-A", "a b"), ("x-b", "")]).is_ok());
         assert!(headers(&[("X-A", "1"), ("x-a", "2")]).is_err());
         assert!(headers(&[("X-A", &"v".repeat(MAX_HEADERS - 2))]).is_err());
         assert!(headers(&[("X-A", &"v".repeat(MAX_HEADERS - 3))]).is_ok());
@@ -188,6 +285,7 @@ mod tests {
         #[test]
         fn no_accepted_header_can_end_its_line(name in "\\PC{0,12}|[ -~\r\n\0]{0,12}", value in "[ -~\r\n\t\0é]{0,20}") {
             if let Ok(accepted) = headers(&[(&name, &value)]) {
+                prop_assert!(check_sendable(accepted.iter()).is_ok());
                 for (n, v) in accepted.iter() {
                     prop_assert!(!n.is_empty() && !n.contains([':', ' ', '\r', '\n']));
                     prop_assert!(!v.contains(['\r', '\n', '\0']));

@@ -32,6 +32,17 @@ pub enum Lane {
     Slow,
 }
 
+impl Lane {
+    /// Its name, as it is stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Slow => "slow",
+        }
+    }
+}
+
 /// What is remembered of a webhook's latest attempts. All zero for one that is well, so that success costs no write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {

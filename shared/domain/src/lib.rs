@@ -19,6 +19,7 @@ pub mod secret;
 pub mod secrets;
 pub mod silence;
 pub mod test_event;
+pub mod trace;
 pub mod url;
 pub mod webhook;
 
@@ -33,6 +34,7 @@ pub use id::{DeliveryId, RecoveryId, TenantId, UserId, WebhookId};
 pub use recovery::Recovery;
 pub use secret::Secret;
 pub use secrets::{RetiredSecret, Sealed, Secrets};
+pub use trace::TraceContext;
 pub use url::WebhookUrl;
 pub use webhook::{Disabled, Hearing, Level, Origin, Webhook, WebhookSpec};
 

@@ -1,7 +1,10 @@
 //! A JSON object read one level deep: names in order, values as the exact (minified) text that came in.
 //!
-//! Events pass through Anzol without being understood: numbers keep their digits, strings their escapes, members their order.
+//! Events pass through Anzol without being understood: numbers keep their digits, strings their escapes, members their order. So what
+//! two parsers may read differently is refused (I-JSON, RFC 7493, section 2): receivers must not see another event than was matched.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -11,6 +14,8 @@ use serde_json::value::RawValue;
 
 /// Deepest nesting of arrays and objects accepted in a value; receivers' parsers commonly stop at 64 or more.
 const MAX_DEPTH: usize = 64;
+/// Most members of an event itself, and of its extensions; `data` may have more. Our choice: they are looked up one by one.
+const MAX_MEMBERS: usize = 256;
 
 /// The members of an object, in the order they came; names are unique.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +56,12 @@ impl<'de> Deserialize<'de> for Members {
                 let mut members = Members::default();
                 while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     if members.get(&name).is_some() {
-                        return Err(A::Error::custom(format!("member `{name}` appears twice")));
+                        return Err(A::Error::custom(twice(&name)));
+                    }
+                    if members.0.len() == MAX_MEMBERS {
+                        return Err(A::Error::custom(format!(
+                            "an object has more than {MAX_MEMBERS} members"
+                        )));
                     }
                     members.0.push((name, minified(value).map_err(A::Error::custom)?));
                 }
@@ -73,33 +83,72 @@ impl Serialize for Members {
 }
 
 /// The same value without the spaces between its tokens.
+///
+/// # Errors
+/// What is wrong with it: a name that an object has twice, a string that is no text, or more nesting than [`MAX_DEPTH`].
 pub(crate) fn minified(value: Box<RawValue>) -> Result<Box<RawValue>, String> {
     let text = value.get();
     let mut out = String::with_capacity(text.len());
-    let (mut in_string, mut escaped, mut depth) = (false, false, 0_usize);
-    for c in text.chars() {
-        if in_string {
-            in_string = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-        } else {
-            match c {
-                '"' => in_string = true,
-                '[' | '{' => depth += 1,
-                ']' | '}' => depth = depth.saturating_sub(1),
-                ' ' | '\t' | '\n' | '\r' => continue,
-                _ => {}
+    // The names so far of each object that is open; an array has none.
+    let mut open: Vec<BTreeSet<Cow<'_, str>>> = Vec::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = if c == '"' { string_length(rest) } else { c.len_utf8() };
+        let (token, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        rest = after;
+        match c {
+            '"' => {
+                let string = decoded(token)?;
+                let is_name = rest.trim_start_matches(SPACES).starts_with(':');
+                if let (true, Some(names)) = (is_name, open.last_mut()) {
+                    if let Some(name) = names.get(&string) {
+                        return Err(twice(name));
+                    }
+                    names.insert(string);
+                }
             }
-            if depth > MAX_DEPTH {
+            '[' | '{' if open.len() == MAX_DEPTH => {
                 return Err(format!("arrays and objects are nested more than {MAX_DEPTH} deep"));
             }
+            '[' | '{' => open.push(BTreeSet::new()),
+            ']' | '}' => drop(open.pop()),
+            c if SPACES.contains(&c) => continue,
+            _ => {}
         }
-        out.push(c);
+        out.push_str(token);
     }
     if out.len() == text.len() {
         Ok(value)
     } else {
         RawValue::from_string(out).map_err(|error| error.to_string())
     }
+}
+
+/// What JSON allows between tokens.
+const SPACES: [char; 4] = [' ', '\t', '\n', '\r'];
+
+fn twice(name: &str) -> String {
+    format!("member `{name}` appears twice")
+}
+
+/// Bytes of the string that `text` begins with, quotes included.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let end = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        end
+    });
+    end.map_or(text.len(), |end| end + 2)
+}
+
+/// The text of a JSON string. Half of a surrogate pair is none.
+fn decoded(string: &str) -> Result<Cow<'_, str>, String> {
+    if string.contains('\\') {
+        let text = serde_json::from_str(string).map(Cow::Owned);
+        return text.map_err(|_| "a string has an escape that stands for no character".to_owned());
+    }
+    Ok(string.trim_matches('"').into())
 }
 
 /// A string as a JSON value.
@@ -134,6 +183,45 @@ mod tests {
         assert!(serde_json::from_str::<Members>(&nested(64)).is_ok());
         assert!(serde_json::from_str::<Members>(&nested(65)).is_err());
         assert!(serde_json::from_str::<Members>(&nested(100_000)).is_err());
+    }
+
+    #[test]
+    fn what_parsers_read_differently_is_refused_at_any_depth() {
+        let read = |value: &str| serde_json::from_str::<Members>(&format!(r#"{{"a":{value}}}"#));
+        for bad in [
+            r#"{"id":1,"id":2}"#,
+            r#"[{"x":[{"id":1, "b":{} , "id" :2}]}]"#,
+            r#"{"id":1,"\u0069d":2}"#,
+            r#"{"\"":1,"\u0022":2}"#,
+            r#""\ud800""#,
+            r#""\udc00\ud800""#,
+            r#"["x\ud83dy"]"#,
+            r#"{"\ud800":1}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        for good in [
+            r#"{"id":1,"Id":2,"x":{"id":3},"y":[{"id":4},{"id":5}]}"#,
+            r#"["id","id",{"a":"id","b":"id"}]"#,
+            r#""\ud83d\ude00""#,
+            r#"{"a\\":1,"a":2,"\\":{"\\":[]}}"#,
+            r#""\u0000""#,
+            r#"{"":""}"#,
+        ] {
+            assert_eq!(serde_json::to_string(&read(good).unwrap()).unwrap(), format!(r#"{{"a":{good}}}"#));
+        }
+    }
+
+    #[test]
+    fn a_crowd_of_members_is_refused_before_it_costs_time() {
+        let members = |count: usize| {
+            let members: Vec<_> = (0..count).map(|n| format!(r#""{n}":0"#)).collect();
+            serde_json::from_str::<Members>(&format!("{{{}}}", members.join(",")))
+        };
+        assert!(members(MAX_MEMBERS).is_ok());
+        for count in [MAX_MEMBERS + 1, 100_000] {
+            assert!(members(count).unwrap_err().to_string().contains("more than 256 members"));
+        }
     }
 
     proptest! {

@@ -2,8 +2,11 @@
 
 use serde_json::value::RawValue;
 
-use crate::event::{EXTENSIONS, Event};
+use crate::event::{EXTENSIONS, Event, attribute_of};
 use crate::members::{Members, json_string};
+
+/// Legacy names that only repeat an attribute.
+const DERIVED: [&str; 5] = ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventType"];
 
 impl Event {
     /// The body a webhook gets, as minified JSON: pure `CloudEvents` 1.0, or the hybrid of contract section 3.3 (b).
@@ -39,7 +42,8 @@ impl Event {
         put("eventType", attribute("type"));
         put("extensions", self.extensions());
         for (name, value) in self.attributes.iter() {
-            if !["data", "extensions"].contains(&name) {
+            // The names above are said already; a 1.0 event may have members of these names, which mean nothing in it.
+            if !["data", "extensions"].contains(&name) && !DERIVED.contains(&name) {
                 put(name, Some(value.to_owned()));
             }
         }
@@ -47,12 +51,19 @@ impl Event {
         hybrid
     }
 
-    /// The legacy `extensions`: as they came, completed from the attributes that took their place.
+    /// The legacy `extensions`: as they came, but for what the attributes that took their place say.
     fn extensions(&self) -> Option<Box<RawValue>> {
         let own = || self.attributes.get("extensions").and_then(|raw| serde_json::from_str(raw.get()).ok());
         let mut extensions: Members = self.legacy.extensions.clone().or_else(own).unwrap_or_default();
+        let spellings: Vec<_> = extensions
+            .iter()
+            .filter_map(|(name, _)| Some((name.to_owned(), self.attributes.get(attribute_of(name)?)?)))
+            .collect();
+        for (name, value) in spellings {
+            extensions.set(&name, value.to_owned());
+        }
         for (old, new) in EXTENSIONS {
-            if let (None, Some(value)) = (extensions.get(old), self.attributes.get(new)) {
+            if let Some(value) = self.attributes.get(new) {
                 extensions.set(old, value.to_owned());
             }
         }

@@ -14,9 +14,12 @@ pub const MAX_URL: usize = 2048;
 pub const PRIVATE_SUFFIXES: [&str; 9] =
     ["localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "arpa"];
 
-/// A checked target: https, a fully qualified domain name, port 443, no user info, no fragment.
+/// A target that was checked when it was written: https, a fully qualified domain name, port 443, no user info, no fragment.
+///
+/// What is read back from the database is not judged anew, so that a webhook which newer rules refuse can still be seen and mended.
+/// Whoever sends asks [`check`] first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(transparent)]
 pub struct WebhookUrl(Url);
 
 impl WebhookUrl {
@@ -34,10 +37,6 @@ impl WebhookUrl {
         let Ok(url) = Url::parse(text) else {
             return problem("must be an absolute URL, like https://hooks.example.com/path");
         };
-        // What is kept can be longer than what was written, and has to be readable again.
-        if url.as_str().len() > MAX_URL {
-            return problem(&too_long);
-        }
         if url.scheme() != "https" {
             return problem("must use https");
         }
@@ -51,19 +50,7 @@ impl WebhookUrl {
         if authority.contains('@') {
             return problem("must not contain a user name or password; use headers instead");
         }
-        if url.fragment().is_some() {
-            return problem("must not contain a fragment (#…)");
-        }
-        if url.port().is_some() {
-            return problem("must use port 443");
-        }
-        match url.host() {
-            Some(Host::Domain(name)) => check_name(name)?,
-            Some(Host::Ipv4(_) | Host::Ipv6(_)) => {
-                return problem("must have a domain name, not an IP address");
-            }
-            None => return problem("must have a domain name"),
-        }
+        check(&url)?;
         Ok(Self(url))
     }
 
@@ -77,6 +64,35 @@ impl WebhookUrl {
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+/// The rules for a target, whoever wrote it and when: asked when a webhook is written, and again before each sending.
+///
+/// # Errors
+/// The rule that the URL breaks.
+pub fn check(url: &Url) -> Result<(), Invalid> {
+    let problem = |rule: &str| Err(Invalid::one("url", rule));
+    // What is kept can be longer than what was written, and has to be readable again.
+    if url.as_str().len() > MAX_URL {
+        return problem(&format!("must have at most {MAX_URL} bytes, escapes included"));
+    }
+    if url.scheme() != "https" {
+        return problem("must use https");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return problem("must not contain a user name or password; use headers instead");
+    }
+    if url.fragment().is_some() {
+        return problem("must not contain a fragment (#…)");
+    }
+    if url.port().is_some() {
+        return problem("must use port 443");
+    }
+    match url.host() {
+        Some(Host::Domain(name)) => check_name(name),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => problem("must have a domain name, not an IP address"),
+        None => problem("must have a domain name"),
     }
 }
 
@@ -109,13 +125,6 @@ fn check_name(name: &str) -> Result<(), Invalid> {
         return problem("must have a public domain name");
     }
     Ok(())
-}
-
-impl TryFrom<String> for WebhookUrl {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        Self::parse(&text)
-    }
 }
 
 impl From<WebhookUrl> for String {
@@ -202,6 +211,92 @@ mod tests {
     }
 
     #[test]
+    fn no_disguise_helps_an_address_or_a_private_name() {
+        for bad in [
+            // Numbers in disguise: octal, short, full-width, circled, mathematical; dots of other scripts.
+            "https://017700000001/",
+            "https://0x7f000001/",
+            "https://0x7f.0.0.0x1/",
+            "https://0/",
+            "https://1/",
+            "https://169.254.43518/",
+            "https://127。0。0。1/",
+            "https://127．0．0．1/",
+            "https://１２７.0.0.1/",
+            "https://①②⑦.⓪.⓪.①/",
+            "https://𝟏𝟐𝟕.𝟎.𝟎.𝟏/",
+            "https://1\u{ad}27.0.0.1/",
+            "https://0ₓ7f.1/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[64:ff9b::a00:1]/",
+            "https://[fe80::1%25eth0]/",
+            "https://127.0.0.1./",
+            "https://2130706433./",
+            "https://%31%32%37.0.0.1/",
+            "https://hooks.example.com.1/",
+            // Names in disguise.
+            "https://LOCALHOST/",
+            "https://localhost./",
+            "https://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/",
+            "https://local\u{ad}host/",
+            "https://x.local\u{ad}host/",
+            "https://x.ｌｏｃａｌｈｏｓｔ/",
+            "https://x.localhost。/",
+            "https://x.local%68ost/",
+            "https://a.home.arpa/",
+            "https://metadata.google.internal/",
+            "https://ip-10-0-0-1.ec2.internal/",
+            "https://kubernetes.default.svc.cluster.local/",
+            "https://router.lan/",
+            "https://x.intranet/",
+            "https://x.corp/",
+            "https://x.home/",
+            "https://x.localdomain/",
+            "https://1.0.0.127.in-addr.arpa/",
+            // Punycode that decodes to what the standard would have written otherwise, or to nothing.
+            "https://xn--localhost-.example.com/",
+            "https://xn--127-.0.0.1/",
+            "https://xn--/",
+            "https://xn--a/",
+            // Joiners where no script wants them.
+            "https://a\u{200d}b.example.com/",
+            "https://a\u{200c}b.example.com/",
+            // Ways to write one host and mean another.
+            "https://hooks.example.com:80/",
+            "https://hooks.example.com:0/",
+            "https://hooks.example.com:65536/",
+            "https://hooks.example.com:443@10.0.0.1/",
+            "https://hooks.example.com&@10.0.0.1/",
+            "https://10.0.0.1#@hooks.example.com/",
+            "https://hooks.example.com\u{0}.evil.example/",
+            "https://hooks.example.com\u{2028}/",
+            "https://hooks.example.com\t/",
+            "https://:@hooks.example.com/",
+            "//hooks.example.com/",
+            "file:///etc/passwd",
+            "https+unix://hooks.example.com/",
+        ] {
+            assert!(WebhookUrl::parse(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_read_as_it_is_and_judged_when_it_is_used() {
+        for refused in [
+            "https://10.0.0.1/",
+            "http://hooks.example.com/",
+            "https://db.internal/",
+            "https://a.example:8443/",
+        ] {
+            let stored: WebhookUrl = serde_json::from_str(&format!("{refused:?}")).unwrap();
+            assert_eq!(stored.as_str(), refused);
+            let problem = check(stored.as_url()).unwrap_err();
+            assert_eq!(problem, WebhookUrl::parse(refused).unwrap_err(), "one set of rules");
+        }
+        assert!(serde_json::from_str::<WebhookUrl>("\"no url\"").is_err());
+    }
+
+    #[test]
     fn the_bound_holds_for_what_is_kept_so_that_it_can_be_read_again() {
         // Each of these bytes takes three when it is escaped.
         let long = |count: usize| format!("https://example.com/{}", "é".repeat(count));
@@ -217,6 +312,7 @@ mod tests {
             if let Ok(url) = WebhookUrl::parse(&text) {
                 prop_assert_eq!(url.as_url().scheme(), "https");
                 prop_assert!(url.as_url().domain().is_some_and(|name| name.contains('.')));
+                prop_assert_eq!(check(url.as_url()), Ok(()));
                 prop_assert_eq!(WebhookUrl::parse(url.as_str()).unwrap(), url);
             }
         }

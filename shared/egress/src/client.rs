@@ -7,6 +7,8 @@ use url::Url;
 
 use anzol_domain::FailureKind;
 use anzol_domain::delivery::{MAX_RESPONSE_BODY, MAX_RESPONSE_HEADERS, ReceivedResponse};
+use anzol_domain::headers::check_sendable;
+use anzol_domain::url::check;
 
 use crate::error::Failure;
 use crate::resolver::VettingResolver;
@@ -24,6 +26,9 @@ pub struct Settings {
     /// The CA its certificate comes from, as a PEM file.
     #[cfg(feature = "local")]
     pub receiver_ca: Option<std::path::PathBuf>,
+    /// Answers for names below `address.test`, in place of the addresses that are written in them; for tests of what a name server may do.
+    #[cfg(feature = "local")]
+    pub answers: Option<crate::local::Answers>,
 }
 
 impl Default for Settings {
@@ -36,6 +41,8 @@ impl Default for Settings {
             receiver: None,
             #[cfg(feature = "local")]
             receiver_ca: None,
+            #[cfg(feature = "local")]
+            answers: None,
         }
     }
 }
@@ -91,7 +98,7 @@ impl Egress {
         }
         let resolver = VettingResolver {
             #[cfg(feature = "local")]
-            receiver: settings.receiver,
+            local: crate::local::Names { receiver: settings.receiver, answers: settings.answers.clone() },
         };
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(roots)?)
@@ -100,7 +107,8 @@ impl Egress {
             .no_proxy()
             .dns_resolver(resolver)
             .connect_timeout(settings.connect_timeout)
-            // Servers commonly close idle connections after 5 s, also while this function is frozen.
+            // Servers commonly close idle connections after 5 s, also while this function is frozen. A connection is used again for the
+            // same name alone, and stays with the address that was vetted when it was made, whatever the name has come to lead to.
             .pool_idle_timeout(Duration::from_secs(4))
             .build()
             .map_err(|error| error.to_string())?;
@@ -116,9 +124,11 @@ impl Egress {
     /// Posts `body` to `url` with exactly these headers (and those HTTP itself needs).
     pub async fn post(&self, url: &Url, headers: &[(String, String)], body: String) -> Answer {
         let start = Instant::now();
-        // The resolver vets names; an address in the URL would never be shown to it.
-        if !matches!(url.host(), Some(url::Host::Domain(_))) {
-            let failure = Failure::new(FailureKind::Blocked, "the URL has no host name");
+        // What is stored may be older than the rules, or not by us. And the resolver vets names: an address in the URL would never
+        // be shown to it.
+        let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        if let Err(refused) = check(url).and_then(|()| check_sendable(named)) {
+            let failure = Failure::new(FailureKind::Blocked, format!("not sent: {refused}"));
             return Answer { outcome: Err(failure), duration: start.elapsed() };
         }
         let outcome = tokio::time::timeout(self.timeout, self.exchange(url, headers, body)).await;

@@ -10,4 +10,6 @@ mod token;
 
 pub use client::{Answer, Egress, Settings};
 pub use error::Failure;
+#[cfg(feature = "local")]
+pub use local::Answers;
 pub use token::{AccessToken, ClientCredentials, MAX_TOKEN_ANSWER, Refusal, TokenEndpoint, TokenError};

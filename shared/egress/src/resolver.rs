@@ -8,28 +8,30 @@ use crate::address::is_public;
 use crate::error::NameRefused;
 
 /// The system's resolver, with every address vetted: one that is not public refuses the name, whatever the others are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct VettingResolver {
     #[cfg(feature = "local")]
-    pub(crate) receiver: Option<SocketAddr>,
+    pub(crate) local: crate::local::Names,
 }
 
 impl Resolve for VettingResolver {
     fn resolve(&self, name: Name) -> Resolving {
         #[cfg(feature = "local")]
-        if let Some(address) = crate::local::receiver_for(name.as_str(), self.receiver) {
-            return Box::pin(async move { Ok(Box::new(std::iter::once(address)) as Addrs) });
-        }
+        let local = self.local.clone();
         Box::pin(async move {
-            // Port 0: the client puts in the URL's own.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            #[cfg(feature = "local")]
+            if let Some(found) = local.find(name.as_str()) {
+                return Ok(Box::new(found?.into_iter()) as Addrs);
+            }
+            // The final dot keeps the machine's own search list out of it. Port 0: the client puts in the URL's own.
+            let found = tokio::net::lookup_host((format!("{}.", name.as_str()), 0)).await;
             let addresses: Vec<SocketAddr> = found.map_err(|_| NameRefused::Unknown)?.collect();
             Ok(Box::new(vet(addresses)?.into_iter()) as Addrs)
         })
     }
 }
 
-fn vet(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NameRefused> {
+pub(crate) fn vet(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NameRefused> {
     if addresses.is_empty() {
         return Err(NameRefused::Unknown);
     }

@@ -1,10 +1,13 @@
 //! Request bodies: any JSON, or a form, with the place in every error. What it means is for the route.
 
+use std::fmt;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 use url::form_urlencoded;
 
 use anzol_domain::Invalid;
@@ -23,7 +26,7 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         check_json(request.headers())?;
-        json(&bounded(request, state).await?).map(Self)
+        Ok(Self(json(&bounded(request, state).await?)?))
     }
 }
 
@@ -38,7 +41,7 @@ impl<S: Send + Sync> OptionalFromRequest<S> for Json {
             return Ok(None);
         }
         is_json?;
-        json(&body).map(|json| Some(Self(json)))
+        Ok(Some(Self(json(&body)?)))
     }
 }
 
@@ -81,9 +84,81 @@ async fn bounded<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, A
     if body.len() > MAX_BODY { Err(ApiError::TooLarge(MAX_BODY)) } else { Ok(body) }
 }
 
-fn json(body: &[u8]) -> Result<Value, ApiError> {
-    let json = serde_json::from_slice(body);
-    json.map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")).into())
+/// Reads JSON in which no object has a member twice.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn json(body: &[u8]) -> Result<Value, Invalid> {
+    let json = serde_json::from_slice::<Strict>(body);
+    json.map(|Strict(value)| value)
+        .map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))
+}
+
+/// Any JSON value in which no object has a member twice. Parsers differ in which of the two counts (RFC 8259, section 4), so whoever
+/// wrote that, or looked it through on the way, may mean another one than we would take.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is not finite"))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(format!("member `{name}` appears twice")));
+            }
+            object.insert(name, value);
+        }
+        Ok(object.into())
+    }
 }
 
 /// The media type of a body, in lower case and without parameters.
@@ -92,4 +167,48 @@ pub fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
         .filter(|kind| !kind.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(body: &[u8]) -> String {
+        json(body).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_read_is_what_any_reader_of_json_reads() {
+        for good in [
+            r#"{"a":[1,-2,1.5,1e300,true,null,"x",{"a":{}}],"b":"\u00e9\ud83d\ude00","":[]}"#,
+            "18446744073709551615",
+            "\"\"",
+            "null",
+        ] {
+            assert_eq!(
+                json(good.as_bytes()).unwrap(),
+                serde_json::from_str::<Value>(good).unwrap(),
+                "{good}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_readers_differ_in_is_refused_with_its_place() {
+        for (bad, said) in [
+            (r#"{"url":"https://a.example","url":"https://b.example"}"#, "member `url` appears twice"),
+            (r#"[{"op":"add","path":"/name","value":{"a":1,"\u0061":2}}]"#, "member `a` appears twice"),
+            (r#"{"a":"\ud800"}"#, "line 1"),
+            (r#"{"a":1e999}"#, "number out of range"),
+            ("{\"a\":\"\u{0}\"}", "control character"),
+            ("{} {}", "trailing characters"),
+            ("\u{feff}{}", "expected value"),
+        ] {
+            assert!(problem(bad.as_bytes()).contains(said), "{bad}: {}", problem(bad.as_bytes()));
+        }
+        assert!(problem(b"{\"a\":\"\xff\"}").contains("line 1"));
+        for nested in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
+            assert!(problem(nested.as_bytes()).contains("recursion limit"), "{}", problem(nested.as_bytes()));
+        }
+    }
 }

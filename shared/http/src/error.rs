@@ -6,10 +6,13 @@ use http::header::RETRY_AFTER;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use anzol_domain::error::MAX_PROBLEMS;
 use anzol_domain::{FieldProblem, Invalid};
 use anzol_pipeline::{DispatchError, RecoverError};
 use anzol_store::StoreError;
 use anzol_vault::VaultError;
+
+use crate::shell::MAX_TARGET;
 
 /// Seconds that a client told to wait is told to wait.
 const RETRY_SECONDS: u16 = 1;
@@ -31,6 +34,8 @@ pub enum ApiError {
     Conflict(Vec<String>),
     /// The body is larger than this many bytes.
     TooLarge(usize),
+    /// Path and query are longer than [`crate::MAX_TARGET`].
+    UriTooLong,
     /// The body is not of a kind that is read here; the text says which are.
     UnsupportedMediaType(String),
     /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again when `Retry-After` says so will do.
@@ -71,7 +76,7 @@ impl Errors {
         if details.is_empty() {
             return Self(vec![item(None)]);
         }
-        Self(details.into_iter().map(|detail| item(Some(detail))).collect())
+        Self(details.into_iter().take(MAX_PROBLEMS).map(|detail| item(Some(detail))).collect())
     }
 }
 
@@ -84,6 +89,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => "The method is not allowed here",
         StatusCode::CONFLICT => "The resource was changed meanwhile, or does not allow this",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
+        StatusCode::URI_TOO_LONG => "The path and query are too long",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The media type is not supported",
         // As Qlik's own (contract section 1.7).
         StatusCode::TOO_MANY_REQUESTS => "API rate limit reached.",
@@ -103,6 +109,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -121,6 +128,7 @@ impl ApiError {
             | Self::NotImplemented(detail) => vec![detail],
             Self::Conflict(details) => details,
             Self::TooLarge(bytes) => vec![format!("the body must have at most {bytes} bytes")],
+            Self::UriTooLong => vec![format!("path and query must have at most {MAX_TARGET} bytes")],
             Self::Throttled => {
                 vec![format!("You need to wait {RETRY_SECONDS} second until limit is lifted.")]
             }

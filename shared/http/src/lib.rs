@@ -6,10 +6,12 @@ mod caller;
 mod error;
 mod params;
 mod shell;
+mod trace;
 
 pub use base::PublicBase;
-pub use body::{Fields, Json, content_type};
+pub use body::{Fields, Json, content_type, json};
 pub use caller::{Claims, Verified};
 pub use error::ApiError;
 pub use params::{Links, Params};
-pub use shell::{ErrorBody, shell};
+pub use shell::{ErrorBody, MAX_TARGET, shell};
+pub use trace::trace;

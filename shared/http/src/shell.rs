@@ -25,14 +25,28 @@ pub struct ErrorBody {
     trace_id: Option<String>,
 }
 
-/// Wraps a router: unknown paths are 404, known ones with another method 405, and every error has the contract's shape.
+/// Longest path and query together, in bytes: as much as API Gateway lets through of request line and headers.
+pub const MAX_TARGET: usize = 10 * 1024;
+
+/// Wraps a router: unknown paths are 404, known ones with another method 405, too long ones 414, and every error has the contract's
+/// shape.
 pub fn shell(router: Router) -> Router {
     router
         .fallback(|request: Request| async move {
             ApiError::NotFound(format!("there is no {}", request.uri().path()))
         })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(middleware::from_fn(bound_target))
         .layer(middleware::from_fn(write_errors))
+}
+
+/// Before anything reads a path, a query or a cursor in it.
+async fn bound_target(request: Request, next: Next) -> Result<Response, ApiError> {
+    let uri = request.uri();
+    if uri.path().len() + uri.query().map_or(0, str::len) > MAX_TARGET {
+        return Err(ApiError::UriTooLong);
+    }
+    Ok(next.run(request).await)
 }
 
 async fn write_errors(request: Request, next: Next) -> Response {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
+use anzol_domain::headers::{HeaderName, HeaderText};
+use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Secrets, Status, Webhook};
 use anzol_egress::{Answer, Egress, Failure};
 use anzol_signing as signing;
@@ -12,6 +14,26 @@ use crate::redact;
 
 /// What Qlik's own sender calls itself; receivers compare it (contract section 3.1).
 pub const USER_AGENT: &str = "Qlik Webhook";
+
+/// What the deployment calls itself and its signature; by default as Qlik does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    /// Value of `User-Agent`; [`USER_AGENT`] when there is none.
+    pub user_agent: Option<HeaderText>,
+    /// Name of the header with the signature; [`signing::QLIK_SIGNATURE`] when there is none. A webhook's own header of that name is
+    /// not sent.
+    pub signature: Option<HeaderName>,
+}
+
+impl Names {
+    fn user_agent(&self) -> &str {
+        self.user_agent.as_ref().map_or(USER_AGENT, HeaderText::as_str)
+    }
+
+    fn signature(&self) -> &str {
+        self.signature.as_ref().map_or(signing::QLIK_SIGNATURE, HeaderName::as_str)
+    }
+}
 
 /// A connection that fails within this time is tried once more, at once.
 const INSTANT: Duration = Duration::from_secs(1);
@@ -23,6 +45,7 @@ const MAX_TARGET: usize = 500;
 #[derive(Debug, Clone)]
 pub struct Deliverer {
     egress: Egress,
+    names: Names,
     clock: Clock,
 }
 
@@ -30,7 +53,13 @@ impl Deliverer {
     /// A deliverer that sends through `egress`.
     #[must_use]
     pub fn new(egress: Egress, clock: Clock) -> Self {
-        Self { egress, clock }
+        Self { egress, names: Names::default(), clock }
+    }
+
+    /// The same, under other names.
+    #[must_use]
+    pub fn with_names(self, names: Names) -> Self {
+        Self { names, ..self }
     }
 
     /// The longest an attempt can take.
@@ -88,20 +117,38 @@ impl Deliverer {
         let timestamp = now.unix_timestamp();
         let mut headers = vec![
             ("Content-Type".to_owned(), "application/json".to_owned()),
-            ("User-Agent".to_owned(), USER_AGENT.to_owned()),
+            ("User-Agent".to_owned(), self.names.user_agent().to_owned()),
             (signing::WEBHOOK_ID.to_owned(), message_id.clone()),
             (signing::WEBHOOK_TIMESTAMP.to_owned(), timestamp.to_string()),
         ];
         if let Some(secret) = &secrets.secret {
             let bytes = body.as_bytes();
             let standard = signing::standard_signature(secrets.signing(now), &message_id, timestamp, bytes);
-            headers.push((signing::QLIK_SIGNATURE.to_owned(), signing::qlik_signature(secret, bytes)));
+            headers.push((self.names.signature().to_owned(), signing::qlik_signature(secret, bytes)));
             headers.push((signing::WEBHOOK_SIGNATURE.to_owned(), standard));
         }
+        headers.extend(trace_headers(webhook, secrets, task));
         let own = webhook.spec.headers.iter().chain(secrets.encrypted_headers.expose());
+        let own = own.filter(|(name, _)| !name.eq_ignore_ascii_case(self.names.signature()));
         headers.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
         SentRequest { url: webhook.spec.url.to_string(), headers, body }
     }
+}
+
+/// The trace, with this attempt as the caller. A webhook that sets these headers itself keeps its own: `tracestate` means nothing beside
+/// another `traceparent`.
+fn trace_headers(webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> Vec<(String, String)> {
+    let own = |name: &str| {
+        let plain = webhook.spec.headers.iter().map(|(name, _)| name);
+        plain.chain(secrets.encrypted_headers.names()).any(|own| own.eq_ignore_ascii_case(name))
+    };
+    if own(TRACEPARENT) {
+        return Vec::new();
+    }
+    let trace = task.trace().calling(task.delivery_id);
+    let state = trace.tracestate().filter(|_| !own(TRACESTATE));
+    let state = state.map(|state| (TRACESTATE.to_owned(), state.to_owned()));
+    [(TRACEPARENT.to_owned(), trace.traceparent().to_owned())].into_iter().chain(state).collect()
 }
 
 /// Judges what came back. Success is 2xx; our choice, the contract does not say.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anzol_domain::silence::Miss;
-use anzol_domain::{Clock, DeliveryId, DeliveryTask, Event, Hearing, TenantId, Trigger, Webhook};
+use anzol_domain::{
+    Clock, DeliveryId, DeliveryTask, Event, Hearing, TenantId, TraceContext, Trigger, Webhook,
+};
 use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
 use anzol_store::{Markers, Snapshot, StoreError, Webhooks};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use quick_cache::sync::Cache;
+use time::OffsetDateTime;
 
 use crate::notice::{Noticeboard, Notices};
 
@@ -29,6 +32,23 @@ pub enum DispatchError {
     /// Not all deliveries could be queued.
     #[error(transparent)]
     Queue(#[from] QueueError),
+}
+
+/// How events came to us.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// When we took them from their producer: latencies count from then.
+    pub at: OffsetDateTime,
+    /// The trace of the request or message they came in. An event that names one of its own belongs to that.
+    pub trace: TraceContext,
+}
+
+impl Arrival {
+    /// Events that come now, in this trace or else in a new one.
+    #[must_use]
+    pub fn new(now: OffsetDateTime, trace: Option<TraceContext>) -> Self {
+        Self { at: now, trace: trace.unwrap_or_else(|| TraceContext::begin(now)) }
+    }
 }
 
 /// Finds who hears an event.
@@ -55,7 +75,7 @@ impl Dispatcher {
     ///
     /// Events without a tenant belong to nobody and are heard by nobody: callers refuse them first. Of tenants that have webhooks it is
     /// noted, at the same time, what came and which webhooks missed some of it by their level or filter; that never fails an event.
-    pub async fn dispatch(&self, events: &[Event]) -> Result<usize, DispatchError> {
+    pub async fn dispatch(&self, events: &[Event], arrival: &Arrival) -> Result<usize, DispatchError> {
         let tenants: BTreeSet<TenantId> = events.iter().filter_map(Event::tenant).cloned().collect();
         let snapshots: BTreeMap<_, _> = futures::stream::iter(tenants)
             .map(|tenant| async move {
@@ -78,7 +98,7 @@ impl Dispatcher {
             for webhook in &snapshot.webhooks {
                 match webhook.hearing(event) {
                     Hearing::Heard => {
-                        outgoing.push(self.first_attempt(tenant, webhook, event));
+                        outgoing.push(self.first_attempt(tenant, webhook, event, arrival));
                         count += 1;
                         bytes += event.size();
                     }
@@ -97,13 +117,21 @@ impl Dispatcher {
         Ok(count)
     }
 
-    fn first_attempt(&self, tenant: &TenantId, webhook: &Webhook, event: &Event) -> Outgoing {
+    fn first_attempt(
+        &self,
+        tenant: &TenantId,
+        webhook: &Webhook,
+        event: &Event,
+        arrival: &Arrival,
+    ) -> Outgoing {
         let task = DeliveryTask {
             tenant_id: tenant.clone(),
             webhook_id: webhook.id,
             delivery_id: DeliveryId::mint((self.clock)()),
             attempt: 1,
             trigger: Trigger::Event,
+            accepted_at: Some(arrival.at),
+            trace: Some(event.trace().unwrap_or_else(|| arrival.trace.clone())),
             event: event.clone(),
         };
         Outgoing { task, lane: webhook.health.lane, delay: Duration::ZERO }

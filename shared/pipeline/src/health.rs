@@ -33,6 +33,25 @@ pub struct Verdict {
     pub gone: bool,
 }
 
+/// What a record changed, for the metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Webhooks moved to the slow lane.
+    pub slowed: usize,
+    /// Webhooks moved back to the fast lane.
+    pub quickened: usize,
+    /// Webhooks disabled.
+    pub disabled: usize,
+}
+
+impl std::ops::AddAssign for Changes {
+    fn add_assign(&mut self, other: Self) {
+        self.slowed += other.slowed;
+        self.quickened += other.quickened;
+        self.disabled += other.disabled;
+    }
+}
+
 /// What many messages of one webhook at once may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Burst {
@@ -66,22 +85,28 @@ impl HealthKeeper {
         health.state(&self.policy, (self.clock)())
     }
 
-    /// Records what a batch of attempts on a webhook, as it was read before them, comes to.
+    /// Records what a batch of attempts on a webhook, as it was read before them, comes to; answers what that changed.
     ///
     /// A record that cannot be written is logged and lost; the next failure writes the next one.
-    pub async fn record(&self, webhook: &Webhook, verdict: Verdict) {
-        if let Err(error) = self.try_record(webhook, verdict).await {
-            tracing::error!(%error, webhook.id = %webhook.id, "the health of a webhook could not be recorded");
+    pub async fn record(&self, webhook: &Webhook, verdict: Verdict) -> Changes {
+        let mut changes = Changes::default();
+        if let Err(error) = self.try_record(webhook, verdict, &mut changes).await {
+            tracing::error!(%error, tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, "the health of a webhook could not be recorded");
         }
+        changes
     }
 
-    /// Moves a webhook to the slow lane, unless it is there.
-    pub async fn slow_down(&self, webhook: &Webhook) {
+    /// Moves a webhook to the slow lane, unless it is there; answers whether it did.
+    pub async fn slow_down(&self, webhook: &Webhook) -> bool {
         match self.webhooks.set_lane(&webhook.tenant_id, webhook.id, Lane::Slow).await {
-            Ok(true) => tracing::info!(webhook.id = %webhook.id, "moved to the slow lane"),
-            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, "moved to the slow lane");
+                true
+            }
+            Ok(false) => false,
             Err(error) => {
-                tracing::error!(%error, webhook.id = %webhook.id, "could not move a webhook to the slow lane");
+                tracing::error!(%error, tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, "could not move a webhook to the slow lane");
+                false
             }
         }
     }
@@ -119,14 +144,15 @@ impl HealthKeeper {
         &self,
         webhook: &Webhook,
         Verdict { tally, gone }: Verdict,
+        changes: &mut Changes,
     ) -> Result<(), StoreError> {
         let (tenant, id) = (&webhook.tenant_id, webhook.id);
         if gone {
             let reason = "the receiver answered 410 Gone: it does not want these events any more".to_owned();
-            return self.disable(webhook, Disabled { reason, code: "GONE".to_owned() }).await;
+            return self.disable(webhook, Disabled { reason, code: "GONE".to_owned() }, changes).await;
         }
         if tally.slow && webhook.health.lane == Lane::Fast {
-            self.slow_down(webhook).await;
+            changes.slowed += usize::from(self.slow_down(webhook).await);
         }
         if tally.successes > 0 && webhook.health.failures > 0 {
             let before = self.webhooks.clear_failures(tenant, id).await?;
@@ -138,7 +164,7 @@ impl HealthKeeper {
         if tally.failures > 0 && tally.successes == 0 {
             let now = (self.clock)();
             if let Some(after) = self.webhooks.add_failures(tenant, id, tally.failures, now).await? {
-                self.judge(&after).await?;
+                self.judge(&after, changes).await?;
             }
         }
         if webhook.health.lane == Lane::Slow && !tally.slow {
@@ -146,7 +172,8 @@ impl HealthKeeper {
             if after.is_some_and(|after| after.health.quick_successes >= QUICK_SUCCESSES)
                 && self.webhooks.set_lane(tenant, id, Lane::Fast).await?
             {
-                tracing::info!(webhook.id = %id, "moved to the fast lane");
+                changes.quickened += 1;
+                tracing::info!(tenant.id = %tenant, webhook.id = %id, "moved to the fast lane");
             }
         } else if webhook.health.quick_successes > 0 && tally.slow && tally.successes > 0 {
             self.webhooks.clear_quick_successes(tenant, id).await?;
@@ -155,7 +182,7 @@ impl HealthKeeper {
     }
 
     /// Warns of a webhook that keeps failing, and in the end disables it.
-    async fn judge(&self, webhook: &Webhook) -> Result<(), StoreError> {
+    async fn judge(&self, webhook: &Webhook, changes: &mut Changes) -> Result<(), StoreError> {
         let health = &webhook.health;
         match self.state(health) {
             HealthState::Healthy | HealthState::Failing => Ok(()),
@@ -171,12 +198,18 @@ impl HealthKeeper {
                     health.failures,
                     self.policy.after.whole_hours(),
                 );
-                self.disable(webhook, Disabled { reason, code: "FAILURE_THRESHOLD".to_owned() }).await
+                let disabled = Disabled { reason, code: "FAILURE_THRESHOLD".to_owned() };
+                self.disable(webhook, disabled, changes).await
             }
         }
     }
 
-    async fn disable(&self, webhook: &Webhook, disabled: Disabled) -> Result<(), StoreError> {
+    async fn disable(
+        &self,
+        webhook: &Webhook,
+        disabled: Disabled,
+        so_far: &mut Changes,
+    ) -> Result<(), StoreError> {
         for _ in 0..TRIES {
             let read = self.webhooks.get(&webhook.tenant_id, webhook.id).await?;
             // Somebody was faster, or moved it to another receiver, which deserves a chance of its own.
@@ -191,7 +224,8 @@ impl HealthKeeper {
                 Err(StoreError::Changed) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    tracing::warn!(webhook.id = %webhook.id, code = disabled.code, "disabled a webhook");
+                    so_far.disabled += 1;
+                    tracing::warn!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, code = disabled.code, "disabled a webhook");
                     self.tell(News::Disabled, &changed).await;
                     return Ok(());
                 }

@@ -6,10 +6,12 @@ pub mod health;
 mod notice;
 pub mod recover;
 mod redact;
+pub mod report;
 pub mod settle;
 
-pub use deliver::Deliverer;
-pub use dispatch::{DispatchError, Dispatcher};
-pub use health::{HealthKeeper, Verdict};
+pub use deliver::{Deliverer, Names};
+pub use dispatch::{Arrival, DispatchError, Dispatcher};
+pub use health::{Changes, HealthKeeper, Verdict};
 pub use recover::{RecoverError, Recoverer};
-pub use settle::Settler;
+pub use report::Attempt;
+pub use settle::{Settled, Settler};

@@ -201,6 +201,8 @@ fn again(recovery: &Recovery, failed: DeliveryId, event: Event) -> Outgoing {
         delivery_id: signing::following_id(failed, "recover", recovery.until),
         attempt: 1,
         trigger: Trigger::Recover,
+        accepted_at: None, // long ago: it would tell of the outage, not of us
+        trace: None,
         event,
     };
     Outgoing { task, lane: Lane::Slow, delay: Duration::ZERO }

@@ -12,6 +12,7 @@ use anzol_signing as signing;
 use anzol_store::{Deliveries, StoreError};
 
 use crate::health::GONE;
+use crate::report::Attempt;
 
 /// Statuses by which a receiver asks for time: 429 and 503, with `Retry-After`.
 const ASK_FOR_TIME: [u16; 2] = [429, 503];
@@ -28,6 +29,15 @@ pub struct Settler {
     clock: Clock,
 }
 
+/// What settling came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Deliveries whose outcome or next attempt is not written down.
+    pub unsettled: BTreeSet<DeliveryId>,
+    /// Further attempts queued.
+    pub retries: usize,
+}
+
 impl Settler {
     /// A settler that writes to `deliveries` and retries through the slow lane and the scheduler of `queues`.
     #[must_use]
@@ -37,27 +47,33 @@ impl Settler {
 
     /// Records all outcomes, then queues a further attempt for each that failed and is worth it.
     ///
-    /// In that order: whoever sees a retry arrive finds in the history why. Answers the deliveries that are not settled; their
-    /// messages must come back, which sends them again under the same `webhook-id`.
-    pub async fn settle(&self, outcomes: Vec<(DeliveryTask, Delivery)>) -> BTreeSet<DeliveryId> {
+    /// In that order: whoever sees a retry arrive finds in the history why. Every attempt gets its line in the log. Messages of deliveries
+    /// that are not settled must come back, which sends them again under the same `webhook-id`.
+    pub async fn settle(&self, attempts: Vec<Attempt>) -> Settled {
         let now = (self.clock)();
-        let mut rows = Vec::with_capacity(outcomes.len());
-        let mut retries = Vec::new();
-        for (task, mut delivery) in outcomes {
+        let mut rows = Vec::with_capacity(attempts.len());
+        let (mut reports, mut retries) = (Vec::with_capacity(attempts.len()), Vec::new());
+        for attempt in attempts {
+            let mut report = attempt.report();
+            let Attempt { task, mut delivery, .. } = attempt;
             if let Some(wait) = self.wait_before_retry(&task, &delivery) {
                 // From when this attempt was due, not from now: a message received twice leads to one next attempt, not to two.
                 let due = task.delivery_id.time() + wait;
                 let id = signing::following_id(task.delivery_id, "retry", due);
-                delivery.next_attempt = Some(NextAttempt { id, at: now + wait });
+                let next_attempt = NextAttempt { id, at: now + wait };
+                delivery.next_attempt = Some(next_attempt);
+                report.next_attempt = Some(next_attempt);
                 let next = DeliveryTask {
                     delivery_id: id,
                     attempt: task.attempt + 1,
                     trigger: Trigger::Retry,
+                    trace: Some(task.trace()),
                     ..task
                 };
                 retries.push((delivery.id, Outgoing { task: next, lane: Lane::Slow, delay: wait }));
             }
             rows.push(delivery);
+            reports.push(report);
         }
         let mut unsettled: BTreeSet<_> = self.deliveries.put_all(&rows).await.into_iter().collect();
         retries.retain(|(id, _)| !unsettled.contains(id));
@@ -67,7 +83,13 @@ impl Settler {
             tracing::error!(%error, "could not queue retries");
             unsettled.extend(ids.iter().filter(|(_, next)| error.unsent.contains(next)).map(|(id, _)| *id));
         }
-        unsettled
+        let mut settled = Settled { unsettled, retries: 0 };
+        for report in reports {
+            let is_settled = !settled.unsettled.contains(&report.delivery_id);
+            settled.retries += usize::from(is_settled && report.next_attempt.is_some());
+            report.log(is_settled);
+        }
+        settled
     }
 
     /// Whether a task was worked off before, so that doing it again would only send it again. A failed attempt with a next one was not:

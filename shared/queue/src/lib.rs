@@ -4,6 +4,6 @@ mod message;
 mod queue;
 mod scheduler;
 
-pub use message::{Message, Unreadable, decode, encode, encode_recovery};
+pub use message::{Message, Unreadable, decode, encode, encode_recovery, sent_at};
 pub use queue::{DeliveryQueues, MAX_DELAY, Outgoing, Queue, QueueError};
 pub use scheduler::{Scheduler, SchedulerSettings};

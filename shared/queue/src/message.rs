@@ -1,6 +1,10 @@
 //! The form of a message on the deliveries queues: a version, then the task, or the step of a recovery.
 
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use anzol_domain::DeliveryTask;
 use anzol_domain::recovery::RecoveryTask;
@@ -66,6 +70,13 @@ pub enum Unreadable {
     Malformed(String),
 }
 
+/// When a message was put on its queue, by the attributes that SQS hands on with it.
+#[must_use]
+pub fn sent_at<S: BuildHasher>(attributes: &HashMap<String, String, S>) -> Option<OffsetDateTime> {
+    let millis: i128 = attributes.get("SentTimestamp")?.parse().ok()?;
+    OffsetDateTime::from_unix_timestamp_nanos(millis.checked_mul(1_000_000)?).ok()
+}
+
 /// Reads a message body.
 pub fn decode(body: &str) -> Result<Message, Unreadable> {
     let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
@@ -82,10 +93,8 @@ pub fn decode(body: &str) -> Result<Message, Unreadable> {
 
 #[cfg(test)]
 mod tests {
-    use anzol_domain::{DeliveryId, Event, RecoveryId, TenantId, Trigger, WebhookId};
-    use time::OffsetDateTime;
-
     use super::*;
+    use anzol_domain::{DeliveryId, Event, RecoveryId, TenantId, TraceContext, Trigger, WebhookId};
 
     #[test]
     fn a_task_survives_the_queue_and_holds_no_more_than_the_event_and_ids() {
@@ -97,6 +106,11 @@ mod tests {
             delivery_id: DeliveryId::mint(at),
             attempt: 2,
             trigger: Trigger::Retry,
+            accepted_at: Some(at),
+            trace: TraceContext::parse(
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                Some("a=b"),
+            ),
             event: Event::parse(json, at).unwrap(),
         };
         let body = encode(&task);
@@ -104,6 +118,19 @@ mod tests {
         assert_eq!(encode(&back), body);
         assert_eq!(back.event.payload(true), json);
         assert_eq!((back.attempt, back.trigger, back.delivery_id), (2, Trigger::Retry, task.delivery_id));
+        assert_eq!((back.accepted_at, back.trace), (task.accepted_at, task.trace));
+    }
+
+    #[test]
+    fn a_message_of_an_older_release_knows_neither_trace_nor_acceptance() {
+        let id = DeliveryId::floor(OffsetDateTime::UNIX_EPOCH);
+        let event = r#"{"cloudEvent":{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-11-24T10:00:00Z"}}"#;
+        let body = format!(
+            r#"{{"v":1,"task":{{"tenantId":"acme","webhookId":"{id}","deliveryId":"{id}","attempt":1,"trigger":"event","event":{event}}}}}"#
+        );
+        let Message::Delivery(task) = decode(&body).unwrap() else { panic!("another kind of message") };
+        assert_eq!((task.accepted_at, &task.trace), (None, &None));
+        assert_eq!(task.trace(), TraceContext::of(id), "and gets a trace of its own");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod config;
+pub mod metrics;
 pub mod telemetry;
 
 /// The time of day, to the millisecond: more digits are noise to people, and too many for some clients' date parsers.

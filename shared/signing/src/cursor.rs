@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 /// Bytes of the tag in front of a cursor: 128 bits, of which no guess will ever hit one.
 const TAG: usize = 16;
 
+/// Longest cursor read, in characters. Ours hold a webhook's name at most.
+const MAX_CURSOR: usize = 4096;
+
 /// The deployment's key for cursors.
 #[derive(Clone)]
 pub struct CursorKey(Zeroizing<[u8; 32]>);
@@ -55,6 +58,7 @@ impl CursorKey {
     /// Reads a cursor back; `None` when it is not one of ours, of this list and order.
     #[must_use]
     pub fn open<T: DeserializeOwned>(&self, list: &str, cursor: &str) -> Option<T> {
+        let cursor = Some(cursor).filter(|cursor| cursor.len() <= MAX_CURSOR)?;
         let cursor = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let (tag, position) = cursor.split_at_checked(TAG)?;
         self.mac(list, position).verify_truncated_left(tag).ok()?;

@@ -3,12 +3,17 @@
 //! What no query looks at is one compressed attribute. The compressor knows a typical delivery beforehand (`history.dict`), so that
 //! header names, attribute names and the shape of an event cost next to nothing.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read as _;
+use std::sync::LazyLock;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
+use zstd::bulk::Compressor;
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
 
 use anzol_domain::delivery::{NextAttempt, ReceivedResponse, SentRequest};
 use anzol_domain::{Delivery, DeliveryId, FailureKind, Status, TenantId, Trigger, WebhookId};
@@ -24,6 +29,28 @@ const FORMAT: u8 = 1;
 const LEVEL: i32 = 3;
 /// Bound on what a row may grow to when it is read: an event with its headers and an answer, each far below.
 const MAX_DETAILS: u64 = 1024 * 1024;
+
+/// The dictionary as zstd works with it: made once, where making it takes longer than compressing a row.
+static ENCODER: LazyLock<EncoderDictionary<'static>> =
+    LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
+static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
+
+thread_local! {
+    /// Kept with its tables, which are larger than any row; there once the first row is written.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(json: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let mut compressor = match kept.take() {
+            Some(compressor) => compressor,
+            None => Compressor::with_prepared_dictionary(&ENCODER)?,
+        };
+        let packed = compressor.compress(json)?;
+        *kept = Some(compressor);
+        Ok(packed)
+    })
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,19 +69,19 @@ const DETAILS: &str = "z";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Details {
+struct Details<'a> {
     attempt: u32,
     trigger: Trigger,
     duration_ms: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<FailureKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    status_message: Option<String>,
+    status_message: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next_attempt: Option<NextAttempt>,
-    request: SentRequest,
+    request: Cow<'a, SentRequest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    response: Option<ReceivedResponse>,
+    response: Option<Cow<'a, ReceivedResponse>>,
 }
 
 pub(crate) fn write(delivery: &Delivery) -> Result<HashMap<String, AttributeValue>, StoreError> {
@@ -72,21 +99,34 @@ pub(crate) fn write(delivery: &Delivery) -> Result<HashMap<String, AttributeValu
         trigger: delivery.trigger,
         duration_ms: delivery.duration_ms,
         failure: delivery.failure,
-        status_message: delivery.status_message.clone(),
+        status_message: delivery.status_message.as_deref().map(Cow::Borrowed),
         next_attempt: delivery.next_attempt,
-        request: delivery.request.clone(),
-        response: delivery.response.clone(),
+        request: Cow::Borrowed(&delivery.request),
+        response: delivery.response.as_ref().map(Cow::Borrowed),
     };
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(error.to_string());
     let mut item: HashMap<String, AttributeValue> =
         serde_dynamo::to_item(item).map_err(|error| corrupt(&error))?;
     let json = serde_json::to_vec(&details).map_err(|error| corrupt(&error))?;
     let mut packed = vec![FORMAT];
-    let mut compressor =
-        zstd::bulk::Compressor::with_dictionary(LEVEL, DICTIONARY).map_err(|error| corrupt(&error))?;
-    packed.extend(compressor.compress(&json).map_err(|error| corrupt(&error))?);
+    packed.extend(compress(&json).map_err(|error| corrupt(&error))?);
     item.insert(DETAILS.to_owned(), AttributeValue::B(Blob::new(packed)));
     Ok(item)
+}
+
+/// How many bytes the row of a delivery takes: the database bills each begun KB. Names and values, as it counts them.
+///
+/// # Errors
+/// When the row cannot be written at all.
+pub fn row_size(delivery: &Delivery) -> Result<usize, StoreError> {
+    let size = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(blob) => blob.as_ref().len(),
+        // Two digits a byte, and one for the sign and scale.
+        AttributeValue::N(number) => number.len().div_ceil(2) + 1,
+        _ => 0, // a row has no others
+    };
+    Ok(write(delivery)?.iter().map(|(name, value)| name.len() + size(value)).sum())
 }
 
 pub(crate) fn read(
@@ -97,10 +137,10 @@ pub(crate) fn read(
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(error.to_string());
     let packed = item.remove(DETAILS);
     let item: DeliveryItem = serde_dynamo::from_item(item).map_err(|error| corrupt(&error))?;
-    let details: Details = match packed.as_ref().map(AttributeValue::as_b) {
+    let details: Details<'_> = match packed.as_ref().map(AttributeValue::as_b) {
         Some(Ok(blob)) => match blob.as_ref().split_first() {
             Some((&FORMAT, compressed)) => {
-                let decoder = zstd::stream::read::Decoder::with_dictionary(compressed, DICTIONARY);
+                let decoder = zstd::stream::read::Decoder::with_prepared_dictionary(compressed, &DECODER);
                 let mut json = Vec::new();
                 let decoder = decoder.map_err(|error| corrupt(&error))?;
                 decoder.take(MAX_DETAILS).read_to_end(&mut json).map_err(|error| corrupt(&error))?;
@@ -117,12 +157,12 @@ pub(crate) fn read(
         event_type: item.event_type,
         status: if item.failed_of.is_some() { Status::Fail } else { Status::Success },
         failure: details.failure,
-        status_message: details.status_message,
+        status_message: details.status_message.map(Cow::into_owned),
         attempt: details.attempt,
         trigger: details.trigger,
         duration_ms: details.duration_ms,
         next_attempt: details.next_attempt,
-        request: details.request,
-        response: details.response,
+        request: details.request.into_owned(),
+        response: details.response.map(Cow::into_owned),
     })
 }

@@ -14,6 +14,7 @@ mod webhook_item;
 mod webhooks;
 
 pub use deliveries::{Deliveries, DeliveryFilter, DeliveryPage, DeliveryQuery};
+pub use delivery_item::row_size;
 pub use error::StoreError;
 pub use markers::Markers;
 pub use recoveries::FailurePage;

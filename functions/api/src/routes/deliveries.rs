@@ -1,8 +1,10 @@
 //! The history of a webhook, and what is added to it at once: resends and tests.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::extract::{Path, State};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order};
@@ -10,12 +12,16 @@ use anzol_domain::{
     DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, Webhook, event_type, test_event,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
-use anzol_pipeline::Verdict;
+use anzol_pipeline::{Attempt, Verdict};
+use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_store::{DeliveryFilter, DeliveryQuery, StatusQuery};
 
 use crate::dto::{self, DeliveryOut, PageOut, TestIn};
 use crate::state::AppState;
 use crate::version::Version;
+
+/// Where these deliveries waited, in the metrics: nowhere.
+const LABEL: Label = Label::Lane("direct");
 
 /// What the list can be sorted by (contract section 2.3).
 pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
@@ -85,6 +91,7 @@ pub(crate) async fn resend(
     State(state): State<AppState>,
     Verified(caller): Verified,
     Path((id, delivery_id)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
     let webhook = state.visible(&caller, &id).await?;
     let original = find(&state, &webhook, &delivery_id).await?;
@@ -93,7 +100,8 @@ pub(crate) async fn resend(
         tracing::error!(%error, webhook.id = %webhook.id, delivery.id = %original.id, "a stored payload cannot be read");
         ApiError::Internal
     })?;
-    send_now(&state, &webhook, DeliveryId::mint(now), Trigger::Resend, event).await
+    let task = task(&webhook, DeliveryId::mint(now), Trigger::Resend, event, &headers);
+    send_now(&state, &webhook, task).await
 }
 
 /// Sends a test event of one of the webhook's types, and answers how that went, as [`resend`] does. Filters are not asked.
@@ -101,6 +109,7 @@ pub(crate) async fn test(
     State(state): State<AppState>,
     Verified(caller): Verified,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Option<Json>,
 ) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
     let webhook = state.visible(&caller, &id).await?;
@@ -109,7 +118,28 @@ pub(crate) async fn test(
     let now = (state.clock)();
     let delivery_id = DeliveryId::mint(now);
     let event = test_event::event(&webhook, event_type, delivery_id, now)?;
-    send_now(&state, &webhook, delivery_id, Trigger::Test, event).await
+    let task = task(&webhook, delivery_id, Trigger::Test, event, &headers);
+    send_now(&state, &webhook, task).await
+}
+
+/// The attempt that somebody asks for now, in the trace of the request.
+fn task(
+    webhook: &Webhook,
+    delivery_id: DeliveryId,
+    trigger: Trigger,
+    event: Event,
+    headers: &HeaderMap,
+) -> DeliveryTask {
+    DeliveryTask {
+        tenant_id: webhook.tenant_id.clone(),
+        webhook_id: webhook.id,
+        delivery_id,
+        attempt: 1,
+        trigger,
+        accepted_at: None,
+        trace: anzol_http::trace(headers),
+        event,
+    }
 }
 
 /// Makes an attempt that somebody asked for, records it, and counts it.
@@ -119,23 +149,30 @@ pub(crate) async fn test(
 async fn send_now(
     state: &AppState,
     webhook: &Webhook,
-    delivery_id: DeliveryId,
-    trigger: Trigger,
-    event: Event,
+    task: DeliveryTask,
 ) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
-    let (tenant_id, webhook_id) = (webhook.tenant_id.clone(), webhook.id);
-    let task = DeliveryTask { tenant_id, webhook_id, delivery_id, attempt: 1, trigger, event };
     let opened = state.vault.open(webhook).await?;
     let delivery = state.deliverer.deliver(&opened, &task).await;
     let recorded = state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty();
-    if trigger == Trigger::Resend && delivery.status == Status::Success {
+    let attempt = Attempt { task, delivery, lane: None, ended_at: (state.clock)() };
+    attempt.report().log(recorded);
+    let Attempt { task, delivery, .. } = attempt;
+    if task.trigger == Trigger::Resend && delivery.status == Status::Success {
         state.recoverer.note_arrival(&delivery, &task.event).await;
     }
     if webhook.spec.enabled {
         let mut verdict = Verdict::default();
         verdict.count(&delivery);
-        state.health.record(webhook, verdict).await;
+        let changes = state.health.record(webhook, verdict).await;
+        metrics::count(Metric::LaneMovesToSlow, LABEL, changes.slowed);
+        metrics::count(Metric::LaneMovesToFast, LABEL, changes.quickened);
+        metrics::count(Metric::WebhooksDisabled, LABEL, changes.disabled);
     }
+    let succeeded = delivery.status == Status::Success;
+    let outcome = if succeeded { Metric::DeliveriesSucceeded } else { Metric::DeliveriesFailed };
+    metrics::count(outcome, LABEL, 1);
+    metrics::time(Metric::AttemptLatency, LABEL, Duration::from_millis(delivery.duration_ms.into()));
+    metrics::flush();
     // It was sent. Nothing in the answer may tell the client to try again by itself.
     if !recorded {
         return Err(ApiError::Internal);

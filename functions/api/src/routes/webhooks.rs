@@ -117,14 +117,7 @@ pub(crate) async fn patch(
     }
     let touched = patch::touches_secrets(&body);
     change(&state, &caller, &id, touched, |webhook, secrets| {
-        let spec = &webhook.spec;
-        let kept = Defaults { level: spec.level, owner: &spec.owner_id, enabled: false, cloud_events: false };
-        let (new, secrets) = patch::apply(spec, secrets, &body, version)?.check(&kept)?;
-        patch::check_new_url(webhook, &new, &body)?;
-        if !touched {
-            new.headers.check_apart_from(webhook.encrypted_header_names())?;
-        }
-        Ok((new, touched.then_some(secrets)))
+        patch::patched(webhook, secrets, &body, version)
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)

@@ -1,0 +1,149 @@
+"""Dry runs of deployments, right and wrong: `cargo xtask test template` runs this."""
+
+import contextlib
+import io
+import os
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import deploy
+
+TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+
+
+def run(*words, template=TEMPLATE, region="eu-central-1"):
+    """Exit code, what was said, and what was said to be wrong."""
+    out, err = io.StringIO(), io.StringIO()
+    # Without a terminal, and without anything of the person's own settings.
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch.dict(os.environ, {}, clear=True):
+        with mock.patch("sys.stdin", io.StringIO()):
+            place = ["--region", region] if region else []
+            code = deploy.main(["--template", str(template), *place, *words])
+    return code, out.getvalue(), err.getvalue()
+
+
+class DryRun(unittest.TestCase):
+    def refused(self, *words, says, **more):
+        code, _, err = run(*words, **more)
+        self.assertEqual(code, 1, err)
+        self.assertIn(says, err)
+
+    def test_the_template_as_it_is_can_be_deployed(self):
+        code, out, err = run("--dry-run")
+        self.assertEqual((code, err), (0, ""))
+        for expected in ["Stack anzol in eu-central-1", "AWS::Lambda::EventSourceMapping", "SenderFunctionSlowLane", "UserPoolDomain"]:
+            self.assertIn(expected, out)
+        self.assertEqual(out.count("+ AWS::Lambda::Function "), 5)
+        self.assertIn("WebhooksTable   (when deleted: RetainExceptOnCreate)", out)
+
+    def test_conditions_follow_the_parameters(self):
+        code, out, _ = run("--dry-run", "--parameter", "JwtIssuer=https://id.example.com", "--parameter", "DataDeletionPolicy=Retain")
+        self.assertEqual(code, 0)
+        self.assertNotIn("AWS::Cognito", out)
+        self.assertIn("'https://id.example.com'   (chosen)", out)
+        self.assertIn("DeliveriesTable   (when deleted: Retain)", out)
+
+    def test_no_update_and_no_deletion_takes_the_data_along(self):
+        template = deploy.yaml_parse(TEMPLATE.read_text())
+        for name in ["WebhooksTable", "DeliveriesTable", "DataKey", "UserPool"]:
+            with self.subTest(name):
+                resource = template["Resources"][name]
+                self.assertEqual(resource["DeletionPolicy"], {"Ref": "DataDeletionPolicy"})
+                self.assertEqual(resource["UpdateReplacePolicy"], "Retain")
+        self.assertNotEqual(template["Parameters"]["DataDeletionPolicy"]["Default"], "Delete")
+        tables = [resource for resource in template["Resources"].values() if resource["Type"] == "AWS::DynamoDB::Table"]
+        self.assertEqual(len(tables), 2)
+        for table in tables:
+            self.assertEqual(table["Properties"]["PointInTimeRecoverySpecification"], {"PointInTimeRecoveryEnabled": True})
+            # A name of its own would make a replacement fail, or need the old table gone.
+            self.assertNotIn("TableName", table["Properties"])
+
+    def test_wrong_parameters_are_named_with_the_rule(self):
+        for given, says in [
+            ("Nonsense=1", "Nonsense: the template has no such parameter; it has Architecture"),
+            ("LogLevel", "'LogLevel' is not of the form Name=value"),
+            ("LogLevel=loud", "LogLevel: must be one of error, warn, info, debug, trace, not 'loud'"),
+            ("LogRetentionDays=2", "LogRetentionDays: must be one of 1, 3, 5"),
+            ("WebhookCap=0", "WebhookCap: must be at least 1, not '0'"),
+            ("WebhookCap=many", "WebhookCap: must be a number"),
+            ("LongestQueueDelay=901", "LongestQueueDelay: must be at most 900"),
+            ("JwtIssuer=http://id.example.com", "JwtIssuer: must be empty or an https URL"),
+            ("RetrySchedule=5,,30", "RetrySchedule: must be 1 to 20 whole numbers of seconds"),
+        ]:
+            with self.subTest(given):
+                self.refused("--dry-run", "--parameter", given, says=says)
+        self.refused("--dry-run", "--parameter", "WebhookCap=1", "--parameter", "WebhookCap=2", says="WebhookCap: given twice")
+
+    def test_every_wrong_parameter_is_named_at_once(self):
+        _, _, err = run("--dry-run", "--parameter", "LogLevel=loud", "--parameter", "WebhookCap=0")
+        self.assertIn("LogLevel", err)
+        self.assertIn("WebhookCap", err)
+
+    def test_a_region_and_a_name_are_needed(self):
+        self.refused("--dry-run", region=None, says="no region: give it with --region")
+        self.refused("--dry-run", region="mars", says="'mars' is no name of a region")
+        self.refused("--dry-run", "--stack-name", "1st", says="--stack-name: a letter")
+
+    def test_a_parameter_without_a_default_is_asked_for_or_named(self):
+        template = {"Parameters": {"Domain": {"Type": "String", "Description": "Where", "AllowedPattern": "[a-z.]+"}}}
+        with self.assertRaisesRegex(deploy.Refused, r"Domain: has no default; give it with --parameter Domain=value \(Where\)"):
+            deploy.choose(template, [], False, None)
+        with mock.patch("builtins.input", side_effect=["", "NO", "example.com"]) as asked, contextlib.redirect_stdout(io.StringIO()):
+            values, chosen = deploy.choose(template, [], False, deploy.ask_at_terminal)
+        self.assertEqual(values, {"Domain": "example.com"})
+        self.assertEqual((chosen, asked.call_count), (values, 3))
+
+    def test_guided_offers_each_default(self):
+        template = {"Parameters": {"Hours": {"Type": "Number", "Default": 1}, "Days": {"Type": "Number", "Default": 7}}}
+        with mock.patch("builtins.input", side_effect=["", "x", "9"]), contextlib.redirect_stdout(io.StringIO()):
+            values, _ = deploy.choose(template, [], True, deploy.ask_at_terminal)
+        self.assertEqual(values, {"Hours": "1", "Days": "9"})
+
+    def test_lists_are_checked_item_by_item(self):
+        about = {"Type": "CommaDelimitedList", "AllowedPattern": "[a-z]+"}
+        self.assertIsNone(deploy.problem(about, "a,b"))
+        self.assertEqual(deploy.problem(about, "a,B"), "must match [a-z]+")
+
+
+class RealRun(unittest.TestCase):
+    def deploy_with(self, machine, *words):
+        """What `sam` would be called with, when the functions were built for this machine."""
+        with tempfile.TemporaryDirectory() as place:
+            infra = Path(place, "infra")
+            infra.mkdir()
+            template = infra / "template.yaml"
+            template.write_text(TEMPLATE.read_text())
+            for name in ["api", "ingest", "fanout", "sender", "console"] if machine else []:
+                binary = Path(place, "target/lambda", name, "bootstrap")
+                binary.parent.mkdir(parents=True)
+                binary.write_bytes(b"\x7fELF".ljust(18, b"\0") + machine + b"\0")
+            with mock.patch("subprocess.run") as sam:
+                sam.return_value.returncode = 0
+                return run(*words, template=template), sam
+
+    def test_functions_that_are_not_built_are_refused(self):
+        (code, _, err), sam = self.deploy_with(None)
+        self.assertEqual((code, sam.called), (1, False))
+        self.assertIn("sender/bootstrap is not there", err)
+        self.assertIn("build them with: cargo xtask package --arch arm64", err)
+
+    def test_functions_for_another_processor_are_refused(self):
+        (code, _, err), sam = self.deploy_with(b"\x3e\0")
+        self.assertEqual((code, sam.called), (1, False))
+        self.assertIn("is for x86_64, the parameter Architecture says arm64", err)
+
+    def test_sam_gets_what_was_chosen_and_no_defaults(self):
+        words = ["--parameter", "JwtIssuer=https://id.example.com/?a=\"b\"", "--stack-name", "hooks"]
+        (code, _, err), sam = self.deploy_with(b"\xb7\0", *words)
+        self.assertEqual((code, err), (0, ""))
+        command = sam.call_args.args[0]
+        self.assertEqual(command[1], "deploy")
+        self.assertEqual(command[-2:], ["--parameter-overrides", 'ParameterKey=JwtIssuer,ParameterValue="https://id.example.com/?a=\\"b\\""'])
+        for option in ["--stack-name hooks", "--region eu-central-1", "--no-confirm-changeset"]:
+            self.assertIn(option, " ".join(command))
+
+
+if __name__ == "__main__":
+    unittest.main()

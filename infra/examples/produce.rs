@@ -1,0 +1,72 @@
+//! A producer in Rust: puts an event straight on Anzol's events queue, for systems in the same AWS account.
+//!
+//! ```sh
+//! QUEUE_URL=<output EventsQueueUrl> TENANT_ID=<tenant> cargo run -p anzol-queue --example produce
+//! ```
+//!
+//! In a project of your own it needs `aws-config`, `aws-sdk-sqs`, `serde_json`, `tokio` (features `macros` and `rt`), `time` and `uuid`;
+//! with `aws-config`'s default features, `aws_config::load_defaults(BehaviorVersion::latest())` replaces the four lines on credentials
+//! and TLS. The caller needs `sqs:SendMessage` on that queue, and may then publish for every tenant: give it to your own systems only.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a program by itself, which ships with nothing"
+)]
+
+use std::error::Error;
+
+use aws_config::BehaviorVersion;
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_sdk_sqs::Client;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+/// Queues one `CloudEvent`, and answers its id.
+///
+/// Sending the same id again (after a timeout, say) is a new event for Anzol; receivers can tell by `source` and `id`.
+async fn publish(
+    sqs: &Client,
+    queue_url: &str,
+    tenant_id: &str,
+    event_type: &str,
+    data: Value,
+) -> Result<String, Box<dyn Error>> {
+    let now = OffsetDateTime::now_utc();
+    let id = Uuid::now_v7().to_string();
+    let event = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "my/system",
+        "type": event_type,
+        "time": now.format(&Rfc3339)?,
+        "tenantid": tenant_id,
+        "datacontenttype": "application/json",
+        "data": data,
+    });
+    // By tenant, so that a tenant with many events does not keep the others waiting (SQS fair queues).
+    let message =
+        sqs.send_message().queue_url(queue_url).message_body(event.to_string()).message_group_id(tenant_id);
+    message.send().await?;
+    Ok(id)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (queue_url, tenant_id) = (std::env::var("QUEUE_URL")?, std::env::var("TENANT_ID")?);
+    let tls = tls::Provider::Rustls(CryptoMode::Ring);
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .region(EnvironmentVariableRegionProvider::new())
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
+        .load()
+        .await;
+    let data = json!({ "id": "app-1" });
+    println!(
+        "{}",
+        publish(&Client::new(&config), &queue_url, &tenant_id, "com.qlik.v1.app.created", data).await?
+    );
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Floor of deliveries: a client that POSTs a body over kept TLS connections, ten at a time, and does nothing else.
+//!
+//! Arguments: URL, address to connect to, CA file (DER), body file. Then a number on a line of standard input is that many POSTs,
+//! answered by the number that were answered 200.
+
+use std::io::{BufRead as _, Write as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+
+type Error = Box<dyn std::error::Error>;
+
+const CONCURRENCY: usize = 10;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let mut words = std::env::args().skip(1);
+    let mut word = || words.next().ok_or("post URL ADDRESS CA_FILE BODY_FILE");
+    let (url, address, authority, body) = (word()?, word()?, word()?, word()?);
+    let (address, body): (SocketAddr, String) = (address.parse()?, std::fs::read_to_string(body)?);
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(std::fs::read(authority)?.into())?;
+    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let url: reqwest::Url = url.parse()?;
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .resolve(url.host_str().ok_or("no host")?, address)
+        .no_proxy()
+        .timeout(Duration::from_secs(10))
+        .build()?;
+    for line in std::io::stdin().lock().lines() {
+        let posts = (0..line?.trim().parse::<usize>()?).map(|_| {
+            let request =
+                client.post(url.clone()).header("content-type", "application/json").body(body.clone());
+            async {
+                let answer = request.send().await?;
+                let good = answer.status() == 200;
+                answer.bytes().await?;
+                Ok::<_, reqwest::Error>(good)
+            }
+        });
+        let answers: Vec<_> = futures::stream::iter(posts).buffer_unordered(CONCURRENCY).collect().await;
+        let good = answers.into_iter().filter(|answer| matches!(answer, Ok(true))).count();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{good}")?;
+        out.flush()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The pure hot paths, each so many times over, for counting their instructions: `instructions NAME TIMES`.
+//!
+//! `cargo xtask bench instructions` runs it twice with different numbers; the difference leaves out what is done once.
+
+#![expect(clippy::print_stdout, reason = "this never ships")]
+
+use std::hint::black_box;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use anzol_domain::delivery::{ReceivedResponse, SentRequest};
+use anzol_domain::webhook::RawSpec;
+use anzol_domain::{
+    Delivery, DeliveryId, Event, Health, Hearing, Level, Origin, Secrets, Status, TenantId, Trigger, UserId,
+    Webhook, WebhookId,
+};
+use time::OffsetDateTime;
+
+const EVENT: &str = include_str!("../events/app-deleted.json");
+const EVENT_TYPE: &str = "com.qlik.v1.app.deleted";
+const TENANT: &str = "oZcMPa_1PwH4FUdrh6839YHHdEJN";
+const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+/// Webhooks of a tenant, as many as it may have.
+const WEBHOOKS: u32 = 100;
+
+fn main() -> Result<()> {
+    let mut words = std::env::args().skip(1);
+    let name = words.next().context("usage: instructions NAME TIMES")?;
+    let times: usize = words.next().context("usage: instructions NAME TIMES")?.parse()?;
+    match name.as_str() {
+        "match" => matches(times),
+        "sign" => sign(times),
+        "row" => row(times),
+        _ => bail!("no such path; there are match, sign and row"),
+    }
+}
+
+/// Who of a tenant's hundred webhooks hears an event: every third is of its type, every second of those has a filter.
+fn matches(times: usize) -> Result<()> {
+    let event = Event::parse(EVENT, AT)?;
+    let webhooks = (0..WEBHOOKS).map(|index| Ok(webhook(index)?.0)).collect::<Result<Vec<_>>>()?;
+    let mut heard = 0;
+    for _ in 0..times {
+        let is_heard = |webhook: &&Webhook| matches!(webhook.hearing(black_box(&event)), Hearing::Heard);
+        heard += webhooks.iter().filter(is_heard).count();
+    }
+    ensure!(heard == times * 34, "{heard} of {times} × {WEBHOOKS}");
+    println!("{heard} heard");
+    Ok(())
+}
+
+/// The body a receiver gets, and its three headers.
+fn sign(times: usize) -> Result<()> {
+    let event = Event::parse(EVENT, AT)?;
+    let (webhook, secrets) = webhook(0)?;
+    let secret = secrets.secret.as_ref().context("a webhook without a secret")?;
+    let mut bytes = 0;
+    for _ in 0..times {
+        let body = black_box(&event).payload(false);
+        let id = anzol_signing::message_id(&webhook.tenant_id, webhook.id, &event);
+        let signed = anzol_signing::qlik_signature(secret, body.as_bytes());
+        let standard = anzol_signing::standard_signature(secrets.signing(AT), &id, 0, body.as_bytes());
+        bytes += black_box(body.len() + signed.len() + standard.len());
+    }
+    println!("{bytes} bytes");
+    Ok(())
+}
+
+/// A history row of a usual delivery.
+fn row(times: usize) -> Result<()> {
+    let event = Event::parse(EVENT, AT)?;
+    let delivery = delivery(&event)?;
+    let mut bytes = 0;
+    for _ in 0..times {
+        bytes += anzol_store::row_size(black_box(&delivery))?;
+    }
+    ensure!(bytes <= times * 1024, "a row takes more than one write unit");
+    println!("{bytes} bytes");
+    Ok(())
+}
+
+fn webhook(index: u32) -> Result<(Webhook, Secrets)> {
+    let user = UserId::parse("admin")?;
+    let of_the_type = index.is_multiple_of(3);
+    let filter = r#"id ne "none" and spaceId ne "a" or id eq "0984fec4-aa8c-4253-b1d1-4fd4f9c78""#;
+    let raw = RawSpec {
+        name: Some(format!("Webhook {index}")),
+        description: None,
+        url: Some(format!("https://hooks.example.com/{index}")),
+        event_types: vec![if of_the_type { EVENT_TYPE } else { "com.qlik.v1.app.created" }.to_owned()],
+        level: Level::Tenant,
+        owner_id: user.to_string(),
+        secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        filter: index.is_multiple_of(2).then(|| filter.to_owned()),
+        headers: [("X-Environment".to_owned(), "production".to_owned())].into(),
+        encrypted_headers: [].into(),
+        enabled: true,
+        cloud_events: false,
+    };
+    let (spec, secrets) = raw.check()?;
+    let webhook = Webhook {
+        id: WebhookId::mint(AT),
+        tenant_id: TenantId::parse(TENANT)?,
+        spec,
+        sealed: None,
+        origin: Origin::Api,
+        created_at: AT,
+        updated_at: AT,
+        created_by: user.clone(),
+        updated_by: user,
+        health: Health::default(),
+        disabled: None,
+        version: 1,
+    };
+    Ok((webhook, secrets))
+}
+
+fn delivery(event: &Event) -> Result<Delivery> {
+    let (webhook, _) = webhook(0)?;
+    let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("User-Agent", "Qlik Webhook"),
+        ("webhook-id", "msg_2pD4cX3bTqW9eRkV7nYhLA"),
+        ("webhook-timestamp", "1795600000"),
+        ("Qlik-Signature", "04d0cb10af02069aabc4eb1b185d379574f9cc812bb3e4a346d4f6e1271e1805"),
+        ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+    ];
+    let answered =
+        [("content-type", "text/plain"), ("content-length", "2"), ("date", "Tue, 24 Nov 2026 10:00:00 GMT")];
+    Ok(Delivery {
+        id: DeliveryId::mint(AT),
+        tenant_id: webhook.tenant_id,
+        webhook_id: webhook.id,
+        event_type: event.event_type().to_owned(),
+        status: Status::Success,
+        failure: None,
+        status_message: None,
+        attempt: 1,
+        trigger: Trigger::Event,
+        duration_ms: 87,
+        next_attempt: None,
+        request: SentRequest {
+            url: webhook.spec.url.to_string(),
+            headers: headers.map(text).into(),
+            body: event.payload(false),
+        },
+        response: Some(ReceivedResponse {
+            status_code: 200,
+            headers: answered.map(text).into(),
+            body: "ok".to_owned(),
+            body_cut: false,
+        }),
+    })
+}

@@ -1,0 +1,43 @@
+//! Resident memory: of each function as it asks for its first event, and of the sender after thousands of deliveries.
+
+use anyhow::{Result, ensure};
+
+use super::megabytes;
+use super::sender::send_all;
+use crate::report::{Bar, Figure};
+use crate::world::{EVENTS_A_CALL, Paths, World};
+
+const FEW: usize = 10_000;
+const MANY: usize = 50_000;
+/// Of the sender after a few, in MB.
+const MOST: f64 = 40.0;
+/// Of the sender after many, in terms of after a few: what a page or two of the allocator comes to.
+const NO_GROWTH: f64 = 1.03;
+
+pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
+    let world = World::start(paths).await?;
+    let floor = megabytes(world.floor("hello").await?.ready.memory);
+    let mut figures = Vec::new();
+    for name in ["api", "ingest", "fanout", "sender", "console"] {
+        let memory = megabytes(world.deployed(name).await?.ready.memory);
+        figures.push(Figure::new(format!("{name}: at the first call"), memory, "MB").floor(floor));
+    }
+    let (api, ingest, sender) =
+        (world.local("api").await?, world.local("ingest").await?, world.local("sender").await?);
+    world.create_webhooks(&api, "memory", &["/memory".to_owned()]).await?;
+    let bodies = world.publish(&ingest, "memory", FEW, EVENTS_A_CALL).await?;
+    ensure!(bodies.len() == FEW, "{} messages", bodies.len());
+    send_all(&sender, &bodies).await?;
+    let few = megabytes(sender.usage().memory()?);
+    for _ in 0..(MANY - FEW) / FEW {
+        send_all(&sender, &bodies).await?;
+    }
+    let many = megabytes(sender.usage().memory()?);
+    let most = format!("{:.1} MB at most until then", megabytes(sender.usage().most_memory()?));
+    figures.push(
+        Figure::new(format!("sender: after {FEW} deliveries"), few, "MB").floor(floor).bar(Bar::AtMost(MOST)),
+    );
+    let figure = Figure::new(format!("sender: after {MANY} deliveries, beside {FEW}"), many, "MB").floor(few);
+    figures.push(figure.bar(Bar::TimesFloor(NO_GROWTH)).note(most));
+    Ok(figures)
+}

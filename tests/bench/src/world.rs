@@ -1,0 +1,275 @@
+//! What every part stands on: the cloud, a customer's receiver, and the functions, which are only ever spoken to as Lambda speaks to them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use anzol_tests::client::Control;
+use anzol_tests::receiver::{Options, Receiver};
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use crate::cloud::{self, Cloud};
+use crate::lambda::Function;
+
+/// Events in one call of `ingest`, its own bound.
+pub(crate) const EVENTS_A_CALL: usize = 100;
+/// Messages in one batch of `sender`, as the template has it.
+pub(crate) const BATCH: usize = 10;
+
+const EVENT_TYPE: &str = "com.qlik.v1.app.reload.finished";
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    /// The functions as they are deployed.
+    pub(crate) functions: PathBuf,
+    /// The functions that may reach the local receiver.
+    pub(crate) local: PathBuf,
+    /// The floors.
+    pub(crate) floors: PathBuf,
+    /// Where figures go.
+    pub(crate) out: PathBuf,
+}
+
+/// All of it.
+pub(crate) struct World {
+    pub(crate) paths: Paths,
+    pub(crate) cloud: Cloud,
+    pub(crate) receiver: Control,
+    pub(crate) receiver_address: String,
+    authority: PathBuf,
+}
+
+impl World {
+    /// Starts the cloud and the receiver.
+    pub(crate) async fn start(paths: &Paths) -> Result<Self> {
+        let receiver = Receiver::start(Options { kept_requests: 100, ..Options::default() }).await?;
+        let authority = std::path::absolute(paths.out.join("receiver-ca.pem"))?;
+        std::fs::write(&authority, receiver.ca_pem())?;
+        let state = receiver.state(&authority);
+        tokio::spawn(receiver.run());
+        Ok(Self {
+            paths: paths.clone(),
+            cloud: Cloud::start().await?,
+            receiver: Control::new(&state.control_url),
+            receiver_address: state.address,
+            authority,
+        })
+    }
+
+    /// The receiver's CA, as a PEM file.
+    #[must_use]
+    pub(crate) fn authority(&self) -> &Path {
+        &self.authority
+    }
+
+    /// How a path of the receiver answers from now on.
+    pub(crate) async fn behave(
+        &self,
+        path: &'static str,
+        behaviour: anzol_tests::receiver::Behaviour,
+    ) -> Result<()> {
+        let control = self.receiver.clone();
+        tokio::task::spawn_blocking(move || control.behave(path, &behaviour)).await?
+    }
+
+    /// The variables of all functions, as the template has them, and where the local receiver is.
+    #[must_use]
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        let mut all: BTreeMap<String, String> = [
+            ("WEBHOOKS_TABLE", cloud::WEBHOOKS),
+            ("DELIVERIES_TABLE", cloud::DELIVERIES),
+            ("DELIVERIES_QUEUE_URL", cloud::FAST),
+            ("SLOW_LANE_QUEUE_URL", cloud::SLOW),
+            ("SLOW_LANE_QUEUE_ARN", cloud::SLOW_ARN),
+            ("SLOW_LANE_DLQ_ARN", "arn:aws:sqs:us-east-1:1:slow-dead"),
+            ("EVENTS_QUEUE_URL", cloud::EVENTS),
+            ("EVENTS_DLQ_URL", cloud::DEAD),
+            ("DELIVERIES_DLQ_URL", cloud::DEAD),
+            ("SCHEDULE_GROUP", "retries"),
+            ("SCHEDULER_ROLE_ARN", "arn:aws:iam::1:role/scheduler"),
+            ("RETRY_SCHEDULE", "5,30,120,600,1800,7200,21600,43200"),
+            ("LONGEST_QUEUE_DELAY", "900"),
+            ("WEBHOOK_CAP", "100"),
+            ("DISABLE_AFTER_FAILURES", "1000000"),
+            ("DISABLE_AFTER_HOURS", "72"),
+            ("TENANT_CLAIM", "custom:tenantId"),
+            ("ROLES_CLAIM", "cognito:groups"),
+            ("PUBLISH_SCOPE", "anzol/publish"),
+            ("PLATFORM_SCOPE", "anzol/publish.any"),
+            ("AUTH_ISSUER", "https://cognito-idp.us-east-1.amazonaws.com/pool"),
+            ("SECRETS_KEY_ARN", "arn:aws:kms:us-east-1:1:key/1"),
+            ("RUST_LOG", "info"),
+            ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "bench"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+        all.insert("AWS_ENDPOINT_URL".to_owned(), self.cloud.endpoint().to_owned());
+        all.insert("ANZOL_RECEIVER_ADDRESS".to_owned(), self.receiver_address.clone());
+        all.insert("ANZOL_RECEIVER_CA_FILE".to_owned(), self.authority.display().to_string());
+        all
+    }
+
+    /// Starts a function that may reach the receiver.
+    pub(crate) async fn local(&self, name: &str) -> Result<Function> {
+        self.start_in(&self.paths.local, name).await
+    }
+
+    /// Starts a function as it is deployed.
+    pub(crate) async fn deployed(&self, name: &str) -> Result<Function> {
+        self.start_in(&self.paths.functions, name).await
+    }
+
+    /// Starts a floor.
+    pub(crate) async fn floor(&self, name: &str) -> Result<Function> {
+        self.start_in(&self.paths.floors, name).await
+    }
+
+    async fn start_in(&self, directory: &Path, name: &str) -> Result<Function> {
+        let log = self.paths.out.join(format!("{name}.log"));
+        Function::start(&directory.join(name), &self.environment(), &log)
+            .await
+            .with_context(|| name.to_owned())
+    }
+
+    /// Has webhooks made by `api`, one for each path, which is also its name.
+    pub(crate) async fn create_webhooks(&self, api: &Function, tenant: &str, paths: &[String]) -> Result<()> {
+        for path in paths {
+            let answer =
+                call(api, &http_call(tenant, "POST", "/api/core/webhooks", Some(&webhook(path)))).await?;
+            ensure!(answer.status == 201, "no webhook: {answer:?}");
+        }
+        Ok(())
+    }
+
+    /// Has events published by `ingest`, so many in each call, and answers the messages that `sender` is due, one for each webhook.
+    pub(crate) async fn publish(
+        &self,
+        ingest: &Function,
+        tenant: &str,
+        events: usize,
+        a_call: usize,
+    ) -> Result<Vec<String>> {
+        drop(self.cloud.take_messages());
+        let mut left = events;
+        while left > 0 {
+            let now = left.min(a_call);
+            let answer =
+                call(ingest, &http_call(tenant, "POST", "/api/v1/events", Some(&some_events(tenant, now))))
+                    .await?;
+            ensure!(answer.status == 202, "not published: {answer:?}");
+            left -= now;
+        }
+        Ok(self.cloud.take_messages())
+    }
+}
+
+/// So many events: one as an object, several as an array.
+#[must_use]
+pub(crate) fn some_events(tenant: &str, count: usize) -> Value {
+    if count == 1 { event(tenant) } else { Value::Array((0..count).map(|_| event(tenant)).collect()) }
+}
+
+/// An event of the usual size, about 700 bytes, with an id of its own.
+#[must_use]
+pub(crate) fn event(tenant: &str) -> Value {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let id = format!("e65c1481-0e8a-44be-a5ca-{:012}", COUNT.fetch_add(1, Ordering::Relaxed));
+    json!({
+        "specversion": "1.0", "id": id, "source": "com.qlik/reloads", "type": EVENT_TYPE, "time": "2026-11-24T10:00:00Z",
+        "datacontenttype": "application/json", "tenantid": tenant, "userid": "vNRGrDZIypJzauw59BbpvkRhqbmI",
+        "ownerid": "vNRGrDZIypJzauw59BbpvkRhqbmI", "spaceid": "617a3b1c2f8e4d0012345678",
+        "data": {
+            "id": "0984fec4-aa8c-4253-b1d1-4fd4f9c78000", "name": "Sales of the north", "status": "ok",
+            "createdDate": "2026-11-24T09:58:28.888Z", "modifiedDate": "2026-11-24T09:59:29.316Z",
+            "owner": "auth0|b62a17c577a4abe6e807b07d18c4d82286352542d633d120100b03fb11", "published": false,
+        },
+    })
+}
+
+/// A webhook at that path of the receiver, which hears of reloads.
+#[must_use]
+pub(crate) fn webhook(path: &str) -> Value {
+    json!({
+        "name": path, "url": format!("https://hooks.receiver.test{path}"), "eventTypes": [EVENT_TYPE], "enabled": true,
+        "secret": "0123456789abcdef0123456789abcdef", "headers": { "X-Environment": "production" },
+    })
+}
+
+/// An answer of an HTTP function.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u64,
+    pub(crate) body: Value,
+}
+
+/// Calls an HTTP function.
+pub(crate) async fn call(function: &Function, event: &str) -> Result<Answer> {
+    let answer: Value = serde_json::from_slice(&function.invoke(event.to_owned()).await?)?;
+    let status =
+        answer.get("statusCode").and_then(Value::as_u64).with_context(|| format!("no answer: {answer}"))?;
+    let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
+    Ok(Answer { status, body: serde_json::from_str(body).unwrap_or_default() })
+}
+
+/// A call as API Gateway hands it to an HTTP function, by the tenant's admin.
+#[must_use]
+pub(crate) fn http_call(tenant: &str, method: &str, path: &str, body: Option<&Value>) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let claims = json!({
+        "sub": "b62a17c5-77a4-4be6-a807-b07d18c4d822", "custom:tenantId": tenant, "cognito:groups": "[TenantAdmin]",
+        "iss": "https://cognito-idp.us-east-1.amazonaws.com/pool", "token_use": "id", "exp": "1795600000", "iat": "1795596400",
+    });
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "isBase64Encoded": false,
+        "headers": {
+            "accept": "*/*", "content-type": "application/json", "host": "abc123.execute-api.us-east-1.amazonaws.com",
+            "user-agent": "bench/1", "x-amzn-trace-id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
+            "x-forwarded-for": "192.0.2.1", "x-forwarded-port": "443", "x-forwarded-proto": "https",
+            "authorization": format!("Bearer {}", "x".repeat(900)),
+        },
+        "requestContext": {
+            "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "bench/1" },
+            "routeKey": "$default", "stage": "$default", "requestId": "JKJaXmPLvHcESHA=", "accountId": "123456789012", "apiId": "abc123",
+            "domainName": "abc123.execute-api.us-east-1.amazonaws.com", "domainPrefix": "abc123",
+            "time": "24/Nov/2026:10:00:00 +0000", "timeEpoch": 1_795_600_000_000_u64,
+            "authorizer": { "jwt": { "claims": claims, "scopes": null } },
+        },
+        "body": body.map(Value::to_string),
+    })
+    .to_string()
+}
+
+/// A batch as the event source mapping hands it to `sender`.
+#[must_use]
+pub(crate) fn batch(queue_arn: &str, bodies: &[String]) -> Bytes {
+    let records = bodies.iter().enumerate().map(|(index, body)| {
+        json!({
+            "messageId": format!("059f36b4-87a3-44ab-83d2-6619756{index:05}"), "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+            "body": body, "attributes": {
+                "ApproximateReceiveCount": "1", "SentTimestamp": "1795600000000", "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                "ApproximateFirstReceiveTimestamp": "1795600000001", "MessageGroupId": "acme",
+            },
+            "messageAttributes": {}, "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3", "eventSource": "aws:sqs",
+            "eventSourceARN": queue_arn, "awsRegion": "us-east-1",
+        })
+    });
+    json!({ "Records": records.collect::<Vec<_>>() }).to_string().into()
+}
+
+/// Hands `sender` a batch; every message has to be settled.
+pub(crate) async fn send(sender: &Function, batch: Bytes) -> Result<()> {
+    let answer: Value = serde_json::from_slice(&sender.invoke(batch).await?)?;
+    let failures = answer.get("batchItemFailures").and_then(Value::as_array);
+    ensure!(failures.is_some_and(Vec::is_empty), "messages came back: {answer}");
+    Ok(())
+}

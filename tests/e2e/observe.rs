@@ -1,0 +1,131 @@
+//! What operators see: metrics that alarms wait for are really written, and one line of log tells a delivery's whole story.
+
+use std::collections::BTreeSet;
+
+use anzol_tests::receiver::Behaviour;
+use serde_json::{Value, json};
+
+use crate::world::*;
+
+/// As the local stack is called.
+const STACK: &str = "anzol";
+
+/// Every JSON line that a function logged.
+fn lines(function: &str) -> Vec<Value> {
+    let all = world().aws.log_lines(&format!("/anzol/{STACK}/{function}")).unwrap();
+    all.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Metrics of the embedded metric format as `CloudWatch` would make them: name and dimensions.
+fn metrics() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in ["api", "ingest", "fanout", "sender"].into_iter().flat_map(lines) {
+        for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
+            assert_eq!(directive["Namespace"], "Anzol");
+            for (dimensions, metric) in directive["Dimensions"].as_array().unwrap().iter().flat_map(|set| {
+                directive["Metrics"].as_array().unwrap().iter().map(move |metric| (set, metric))
+            }) {
+                let name = metric["Name"].as_str().unwrap();
+                assert!(line[name].is_number() || line[name].is_array(), "{name} has no value in {line}");
+                let dimensions = dimensions.as_array().unwrap().iter().map(|dimension| {
+                    let dimension = dimension.as_str().unwrap();
+                    format!("{dimension}={}", line[dimension].as_str().unwrap())
+                });
+                found.insert(format!("{name} {}", dimensions.collect::<Vec<_>>().join(" ")));
+            }
+        }
+    }
+    found
+}
+
+/// What the template's alarms on our own metrics wait for, in the same form.
+fn alarmed() -> BTreeSet<String> {
+    let template = include_str!("../../infra/template.yaml");
+    let blocks = template.split("Type: AWS::CloudWatch::Alarm\n").skip(1);
+    let property = |block: &str, name: &str| {
+        let line = block.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("no {name} in {block}")).to_owned()
+    };
+    let ours = blocks.filter(|block| property(block, "Namespace") == "Anzol");
+    ours.map(|block| {
+        let dimensions = property(block, "Dimensions").replace("!Ref AWS::StackName", STACK);
+        let dimensions = dimensions.split("Name: ").skip(1).map(|part| {
+            let (name, value) = part.split_once(", Value: ").unwrap();
+            format!("{name}={}", value.split(" }").next().unwrap())
+        });
+        format!("{} {}", property(block, "MetricName"), dimensions.collect::<Vec<_>>().join(" "))
+    })
+    .collect()
+}
+
+#[test]
+fn every_metric_an_alarm_waits_for_is_written() {
+    let world = world();
+    let [fine, failing, gone] = ["seen", "seen-fails", "seen-gone"]
+        .map(|word| Hook::new(&world.admin, word, &[APP_EXPORTED], &json!({})));
+    failing.receiver_behaves(&Behaviour { status: 500, ..Behaviour::default() });
+    gone.receiver_behaves(&Behaviour { status: 410, ..Behaviour::default() });
+    let (first, event) = cloud_event(APP_EXPORTED, &world.acme);
+    publish(&world.platform, &event);
+    fine.await_received(&first, 1);
+    let (second, event) = cloud_event(APP_EXPORTED, &world.acme);
+    world.aws.send_message(&world.stack.queues.events, &event.to_string()).unwrap();
+    fine.await_received(&second, 1);
+    world.admin.post(&format!("{}/actions/test", fine.at()), &json!({})).unwrap().expect_status(201).unwrap();
+
+    let mut expected = alarmed();
+    assert!(!expected.is_empty());
+    for metric in [
+        "EventsAccepted Stack=anzol Source=http",
+        "DeliveriesQueued Stack=anzol Source=http",
+        "EventsAccepted Stack=anzol Source=queue",
+        "QueueAge Stack=anzol Source=queue",
+        "DeliveriesSucceeded Stack=anzol Lane=fast",
+        "DeliveriesFailed Stack=anzol Lane=fast",
+        "RetriesQueued Stack=anzol Lane=fast",
+        "LaneMovesToSlow Stack=anzol Lane=fast",
+        "WebhooksDisabled Stack=anzol Lane=fast",
+        "QueueAge Stack=anzol Lane=fast",
+        "AttemptLatency Stack=anzol Lane=fast",
+        "EndToEndLatency Stack=anzol Lane=fast",
+        "DeliveriesSucceeded Stack=anzol Lane=direct",
+    ] {
+        expected.insert(metric.to_owned());
+    }
+    eventually(SOON, "metrics of all that happened", || {
+        let missing: Vec<_> = expected.difference(&metrics()).cloned().collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("missing: {missing:?}")) }
+    });
+}
+
+#[test]
+fn a_producers_trace_is_in_the_log_and_at_the_receiver() {
+    let world = world();
+    let hook = Hook::new(&world.admin, "traced", &[APP_PUBLISHED], &json!({}));
+    let (id, mut event) = cloud_event(APP_PUBLISHED, &world.acme);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    event["traceparent"] = json!(format!("00-{trace}-00f067aa0ba902b7-01"));
+    publish(&world.platform, &event);
+    let request = hook.await_received(&id, 1).remove(0);
+    let row = hook.await_rows(&id, 1, SOON).remove(0);
+    let delivery = row["id"].as_str().unwrap();
+    let span = delivery.replace('-', "")[16..].to_owned();
+    assert_eq!(request.header("traceparent"), format!("00-{trace}-{span}-01"));
+    let line = eventually(SOON, &format!("a line of log of delivery {delivery}"), || {
+        let line = lines("sender").into_iter().find(|line| line["delivery.id"] == delivery);
+        line.ok_or_else(|| "none".to_owned())
+    });
+    for (field, value) in [
+        ("message", json!("delivery attempt")),
+        ("trace.id", json!(trace)),
+        ("tenant.id", json!(world.acme)),
+        ("webhook.id", json!(hook.id)),
+        ("event.id", json!(id)),
+        ("outcome", json!("success")),
+        ("status_code", json!(200)),
+        ("lane", json!("fast")),
+    ] {
+        assert_eq!(line[field], value, "{field} of {line:#}");
+    }
+    assert!(line["end_to_end_ms"].is_u64() && line["span"]["requestId"].is_string(), "{line:#}");
+}

@@ -1,0 +1,335 @@
+//! Tokens that are not what they seem, and functions called past the gateway.
+//!
+//! A local stack keeps its user pool's signing keys in a file, so these tests sign what they like: everything but the one thing that
+//! is wrong is right. Elsewhere nobody has those keys, and the tests say so.
+
+use anzol_tests::client::{Answer, Api, Http};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use anzol_tests::aws::hmac_sha256;
+
+use crate::world::*;
+
+const CORE: &str = "/api/core/webhooks";
+
+/// One part of a token, read.
+fn part(token: &str, index: usize) -> Value {
+    let part = token.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+fn written(part: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(part.to_string())
+}
+
+/// Header, claims and what signs them, as a token.
+fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let signed = format!("{}.{}", written(header), written(claims));
+    let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+/// A key of the user pool that issued `claims`: the one it signs `access` or `id` tokens with.
+fn pool_key(claims: &Value, of: &str) -> RsaKeyPair {
+    let pool = claims["iss"].as_str().unwrap().rsplit('/').next().unwrap();
+    let home = world().stack.receiver.ca_file.parent().unwrap();
+    let file = home.join(format!("tmp/state/cognito-pool-keys/{pool}-{of}.pem"));
+    let key = PrivatePkcs8KeyDer::from_pem_file(&file).unwrap_or_else(|error| {
+        panic!("only a local stack lets tests sign tokens; {}: {error}", file.display())
+    });
+    RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).unwrap()
+}
+
+fn rs256(key: &RsaKeyPair) -> impl Fn(&[u8]) -> Vec<u8> {
+    |text| {
+        let mut signature = vec![0; key.public().modulus_len()];
+        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text, &mut signature).unwrap();
+        signature
+    }
+}
+
+/// The answers that a token gets, on routes of both functions.
+fn answers(token: &str) -> [Answer; 5] {
+    let api = Api::new(&world().stack.api_url, Some(token));
+    [
+        api.get(WEBHOOKS).unwrap(),
+        api.get(&format!("{CORE}/event-types")).unwrap(),
+        api.post(CORE, &json!({})).unwrap(),
+        api.delete(&format!("{CORE}/00000000-0000-7000-8000-000000000000")).unwrap(),
+        api.post(EVENTS, &json!({})).unwrap(),
+    ]
+}
+
+#[track_caller]
+fn assert_no_way_in(what: &str, token: &str) {
+    for answer in answers(token) {
+        assert_eq!(answer.status, 401, "{what}: {answer}");
+    }
+}
+
+/// The header and claims of an admin's own token, and the key that its like is signed with.
+fn genuine() -> (Value, Value, RsaKeyPair) {
+    let genuine = world().stack.token("acme.admin").unwrap();
+    let (header, claims) = (part(genuine, 0), part(genuine, 1));
+    let key = pool_key(&claims, claims["token_use"].as_str().unwrap());
+    (header, claims, key)
+}
+
+fn with(claims: &Value, name: &str, value: Value) -> Value {
+    let mut claims = claims.clone();
+    claims[name] = value;
+    claims
+}
+
+fn without(claims: &Value, names: &[&str]) -> Value {
+    let mut claims = claims.clone();
+    claims.as_object_mut().unwrap().retain(|name, _| !names.contains(&name.as_str()));
+    claims
+}
+
+#[test]
+fn a_token_with_one_wrong_claim_is_refused_however_well_it_is_signed() {
+    let (header, claims, key) = genuine();
+    // The same claims signed again are let in, so it is the wrong claim that is refused below.
+    let again = Api::new(&world().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
+    again.get(WEBHOOKS).unwrap().expect_status(200).unwrap();
+
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let issuer = claims["iss"].as_str().unwrap();
+    let audience = claims.get("aud").map_or("client_id", |_| "aud");
+    for (what, claims) in [
+        ("expired a second ago", with(&claims, "exp", json!(now - 1))),
+        ("expired long ago", with(&claims, "exp", json!(0))),
+        ("not valid yet", with(&claims, "nbf", json!(now + 3600))),
+        ("issued in the future", with(&claims, "iat", json!(now + 3600))),
+        ("another pool's", with(&claims, "iss", json!(format!("{issuer}x")))),
+        ("an issuer with a slash", with(&claims, "iss", json!(format!("{issuer}/")))),
+        ("an issuer in plain HTTP", with(&claims, "iss", json!(issuer.replace("https://", "http://")))),
+        ("an issuer of another case", with(&claims, "iss", json!(issuer.to_uppercase()))),
+        ("another issuer", with(&claims, "iss", json!("https://issuer.example"))),
+        ("a list of issuers", with(&claims, "iss", json!([issuer]))),
+        ("no issuer", without(&claims, &["iss"])),
+        ("another audience", with(&claims, audience, json!("another-client"))),
+        ("no audience", without(&claims, &["aud", "client_id"])),
+        ("a list of other audiences", with(&claims, "aud", json!(["one", "two"]))),
+    ] {
+        assert_no_way_in(what, &token(&header, &claims, rs256(&key)));
+    }
+}
+
+#[test]
+fn a_token_that_the_issuer_did_not_sign_is_refused_however_right_its_claims_are() {
+    let (header, claims, key) = genuine();
+    let public = key.public().as_ref();
+    let pem = format!(
+        "-----BEGIN RSA PUBLIC KEY-----\n{}\n-----END RSA PUBLIC KEY-----\n",
+        STANDARD.encode(public)
+    );
+    let algorithm = |name: &str| with(&header, "alg", json!(name));
+    // By another key, though of the same pool: what it signs other tokens with.
+    let other = pool_key(&claims, if claims["token_use"] == "id" { "access" } else { "id" });
+    let by_other = |header: &Value| token(header, &claims, rs256(&other));
+
+    for name in ["none", "None", "NONE", "nOnE", ""] {
+        assert_no_way_in("no signature", &token(&algorithm(name), &claims, |_| Vec::new()));
+        assert_no_way_in("any signature", &token(&algorithm(name), &claims, |_| b"signed".to_vec()));
+    }
+    for secret in [public, pem.as_bytes(), pem.trim_end().as_bytes(), STANDARD.encode(public).as_bytes(), b""]
+    {
+        assert_no_way_in("HS256", &token(&algorithm("HS256"), &claims, |text| hmac_sha256(secret, text)));
+        assert_no_way_in("HS256 as RS256", &token(&header, &claims, |text| hmac_sha256(secret, text)));
+    }
+    assert_no_way_in("another key", &by_other(&header));
+    assert_no_way_in("no key id", &by_other(&without(&header, &["kid"])));
+    for id in ["", "unknown", "../../../../dev/null", "' or '1'='1"] {
+        assert_no_way_in("an unknown key id", &by_other(&with(&header, "kid", json!(id))));
+    }
+    let PublicKeyComponents::<Vec<u8>> { n, e } = other.public().into();
+    let (modulus, exponent) = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
+    let own = json!({ "kty": "RSA", "alg": "RS256", "kid": header["kid"], "n": modulus, "e": exponent });
+    assert_no_way_in("a key brought along", &by_other(&with(&header, "jwk", own)));
+    for name in ["jku", "x5u"] {
+        let url = world().stack.receiver.url.clone();
+        assert_no_way_in(
+            "a key to be fetched",
+            &by_other(&with(&header, name, json!(format!("{url}/jwks.json")))),
+        );
+    }
+    let mut signature = rs256(&key)(format!("{}.{}", written(&header), written(&claims)).as_bytes());
+    for at in [0, signature.len() / 2, signature.len() - 1] {
+        signature[at] ^= 1;
+        assert_no_way_in("a bit of the signature", &token(&header, &claims, |_| signature.clone()));
+        signature[at] ^= 1;
+    }
+}
+
+#[test]
+fn parts_of_two_tokens_make_none() {
+    let stack = &world().stack;
+    let tokens = ["acme.admin", "globex.admin", "acme.user"].map(|who| stack.token(who).unwrap());
+    let split = tokens.map(|token| token.split('.').collect::<Vec<_>>());
+    let mut tried = 0;
+    for one in &split {
+        for other in split.iter().filter(|other| *other != one) {
+            assert_no_way_in("another's claims", &[one[0], other[1], one[2]].join("."));
+            assert_no_way_in("another's signature", &[one[0], one[1], other[2]].join("."));
+            tried += 2;
+        }
+    }
+    assert_eq!(tried, 12);
+    let claims = part(tokens[2], 1);
+    for (name, value) in [
+        ("cognito:groups", json!(["TenantAdmin"])),
+        ("custom:tenantId", json!(world().globex)),
+        ("scope", json!("anzol/publish.any")),
+        ("sub", part(tokens[0], 1)["sub"].clone()),
+    ] {
+        let claims = written(&with(&claims, name, value));
+        assert_no_way_in(name, &[split[2][0], &claims, split[2][2]].join("."));
+    }
+    for text in [
+        String::new(),
+        ".".to_owned(),
+        "..".to_owned(),
+        split[0][..2].join("."),
+        format!("{}.", tokens[0]),
+        format!("{}.{}", tokens[0], split[0][2]),
+        tokens[0].to_uppercase(),
+        "x".repeat(7_000),
+    ] {
+        assert_no_way_in("no token", &text);
+    }
+}
+
+#[test]
+fn two_authorizations_in_one_request_are_never_more_than_one_caller() {
+    let stack = &world().stack;
+    let hooks =
+        [("acme.admin", &world().admin), ("globex.admin", &world().globex_admin)].map(|(who, api)| {
+            (
+                format!("Bearer {}", stack.token(who).unwrap()),
+                Hook::new(api, "two", &[APP_CREATED], &json!({ "enabled": false })),
+            )
+        });
+    let [(acme, of_acme), (globex, of_globex)] = &hooks;
+    let (url, http) = (format!("{}{WEBHOOKS}?limit=100", stack.api_url), Http::new());
+    for pair in
+        [[acme, globex], [globex, acme], [acme, &"Bearer x".to_owned()], [&"Bearer x".to_owned(), acme]]
+    {
+        let headers = pair.map(|value| ("authorization", value.as_str()));
+        let answer = http.send(&Method::GET, &url, &headers, None).unwrap();
+        let seen = (answer.text.contains(&of_acme.id), answer.text.contains(&of_globex.id));
+        assert!(answer.status == 401 || (answer.status == 200 && seen.0 != seen.1), "{answer}");
+    }
+    // Nor is a token read anywhere else.
+    let raw = stack.token("acme.admin").unwrap();
+    for headers in [
+        [("x-authorization", acme.as_str())],
+        [("cookie", &format!("authorization={raw}"))],
+        [("x-amz-security-token", raw)],
+        [("authorization", "Basic YTpi")],
+    ] {
+        for query in [String::new(), format!("?access_token={raw}"), format!("?authorization={raw}")] {
+            let answer = http
+                .send(&Method::GET, &format!("{}{WEBHOOKS}{query}", stack.api_url), &headers, None)
+                .unwrap();
+            assert_eq!(answer.status, 401, "{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_token_without_a_tenant_opens_none() {
+    let (header, claims, key) = genuine();
+    let hook = Hook::new(&world().admin, "tenantless", &[APP_CREATED], &json!({ "enabled": false }));
+    let acme = &world().acme;
+    for tenant in [
+        Value::Null,
+        json!(""),
+        json!(" "),
+        json!([acme]),
+        json!([acme, world().globex]),
+        json!({ "id": acme }),
+        json!(7),
+        json!(true),
+        json!(format!("{acme} ")),
+        json!(format!("{acme}#")),
+        json!(acme.to_uppercase()),
+    ] {
+        let claims = if tenant.is_null() {
+            without(&claims, &["custom:tenantId"])
+        } else {
+            with(&claims, "custom:tenantId", tenant.clone())
+        };
+        let api = Api::new(&world().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
+        let list = api.get(&format!("{WEBHOOKS}?limit=100")).unwrap();
+        assert!(
+            list.status == 403 || (list.status == 200 && !list.text.contains(&hook.id)),
+            "{tenant}: {list}"
+        );
+        assert!([403, 404].contains(&api.get(&hook.at()).unwrap().status), "{tenant}");
+        let (id, event) = cloud_event(APP_CREATED, acme);
+        assert_refused(&api.post(EVENTS, &event).unwrap(), 403, "");
+        assert!(hook.received(&id).is_empty());
+    }
+}
+
+#[test]
+fn a_function_called_past_the_gateway_runs_with_no_claims_but_verified_ones() {
+    let stack = &world().stack;
+    let bearer = format!("Bearer {}", stack.token("acme.admin").unwrap());
+    let event = |method: &str, path: &str, authorizer: Value| {
+        json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "tenantId=acme",
+            "headers": { "host": "hooks.example.com", "authorization": bearer, "x-tenant-id": world().acme, "content-type": "application/json" },
+            "requestContext": {
+                "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
+                "authorizer": authorizer, "routeKey": "$default", "stage": "$default", "requestId": "r",
+                "accountId": "000000000000", "apiId": "a", "domainName": "hooks.example.com", "timeEpoch": 0,
+            },
+            "isBase64Encoded": false, "body": "{}",
+        })
+    };
+    let claims = json!({ "sub": "root", "custom:tenantId": world().acme, "cognito:groups": ["TenantAdmin"] });
+    for (function, method, path) in [
+        ("api", "GET", WEBHOOKS),
+        ("api", "POST", CORE),
+        ("api", "DELETE", "/api/core/webhooks/x"),
+        ("ingest", "POST", EVENTS),
+    ] {
+        let name = &stack.functions[function];
+        for authorizer in [
+            Value::Null,
+            json!({}),
+            json!({ "jwt": { "claims": {}, "scopes": null } }),
+            json!({ "jwt": { "claims": claims, "scopes": null } }), // a list where the gateway writes text
+            json!({ "claims": claims }),
+            json!({ "lambda": claims }),
+        ] {
+            let answer = world().aws.invoke(name, &event(method, path, authorizer.clone())).unwrap();
+            let refused = answer["statusCode"] == 401 || answer.get("errorMessage").is_some();
+            assert!(refused, "{method} {path} as {authorizer}: {answer:#}");
+        }
+        for nonsense in [
+            json!({}),
+            json!([]),
+            json!(null),
+            json!("event"),
+            json!({ "Records": [] }),
+            json!({ "httpMethod": "GET", "path": path }),
+        ] {
+            let answer = world().aws.invoke(name, &nonsense).unwrap();
+            let refused = answer.get("errorMessage").is_some()
+                || answer["statusCode"].as_u64().is_some_and(|status| status >= 400);
+            assert!(refused, "{nonsense}: {answer:#}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What holds for any bytes whatever: one check for each thing that strangers write and we read. Each panics where it does not hold.
+//!
+//! cargo-fuzz runs them with coverage to guide it, `tests/it/fuzz.rs` on stable Rust from the same seeds.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use anzol_api::{Version, patched};
+use anzol_domain::error::MAX_INVALID;
+use anzol_domain::event::{MAX_EVENT, MAX_EVENTS, parse_one_or_many};
+use anzol_domain::url::{MAX_URL, PRIVATE_SUFFIXES, check};
+use anzol_domain::webhook::{Level, Origin, RawSpec};
+use anzol_domain::{
+    Event, Filter, Health, Invalid, Sealed, Secrets, TenantId, Webhook, WebhookId, WebhookUrl,
+};
+use anzol_http::ApiError;
+use anzol_signing::CursorKey;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+const NOW: OffsetDateTime = datetime!(2026-11-24 10:00 UTC);
+
+/// Longest time any input may take: far above what the largest takes unoptimized on a busy machine, far below what a crowd of
+/// quadratic work would.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What is done with any bytes.
+pub type Check = fn(&[u8]);
+
+/// Targets by name.
+pub const TARGETS: [(&str, Check); 5] =
+    [("event", event), ("filter", filter), ("patch", patch), ("cursor", cursor), ("url", url)];
+
+fn in_time(check: impl FnOnce()) {
+    let began = Instant::now();
+    check();
+    assert!(began.elapsed() < LIMIT, "it took {:?}", began.elapsed());
+}
+
+fn bounded(invalid: &Invalid) {
+    assert!(!invalid.0.is_empty(), "a refusal says why");
+    assert!(invalid.to_string().len() <= MAX_INVALID, "{} bytes", invalid.to_string().len());
+}
+
+/// Events: what is sent is what was matched on, in either form, also when it is read again or went through a queue.
+pub fn event(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    in_time(|| match parse_one_or_many(text, NOW) {
+        Err(invalid) => bounded(&invalid),
+        Ok(events) => {
+            assert!((1..=MAX_EVENTS).contains(&events.len()));
+            events.iter().for_each(one_event);
+        }
+    });
+}
+
+/// What decides where an event goes.
+fn head(event: &Event) -> impl PartialEq + std::fmt::Debug {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    (
+        (event.id().to_owned(), event.source().to_owned(), event.event_type().to_owned()),
+        (event.tenant().cloned(), owned(event.user_id()), owned(event.owner_id()), event.is_test()),
+    )
+}
+
+fn one_event(event: &Event) {
+    assert!(event.size() <= MAX_EVENT);
+    for cloud_events in [true, false] {
+        let payload = event.payload(cloud_events);
+        // As a receiver reads it, whose parser takes the last of two members.
+        let value: Value = match serde_json::from_str(&payload) {
+            Ok(value) => value,
+            // Numbers beyond a double pass as they are; we read none of them.
+            Err(error) => {
+                return assert!(error.to_string().contains("number out of range"), "{error}: {payload}");
+            }
+        };
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+        let tenant = event.tenant().map(|tenant| tenant.as_str().to_owned());
+        assert_eq!(text("/type"), Some(event.event_type()), "{payload}");
+        assert_eq!(text("/id"), Some(event.id()), "{payload}");
+        assert_eq!(text("/source"), Some(event.source()), "{payload}");
+        assert_eq!(text("/tenantid").map(str::to_owned), tenant, "{payload}");
+        assert_eq!(text("/userid"), event.user_id(), "{payload}");
+        if !cloud_events {
+            assert_eq!(text("/eventType"), Some(event.event_type()), "{payload}");
+            assert_eq!(text("/eventId"), Some(event.id()), "{payload}");
+            for (old, new) in [
+                ("tenantId", "tenantid"),
+                ("userId", "userid"),
+                ("ownerId", "ownerid"),
+                ("spaceId", "spaceid"),
+            ] {
+                if let Some(attribute) = value.get(new) {
+                    assert_eq!(value.pointer(&format!("/extensions/{old}")), Some(attribute), "{payload}");
+                }
+            }
+        }
+        for (attribute, own) in [
+            (
+                "id",
+                text("/data/id").or(value.pointer("/data/id").map_or(text("/data/attributes/id"), |_| None)),
+            ),
+            ("topLevelResourceId", text("/toplevelresourceid")),
+        ] {
+            let told = own.unwrap_or("none of this name");
+            let filter = format!("{attribute} eq {}", Value::from(told));
+            if let Ok(filter) = Filter::parse(&filter) {
+                assert_eq!(filter.matches(event), own.is_some(), "{filter} of {payload}");
+            }
+        }
+        // Sent again, it is the same event.
+        let again = Event::from_payload(&payload, NOW).unwrap_or_else(|error| panic!("{error}: {payload}"));
+        assert_eq!(head(&again), head(event), "{payload}");
+        if cloud_events {
+            assert_eq!(again.payload(true), payload);
+        } else {
+            let third = Event::from_payload(&again.payload(false), NOW).map(|third| third.payload(false));
+            assert_eq!(third, Ok(again.payload(false)), "from {payload}");
+        }
+    }
+    let queued = serde_json::to_string(event).expect("an event has a JSON form");
+    let back: Event = serde_json::from_str(&queued).unwrap_or_else(|error| panic!("{error}: {queued}"));
+    assert_eq!(
+        (head(&back), back.payload(true), back.payload(false)),
+        (head(event), event.payload(true), event.payload(false))
+    );
+}
+
+/// Filters: one that is taken prints as one that reads the same, and chooses the same events.
+pub fn filter(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    in_time(|| match Filter::parse(text) {
+        Err(invalid) => bounded(&invalid),
+        Ok(filter) => {
+            let printed = filter.to_string();
+            let again = Filter::parse(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+            assert_eq!((&again, again.to_string()), (&filter, printed.clone()));
+            for more in [
+                r#""data":{"id":"a","status":"ok"}"#,
+                r#""spaceid":"a","data":null"#,
+                r#""toplevelresourceid":"a""#,
+            ] {
+                let json = format!(r#"{{"specversion":"1.0","id":"e","source":"s","type":"t",{more}}}"#);
+                let event = Event::parse(&json, NOW).expect("a good event");
+                assert_eq!(filter.matches(&event), again.matches(&event), "{printed} of {json}");
+            }
+        }
+    });
+}
+
+/// URLs: one that is taken is https, of a domain name in public, and no spelling of an address; and reads the same again.
+pub fn url(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    in_time(|| match WebhookUrl::parse(text) {
+        Err(invalid) => bounded(&invalid),
+        Ok(url) => {
+            let (kept, parsed) = (url.as_str(), url.as_url());
+            assert!(kept.starts_with("https://") && kept.len() <= MAX_URL && kept.is_ascii(), "{kept}");
+            assert!(
+                parsed.port().is_none() && parsed.username().is_empty() && parsed.password().is_none(),
+                "{kept}"
+            );
+            let name = parsed.domain().unwrap_or_else(|| panic!("{kept} has no name"));
+            assert!(name.parse::<IpAddr>().is_err() && name.contains('.') && !name.ends_with('.'), "{kept}");
+            let last = name.rsplit('.').next().unwrap_or_default();
+            assert!(
+                last.starts_with(|c: char| c.is_ascii_lowercase()) && !PRIVATE_SUFFIXES.contains(&last),
+                "{kept}"
+            );
+            // What stands between `https://` and the path is the name and nothing else.
+            assert_eq!(
+                kept.get("https://".len()..).and_then(|rest| rest.split(['/', '?']).next()),
+                Some(name),
+                "{kept}"
+            );
+            assert_eq!(check(parsed), Ok(()), "{kept}");
+            assert_eq!(WebhookUrl::parse(kept).as_ref(), Ok(&url), "{kept}");
+            assert_eq!(url::Url::parse(kept).as_ref(), Ok(parsed), "{kept}");
+        }
+    });
+    // Whatever the bytes, as an address they are none that is taken.
+    if let Some(bytes) = data.first_chunk::<4>() {
+        let address = Ipv4Addr::from(*bytes);
+        for host in [
+            address.to_string(),
+            address.to_bits().to_string(),
+            format!("{:#x}", address.to_bits()),
+            format!("[::ffff:{address}]"),
+        ] {
+            assert!(WebhookUrl::parse(&format!("https://{host}/")).is_err(), "{host}");
+        }
+    }
+}
+
+/// Cursors: one that opens was sealed with our key, for this list.
+pub fn cursor(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    in_time(|| {
+        let key = CursorKey::new([7; 32]);
+        let list = "webhooks of acme by name Ascending";
+        if let Some(position) = key.open::<(String, String)>(list, text) {
+            assert_eq!(key.seal(list, &position), text);
+        }
+        assert_eq!(key.open::<(String, String)>("webhooks of acme by name Descending", text), None);
+        assert_eq!(CursorKey::new([8; 32]).open::<(String, String)>(list, text), None);
+        let position = (text.to_owned(), "0192".to_owned());
+        let sealed = key.seal(list, &position);
+        assert_eq!(key.open(list, &sealed), (sealed.len() <= 4_096).then_some(position));
+    });
+}
+
+/// A webhook as it is stored, and what is sealed there.
+fn stored() -> (Webhook, Secrets) {
+    let headers = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+    let raw = RawSpec {
+        name: Some("Orders".to_owned()),
+        description: Some("As it was".to_owned()),
+        url: Some("https://hooks.example.com/orders".to_owned()),
+        event_types: vec!["com.qlik.v1.app.reload.finished".to_owned()],
+        level: Level::Tenant,
+        owner_id: "root".to_owned(),
+        secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
+        filter: Some(r#"data.status eq "error""#.to_owned()),
+        headers: headers("X-Key", "value"),
+        encrypted_headers: headers("Authorization", "for-the-receiver-alone"),
+        enabled: true,
+        cloud_events: false,
+    };
+    let (spec, secrets) = raw.check().expect("a good webhook");
+    let header_names = secrets.encrypted_headers.names().map(str::to_owned).collect();
+    let sealed = Sealed { ciphertext: vec![1], has_secret: true, header_names };
+    let webhook = Webhook {
+        id: WebhookId::mint(NOW),
+        tenant_id: TenantId::parse("acme").expect("a tenant"),
+        sealed: Some(sealed),
+        created_by: spec.owner_id.clone(),
+        updated_by: spec.owner_id.clone(),
+        spec,
+        origin: Origin::Api,
+        created_at: NOW,
+        updated_at: NOW,
+        health: Health::default(),
+        disabled: None,
+        version: 1,
+    };
+    (webhook, secrets)
+}
+
+/// Patches: what comes out keeps every rule of a webhook that is written whole, and no encrypted header follows the URL elsewhere.
+pub fn patch(data: &[u8]) {
+    in_time(|| {
+        let json = match anzol_http::json(data) {
+            Ok(json) => json,
+            Err(invalid) => return bounded(&invalid),
+        };
+        assert_eq!(anzol_http::json(json.to_string().as_bytes()).as_ref(), Ok(&json));
+        for version in [Version::V1, Version::Core] {
+            let (webhook, secrets) = stored();
+            match patched(&webhook, &secrets, &json, version) {
+                Err(ApiError::Invalid(invalid)) => bounded(&invalid),
+                Err(ApiError::Conflict(details)) => assert!(version == Version::Core && !details.is_empty()),
+                Err(other) => panic!("{other:?}"),
+                Ok((new, changed)) => {
+                    let secrets_now = changed.as_ref().unwrap_or(&secrets);
+                    let headers = secrets_now.encrypted_headers.expose();
+                    let raw = RawSpec {
+                        name: Some(new.name.clone()),
+                        description: new.description.clone(),
+                        url: Some(new.url.to_string()),
+                        event_types: new.event_types.clone(),
+                        level: new.level,
+                        owner_id: new.owner_id.to_string(),
+                        secret: secrets_now.secret.as_ref().map(|secret| secret.expose().to_owned()),
+                        filter: new.filter.as_ref().map(ToString::to_string),
+                        headers: new
+                            .headers
+                            .iter()
+                            .map(|(name, value)| (name.into(), value.into()))
+                            .collect(),
+                        encrypted_headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
+                        enabled: new.enabled,
+                        cloud_events: new.cloud_events,
+                    };
+                    assert_eq!(raw.check().as_ref(), Ok(&(new.clone(), secrets_now.clone())));
+                    let kept = secrets_now
+                        .encrypted_headers
+                        .expose()
+                        .any(|(_, value)| value == "for-the-receiver-alone");
+                    let given = json.to_string().contains("for-the-receiver-alone");
+                    let stored = &webhook.spec;
+                    assert!(new.url == stored.url || !kept || given, "the header went along to {}", new.url);
+                    let same_level = new.level == stored.level && new.owner_id == stored.owner_id;
+                    assert!(version == Version::Core || same_level, "v1 cannot change whose it is");
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,4 @@
+//! libFuzzer's entry to the check of webhook URLs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| anzol_fuzz::url(data));

@@ -1,0 +1,176 @@
+//! The programs that are deployed, built without the feature `local`: no name of the local stack leads anywhere, whatever the
+//! environment says. `cargo xtask test deployable` builds them, and the local ones, which show that the test would notice.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anzol_domain::page::{Order, Position};
+use anzol_domain::{FailureKind, WebhookUrl};
+use anzol_egress::Settings;
+use anzol_runtime::config::optional;
+use anzol_runtime::now;
+use anzol_store::{DeliveryFilter, DeliveryQuery};
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::cloud::{Cloud, WayOut, webhook};
+use crate::functions::task;
+
+const URLS: [&str; 2] = ["https://hooks.receiver.test/in", "https://1-1-1-1.address.test/in"];
+
+/// A program by what names it: `ANZOL_DEPLOYABLE_SENDER`, say.
+fn program(variable: &str) -> PathBuf {
+    optional(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set: use cargo xtask test deployable"))
+        .into()
+}
+
+#[test]
+#[ignore = "cargo xtask test deployable builds what it needs"]
+fn what_is_deployed_knows_no_name_and_no_variable_of_the_local_stack() {
+    let clock = ["ANZOL_CLOCK_AHEAD"].as_slice();
+    let all =
+        &[clock[0], "receiver.test", "address.test", "ANZOL_RECEIVER_ADDRESS", "ANZOL_RECEIVER_CA_FILE"];
+    for (function, told) in [("SENDER", all.as_slice()), ("API", all), ("INGEST", clock)] {
+        for (build, expected) in [("DEPLOYABLE", false), ("LOCAL", true)] {
+            let program = std::fs::read(program(&format!("ANZOL_{build}_{function}"))).unwrap();
+            let program = String::from_utf8_lossy(&program);
+            for text in told {
+                assert_eq!(program.contains(text), expected, "{text} in {build} {function}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "cargo xtask test deployable builds what it needs"]
+async fn what_is_deployed_resolves_no_name_of_the_local_stack() {
+    let deployed = outcomes("ANZOL_DEPLOYABLE_SENDER").await;
+    assert_eq!(deployed, URLS.map(|url| (url.to_owned(), Some(FailureKind::Dns))).into());
+    let local = outcomes("ANZOL_LOCAL_SENDER").await;
+    assert_eq!(local, URLS.map(|url| (url.to_owned(), None)).into());
+}
+
+/// Has a sender work off one message for each of [`URLS`], under everything that would lead a local build to a receiver; why each failed.
+async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let mut webhooks = Vec::new();
+    for url in URLS {
+        let mut webhook = webhook("acme");
+        webhook.spec.url = WebhookUrl::parse(url).unwrap();
+        cloud.webhooks.create(&webhook, 100).await.unwrap();
+        webhooks.push(webhook);
+    }
+    let records = webhooks.iter().map(|webhook| {
+        let message_id = webhook.id.to_string();
+        json!({ "messageId": message_id, "body": anzol_queue::encode(&task(webhook)), "eventSourceARN": "arn:aws:sqs:us-east-1:1:slow" })
+    });
+    let runtime = Runtime::start(json!({ "Records": records.collect::<Vec<_>>() })).await;
+    let mut sender = Command::new(program(variable));
+    sender
+        .env_clear()
+        .envs(way_out.variables())
+        .envs([
+            ("AWS_LAMBDA_RUNTIME_API", runtime.address.as_str()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "sender"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_ENDPOINT_URL", cloud.config.endpoint_url().unwrap()),
+            // Nobody listens: the retries that follow from `dns` come back, when the rows are written.
+            ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:1"),
+            ("WEBHOOKS_TABLE", &cloud.deliveries_table.replace("deliveries", "webhooks")),
+            ("DELIVERIES_TABLE", &cloud.deliveries_table),
+            ("SLOW_LANE_QUEUE_ARN", "arn:aws:sqs:us-east-1:1:slow"),
+            ("SLOW_LANE_DLQ_ARN", "arn:aws:sqs:us-east-1:1:slow-dead"),
+            ("SCHEDULE_GROUP", "retries"),
+            ("SCHEDULER_ROLE_ARN", "arn:aws:iam::1:role/scheduler"),
+        ])
+        .envs(
+            ["DELIVERIES_QUEUE_URL", "SLOW_LANE_QUEUE_URL", "EVENTS_QUEUE_URL", "DELIVERIES_DLQ_URL"]
+                .map(|name| (name, "http://127.0.0.1:1/1/queue")),
+        )
+        .stdout(Stdio::null());
+    let _sender = Ended(sender.spawn().unwrap());
+    tokio::time::timeout(Duration::from_mins(1), runtime.answered).await.unwrap().unwrap();
+
+    let mut outcomes = BTreeMap::new();
+    for webhook in webhooks {
+        let query = DeliveryQuery {
+            filter: DeliveryFilter::default(),
+            order: Order::Ascending,
+            position: Position::Start,
+            limit: 10,
+        };
+        let rows = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap().items;
+        let [row] = rows.as_slice() else { panic!("{rows:?}") };
+        outcomes.insert(webhook.spec.url.to_string(), row.failure);
+    }
+    let received = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    assert_eq!(received, outcomes.values().filter(|failure| failure.is_none()).count());
+    outcomes
+}
+
+/// A process that ends with its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Lambda's runtime API with one event to hand out.
+struct Runtime {
+    address: String,
+    answered: oneshot::Receiver<()>,
+}
+
+type Events = Arc<Mutex<mpsc::Receiver<Value>>>;
+
+impl Runtime {
+    async fn start(event: Value) -> Self {
+        let (events, next) = mpsc::channel(1);
+        events.send(event).await.unwrap();
+        let (answer, answered) = oneshot::channel();
+        let answer = Arc::new(Mutex::new(Some((answer, events))));
+        let take = async move || {
+            // The event's sender goes along, so that the next look waits for ever until now.
+            if let Some((answer, _events)) = answer.lock().await.take() {
+                answer.send(()).ok();
+            }
+            StatusCode::ACCEPTED
+        };
+        let base = "/2018-06-01/runtime/invocation";
+        let router = Router::new()
+            .route(&format!("{base}/next"), get(hand_out))
+            .route(&format!("{base}/{{id}}/response"), post(take))
+            .with_state(Arc::new(Mutex::new(next)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, answered }
+    }
+}
+
+async fn hand_out(State(events): State<Events>) -> impl IntoResponse {
+    let Some(event) = events.lock().await.recv().await else { return std::future::pending().await };
+    let deadline = now().unix_timestamp() * 1000 + 60_000;
+    let headers = [
+        ("lambda-runtime-aws-request-id", "r".to_owned()),
+        ("lambda-runtime-deadline-ms", deadline.to_string()),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:1:function:sender".to_owned()),
+    ];
+    (headers, axum::Json(event))
+}

@@ -1,0 +1,340 @@
+//! What no honest client sends: too much, too deep, not UTF-8, twice; and events that did not come from the gateway.
+
+use std::time::{Duration, Instant};
+
+use anzol_egress::Settings;
+use anzol_fanout::Fanout;
+use anzol_http::MAX_TARGET;
+use anzol_pipeline::Dispatcher;
+use anzol_runtime::now;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::cloud::{Answer, Api, As, Cloud, WayOut, webhook};
+use crate::functions::{batch, failed, ingest};
+use crate::queues::{DEAD, FAST, Queues};
+
+const WEBHOOKS: &str = "/api/core/webhooks";
+const EVENTS: &str = "/api/v1/events";
+
+/// Most bytes that anyone is told of what is wrong.
+const MAX_ANSWER: usize = 300 * 1024;
+
+/// Longest that any body may take: far above what the largest takes unoptimized on a busy machine, far below what quadratic work would.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An event of the gateway's for an admin of acme.
+fn request(method: &str, path: &str, body: &[u8]) -> Value {
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": { "host": "hooks.example.com", "content-type": "application/json" },
+        "requestContext": {
+            "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
+            "authorizer": { "jwt": { "claims": { "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" }, "scopes": null } },
+            "routeKey": "$default", "stage": "$default", "requestId": "r", "accountId": "1", "apiId": "a",
+            "domainName": "hooks.example.com", "timeEpoch": 0,
+        },
+        "isBase64Encoded": true, "body": STANDARD.encode(body),
+    })
+}
+
+async fn post(api: &Api, path: &str, body: &[u8]) -> Answer {
+    let began = Instant::now();
+    let answer = api.invoke(&request("POST", path, body)).await.unwrap();
+    assert!(began.elapsed() < PATIENCE, "{} bytes took {:?}", body.len(), began.elapsed());
+    assert!(
+        answer.body.to_string().len() < MAX_ANSWER,
+        "{} bytes are answered",
+        answer.body.to_string().len()
+    );
+    answer
+}
+
+/// Bodies that are refused everywhere, whatever they are read as.
+fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("nothing", Vec::new()),
+        ("no JSON", b"{".to_vec()),
+        ("not UTF-8", b"{\"name\":\"\xff\xfe\"}".to_vec()),
+        ("UTF-16", b"\xff\xfe{\0}\0".to_vec()),
+        ("a byte-order mark", b"\xef\xbb\xbf{}".to_vec()),
+        ("a raw NUL", b"{\"name\":\"\0\"}".to_vec()),
+        ("a lone surrogate", br#"{"specversion":"1.0","id":"\ud800","source":"s","type":"t","tenantid":"acme"}"#.to_vec()),
+        ("a lone surrogate in data", br#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","data":["\udfff"]}"#.to_vec()),
+        ("nested arrays", "[".repeat(60_000).into_bytes()),
+        ("nested objects", "{\"a\":".repeat(10_000).into_bytes()),
+        ("closed nested arrays", format!("{}{}", "[".repeat(30_000), "]".repeat(30_000)).into_bytes()),
+        ("nested data", format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","data":{}{}}}"#, "[".repeat(20_000), "]".repeat(20_000)).into_bytes()),
+        ("a member twice", br#"{"specversion":"1.0","specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme"}"#.to_vec()),
+        ("a member of data twice", br#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","data":{"id":"a","\u0069d":"b"}}"#.to_vec()),
+    ]
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refused_shortly() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let api = cloud.api(&way_out);
+    for path in [WEBHOOKS, "/api/v1/webhooks"] {
+        for (what, body) in unreadable() {
+            assert_eq!(post(&api, path, &body).await.status, 400, "{what}");
+        }
+    }
+    for (size, status) in [(64 * 1024, 400), (64 * 1024 + 1, 413), (5 * 1024 * 1024, 413)] {
+        assert_eq!(post(&api, WEBHOOKS, &vec![b' '; size]).await.status, status, "{size}");
+        assert_eq!(post(&api, WEBHOOKS, &vec![b'['; size]).await.status, status, "{size}");
+    }
+    // As many problems as a body can hold, each with as long a name.
+    let crowd: serde_json::Map<_, _> = (0..5_000).map(|n| (format!("é{n}"), json!("\u{7f}"))).collect();
+    let crowd = json!({ "name": "n", "url": "https://hooks.example.com/", "headers": crowd }).to_string();
+    let refused = post(&api, WEBHOOKS, crowd.as_bytes()).await;
+    assert_eq!((refused.status, refused.body["errors"].as_array().unwrap().len()), (400, 100));
+    let long =
+        json!({ "name": "n", "url": "https://hooks.example.com/", "headers": { "é".repeat(20_000): "1" } });
+    assert_eq!(post(&api, WEBHOOKS, long.to_string().as_bytes()).await.status, 400);
+
+    for (name, said) in [("\u{0}", "control"), ("a\r\nb", "control"), ("a\u{85}b", "control")] {
+        let body = json!({ "name": name, "url": "https://hooks.example.com/", "enabled": false }).to_string();
+        let refused = post(&api, WEBHOOKS, body.as_bytes()).await;
+        assert_eq!((refused.status, refused.details().contains(said)), (400, true), "{name:?}: {refused:?}");
+    }
+    let twice = br#"{"name":"n","url":"https://good.example.com/","url":"https://evil.example.com/","enabled":false}"#;
+    let refused = post(&api, WEBHOOKS, twice).await;
+    assert_eq!(
+        (refused.status, refused.details().contains("`url` appears twice")),
+        (400, true),
+        "{refused:?}"
+    );
+
+    let stored = webhook("acme");
+    cloud.webhooks.create(&stored, 100).await.unwrap();
+    let path = format!("{WEBHOOKS}/{}", stored.id);
+    for patch in [
+        br#"[{"op":"replace","path":"/name","path":"/url","value":"https://evil.example.com/"}]"#.as_slice(),
+        br#"[{"op":"replace","path":"/name","value":"\ud800"}]"#,
+        br#"[{"op":"replace","path":"/name","value":1e999}]"#,
+        br#"[{"op":"replace","path":"/headers","value":{"X-A":"b\r\nEvil: 1"}}]"#,
+        br#"[{"op":"add","path":"/headers/X-A~1B","value":"1"}]"#,
+        br#"[{"op":"add","path":"/headers/X-A~0","value":"b\nc"}]"#,
+        br#"[{"op":"add","path":"/eventTypes/18446744073709551616","value":"com.qlik.v1.app.created"}]"#,
+    ] {
+        let refused = api.invoke(&request("PATCH", &path, patch)).await.unwrap();
+        assert_eq!(refused.status, 400, "{}: {refused:?}", String::from_utf8_lossy(patch));
+    }
+    assert_eq!(cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored));
+}
+
+#[tokio::test]
+async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_like_any_other() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let api = cloud.api(&way_out);
+    let get = async |path: &str, query: &str| {
+        let mut event = request("GET", path, b"");
+        event["rawQueryString"] = json!(query);
+        let answer = api.invoke(&event).await.unwrap();
+        assert!(answer.body.to_string().len() < MAX_ANSWER);
+        (answer.status, answer.details())
+    };
+    let at = |tail: &str| format!("{WEBHOOKS}/{tail}");
+    assert_eq!(get(&at(&"x".repeat(MAX_TARGET)), "").await.0, 414);
+    assert_eq!(get(WEBHOOKS, &format!("name={}", "x".repeat(MAX_TARGET))).await.0, 414);
+    for tail in [
+        "x".repeat(9_000).as_str(),
+        "%00",
+        "%0d%0aSet-Cookie:%20a=b",
+        "..%2f..%2fetc",
+        "%2e%2e",
+        "a/b/c/d/e/f",
+    ] {
+        assert_eq!(get(&at(tail), "").await.0, 404, "{tail}");
+    }
+    assert_eq!(get(&at("%ff"), "").await.0, 400, "no UTF-8");
+    for cursor in ["x", "%00", "%ff%fe", "AAAA", &"A".repeat(8_000), "eyJhIjoxfQ", "..", "%F0%9F%98%80"] {
+        for which in ["next", "prev"] {
+            let (status, details) = get(WEBHOOKS, &format!("{which}={cursor}")).await;
+            assert_eq!(
+                (status, details.starts_with(&format!("`{which}` must be a cursor"))),
+                (400, true),
+                "{details}"
+            );
+        }
+    }
+    for query in ["limit=99999999999999999999", "limit=1e2", "limit=%00", "sort=%ff", "sort=__proto__"] {
+        assert_eq!(get(WEBHOOKS, query).await.0, 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn events_are_bounded_before_they_are_read_and_no_event_of_two_meanings_is_taken() {
+    let cloud = Cloud::start().await;
+    let api = ingest(&cloud);
+    for (what, body) in unreadable() {
+        assert_eq!(post(&api, EVENTS, &body).await.status, 400, "{what}");
+    }
+    for (size, status) in [(1024 * 1024, 400), (1024 * 1024 + 1, 413), (5 * 1024 * 1024, 413)] {
+        assert_eq!(post(&api, EVENTS, &vec![b' '; size]).await.status, status, "{size}");
+    }
+    // As much work as a megabyte can ask for.
+    let head = r#""specversion":"1.0","id":"1","source":"s","type":"t""#;
+    let many = |member: &dyn Fn(usize) -> String| (0..90_000).map(member).collect::<Vec<_>>().join(",");
+    for body in [
+        format!("{{{head},{}}}", many(&|n| format!("\"{n}\":0"))),
+        format!("{{{head},\"data\":{{{}}}}}", many(&|n| format!("\"{n}\":0"))),
+        format!("[{}]", many(&|_| "{}".to_owned())),
+        format!("[{}]", many(&|n| n.to_string())),
+        format!("{{{head},\"data\":\"{}\"}}", "\\u0041".repeat(170_000)),
+    ] {
+        assert_eq!(post(&api, EVENTS, body.as_bytes()).await.status, 400);
+    }
+    let headers = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "%ff%fe"), ("ce-type", "t")];
+    let refused =
+        api.exchange_with(Some(&As::admin("acme")), "POST", EVENTS, &headers, Some(json!("{}"))).await;
+    assert_eq!(
+        (refused.status, refused.details().as_str()),
+        (400, "`ce-source` must be percent-encoded UTF-8")
+    );
+    // Numbers pass as they are, however large: nothing here reads them.
+    let large = format!("{{{head},\"data\":[1e999,-0.0,{}]}}", "9".repeat(400));
+    assert_eq!(post(&api, EVENTS, large.as_bytes()).await.status, 202);
+}
+
+#[tokio::test]
+async fn messages_that_are_no_events_are_buried_with_a_short_reason_and_hold_nobody_up() {
+    let cloud = Cloud::start().await;
+    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let queues = Queues::start(&cloud.config).await;
+    let dispatcher = Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now);
+    let fanout = Fanout { dispatcher, dead_letters: queues.queue(DEAD), clock: now };
+    let mut messages: Vec<String> =
+        unreadable().into_iter().filter_map(|(_, body)| String::from_utf8(body).ok()).collect();
+    messages.push(" ".repeat(1024 * 1024 + 1));
+    let poison = messages.len();
+    messages.push(
+        json!({ "specversion": "1.0", "id": "1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme" })
+            .to_string(),
+    );
+    assert!(failed(fanout.handle(batch(&messages)).await).is_empty());
+    let buried = queues.on(DEAD);
+    assert_eq!((buried.len(), queues.on(FAST).len()), (poison, 1));
+    assert!(buried.iter().all(|message| message.attributes.to_string().len() < 4_096), "{buried:?}");
+}
+
+/// Every route of the functions that take claims, with a body that would do.
+fn routes() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("GET", WEBHOOKS),
+        ("POST", WEBHOOKS),
+        ("GET", "/api/core/webhooks/event-types"),
+        ("GET", "/api/core/webhooks/x"),
+        ("PUT", "/api/core/webhooks/x"),
+        ("PATCH", "/api/core/webhooks/x"),
+        ("DELETE", "/api/core/webhooks/x"),
+        ("GET", "/api/core/webhooks/x/stats"),
+        ("GET", "/api/core/webhooks/x/deliveries"),
+        ("GET", "/api/core/webhooks/x/deliveries/x"),
+        ("POST", "/api/core/webhooks/x/deliveries/x/actions/resend"),
+        ("POST", "/api/core/webhooks/x/actions/test"),
+        ("POST", "/api/core/webhooks/x/actions/recover"),
+        ("GET", "/api/core/webhooks/x/recoveries/x"),
+        ("GET", "/api/v1/webhooks"),
+        ("POST", "/api/v1/webhooks"),
+        ("POST", EVENTS),
+    ]
+}
+
+#[tokio::test]
+async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (api, ingest) = (cloud.api(&way_out), ingest(&cloud));
+    let verified = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]", "scope": "anzol/publish.any" });
+    let jwt = |claims: Value| json!({ "jwt": { "claims": claims, "scopes": null } });
+    let authorizers = [
+        Value::Null,
+        json!({}),
+        json!({ "jwt": null }),
+        json!({ "jwt": {} }),
+        json!({ "claims": verified }),
+        json!({ "lambda": verified }),
+        json!({ "lambda": { "jwt": { "claims": verified } } }),
+        json!({ "iam": { "userArn": "arn:aws:iam::1:root", "accountId": "1" } }),
+        jwt(Value::Null),
+        jwt(json!({})),
+        jwt(json!([])),
+        jwt(json!("root")),
+        jwt(json!([verified])),
+        jwt(json!({ "sub": "", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" })),
+        jwt(json!({ "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" })),
+        jwt(json!({ "sub": null, "custom:tenantId": "acme" })),
+        jwt(json!({ "sub": { "custom:tenantId": "acme" } })),
+        jwt(json!({ "sub": 7, "custom:tenantId": "acme" })),
+        jwt(json!({ "sub": ["root"], "custom:tenantId": ["acme"] })),
+        jwt(json!({ "sub": "a\r\nb", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" })),
+    ];
+    let mut asked = 0;
+    for (method, path) in routes() {
+        let function = if path == EVENTS { &ingest } else { &api };
+        for authorizer in &authorizers {
+            let mut event = request(method, path, b"{}");
+            event["requestContext"]["authorizer"] = authorizer.clone();
+            // What a gateway would have checked and a function must not read.
+            for (name, value) in [
+                (
+                    "authorization",
+                    "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290IiwiY3VzdG9tOnRlbmFudElkIjoiYWNtZSJ9.",
+                ),
+                (
+                    "x-amzn-request-context",
+                    r#"{"authorizer":{"jwt":{"claims":{"sub":"root","custom:tenantId":"acme"}}}}"#,
+                ),
+                ("x-amz-security-token", "token"),
+                ("x-tenant-id", "acme"),
+                ("x-user-id", "root"),
+                ("x-forwarded-user", "root"),
+                ("custom:tenantid", "acme"),
+            ] {
+                event["headers"][name] = json!(value);
+            }
+            event["rawQueryString"] = json!("tenantId=acme&sub=root&custom%3AtenantId=acme");
+            event["cookies"] = json!(["sub=root", "tenantId=acme"]);
+            if let Some(answer) = function.invoke(&event).await {
+                assert_eq!(answer.status, 401, "{method} {path} as {authorizer}: {answer:?}");
+            }
+            asked += 1;
+        }
+        // The same event with claims gets past the door: it is the claims that were lacking.
+        let mut event = request(method, path, b"{}");
+        event["requestContext"]["authorizer"] = jwt(verified.clone());
+        let answer = function.invoke(&event).await.unwrap();
+        assert_ne!(answer.status, 401, "{method} {path}: {answer:?}");
+    }
+    assert_eq!(asked, routes().len() * authorizers.len());
+    assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn claims_that_are_no_tenant_open_no_tenant() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let api = cloud.api(&way_out);
+    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    for tenant in [
+        json!(null),
+        json!(""),
+        json!(" acme"),
+        json!("acme "),
+        json!("acme#"),
+        json!("acme\u{0}"),
+        json!("ac me"),
+        json!("acmé"),
+        json!("[acme]"),
+        json!("ACME"),
+        json!("acme,globex"),
+        json!("TENANT#acme"),
+        json!("a".repeat(129)),
+    ] {
+        let mut event = request("GET", WEBHOOKS, b"");
+        event["requestContext"]["authorizer"]["jwt"]["claims"]["custom:tenantId"] = tenant.clone();
+        let Some(answer) = api.invoke(&event).await else { continue };
+        let nothing = answer.status == 200 && answer.body["data"] == json!([]);
+        assert!(answer.status == 403 || nothing, "{tenant}: {answer:?}");
+    }
+}

@@ -1,0 +1,281 @@
+//! A trace from the producer's request to the receiver's, over retries, and what is logged of it on the way.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use anzol_domain::headers::{HeaderName, Headers};
+use anzol_domain::health::DisablePolicy;
+use anzol_domain::{DeliveryId, DeliveryTask, Event, TraceContext, Webhook};
+use anzol_fanout::Fanout;
+use anzol_http::Claims;
+use anzol_ingest::IngestState;
+use anzol_pipeline::Names;
+use anzol_runtime::now;
+use anzol_runtime::telemetry::subscriber;
+use anzol_tests::receiver::{Behaviour, Received};
+use aws_lambda_events::sqs::SqsEvent;
+use serde_json::{Value, json};
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+
+use crate::cloud::{Api, As, SECRET, TOKEN};
+use crate::engine::{Engine, task};
+use crate::queues::{DEAD, FAST, Queues, SLOW};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const STATE: &str = "congo=t61rcWkgMzE";
+
+fn trace() -> TraceContext {
+    TraceContext::parse(PARENT, Some(STATE)).unwrap()
+}
+
+fn event(id: &str) -> Value {
+    json!({ "specversion": "1.0", "id": id, "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme",
+        "data": { "note": "only-for-the-receiver" } })
+}
+
+/// The span of a delivery, as it is documented.
+fn span(id: DeliveryId) -> String {
+    id.to_string().replace('-', "")[16..].to_owned()
+}
+
+fn ingest(engine: &Engine) -> Api {
+    let dispatcher = Arc::new(engine.dispatcher());
+    Api(anzol_ingest::router(IngestState { dispatcher, claims: Claims::default(), clock: now }))
+}
+
+fn only(queues: &Queues, queue: &str) -> DeliveryTask {
+    let sent = queues.on(queue);
+    let [sent] = sent.as_slice() else { panic!("{sent:#?}") };
+    sent.task()
+}
+
+async fn received(engine: &Engine, path: &'static str) -> Vec<Received> {
+    engine.way_out.control(move |receiver| receiver.requests(path)).await.unwrap()
+}
+
+async fn changed(engine: &Engine, webhook: &Webhook, change: impl FnOnce(&mut Webhook)) -> Webhook {
+    let before = engine.stored(webhook).await;
+    let mut after = before.clone();
+    change(&mut after);
+    after.version += 1;
+    engine.cloud.webhooks.replace(&before, &after).await.unwrap();
+    after
+}
+
+#[tokio::test]
+async fn a_producers_trace_reaches_the_receiver_and_every_retry() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("traced").await;
+    engine.answers("traced", 500).await;
+    let headers = [("content-type", "application/json"), ("traceparent", PARENT), ("tracestate", STATE)];
+    let before = now();
+    let (api, admin, body) = (ingest(&engine), As::admin("acme"), Some(event("e1")));
+    let answer = api.exchange_with(Some(&admin), "POST", "/api/v1/events", &headers, body).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let first = only(&engine.queues, FAST);
+    assert_eq!(first.trace, Some(trace()));
+    assert!(first.accepted_at.is_some_and(|at| before <= at && at <= now()), "{first:?}");
+
+    let body = engine.queues.on(FAST)[0].body.clone();
+    assert!(engine.handle(&[body], "arn:aws:sqs:us-east-1:1:fast").await.is_empty());
+    let retry = only(&engine.queues, SLOW);
+    assert_eq!((retry.attempt, &retry.trace, retry.accepted_at), (2, &first.trace, first.accepted_at));
+    assert!(engine.send(std::slice::from_ref(&retry)).await.is_empty());
+    let requests = received(&engine, "/traced").await;
+    assert_eq!(requests.len(), 2);
+    for (request, sent) in requests.iter().zip([&first, &retry]) {
+        assert_eq!(request.header("traceparent"), format!("00-{TRACE}-{}-01", span(sent.delivery_id)));
+        assert_eq!(request.header("tracestate"), STATE);
+    }
+    for row in engine.history(&hook).await {
+        let header = row.request.headers.iter().find(|(name, _)| name == "traceparent");
+        assert!(header.is_some_and(|(_, value)| value.contains(TRACE)), "{row:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_of_a_delivery_without_a_trace_stays_in_the_one_it_began() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("untraced").await;
+    engine.answers("untraced", 500).await;
+    let first = task(&hook); // as a message of an older release
+    assert!(engine.send(std::slice::from_ref(&first)).await.is_empty());
+    let retry = only(&engine.queues, SLOW);
+    assert_eq!(retry.trace, Some(TraceContext::of(first.delivery_id)));
+    let request = received(&engine, "/untraced").await.remove(0);
+    assert_eq!(request.header("traceparent"), TraceContext::of(first.delivery_id).traceparent());
+}
+
+#[tokio::test]
+async fn a_message_of_the_events_queue_brings_its_trace_and_its_time() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    engine.create("queued").await;
+    let fanout =
+        Fanout { dispatcher: engine.dispatcher(), dead_letters: engine.queues.queue(DEAD), clock: now };
+    let (xray, own) = ("5759e988bd862e3fe1be46a994272793", "0af7651916cd43dd8448eb211c80319c");
+    let mut in_event = event("e3");
+    in_event["traceparent"] = json!(format!("00-{own}-b7ad6b7169203331-00"));
+    let attributes = json!({
+        "SentTimestamp": "1763978400123", "AWSTraceHeader": "Root=1-5759e988-bd862e3fe1be46a994272793",
+    });
+    let given = json!({ "traceparent": { "stringValue": PARENT, "dataType": "String" } });
+    let message = |id: &str, event: Value, given: Value, attributes: Value| json!({ "messageId": id, "body": event.to_string(), "attributes": attributes, "messageAttributes": given });
+    let messages = [
+        message("m1", event("e1"), json!({}), attributes.clone()),
+        message("m2", event("e2"), given.clone(), attributes.clone()),
+        message("m3", in_event, given, attributes),
+        message("m4", event("e4"), json!({}), json!({})),
+    ];
+    let batch: SqsEvent = serde_json::from_value(json!({ "Records": messages })).unwrap();
+    assert!(fanout.handle(batch).await.batch_item_failures.is_empty());
+    let mut tasks: Vec<_> = engine.queues.on(FAST).iter().map(crate::queues::Sent::task).collect();
+    tasks.sort_by(|a, b| a.event.id().cmp(b.event.id()));
+    let traces: Vec<_> = tasks.iter().map(|task| task.trace().trace_id().to_owned()).collect();
+    assert_eq!(traces[..3], [xray, TRACE, own]);
+    assert!(![xray, TRACE, own].contains(&traces[3].as_str()), "a new one");
+    let sent_at = tasks[0].accepted_at.unwrap().unix_timestamp_nanos();
+    assert_eq!(sent_at, 1_763_978_400_123_000_000, "latency counts from when the producer put it there");
+}
+
+#[tokio::test]
+async fn a_webhooks_own_header_wins_over_ours() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("own").await;
+    let own = [("TraceParent".to_owned(), "its own".to_owned())];
+    let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
+    let task = DeliveryTask { trace: Some(trace()), ..task(&hook) };
+    assert!(engine.send(&[task]).await.is_empty());
+    let request = received(&engine, "/own").await.remove(0);
+    // The receiver joins the values of a header that comes twice.
+    assert_eq!((request.header("traceparent"), request.header("tracestate")), ("its own", ""));
+}
+
+#[tokio::test]
+async fn a_deployment_may_call_itself_and_its_signature_otherwise() {
+    let mut engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("named").await;
+    let own = [("x-Acme-signature".to_owned(), "forged".to_owned())];
+    let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
+    let names = Names { user_agent: "Acme/1.0".parse().ok(), signature: "X-Acme-Signature".parse().ok() };
+    engine.sender.deliverer = engine.sender.deliverer.with_names(names);
+    assert!(engine.send(&[task(&hook)]).await.is_empty());
+    let request = received(&engine, "/named").await.remove(0);
+    assert_eq!((request.header("user-agent"), request.header("qlik-signature")), ("Acme/1.0", ""));
+    let expected = anzol_tests::aws::hmac_sha256(SECRET.as_bytes(), &request.body().unwrap());
+    assert_eq!(request.header("x-acme-signature"), hex::encode(expected), "ours, once");
+    for taken in ["host", "Content-Type", "webhook-id", "a b", "", "x:y"] {
+        assert!(taken.parse::<HeaderName>().is_err(), "{taken}");
+    }
+}
+
+/// What is logged while the guard is there.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start(level: Level) -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        (log, tracing::subscriber::set_default(subscriber(level, move || writer.clone())))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn attempts(&self) -> Vec<Value> {
+        let lines = self.text();
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["message"] == "delivery attempt").collect()
+    }
+}
+
+#[tokio::test]
+async fn every_attempt_is_one_line_of_the_log_without_anything_secret() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("logged?key=in-the-query").await;
+    engine.behaves("logged", Behaviour { body: "in-the-answer".to_owned(), ..Behaviour::default() }).await;
+    let own = [("X-Key".to_owned(), "in-a-header".to_owned())];
+    let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
+    let (log, guard) = Log::start(Level::TRACE);
+    let accepted_at = Some(now() - time::Duration::milliseconds(1500));
+    let event = Event::parse(&event("e1").to_string(), now()).unwrap();
+    let sent = DeliveryTask { trace: Some(trace()), accepted_at, event, ..task(&hook) };
+    let failing = DeliveryTask { delivery_id: DeliveryId::mint(now()), attempt: 3, ..sent.clone() };
+    assert!(engine.send(std::slice::from_ref(&sent)).await.is_empty());
+    engine.answers("logged", 503).await;
+    assert!(engine.send(std::slice::from_ref(&failing)).await.is_empty());
+    drop(guard);
+
+    let attempts = log.attempts();
+    let [success, failure] = attempts.as_slice() else { panic!("{}", log.text()) };
+    for (line, task, outcome, status, attempt) in
+        [(success, &sent, "success", 200, 1), (failure, &failing, "http_status", 503, 3)]
+    {
+        for (field, expected) in [
+            ("level", json!("INFO")),
+            ("tenant.id", json!("acme")),
+            ("webhook.id", json!(hook.id.to_string())),
+            ("delivery.id", json!(task.delivery_id.to_string())),
+            ("event.id", json!("e1")),
+            ("event.type", json!("com.qlik.v1.app.created")),
+            ("trace.id", json!(TRACE)),
+            ("trigger", json!("event")),
+            ("lane", json!("slow")),
+            ("outcome", json!(outcome)),
+            ("status_code", json!(status)),
+            ("attempt", json!(attempt)),
+            ("recorded", json!(true)),
+        ] {
+            assert_eq!(line[field], expected, "{field} of {line:#}");
+        }
+        assert!(line["duration_ms"].is_u64(), "{line:#}");
+    }
+    let took = success["end_to_end_ms"].as_u64().unwrap_or_default();
+    assert!((1500..10_000).contains(&took), "{success:#}");
+    assert!(success.get("next_attempt").is_none() && failure.get("end_to_end_ms").is_none());
+    let next = failure["next_attempt"].as_str().unwrap();
+    let next = time::OffsetDateTime::parse(next, &time::format_description::well_known::Rfc3339).unwrap();
+    let history = engine.history(&hook).await;
+    let row = history.iter().find(|row| row.id == failing.delivery_id).unwrap();
+    assert_eq!(row.next_attempt.unwrap().at, next);
+
+    let text = log.text();
+    for hidden in [
+        "in-the-query",
+        "in-a-header",
+        "in-the-answer",
+        SECRET,
+        TOKEN,
+        "only-for-the-receiver",
+        "v1,",
+        "receiver.test",
+    ] {
+        assert!(!text.contains(hidden), "{hidden} is in the log:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_not_recorded_says_so() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("unrecorded").await;
+    engine.answers("unrecorded", 500).await;
+    engine.queues.refuse(hook.id.to_string()); // its retry cannot be queued
+    let (log, guard) = Log::start(Level::INFO);
+    assert_eq!(engine.send(&[task(&hook)]).await, ["m0"]);
+    drop(guard);
+    let attempts = log.attempts();
+    assert_eq!((attempts.len(), &attempts[0]["recorded"]), (1, &json!(false)), "{attempts:#?}");
+    assert!(attempts[0].get("next_attempt").is_none(), "{attempts:#?}");
+}

@@ -1,0 +1,111 @@
+"""The README's way to run one function by hand: `cargo lambda watch`, then `cargo lambda invoke` with the events of tests/events."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from stack import FUNCTIONS_ENV, ROOT, Tenant, eventually
+
+EVENTS = ROOT / "tests/events"
+# Building on a busy machine takes its time.
+PATIENCE = 900
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
+class Invoke(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # Settings of people, such as a profile of theirs, are to play no part.
+        cls.environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CARGO_PKG_"))}
+        cls.port = free_port()
+        cls.log = tempfile.TemporaryFile("w+")
+        command = ["cargo", "lambda", "watch", "--env-file", str(FUNCTIONS_ENV), "--ignore-changes"]
+        command += ["--features", "anzol-api/local,anzol-sender/local", "--invoke-address", "127.0.0.1", "--invoke-port", cls.port]
+        cls.watch = subprocess.Popen(
+            command, cwd=ROOT, env=cls.environment, stdout=cls.log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        cls.addClassCleanup(cls.end)
+        eventually(cls.listens, "cargo lambda watch listens")
+
+    @classmethod
+    def end(cls):
+        # The functions are its children.
+        os.killpg(cls.watch.pid, signal.SIGTERM)
+        try:
+            cls.watch.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(cls.watch.pid, signal.SIGKILL)
+            cls.watch.wait()
+
+    @classmethod
+    def listens(cls):
+        if cls.watch.poll() is not None:
+            raise AssertionError(f"cargo lambda watch ended: {cls.said()}")
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", int(cls.port))) == 0
+
+    @classmethod
+    def said(cls):
+        cls.log.seek(0)
+        return cls.log.read()[-4000:]
+
+    def invoke(self, function, file=None):
+        file = file or EVENTS / f"{function}.json"
+        command = ["cargo", "lambda", "invoke", "--invoke-address", "127.0.0.1", "--invoke-port", self.port]
+        command += [function, "--data-file", str(file)]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, f"{done.stderr}\n{self.said()}")
+        return json.loads(done.stdout)
+
+    def http(self, function, status):
+        answer = self.invoke(function)
+        self.assertEqual(answer["statusCode"], status, answer)
+        return answer
+
+    def test_api(self):
+        listed = json.loads(self.http("api", 200)["body"])
+        self.assertIsInstance(listed["data"], list)
+        self.assertIn("/api/core/webhooks", listed["links"]["self"]["href"])
+
+    def test_console(self):
+        answer = self.http("console", 200)
+        body = base64.b64decode(answer["body"]).decode() if answer["isBase64Encoded"] else answer["body"]
+        self.assertIn("<!doctype html>", body.lower())
+
+    def test_ingest(self):
+        accepted = json.loads(self.http("ingest", 202)["body"])
+        self.assertEqual(accepted["accepted"], 1)
+
+    def test_fanout(self):
+        self.assertEqual(self.invoke("fanout"), {"batchItemFailures": []})
+
+    def test_sender_acknowledges_what_has_no_webhook(self):
+        self.assertEqual(self.invoke("sender"), {"batchItemFailures": []})
+
+    def test_sender_sends(self):
+        tenant = Tenant("by-hand")
+        webhook = tenant.webhook()
+        event = json.loads((EVENTS / "sender.json").read_text())
+        message = json.loads(event["Records"][0]["body"])
+        message["task"].update(tenantId=tenant.id, webhookId=webhook["id"])
+        event["Records"][0]["body"] = json.dumps(message)
+        with tempfile.TemporaryDirectory() as place:
+            file = Path(place, "event.json")
+            file.write_text(json.dumps(event))
+            self.assertEqual(self.invoke("sender", file), {"batchItemFailures": []})
+        self.assertEqual(tenant.received(1)[0]["id"], "by-hand-3")
+
+
+if __name__ == "__main__":
+    unittest.main()
