@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::cloud::{Cloud, WayOut, webhook};
 use crate::functions::task;
+use crate::kms::KEY;
 
 const URLS: [&str; 2] = ["https://hooks.receiver.test/in", "https://1-1-1-1.address.test/in"];
 
@@ -87,6 +88,8 @@ async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_ENDPOINT_URL", cloud.config.endpoint_url().unwrap()),
+            ("AWS_ENDPOINT_URL_KMS", cloud.kms.endpoint()),
+            ("SECRETS_KEY_ARN", KEY),
             // Nobody listens: the retries that follow from `dns` come back, when the rows are written.
             ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:1"),
             ("WEBHOOKS_TABLE", &cloud.deliveries_table.replace("deliveries", "webhooks")),

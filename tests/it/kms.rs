@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-const KEY: &str = "arn:aws:kms:us-east-1:1:key/secrets";
+pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:1:key/secrets";
 
 /// Calls answered so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,6 +54,11 @@ impl Kms {
         let router = Router::new().route("/", post(kms)).with_state(inner.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { inner, config: Box::new(config.to_builder().endpoint_url(endpoint).build()) }
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.config.endpoint_url().unwrap()
     }
 
     /// A vault that has nothing open yet, as in a new execution environment.

@@ -191,6 +191,7 @@ impl Ground<'_> {
 /// The tests of `tests/it/deployable.rs`, with both builds of what has the feature `local`.
 fn deployable(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     let deployable = build_deployable(root)?;
+    ground.built = None; // cargo has put these in the places of what was there
     let (_, local) = ground.build()?;
     let mut tests = cargo(root);
     tests.args(["test", "--locked", "-p", "anzol-tests", "--test", "it", "--", "--ignored", "deployable::"]);
