@@ -43,7 +43,7 @@ impl Home {
         self.0.join("stack.json")
     }
 
-    /// The environment of the functions, `NAME=value` a line, for running one by hand; there while the stack is.
+    /// The environment of the functions, `NAME='value'` a line, for running one by hand; there while the stack is.
     pub(crate) fn environment(&self) -> PathBuf {
         self.0.join("functions.env")
     }
@@ -339,7 +339,10 @@ fn write_environment(
     for (name, value) in receiver.environment() {
         variables.insert(name.to_owned(), value.to_string_lossy().into_owned());
     }
-    let lines: Vec<_> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if let Some((name, _)) = variables.iter().find(|(_, value)| value.contains('\'')) {
+        bail!("the variable {name} has a quote in it, which this file cannot hold");
+    }
+    let lines: Vec<_> = variables.iter().map(|(name, value)| format!("{name}='{value}'")).collect();
     fs::write(home.environment(), lines.join("\n") + "\n").context("cannot write the functions' environment")
 }
 
