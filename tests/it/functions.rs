@@ -253,6 +253,28 @@ async fn sender_gives_back_only_the_messages_it_could_not_settle() {
 }
 
 #[tokio::test]
+async fn a_stored_webhook_that_nobody_can_read_holds_up_its_own_messages_alone() {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (broken, good) = (webhook("acme"), webhook("globex"));
+    for webhook in [&good, &broken] {
+        cloud.webhooks.create(webhook, 100).await.unwrap();
+    }
+    let update = json!({
+        "TableName": cloud.deliveries_table.replace("deliveries", "webhooks"),
+        "Key": { "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{}", broken.id) } },
+        "UpdateExpression": "REMOVE webhook",
+    });
+    let raw = cloud.raw.clone();
+    let call = move || raw.call("dynamodb", "DynamoDB_20120810.UpdateItem", &update).unwrap();
+    tokio::task::spawn_blocking(call).await.unwrap();
+    let messages = [&good, &broken].map(|webhook| anzol_queue::encode(&task(webhook)));
+    let back = failed(sender(&cloud, &way_out).handle(batch(&messages), deadline()).await);
+    assert_eq!(back, ["m1"], "it may be mended");
+    assert_eq!(history(&cloud, &good).await[0].status, Status::Success);
+    assert!(history(&cloud, &broken).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobody_up() {
     let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
     let good = webhook("acme");

@@ -142,10 +142,13 @@ impl Sender {
                 tracing::error!(%error, "the webhooks of a batch cannot be read");
                 failed.extend(received.into_iter().map(Work::into_message_id));
             }
-            Ok(webhooks) => {
+            Ok((webhooks, unreadable)) => {
                 let (mut deliveries, mut steps) = (Vec::new(), Vec::new());
                 for work in received {
                     match work {
+                        work if unreadable.contains(&work.webhook()) => {
+                            failed.insert(work.into_message_id());
+                        }
                         Work::Delivery(received) => deliveries.push(*received),
                         Work::Step(message_id, task) => steps.push((message_id, task)),
                     }
@@ -197,10 +200,23 @@ impl Sender {
         }
     }
 
-    async fn webhooks_of(&self, received: &[Work]) -> Result<Found, StoreError> {
+    /// The webhooks of a batch, and those that are there but cannot be read, whose messages have to wait for somebody to mend them.
+    async fn webhooks_of(
+        &self,
+        received: &[Work],
+    ) -> Result<(Found, BTreeSet<(TenantId, WebhookId)>), StoreError> {
         let ids: BTreeSet<_> = received.iter().map(Work::webhook).collect();
-        let webhooks = self.webhooks.get_many(&ids).await?;
-        Ok(webhooks.into_iter().map(|webhook| ((webhook.tenant_id.clone(), webhook.id), webhook)).collect())
+        let (mut found, mut unreadable) = (Found::new(), BTreeSet::new());
+        for (key, webhook) in self.webhooks.get_many(&ids).await? {
+            match webhook {
+                Ok(webhook) => drop(found.insert(key, webhook)),
+                Err(error) => {
+                    tracing::error!(%error, tenant.id = %key.0, webhook.id = %key.1, "a webhook cannot be read");
+                    unreadable.insert(key);
+                }
+            }
+        }
+        Ok((found, unreadable))
     }
 
     /// Carries recoveries on, a step each; answers the messages that have to come back.

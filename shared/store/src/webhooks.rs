@@ -1,6 +1,6 @@
 //! The webhooks table: create under the cap, read, replace, delete; every write moves the tenant's revision.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -161,9 +161,14 @@ impl Webhooks {
     }
 
     /// The webhooks of those ids that exist. At most 100 ids, the bound of one call to the database.
-    pub async fn get_many(&self, ids: &BTreeSet<(TenantId, WebhookId)>) -> Result<Vec<Webhook>, StoreError> {
+    ///
+    /// One that is there and cannot be read is an error of its own, not of all: they belong to different tenants.
+    pub async fn get_many(
+        &self,
+        ids: &BTreeSet<(TenantId, WebhookId)>,
+    ) -> Result<BTreeMap<(TenantId, WebhookId), Result<Webhook, StoreError>>, StoreError> {
         let mut wanted: Vec<_> = ids.iter().map(|(tenant, id)| keys::webhook_key(tenant, *id)).collect();
-        let mut found = Vec::with_capacity(wanted.len());
+        let mut found = BTreeMap::new();
         for round in 0..TRIES {
             if wanted.is_empty() {
                 return Ok(found);
@@ -177,7 +182,13 @@ impl Webhooks {
             let request = self.client.batch_get_item().request_items(&self.table, keys);
             let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
             for item in answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default() {
-                found.push(webhook_item::read(item)?);
+                let is_it = |(tenant, id): &&(TenantId, WebhookId)| {
+                    let key = keys::webhook_key(tenant, *id);
+                    key.iter().all(|(name, value)| item.get(name) == Some(value))
+                };
+                if let Some(key) = ids.iter().find(is_it) {
+                    found.insert(key.clone(), webhook_item::read(item));
+                }
             }
             // Throttled or too large for one answer: ask for the rest again.
             wanted = answer
