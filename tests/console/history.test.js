@@ -6,7 +6,13 @@ import {
   APP_CREATED, APP_DELETED, RELOAD_FINISHED, behave, call, choose, createWebhook, deliveries, eventually, publish, received, rowOf, scene, stack, unique, webhook,
 } from './stage.js';
 
-const expand = (page, name) => rowOf(page, name).getByRole('button', { name: 'Show history' }).click();
+/** Expands a row; again, if the row was drawn anew under the click because its counts came in. */
+const expand = (page, name) => eventually(`the row of ${name} is expanded`, async () => {
+  const row = rowOf(page, name);
+  if (await row.getByRole('button', { name: 'Hide history' }).isVisible()) return true;
+  await row.getByRole('button', { name: 'Show history' }).click();
+  return row.getByRole('button', { name: 'Hide history' }).isVisible();
+});
 const open = (page, id) => page.goto(`${stack.consoleUrl}#/webhooks/${id}`);
 const rows = (page) => page.locator('tr.delivery');
 
