@@ -36,7 +36,7 @@ pub const RESERVED: [&str; 19] = [
 ];
 
 /// Those of [`RESERVED`] that we set ourselves, and so are there when a request goes out.
-const OURS: [&str; 3] = ["content-type", "qlik-signature", "user-agent"];
+const OURS: [&str; 3] = ["content-type", QLIK_SIGNATURE, "user-agent"];
 
 /// Prefix of the Standard Webhooks headers, all ours.
 pub const RESERVED_PREFIX: &str = "webhook-";

@@ -26,9 +26,8 @@ impl WebhookUrl {
     /// Checks a URL. Numbers in any spelling (decimal, octal, hex) are IP addresses to the URL standard, and refused as such.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let problem = |rule: &str| Err(Invalid::one("url", rule));
-        let too_long = format!("must have at most {MAX_URL} bytes, escapes included");
         if text.len() > MAX_URL {
-            return problem(&too_long);
+            return problem(&too_long());
         }
         // The URL standard would silently strip these; a client that sends them did not mean what we would store.
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -38,7 +37,7 @@ impl WebhookUrl {
             return problem("must be an absolute URL, like https://hooks.example.com/path");
         };
         if url.scheme() != "https" {
-            return problem("must use https");
+            return problem(HTTPS_ONLY);
         }
         // The URL standard mends these silently, too: missing and doubled slashes, backslashes, escapes in the name, an empty user.
         let Some(authority) = authority(text) else {
@@ -48,7 +47,7 @@ impl WebhookUrl {
             return problem("must not contain backslashes, nor escapes in its domain name");
         }
         if authority.contains('@') {
-            return problem("must not contain a user name or password; use headers instead");
+            return problem(NO_USER);
         }
         check(&url)?;
         Ok(Self(url))
@@ -67,6 +66,14 @@ impl WebhookUrl {
     }
 }
 
+// Rules that hold for what is written and for what becomes of it.
+const HTTPS_ONLY: &str = "must use https";
+const NO_USER: &str = "must not contain a user name or password; use headers instead";
+
+fn too_long() -> String {
+    format!("must have at most {MAX_URL} bytes, escapes included")
+}
+
 /// The rules for a target, whoever wrote it and when: asked when a webhook is written, and again before each sending.
 ///
 /// # Errors
@@ -75,13 +82,13 @@ pub fn check(url: &Url) -> Result<(), Invalid> {
     let problem = |rule: &str| Err(Invalid::one("url", rule));
     // What is kept can be longer than what was written, and has to be readable again.
     if url.as_str().len() > MAX_URL {
-        return problem(&format!("must have at most {MAX_URL} bytes, escapes included"));
+        return problem(&too_long());
     }
     if url.scheme() != "https" {
-        return problem("must use https");
+        return problem(HTTPS_ONLY);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return problem("must not contain a user name or password; use headers instead");
+        return problem(NO_USER);
     }
     if url.fragment().is_some() {
         return problem("must not contain a fragment (#…)");
