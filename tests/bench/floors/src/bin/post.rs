@@ -1,6 +1,6 @@
 //! Floor of deliveries: a client that POSTs a body over kept TLS connections, ten at a time, and does nothing else.
 //!
-//! Arguments: URL, address to connect to, CA file (DER), body file. Then a number on a line of standard input is that many POSTs,
+//! Arguments: URL, address to connect to, CA file (PEM), body file. Then a number on a line of standard input is that many POSTs,
 //! answered by the number that were answered 200.
 
 use std::io::{BufRead as _, Write as _};
@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -20,7 +22,7 @@ async fn main() -> Result<(), Error> {
     let (url, address, authority, body) = (word()?, word()?, word()?, word()?);
     let (address, body): (SocketAddr, String) = (address.parse()?, std::fs::read_to_string(body)?);
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(std::fs::read(authority)?.into())?;
+    roots.add(CertificateDer::from_pem_file(authority)?)?;
     let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
