@@ -8,6 +8,7 @@ run outside, no endpoint knows who calls.
 
 import argparse
 import json
+import os
 import re
 import sys
 import uuid
@@ -84,7 +85,8 @@ class Template:
         if name not in self.references:
             make = MAKERS.get(self.resources[name]["Type"])
             if make:
-                make(self, name, self.value(self.resources[name]["Properties"]))
+                properties = self.resources[name]["Properties"]
+                make(self, name, self.value({name: part for name, part in properties.items() if name != "KeyPolicy"}))
             else:
                 self.references[name] = name  # of the runner's, and called as the template calls it
         return self.references[name]
@@ -228,9 +230,14 @@ def functions(template):
             yield logical, name, {
                 "name": template.references[logical],
                 "logGroup": template.value(properties["LoggingConfig"]["LogGroup"]),
-                "timeout": shared["Timeout"],
-                "memory": shared["MemorySize"],
-                "environment": {key: str(value) for key, value in template.value(variables).items()},
+                "environment": {key: str(value) for key, value in template.value(variables).items()}
+                | {  # and what Lambda itself says
+                    "AWS_REGION": REGION,
+                    "AWS_LAMBDA_FUNCTION_NAME": template.references[logical],
+                    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+                    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(shared["MemorySize"]),
+                    "AWS_LAMBDA_LOG_FORMAT": shared["LoggingConfig"]["LogFormat"],
+                },
                 "queues": [template.value(event["Properties"]) for event in properties.get("Events", {}).values()],
             }
 
@@ -276,6 +283,8 @@ def make(args):
         "authorizer": template.value(template.resources["JwtAuthorizer"]["Properties"]["JwtConfiguration"]),
         "tokenHours": int(template.references["TokenHours"]),
         "scopes": template.value(template.resources["PublisherClient"]["Properties"]["AllowedOAuthScopes"]),
+        "clients": [CONSOLE_CLIENT, PUBLISHER_CLIENT],
+        "region": REGION,
         "tenants": TENANTS,
         "users": {name: {"tenant": TENANTS[tenant], "groups": groups} for name, (tenant, groups) in USERS.items()},
     }
@@ -312,6 +321,7 @@ def main():
     for command in (one, two):
         command.add_argument("--made", required=True, help="file that says what was made")
     args = parser.parse_args()
+    args.credentials = [os.environ.get(name) or "test" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     try:
         json.dump(args.run(args), sys.stdout)
     except (Failed, BotoCoreError, ClientError, OSError) as error:

@@ -26,7 +26,11 @@ pub(crate) async fn answer(request: Request<Incoming>, runner: Arc<Runner>) -> A
 async fn own(request: Request<Incoming>, runner: &Runner) -> Result<Answer> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let called = head.uri.path().strip_prefix("/2015-03-31/functions/").and_then(|path| path.strip_suffix("/invocations"));
+    let called = head
+        .uri
+        .path()
+        .strip_prefix("/2015-03-31/functions/")
+        .and_then(|path| path.strip_suffix("/invocations"));
     let known = runner.plan.functions.iter().find(|(_, function)| Some(function.name.as_str()) == called);
     match (&head.method, head.uri.path(), known) {
         (&Method::POST, "/oauth2/token", _) => {
@@ -49,14 +53,19 @@ async fn own(request: Request<Incoming>, runner: &Runner) -> Result<Answer> {
 async fn forward(mut head: Parts, body: Bytes, endpoint: &str) -> Result<Answer> {
     let endpoint: Uri = endpoint.parse()?;
     let host = endpoint.host().context("the endpoint has no host")?;
-    let stream = TcpStream::connect((host, endpoint.port_u16().unwrap_or(80))).await.context("the endpoint does not answer")?;
+    let stream = TcpStream::connect((host, endpoint.port_u16().unwrap_or(80)))
+        .await
+        .context("the endpoint does not answer")?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     head.headers.remove(CONNECTION);
     let (head, body) = sender.send_request(Request::from_parts(head, Full::new(body))).await?.into_parts();
     let mut answer = Response::new(Full::new(body.collect().await?.to_bytes()));
     *answer.status_mut() = head.status;
-    let kept = head.headers.iter().filter(|(name, _)| !["connection", "transfer-encoding", "content-length"].contains(&name.as_str()));
+    let kept = head
+        .headers
+        .iter()
+        .filter(|(name, _)| !["connection", "transfer-encoding", "content-length"].contains(&name.as_str()));
     answer.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
     Ok(answer)
 }

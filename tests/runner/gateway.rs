@@ -27,7 +27,8 @@ pub(crate) async fn answer(request: Request<Incoming>, runner: Arc<Runner>) -> A
         return in_json(404, &json!({ "message": "Not Found" }));
     };
     let headers = joined(&head);
-    let claims = headers.get("authorization").and_then(Value::as_str).and_then(|value| runner.tokens.verified(value));
+    let claims =
+        headers.get("authorization").and_then(Value::as_str).and_then(|value| runner.tokens.verified(value));
     if route.jwt && claims.is_none() {
         return in_json(401, &json!({ "message": "Unauthorized" }));
     }
@@ -38,7 +39,9 @@ pub(crate) async fn answer(request: Request<Incoming>, runner: Arc<Runner>) -> A
     if let (Some(members), Some(rest)) = (event.as_object_mut(), rest) {
         members.insert("pathParameters".to_owned(), json!({ "proxy": rest }));
     }
-    if let (true, Some(context)) = (route.jwt, event.pointer_mut("/requestContext").and_then(Value::as_object_mut)) {
+    if let (true, Some(context)) =
+        (route.jwt, event.pointer_mut("/requestContext").and_then(Value::as_object_mut))
+    {
         context.insert("authorizer".to_owned(), json!({ "jwt": { "claims": claims, "scopes": null } }));
     }
     let outcome = runner.invoke(&route.function, event.to_string()).await;
@@ -75,7 +78,8 @@ fn joined(head: &Parts) -> Map<String, Value> {
     let names = head.headers.keys().filter(|name| **name != COOKIE);
     names
         .map(|name| {
-            let values = head.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+            let values =
+                head.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
             (name.to_string(), values.collect::<Vec<_>>().join(",").into())
         })
         .collect()
@@ -97,7 +101,8 @@ fn event(head: &Parts, route: &Route, headers: Map<String, Value>, body: &Bytes)
         },
     });
     let as_it_is = is_text(kind).then(|| std::str::from_utf8(body).ok()).flatten();
-    let cookies: Vec<_> = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).collect();
+    let cookies: Vec<_> =
+        head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).collect();
     if let Some(members) = event.as_object_mut() {
         if !body.is_empty() {
             let body = as_it_is.map_or_else(|| STANDARD.encode(body), str::to_owned);
@@ -133,7 +138,9 @@ fn read(payload: &[u8]) -> Result<Answer> {
         let value = HeaderValue::from_str(value.as_str().context("a header is no text")?)?;
         answer.headers_mut().insert(HeaderName::from_bytes(name.as_bytes())?, value);
     }
-    for cookie in payload.get("cookies").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+    for cookie in
+        payload.get("cookies").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    {
         answer.headers_mut().append(SET_COOKIE, HeaderValue::from_str(cookie)?);
     }
     Ok(answer)

@@ -78,7 +78,12 @@ impl Runner {
     }
 
     /// Calls an operation of the endpoint.
-    pub(crate) async fn call(&self, service: &'static str, target: &'static str, request: Value) -> Result<Value> {
+    pub(crate) async fn call(
+        &self,
+        service: &'static str,
+        target: &'static str,
+        request: Value,
+    ) -> Result<Value> {
         let aws = self.aws.clone();
         tokio::task::spawn_blocking(move || aws.call(service, target, &request)).await?
     }
@@ -104,14 +109,17 @@ async fn run() -> Result<()> {
     let (Some(plan), Some(state)) = (words.next(), words.next()) else {
         anyhow::bail!("usage: runner PLAN STATE");
     };
-    let mut plan: Plan = serde_json::from_slice(&std::fs::read(&plan)?).with_context(|| format!("{plan} is no plan"))?;
-    let gateway = TcpListener::bind((Ipv4Addr::LOCALHOST, plan.port)).await.context("the gateway cannot listen")?;
+    let mut plan: Plan =
+        serde_json::from_slice(&std::fs::read(&plan)?).with_context(|| format!("{plan} is no plan"))?;
+    let gateway =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, plan.port)).await.context("the gateway cannot listen")?;
     let cloud = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = format!("http://localhost:{}", cloud.local_addr()?.port());
     for function in plan.functions.values_mut() {
         finish_environment(function, &plan.endpoint, &address);
     }
-    let pool = |name: &String| (name.clone(), Pool { idle: Mutex::default(), room: Semaphore::new(PROCESSES) });
+    let pool =
+        |name: &String| (name.clone(), Pool { idle: Mutex::default(), room: Semaphore::new(PROCESSES) });
     let runner = Arc::new(Runner {
         tokens: Tokens::new(&plan)?,
         aws: Aws::at(&plan.endpoint, &plan.region),
@@ -144,7 +152,9 @@ fn finish_environment(function: &mut Function, endpoint: &str, own: &str) {
         ("AWS_ENDPOINT_URL", own.to_owned()),
     ];
     function.environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
-    function.environment.extend(std::env::var("AWS_SESSION_TOKEN").map(|token| ("AWS_SESSION_TOKEN".to_owned(), token)));
+    function
+        .environment
+        .extend(std::env::var("AWS_SESSION_TOKEN").map(|token| ("AWS_SESSION_TOKEN".to_owned(), token)));
     let services = ["DYNAMODB", "SQS", "KMS", "SCHEDULER"];
     let urls = services.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), endpoint.to_owned()));
     function.environment.extend(urls);
@@ -187,7 +197,8 @@ async fn ship_log(runner: Arc<Runner>, function: String, group: String) {
             continue;
         }
         let now = OffsetDateTime::now_utc().unix_timestamp() * 1000;
-        let events = lines.lines().map(|line| json!({ "timestamp": now, "message": line })).collect::<Vec<_>>();
+        let events =
+            lines.lines().map(|line| json!({ "timestamp": now, "message": line })).collect::<Vec<_>>();
         let mut request = stream.clone();
         if let Some(members) = request.as_object_mut() {
             members.insert("logEvents".to_owned(), events.into());

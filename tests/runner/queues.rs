@@ -32,7 +32,9 @@ pub(crate) async fn poll(runner: Arc<Runner>, function: String, mapping: Mapping
                 continue;
             }
         };
-        let Some(Value::Array(messages)) = answer.get_mut("Messages").map(Value::take).filter(|all| *all != json!([])) else {
+        let Some(Value::Array(messages)) =
+            answer.get_mut("Messages").map(Value::take).filter(|all| *all != json!([]))
+        else {
             continue;
         };
         let (runner, function, mapping) = (Arc::clone(&runner), function.clone(), Arc::clone(&mapping));
@@ -46,11 +48,13 @@ pub(crate) async fn poll(runner: Arc<Runner>, function: String, mapping: Mapping
 }
 
 async fn work_off(runner: &Runner, function: &str, mapping: &Mapping, messages: &[Value]) -> Result<()> {
-    let records: Vec<_> = messages.iter().map(|message| record(message, mapping, &runner.plan.region)).collect();
+    let records: Vec<_> =
+        messages.iter().map(|message| record(message, mapping, &runner.plan.region)).collect();
     let outcome = runner.invoke(function, json!({ "Records": records }).to_string()).await?;
     ensure!(!outcome.failed, "{}", String::from_utf8_lossy(&outcome.payload));
     let answer: Value = serde_json::from_slice(&outcome.payload)?;
-    let failures = answer.get("batchItemFailures").and_then(Value::as_array).context("no batchItemFailures")?;
+    let failures =
+        answer.get("batchItemFailures").and_then(Value::as_array).context("no batchItemFailures")?;
     let failed: BTreeSet<_> = failures.iter().map(|failure| text(failure, "itemIdentifier")).collect();
     let ids: BTreeSet<_> = messages.iter().map(|message| text(message, "MessageId")).collect();
     ensure!(failed.is_subset(&ids), "failures that are none of the batch: {answer}");
@@ -75,7 +79,8 @@ fn record(message: &Value, mapping: &Mapping, region: &str) -> Value {
     let attributes = message.get("MessageAttributes").and_then(Value::as_object).into_iter().flatten();
     let attributes: Map<_, _> = attributes
         .map(|(name, value)| {
-            let mut own = json!({ "stringListValues": [], "binaryListValues": [], "dataType": value.get("DataType") });
+            let mut own =
+                json!({ "stringListValues": [], "binaryListValues": [], "dataType": value.get("DataType") });
             for (theirs, ours) in [("StringValue", "stringValue"), ("BinaryValue", "binaryValue")] {
                 if let (Some(value), Some(members)) = (value.get(theirs), own.as_object_mut()) {
                     members.insert(ours.to_owned(), value.clone());

@@ -71,10 +71,14 @@ impl Tokens {
         Ok(match (known, field("grant_type"), scope) {
             (false, ..) => (400, json!({ "error": "invalid_client" })),
             (_, Some("client_credentials"), scope) => {
-                let granted = scope.is_none_or(|scope| scope.split('+').all(|one| self.scopes.iter().any(|s| s == one)));
+                let granted = scope
+                    .is_none_or(|scope| scope.split('+').all(|one| self.scopes.iter().any(|s| s == one)));
                 if granted {
                     let token = self.of_publisher()?;
-                    (200, json!({ "access_token": token, "token_type": "Bearer", "expires_in": self.seconds }))
+                    (
+                        200,
+                        json!({ "access_token": token, "token_type": "Bearer", "expires_in": self.seconds }),
+                    )
                 } else {
                     (400, json!({ "error": "invalid_scope" }))
                 }
@@ -85,13 +89,23 @@ impl Tokens {
 
     fn of_publisher(&self) -> Result<String> {
         let scope = self.scopes.join(" ");
-        self.sign("access", json!({ "client_id": self.publisher, "sub": self.publisher, "scope": scope, "version": 2 }))
+        self.sign(
+            "access",
+            json!({ "client_id": self.publisher, "sub": self.publisher, "scope": scope, "version": 2 }),
+        )
     }
 
     fn sign(&self, kind: &str, mut claims: Value) -> Result<String> {
         let now = OffsetDateTime::now_utc().unix_timestamp();
-        let own = [("iss", json!(self.issuer)), ("token_use", json!(kind)), ("iat", json!(now)), ("exp", json!(now + self.seconds))];
-        own.into_iter().for_each(|(name, value)| set(&mut claims, name, value));
+        let own = [
+            ("iss", json!(self.issuer)),
+            ("token_use", json!(kind)),
+            ("iat", json!(now)),
+            ("exp", json!(now + self.seconds)),
+        ];
+        for (name, value) in own {
+            set(&mut claims, name, value);
+        }
         let header = json!({ "alg": "RS256", "kid": kind });
         let text = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
         let key = self.keys.get(kind).context("no such key")?;
@@ -110,7 +124,8 @@ impl Tokens {
         };
         let (text, signature) = token.rsplit_once('.')?;
         let (header, claims) = text.split_once('.')?;
-        let read = |part| serde_json::from_slice::<Map<String, Value>>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+        let read =
+            |part| serde_json::from_slice::<Map<String, Value>>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
         let (header, claims) = (read(header)?, read(claims)?);
         if header.get("alg")? != "RS256" {
             return None;
@@ -128,7 +143,9 @@ impl Tokens {
         };
         let for_us = audience.iter().any(|one| self.audience.iter().any(|ours| one == ours));
         let let_in = in_time && for_us && *claims.get("iss")? == self.issuer;
-        let_in.then(|| claims.into_iter().filter_map(|(name, claim)| Some((name, as_text(&claim)?.into()))).collect())
+        let_in.then(|| {
+            claims.into_iter().filter_map(|(name, claim)| Some((name, as_text(&claim)?.into()))).collect()
+        })
     }
 }
 
@@ -143,12 +160,17 @@ fn as_text(claim: &Value) -> Option<String> {
     match claim {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
-        Value::Array(all) => Some(format!("[{}]", all.iter().filter_map(as_text).collect::<Vec<_>>().join(" "))),
+        Value::Array(all) => {
+            Some(format!("[{}]", all.iter().filter_map(as_text).collect::<Vec<_>>().join(" ")))
+        }
         other => Some(other.to_string()),
     }
 }
 
 fn private_key(file: &Path) -> Result<RsaKeyPair> {
-    let key = PrivatePkcs8KeyDer::from_pem_file(file).with_context(|| format!("no key in {}", file.display()))?;
-    RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).ok().with_context(|| format!("{} is no RSA key", file.display()))
+    let key =
+        PrivatePkcs8KeyDer::from_pem_file(file).with_context(|| format!("no key in {}", file.display()))?;
+    RsaKeyPair::from_pkcs8(key.secret_pkcs8_der())
+        .ok()
+        .with_context(|| format!("{} is no RSA key", file.display()))
 }
