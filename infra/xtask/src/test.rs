@@ -9,13 +9,14 @@ use clap::ValueEnum;
 
 use crate::bench::Driver;
 use crate::build::{Binaries, FUNCTIONS, LOCAL, build, build_deployable, cargo};
+use crate::endpoint::{self, Moto, Resources};
 use crate::instructions::instructions;
 use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
 use crate::process::run_well;
 use crate::progress::{say, seconds};
 use crate::stack::{Description, Home, Ports, Stack};
-use crate::{browser, deploy, endpoint, interrupt, package, up, walls};
+use crate::{browser, deploy, interrupt, package, up, walls};
 
 /// Away from the port of `up`, which may be running.
 const FIRST_PORT: u16 = 4600;
@@ -265,9 +266,9 @@ const LONG: [&str; 2] = ["with_the_seal_of_another_webhook", "two_hundred_parall
 /// The end-to-end suite where only tables, queues and keys are the endpoint's.
 fn at_moto(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     run_well(cargo(root).args(E2E).arg("--no-run"))?;
-    let moto = endpoint::Moto::start(root, choose_port(None, FIRST_PORT + 80)?)?;
-    let place = Place::Beside(moto.url().to_owned());
-    ground.stack_at(place.clone(), &[])?;
+    let moto = Moto::start(root, choose_port(None, FIRST_PORT + 80)?)?;
+    let url = moto.url().to_owned();
+    ground.stack_at(Place::Beside(url.clone()), &[])?;
     let mut tests = cargo(root);
     // Most of them wait most of the time, and there are only so many processes.
     tests.args(E2E).args(["--", "--test-threads=8", "--skip", ENGINE, "--skip", SECRETS]);
@@ -279,7 +280,8 @@ fn at_moto(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     outcome?;
     let left = left?;
     ensure!(left.is_empty(), "left on the endpoint: {}", left.join(", "));
-    let nobody = ground.stack_at(place, &[]).err().context("a stack at an endpoint that is gone")?;
+    let resources = Resources::new(root, &ground.build()?.0, &root.join("target/test-stack"));
+    let nobody = resources.make(&url, &url, &[]).err().context("tables at an endpoint that is gone")?;
     ensure!(format!("{nobody:#}").contains("nobody answers at"), "of an endpoint that is gone: {nobody:#}");
     Ok(())
 }
