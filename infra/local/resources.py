@@ -14,7 +14,8 @@ import sys
 import uuid
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.parsers import ResponseParserError
 from cloud import REGION, TENANTS, USERS, Failed, client
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -43,9 +44,9 @@ def present(args):
             getattr(client(service, args), operation)()
         except ClientError as error:
             lacking[service] = error.response["Error"].get("Message") or error
-        except BotoCoreError as error:
-            if "connect" in str(error).lower():
-                raise Failed(f"nobody answers at {args.endpoint}, which AWS_ENDPOINT_URL names") from error
+        except (ConnectionError, HTTPClientError) as error:
+            raise Failed(f"nobody answers at {args.endpoint}, which AWS_ENDPOINT_URL names") from error
+        except (BotoCoreError, ResponseParserError) as error:
             lacking[service] = error
     if lacking:
         said = "; ".join(f"{service} ({str(why).splitlines()[0]})" for service, why in lacking.items())

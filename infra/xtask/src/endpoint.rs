@@ -76,6 +76,11 @@ impl Resources {
 
     /// Makes what the template has of tables, queues and keys, under a name that no other run has.
     pub(crate) fn make(&self, endpoint: &str, api_url: &str, parameters: &[&str]) -> Result<Plan> {
+        // So that it is never AWS, either.
+        ensure!(
+            endpoint.starts_with("http://"),
+            "AWS_ENDPOINT_URL has to begin with http://, unlike {endpoint}"
+        );
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let stack = format!("anzol-{now:x}");
         let keys = self.directory.join("tmp/state/cognito-pool-keys"); // where tests/e2e/tokens.rs looks for them
