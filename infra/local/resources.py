@@ -298,6 +298,9 @@ def remove(args):
     for service, operation, request in reversed(noted["made"]):
         try:
             getattr(client(service, args), operation)(**request)
+        except ConnectionError:
+            left = [f"it does not answer, and had {len(noted['made'])} things, the tables among them"]
+            break
         except (BotoCoreError, ClientError) as error:
             left.append(f"{operation} {next(iter(request.values()))}: {error}")
     Path(args.made).unlink()

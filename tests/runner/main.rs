@@ -168,8 +168,10 @@ where
         stream.set_nodelay(true).ok();
         let runner = Arc::clone(&runner);
         let service = service_fn(move |request| {
-            let answered = answer(request, Arc::clone(&runner));
-            async { Ok::<_, std::convert::Infallible>(answered.await) }
+            // As a task of its own: what was begun goes on when the caller has gone away.
+            let answered = tokio::spawn(answer(request, Arc::clone(&runner)));
+            let lost = |_| in_json(500, &json!({ "message": "Internal Server Error" }));
+            async move { Ok::<_, std::convert::Infallible>(answered.await.unwrap_or_else(lost)) }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
