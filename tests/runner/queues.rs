@@ -53,13 +53,7 @@ async fn work_off(runner: &Runner, function: &str, mapping: &Mapping, messages: 
     let outcome = runner.invoke(function, json!({ "Records": records }).to_string()).await?;
     ensure!(!outcome.failed, "{}", String::from_utf8_lossy(&outcome.payload));
     let answer: Value = serde_json::from_slice(&outcome.payload)?;
-    let failures =
-        answer.get("batchItemFailures").and_then(Value::as_array).context("no batchItemFailures")?;
-    let failed: BTreeSet<_> = failures.iter().map(|failure| text(failure, "itemIdentifier")).collect();
-    let ids: BTreeSet<_> = messages.iter().map(|message| text(message, "MessageId")).collect();
-    ensure!(failed.is_subset(&ids), "failures that are none of the batch: {answer}");
-    let worked_off = messages.iter().filter(|message| !failed.contains(text(message, "MessageId")));
-    let entries: Vec<_> = worked_off
+    let entries: Vec<_> = worked_off(messages, &answer)?
         .enumerate()
         .map(|(index, message)| json!({ "Id": index.to_string(), "ReceiptHandle": text(message, "ReceiptHandle") }))
         .collect();
@@ -68,6 +62,16 @@ async fn work_off(runner: &Runner, function: &str, mapping: &Mapping, messages: 
         runner.call("sqs", "AmazonSQS.DeleteMessageBatch", request).await?;
     }
     Ok(())
+}
+
+/// The messages that a function does not report as failed. A report that is none, or names others, fails them all, as on AWS.
+fn worked_off<'a>(messages: &'a [Value], answer: &'a Value) -> Result<impl Iterator<Item = &'a Value>> {
+    let failures =
+        answer.get("batchItemFailures").and_then(Value::as_array).context("no batchItemFailures")?;
+    let failed: BTreeSet<_> = failures.iter().map(|failure| text(failure, "itemIdentifier")).collect();
+    let ids: BTreeSet<_> = messages.iter().map(|message| text(message, "MessageId")).collect();
+    ensure!(failed.is_subset(&ids), "failures that are none of the batch: {answer}");
+    Ok(messages.iter().filter(move |message| !failed.contains(text(message, "MessageId"))))
 }
 
 fn text<'a>(of: &'a Value, name: &str) -> &'a str {
@@ -94,4 +98,26 @@ fn record(message: &Value, mapping: &Mapping, region: &str) -> Value {
         "attributes": message.get("Attributes").unwrap_or(&json!({})), "messageAttributes": attributes,
         "md5OfBody": message.get("MD5OfBody"), "eventSource": "aws:sqs", "eventSourceARN": mapping.arn, "awsRegion": region,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_reported_as_failed_stays_and_a_wrong_report_keeps_all() {
+        let messages = ["a", "b", "c"].map(|id| json!({ "MessageId": id }));
+        let left = |answer: &Value| -> Option<Vec<String>> {
+            let left = worked_off(&messages, answer).ok()?;
+            Some(left.map(|message| text(message, "MessageId").to_owned()).collect())
+        };
+        let failed = |id: Value| json!({ "batchItemFailures": [{ "itemIdentifier": id }] });
+        assert_eq!(left(&json!({ "batchItemFailures": [] })).unwrap(), ["a", "b", "c"]);
+        assert_eq!(left(&failed(json!("b"))).unwrap(), ["a", "c"]);
+        for answer in [failed(json!("x")), failed(json!("")), failed(Value::Null), json!({}), json!(null)] {
+            assert_eq!(left(&answer), None, "{answer}");
+        }
+    }
 }
