@@ -17,8 +17,6 @@ use serde::Serialize;
 
 use anzol_http::ApiError;
 
-use assets::Assets;
-
 /// A year, as long as anything is kept: the address changes with the content.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 /// Asked for each time.
@@ -47,7 +45,6 @@ pub struct Config {
 #[derive(Debug)]
 struct Console {
     config: Config,
-    assets: Assets,
     policy: HeaderValue,
 }
 
@@ -56,7 +53,7 @@ struct Console {
 /// # Errors
 /// When an address of `config` cannot be in a header.
 pub fn router(config: Config) -> Result<Router, InvalidHeaderValue> {
-    let console = Arc::new(Console { policy: policy(&config)?, config, assets: Assets::new() });
+    let console = Arc::new(Console { policy: policy(&config)?, config });
     let routes = Router::new()
         .route("/", get(|| async { Redirect::temporary("/console/") }))
         // Both spellings: gateways differ in whether they keep the slash at the end.
@@ -70,8 +67,8 @@ pub fn router(config: Config) -> Result<Router, InvalidHeaderValue> {
     Ok(anzol_http::shell(routes))
 }
 
-async fn page(State(console): State<Arc<Console>>, headers: HeaderMap) -> Response {
-    send(&console, "index.html", EACH_TIME, &headers)
+async fn page(headers: HeaderMap) -> Response {
+    send("index.html", EACH_TIME, &headers)
 }
 
 async fn config_json(State(console): State<Arc<Console>>) -> Response {
@@ -79,26 +76,18 @@ async fn config_json(State(console): State<Arc<Console>>) -> Response {
 }
 
 /// What has to stay at one address, like the icon.
-async fn unversioned(
-    State(console): State<Arc<Console>>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    send(&console, &name, EACH_TIME, &headers)
+async fn unversioned(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    send(&name, EACH_TIME, &headers)
 }
 
 /// A file at the address that says what is in it. A page from before an update asks for what is no more, and gets what is now there.
-async fn versioned(
-    State(console): State<Arc<Console>>,
-    Path((version, name)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let kept = if version == console.assets.version() { FOREVER } else { EACH_TIME };
-    send(&console, &name, kept, &headers)
+async fn versioned(Path((version, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
+    let kept = if version == assets::VERSION { FOREVER } else { EACH_TIME };
+    send(&name, kept, &headers)
 }
 
-fn send(console: &Console, name: &str, kept: &'static str, asked: &HeaderMap) -> Response {
-    let Some(asset) = console.assets.find(name) else {
+fn send(name: &str, kept: &'static str, asked: &HeaderMap) -> Response {
+    let Some(asset) = assets::find(name) else {
         return ApiError::NotFound(format!("there is no /console/{name}")).into_response();
     };
     let headers = [(CONTENT_TYPE, asset.kind), (CACHE_CONTROL, kept), (VARY, "accept-encoding")];
@@ -109,9 +98,9 @@ fn send(console: &Console, name: &str, kept: &'static str, asked: &HeaderMap) ->
         .flat_map(|value| value.split(','))
         .any(|coding| coding.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip")));
     if takes_gzip {
-        return (headers, [(CONTENT_ENCODING, "gzip")], asset.gzip.clone()).into_response();
+        return (headers, [(CONTENT_ENCODING, "gzip")], asset.gzip).into_response();
     }
-    (headers, asset.plain.clone()).into_response()
+    (headers, asset.plain).into_response()
 }
 
 /// What keeps the page to itself. Scripts and styles come from here alone and never from inside the page; nothing may frame it; text

@@ -16,8 +16,6 @@ use crate::keys;
 
 /// How long a marker is kept: longer than anybody asks for it, and shorter than forever.
 const RETENTION: Duration = Duration::days(8);
-/// Markers in one call to the database, its own bound.
-const BATCH: usize = 25;
 
 /// The markers, for those who write them.
 #[derive(Debug, Clone)]
@@ -60,7 +58,7 @@ impl Markers {
 
     /// Notes what came at `now`, 25 notes in a call. No two may be of the same event type and tenant, or webhook and rule.
     pub async fn write(&self, notes: &[Note], now: OffsetDateTime) -> Result<(), StoreError> {
-        for chunk in notes.chunks(BATCH) {
+        for chunk in notes.chunks(batch::MOST_WRITES) {
             let writes = chunk.iter().map(|note| put(note, now)).collect::<Result<_, _>>()?;
             batch::put(&self.client, &self.table, writes).await?;
         }

@@ -32,6 +32,8 @@ pub(crate) struct Meter {
     pub(crate) http_calls: u64,
     /// History kept for seven days, as storage is billed.
     pub(crate) history_bytes: u64,
+    /// Lines of log: their price depends on the level they are kept at, so they are not part of the bill.
+    pub(crate) log_bytes: u64,
 }
 
 /// Bytes of a message batch that are one request.

@@ -133,8 +133,17 @@ impl World {
         self.start_in(&self.paths.floors, name).await
     }
 
+    fn log(&self, name: &str) -> PathBuf {
+        self.paths.out.join(format!("{name}.log"))
+    }
+
+    /// Bytes that the functions of that name have logged so far.
+    pub(crate) fn logged(&self, name: &str) -> Result<u64> {
+        Ok(std::fs::metadata(self.log(name))?.len())
+    }
+
     async fn start_in(&self, directory: &Path, name: &str) -> Result<Function> {
-        let log = self.paths.out.join(format!("{name}.log"));
+        let log = self.log(name);
         Function::start(&directory.join(name), &self.environment(), &log)
             .await
             .with_context(|| name.to_owned())

@@ -33,6 +33,16 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
     ];
     let different = figure("the delivery alone, ten tenants in a batch", &counted.different, DELIVERY, 0.802);
     figures.push(Figure { bars: Vec::new(), ..different });
+    for (name, meter) in [
+        ("one event a call, one webhook", &sum(&counted.single, &counted.delivery)),
+        ("ten events a call, one webhook", &sum(&counted.ten, &counted.delivery)),
+        ("the delivery alone, after the queue", &counted.delivery),
+    ] {
+        let bytes = approximate(meter.log_bytes) / count(DELIVERIES);
+        let logs = Figure::new(format!("logs of {name}"), bytes * prices::LOGGED_GB / 1e3, "$/million");
+        figures
+            .push(logs.note(format!("{bytes:.0} bytes at info, metrics included; not in the bills above")));
+    }
     Ok(figures)
 }
 
@@ -112,9 +122,11 @@ async fn taken(
     milliseconds: f64,
 ) -> Result<(Meter, Vec<String>)> {
     drop(world.cloud.take_meter());
+    let logged = world.logged("ingest")?;
     let messages = world.publish(ingest, "cost", DELIVERIES, a_call).await?;
     ensure!(messages.len() == DELIVERIES, "{} messages", messages.len());
     let mut meter = world.cloud.take_meter();
+    meter.log_bytes = world.logged("ingest")? - logged;
     for _ in 0..DELIVERIES / a_call {
         meter.http_calls += 1;
         meter.invoke(milliseconds);
@@ -125,10 +137,12 @@ async fn taken(
 /// Delivers messages, ten in a batch.
 async fn delivered(world: &World, sender: &Function, queue_arn: &str, messages: &[String]) -> Result<Meter> {
     drop(world.cloud.take_meter());
+    let logged = world.logged("sender")?;
     for bodies in messages.chunks(BATCH) {
         send(sender, batch(queue_arn, bodies)).await?;
     }
     let mut meter = world.cloud.take_meter();
+    meter.log_bytes = world.logged("sender")? - logged;
     for bodies in messages.chunks(BATCH) {
         meter.poll(bodies.iter().map(String::len).sum());
         meter.invoke(prices::SENDER_MS);
@@ -154,6 +168,7 @@ fn sum(one: &Meter, other: &Meter) -> Meter {
         gb_seconds: one.gb_seconds + other.gb_seconds,
         http_calls: one.http_calls + other.http_calls,
         history_bytes: one.history_bytes + other.history_bytes,
+        log_bytes: one.log_bytes + other.log_bytes,
     }
 }
 
