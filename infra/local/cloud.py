@@ -51,13 +51,14 @@ class Failed(Exception):
 def client(service, args):
     if not args.endpoint:
         return boto3.client(service, region_name=args.region)  # AWS, by whatever credentials the person has
+    # "test" is the local cloud's root user; everyone else, the functions included, is held to IAM.
+    key_id, secret = getattr(args, "credentials", ("test", "test"))
     return boto3.client(
         service,
         endpoint_url=args.endpoint,
         region_name=REGION,
-        # "test" is the local cloud's root user; everyone else, the functions included, is held to IAM.
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
+        aws_access_key_id=key_id,
+        aws_secret_access_key=secret,
         config=Config(proxies={}, retries={"max_attempts": 3}, s3={"addressing_style": "path"}),
     )
 

@@ -7,12 +7,9 @@ use serde_json::{Value, json};
 
 use crate::world::*;
 
-/// As the local stack is called.
-const STACK: &str = "anzol";
-
 /// Every JSON line that a function logged.
 fn lines(function: &str) -> Vec<Value> {
-    let all = world().aws.log_lines(&format!("/anzol/{STACK}/{function}")).unwrap();
+    let all = world().aws.log_lines(&format!("/anzol/{}/{function}", world().stack.stack_name)).unwrap();
     all.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
@@ -48,7 +45,8 @@ fn alarmed() -> BTreeSet<String> {
     };
     let ours = blocks.filter(|block| property(block, "Namespace") == "Anzol");
     ours.map(|block| {
-        let dimensions = property(block, "Dimensions").replace("!Ref AWS::StackName", STACK);
+        let dimensions =
+            property(block, "Dimensions").replace("!Ref AWS::StackName", &world().stack.stack_name);
         let dimensions = dimensions.split("Name: ").skip(1).map(|part| {
             let (name, value) = part.split_once(", Value: ").unwrap();
             format!("{name}={}", value.split(" }").next().unwrap())
@@ -76,21 +74,21 @@ fn every_metric_an_alarm_waits_for_is_written() {
     let mut expected = alarmed();
     assert!(!expected.is_empty());
     for metric in [
-        "EventsAccepted Stack=anzol Source=http",
-        "DeliveriesQueued Stack=anzol Source=http",
-        "EventsAccepted Stack=anzol Source=queue",
-        "QueueAge Stack=anzol Source=queue",
-        "DeliveriesSucceeded Stack=anzol Lane=fast",
-        "DeliveriesFailed Stack=anzol Lane=fast",
-        "RetriesQueued Stack=anzol Lane=fast",
-        "LaneMovesToSlow Stack=anzol Lane=fast",
-        "WebhooksDisabled Stack=anzol Lane=fast",
-        "QueueAge Stack=anzol Lane=fast",
-        "AttemptLatency Stack=anzol Lane=fast",
-        "EndToEndLatency Stack=anzol Lane=fast",
-        "DeliveriesSucceeded Stack=anzol Lane=direct",
+        "EventsAccepted Stack=STACK Source=http",
+        "DeliveriesQueued Stack=STACK Source=http",
+        "EventsAccepted Stack=STACK Source=queue",
+        "QueueAge Stack=STACK Source=queue",
+        "DeliveriesSucceeded Stack=STACK Lane=fast",
+        "DeliveriesFailed Stack=STACK Lane=fast",
+        "RetriesQueued Stack=STACK Lane=fast",
+        "LaneMovesToSlow Stack=STACK Lane=fast",
+        "WebhooksDisabled Stack=STACK Lane=fast",
+        "QueueAge Stack=STACK Lane=fast",
+        "AttemptLatency Stack=STACK Lane=fast",
+        "EndToEndLatency Stack=STACK Lane=fast",
+        "DeliveriesSucceeded Stack=STACK Lane=direct",
     ] {
-        expected.insert(metric.to_owned());
+        expected.insert(metric.replace("STACK", &world.stack.stack_name));
     }
     eventually(SOON, "metrics of all that happened", || {
         let missing: Vec<_> = expected.difference(&metrics()).cloned().collect();

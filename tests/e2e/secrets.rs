@@ -235,7 +235,7 @@ fn nothing_secret_is_in_any_table_or_line_of_log() {
 }
 
 fn lines_of(function: &str) -> Vec<String> {
-    world().aws.log_lines(&format!("/anzol/anzol/{function}")).unwrap()
+    world().aws.log_lines(&format!("/anzol/{}/{function}", world().stack.stack_name)).unwrap()
 }
 
 #[test]

@@ -198,7 +198,9 @@ impl Aws {
     pub fn call(&self, service: &str, target: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
         let content = Some((Some(target), body.as_bytes()));
-        self.signed(&Method::POST, "/", service, content)?.expect_status(200)?.json()
+        let answer = self.signed(&Method::POST, "/", service, content)?.expect_status(200)?;
+        // What has nothing to say is `{}` on AWS, and nothing at all at some other endpoints.
+        if answer.text.is_empty() { Ok(json!({})) } else { answer.json() }
     }
 
     /// `content` is JSON, and the operation for services whose paths do not say it.

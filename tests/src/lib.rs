@@ -1,5 +1,5 @@
 //! What the suites stand on: a TLS receiver that plays the customer's endpoint, the deployed stack as `stack.json` describes it,
-//! and small clients for the API, the receiver and the cloud's own endpoints.
+//! small clients for the API, the receiver and the cloud's own endpoints, and Lambda as a function sees it.
 
 #![expect(
     clippy::disallowed_methods,
@@ -8,5 +8,6 @@
 
 pub mod aws;
 pub mod client;
+pub mod lambda;
 pub mod receiver;
 pub mod stack;

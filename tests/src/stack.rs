@@ -17,6 +17,8 @@ pub struct Stack {
     pub api_url: String,
     /// The console's page.
     pub console_url: String,
+    /// What `CloudFormation` calls the stack; log groups and metrics have it in their names.
+    pub stack_name: String,
     /// Endpoint of the cloud itself.
     pub aws_endpoint_url: String,
     /// AWS region.

@@ -181,7 +181,7 @@ fn neighbour(root: &Path, parameters: &[String]) -> Result<()> {
     let program = binaries.programs.get(&name).context("the load program was not built")?;
     let port = choose_port(None, FIRST_PORT)?;
     let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();
-    let (stack, description) = Stack::start(root, stack_home.clone(), port, &python, &binaries, &parameters)?;
+    let (stack, description) = Stack::start(root, &stack_home, port, &python, &binaries, &parameters)?;
     stack.publish(&description)?;
     let figures = home(root).join(format!("{name}.json"));
     say("");

@@ -209,14 +209,7 @@ impl LocalCloud<'_> {
             pair.push(binary);
             command.arg("--function").arg(pair);
         }
-        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-        let own = [&format!("Architecture={architecture}"), "Throughput=small", "TokenHours=24"];
-        let name = |parameter: &str| parameter.split('=').next().map(str::to_owned);
-        let own = own.iter().filter(|own| !parameters.iter().any(|given| name(given) == name(own)));
-        for parameter in own.chain(parameters) {
-            command.args(["--parameter", parameter]);
-        }
-        json_of(&mut command)
+        json_of(command.args(with_own_parameters(parameters)))
     }
 
     /// Creates two tenants' users and signs them in.
@@ -261,17 +254,32 @@ impl LocalCloud<'_> {
         command
     }
 
-    /// Nothing of the person's own AWS settings, proxies or home directory reaches the local cloud.
     fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("HOME", self.directory.join("tmp"))
-            .env("TMPDIR", self.directory.join("tmp"));
-        command
+        clean_command(program, self.directory)
     }
+}
+
+/// Nothing of the person's own AWS settings, proxies or home directory reaches the local cloud.
+pub(crate) fn clean_command(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("HOME", directory.join("tmp"))
+        .env("TMPDIR", directory.join("tmp"));
+    command
+}
+
+/// The template's parameters that fit this machine, and then those given, which go first where both name one.
+pub(crate) fn with_own_parameters(given: &[&str]) -> Vec<String> {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let own = [&format!("Architecture={architecture}"), "Throughput=small", "TokenHours=24"];
+    let name = |parameter: &str| parameter.split('=').next().map(str::to_owned);
+    let own = own.into_iter().filter(|own| !given.iter().any(|given| name(given) == name(own)));
+    own.chain(given.iter().copied())
+        .flat_map(|parameter| ["--parameter".to_owned(), parameter.to_owned()])
+        .collect()
 }
 
 /// Runs a subcommand of cloud.py; what it answers.

@@ -8,6 +8,7 @@ mod build;
 mod demo;
 mod deploy;
 mod down;
+mod endpoint;
 mod fuzz;
 mod instructions;
 mod interrupt;

@@ -8,15 +8,17 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::build::{Binaries, FUNCTIONS};
+use crate::endpoint::{RUNNER, Resources};
 use crate::interrupt;
-use crate::local_cloud::{Client, LocalCloud, Python, REGION, Seed};
+use crate::local_cloud::{Client, LocalCloud, Python, REGION, STACK, Seed};
 use crate::process::{Process, Record};
-use crate::progress::step;
+use crate::progress::{say, step};
 
-const RECEIVER_PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The directory of a stack and what lies in it.
 #[derive(Debug, Clone)]
@@ -105,6 +107,7 @@ pub(crate) struct Recorded {
 pub(crate) struct Description {
     pub(crate) api_url: String,
     pub(crate) console_url: String,
+    stack_name: String,
     aws_endpoint_url: String,
     region: &'static str,
     pub(crate) tokens: BTreeMap<String, String>,
@@ -163,11 +166,22 @@ impl ReceiverState {
     }
 }
 
+/// What the runner says of itself once it listens.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    aws_endpoint_url: String,
+    tokens: BTreeMap<String, String>,
+    clients: BTreeMap<String, Client>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Stack {
     home: Home,
     processes: Vec<Process>,
     left_running: bool,
+    /// What was made on somebody else's endpoint.
+    made: Option<Resources>,
 }
 
 /// Where the local cloud listens.
@@ -189,23 +203,13 @@ impl Stack {
     /// reads along. Whatever fails or interrupts, nothing stays behind.
     pub(crate) fn start(
         root: &Path,
-        home: Home,
+        home: &Home,
         ports: impl Into<Ports>,
         python: &Python,
         binaries: &Binaries,
         parameters: &[&str],
     ) -> Result<(Self, Description)> {
-        if let Some(recorded) = home.recorded() {
-            home.clean(&recorded);
-        }
-        home.remove_traces();
-        fs::create_dir_all(home.logs())?;
-        fs::create_dir_all(home.scratch())?;
-        let mut stack = Self { home, processes: Vec::new(), left_running: false };
-        let home = stack.home.clone();
-
-        let receiver =
-            step("the receiver, a customer's HTTPS endpoint", || stack.start_receiver(&binaries.receiver))?;
+        let (mut stack, receiver) = Self::begin(home, binaries)?;
         let Ports { cloud: port, detour } = ports.into();
         let cloud = LocalCloud { python, root, directory: &home.0, port };
         step(&format!("the local cloud on {}", cloud.endpoint()), || {
@@ -216,32 +220,79 @@ impl Stack {
         })?;
         let outputs = step("infra/template.yaml deployed", || cloud.deploy(&binaries.functions, parameters))?;
         stack.add(cloud.follow_logs(&home.logs())?)?;
-        write_environment(&home, cloud.environment(&outputs)?, &receiver)?;
+        write_environment(home, cloud.environment(&outputs)?, &receiver)?;
         let seed = step("tenants acme and globex with their users", || cloud.seed(&outputs))?;
-        let description = describe(&cloud, &outputs, seed, receiver)?;
+        let description = describe(cloud.endpoint(), STACK, &outputs, seed, receiver)?;
         Ok((stack, description))
     }
 
-    fn start_receiver(&mut self, binary: &Path) -> Result<ReceiverState> {
-        let (state, ca) = (self.home.scratch().join("receiver.json"), self.home.0.join("receiver-ca.pem"));
-        let log = self.home.logs().join("receiver.log");
-        let mut command = Command::new(binary);
-        command.arg("--state-file").arg(&state).arg("--ca-file").arg(ca);
-        self.add(Process::start("receiver", &mut command, &log)?)?;
+    /// The same on somebody else's endpoint, for tests: it holds tables, queues and keys of a name of their own, which go when this
+    /// is dropped; a runner on this machine has the functions and their gateway.
+    pub(crate) fn start_beside(
+        root: &Path,
+        home: &Home,
+        endpoint: &str,
+        port: u16,
+        python: &Python,
+        binaries: &Binaries,
+        parameters: &[&str],
+    ) -> Result<(Self, Description)> {
+        let (mut stack, receiver) = Self::begin(home, binaries)?;
+        let resources = Resources::new(root, python, &home.0);
+        resources.remove_leftovers()?;
+        let resources = stack.made.insert(resources);
+        let mut plan = step(&format!("tables, queues and keys on {endpoint}"), || {
+            resources.make(endpoint, &format!("http://localhost:{port}"), parameters)
+        })?;
+        let runner = binaries.programs.get(RUNNER).context("no runner was built")?;
+        let Said { aws_endpoint_url, tokens, clients } = step("the functions, beside it", || {
+            plan.place(&binaries.functions, &receiver.environment(), port, &home.logs())?;
+            let file = home.scratch().join("plan.json");
+            fs::write(&file, serde_json::to_vec_pretty(&plan)?)?;
+            stack.start_program(RUNNER, runner, &[&file], &home.scratch().join("runner.json"))
+        })?;
+        let seed = Seed { tokens, clients, tenants: plan.tenants, password: String::new() };
+        let description = describe(aws_endpoint_url, &plan.stack, &plan.outputs, seed, receiver)?;
+        Ok((stack, description))
+    }
+
+    /// What every stack begins with; what an earlier one left is taken away first.
+    fn begin(home: &Home, binaries: &Binaries) -> Result<(Self, ReceiverState)> {
+        if let Some(recorded) = home.recorded() {
+            home.clean(&recorded);
+        }
+        home.remove_traces();
+        fs::create_dir_all(home.logs())?;
+        fs::create_dir_all(home.scratch())?;
+        let mut stack = Self { home: home.clone(), processes: Vec::new(), left_running: false, made: None };
+        let receiver = step("the receiver, a customer's HTTPS endpoint", || {
+            let (state, ca) = (home.scratch().join("receiver.json"), home.0.join("receiver-ca.pem"));
+            let words = [Path::new("--ca-file"), &ca, Path::new("--state-file")];
+            stack.start_program("receiver", &binaries.receiver, &words, &state)
+        })?;
+        Ok((stack, receiver))
+    }
+
+    /// Starts a program of ours whose last argument is the file in which it says that it listens; what it says there.
+    fn start_program<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        binary: &Path,
+        words: &[&Path],
+        state: &Path,
+    ) -> Result<T> {
+        let log = self.home.logs().join(format!("{name}.log"));
+        self.add(Process::start(name, Command::new(binary).args(words).arg(state), &log)?)?;
         let began = Instant::now();
         while !state.exists() {
             if let Some(name) = self.ended() {
                 bail!("the {name} ended at once, see {}", log.display());
             }
-            ensure!(
-                began.elapsed() < RECEIVER_PATIENCE,
-                "the receiver does not listen, see {}",
-                log.display()
-            );
+            ensure!(began.elapsed() < PATIENCE, "the {name} does not listen, see {}", log.display());
             interrupt::pause()?;
         }
-        serde_json::from_slice(&fs::read(&state)?)
-            .context("the receiver's state file is not what it should be")
+        serde_json::from_slice(&fs::read(state)?)
+            .with_context(|| format!("the {name}'s state file is not what it should be"))
     }
 
     /// Takes a process under its wing and writes that down before anything else happens.
@@ -284,12 +335,16 @@ impl Drop for Stack {
         for process in self.processes.iter_mut().rev() {
             process.end();
         }
+        if let Some(Err(error)) = self.made.as_ref().map(Resources::remove) {
+            say(format!("{error:#}"));
+        }
         self.home.remove_traces();
     }
 }
 
 fn describe(
-    cloud: &LocalCloud<'_>,
+    endpoint: String,
+    stack: &str,
     outputs: &BTreeMap<String, String>,
     seed: Seed,
     receiver: ReceiverState,
@@ -306,7 +361,8 @@ fn describe(
     Ok(Description {
         api_url: output("ApiUrl")?,
         console_url: output("ConsoleUrl")?,
-        aws_endpoint_url: cloud.endpoint(),
+        stack_name: stack.to_owned(),
+        aws_endpoint_url: endpoint,
         region: REGION,
         tokens: seed.tokens,
         clients: seed.clients,

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::bench::Driver;
 use crate::build::{Binaries, FUNCTIONS, LOCAL, build, build_deployable, cargo};
+use crate::endpoint::{self, Moto, Resources};
 use crate::instructions::instructions;
 use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
@@ -40,8 +41,10 @@ pub(crate) enum Suite {
     Package,
     /// infra/template.yaml under cfn-lint, SAM's validation and checkov, and dry runs of its deployment
     Template,
-    /// End to end, on a fresh stack
+    /// End to end, on a fresh stack; or at the endpoint that `AWS_ENDPOINT_URL` names, with the functions beside it
     E2e,
+    /// End to end at an endpoint of another make, which runs no functions
+    Endpoint,
     /// Functions run by hand, producers, a tenant's deletion and a restore, on the same stack
     Operations,
     /// Qlik's own JavaScript client and the verifier of Standard Webhooks, on the same stack
@@ -86,6 +89,7 @@ impl Suite {
             Self::Package => package::check(root),
             Self::Template => deploy::check(root),
             Self::E2e => e2e(root, ground),
+            Self::Endpoint => at_moto(root, ground),
             Self::Operations => operations(root, ground),
             Self::Clients => clients(root, ground),
             Self::Console => console(root, ground),
@@ -150,41 +154,68 @@ struct Ground<'a> {
 
 struct Running {
     parameters: &'static [&'static str],
-    detour: Option<u16>,
+    place: Place,
     description: Description,
     /// Ended when dropped.
     _stack: Stack,
 }
 
+/// Where a stack is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// A local cloud of its own.
+    Own,
+    /// The same, but for a port that the functions reach it by; somebody has to listen there before they are called.
+    Detour(u16),
+    /// Somebody else's endpoint, with the functions beside it.
+    Beside(String),
+}
+
 impl Ground<'_> {
     /// A running stack with these parameters of the template (`Name=value`), published in [`Home::description`].
     fn stack(&mut self, parameters: &'static [&'static str]) -> Result<&Description> {
-        let fits = |running: &Running| running.parameters == parameters && running.detour.is_none();
+        self.stack_at(Place::Own, parameters)
+    }
+
+    /// The same at the endpoint that `AWS_ENDPOINT_URL` names, where it names one.
+    fn stack_where_asked(&mut self, parameters: &'static [&'static str]) -> Result<&Description> {
+        self.stack_at(endpoint::named().map_or(Place::Own, Place::Beside), parameters)
+    }
+
+    fn stack_at(&mut self, place: Place, parameters: &'static [&'static str]) -> Result<&Description> {
+        let fits = |running: &Running| running.parameters == parameters && running.place == place;
         let running = match self.stack.take().filter(fits) {
             Some(running) => running,
-            None => self.start(parameters, None)?,
+            None => self.start(parameters, place)?,
         };
         Ok(&self.stack.insert(running).description)
     }
 
     fn build(&mut self) -> Result<&(Python, Binaries)> {
         if self.built.is_none() {
-            self.built = Some((up::prepare_python(self.root)?, build(self.root, &[])?));
+            self.built = Some((up::prepare_python(self.root)?, build(self.root, &[endpoint::RUNNER])?));
         }
         self.built.as_ref().context("nothing was built")
     }
 
-    /// `detour` is a port that the functions reach the local cloud by; somebody has to listen there before they are called.
-    fn start(&mut self, parameters: &'static [&'static str], detour: Option<u16>) -> Result<Running> {
+    fn start(&mut self, parameters: &'static [&'static str], place: Place) -> Result<Running> {
         let home = Home::test(self.root);
         home.refuse_if_in_use()?;
         self.build()?;
         let (python, binaries) = self.built.as_ref().context("nothing was built")?;
         let port = choose_port(None, FIRST_PORT)?;
-        let ports = Ports { cloud: port, detour };
-        let (stack, description) = Stack::start(self.root, home, ports, python, binaries, parameters)?;
+        let (stack, description) = match &place {
+            Place::Beside(endpoint) => {
+                Stack::start_beside(self.root, &home, endpoint, port, python, binaries, parameters)?
+            }
+            Place::Own => Stack::start(self.root, &home, port, python, binaries, parameters)?,
+            Place::Detour(detour) => {
+                let ports = Ports { cloud: port, detour: Some(*detour) };
+                Stack::start(self.root, &home, ports, python, binaries, parameters)?
+            }
+        };
         stack.publish(&description)?;
-        Ok(Running { parameters, detour, description, _stack: stack })
+        Ok(Running { parameters, place, description, _stack: stack })
     }
 }
 
@@ -224,14 +255,40 @@ const SHORT_WAITS: [&str; 6] = [
 
 fn engine(root: &Path, ground: &mut Ground<'_>, tests: &str) -> Result<()> {
     run_well(cargo(root).args(E2E).arg("--no-run"))?;
-    ground.stack(&SHORT_WAITS)?;
+    ground.stack_where_asked(&SHORT_WAITS)?;
     let stack = Home::test(root).description();
     run_well(cargo(root).args(E2E).args(["--", tests]).env("ANZOL_STACK", stack))
 }
 
+/// Left to the suite's own local cloud, or this one would take more than two minutes: a wait of a minute and more, and a crowd.
+const LONG: [&str; 2] = ["with_the_seal_of_another_webhook", "two_hundred_parallel_creates"];
+
+/// The end-to-end suite where only tables, queues and keys are the endpoint's.
+fn at_moto(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    run_well(cargo(root).args(E2E).arg("--no-run"))?;
+    let moto = Moto::start(root, choose_port(None, FIRST_PORT + 80)?)?;
+    let url = moto.url().to_owned();
+    ground.stack_at(Place::Beside(url.clone()), &[])?;
+    let mut tests = cargo(root);
+    // Most of them wait most of the time, and there are only so many processes.
+    tests.args(E2E).args(["--", "--test-threads=8", "--skip", ENGINE, "--skip", SECRETS]);
+    tests.args(LONG.iter().flat_map(|name| ["--skip", name]));
+    let outcome = run_well(tests.env("ANZOL_STACK", Home::test(root).description()));
+    drop(ground.stack.take());
+    let left = moto.left();
+    drop(moto);
+    outcome?;
+    let left = left?;
+    ensure!(left.is_empty(), "left on the endpoint: {}", left.join(", "));
+    let resources = Resources::new(root, &ground.build()?.0, &root.join("target/test-stack"));
+    let nobody = resources.make(&url, &url, &[]).err().context("tables at an endpoint that is gone")?;
+    ensure!(format!("{nobody:#}").contains("nobody answers at"), "of an endpoint that is gone: {nobody:#}");
+    Ok(())
+}
+
 fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     run_well(cargo(root).args(E2E).arg("--no-run"))?; // before the stack, whose start is not to wait for a compiler
-    ground.stack(&[])?;
+    ground.stack_where_asked(&[])?;
     let stack = Home::test(root).description();
     // Two hundred calls at once are two hundred processes here: on a small machine that starves every other test.
     let crowd = "two_hundred_parallel_creates";
@@ -292,7 +349,7 @@ fn faults(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     run_well(cargo(root).args(FAULTS).arg("--no-run"))?;
     drop(ground.stack.take());
     let detour = choose_port(None, FIRST_PORT + 50)?;
-    let running = ground.start(&FAULTY, Some(detour))?;
+    let running = ground.start(&FAULTY, Place::Detour(detour))?;
     ground.stack = Some(running);
     run_well(
         cargo(root)

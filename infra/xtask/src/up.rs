@@ -32,7 +32,7 @@ pub(crate) fn up(root: &Path, options: &Options) -> Result<()> {
     let binaries = talkative_step("functions and receiver built", || build::build(root, &[]))?;
 
     let began = Instant::now();
-    let (mut stack, description) = Stack::start(root, home.clone(), port, &python, &binaries, &[])?;
+    let (mut stack, description) = Stack::start(root, &home, port, &python, &binaries, &[])?;
     demo::run(root, &description)?;
     stack.publish(&description)?;
     say(format!("\nReady, {} after the build.\n", seconds(began.elapsed())));
