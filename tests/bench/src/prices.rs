@@ -22,7 +22,7 @@ pub(crate) const STORED_GB_WEEK: f64 = 0.25 * 7.0 / 30.4;
 pub(crate) const KMS_REQUEST: f64 = 3.00;
 /// A million one-time schedules, beyond the 14 million that are free each month.
 pub(crate) const SCHEDULE: f64 = 1.00;
-/// A GB of logs taken in by CloudWatch; keeping it is $0.03 a month.
+/// A GB of logs taken in by `CloudWatch`; keeping it is $0.03 a month.
 pub(crate) const LOGGED_GB: f64 = 0.50;
 
 /// Memory of each function in `infra/template.yaml`, in GB.
