@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import tempfile
 import unittest
@@ -11,6 +12,14 @@ from unittest import mock
 import deploy
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+# What holds data, by logical id: under another id CloudFormation would make it anew, empty.
+KEPT = {
+    "WebhooksTable": "AWS::DynamoDB::Table",
+    "DeliveriesTable": "AWS::DynamoDB::Table",
+    "DataKey": "AWS::KMS::Key",
+    "SecretsKey": "AWS::KMS::Key",
+    "UserPool": "AWS::Cognito::UserPool",
+}
 
 
 def run(*words, template=TEMPLATE, region="eu-central-1"):
@@ -47,7 +56,9 @@ class DryRun(unittest.TestCase):
 
     def test_no_update_and_no_deletion_takes_the_data_along(self):
         template = deploy.yaml_parse(TEMPLATE.read_text())
-        for name in ["WebhooksTable", "DeliveriesTable", "DataKey", "UserPool"]:
+        kept = {name: resource["Type"] for name, resource in template["Resources"].items() if resource["Type"] in KEPT.values()}
+        self.assertEqual(kept, KEPT)
+        for name in KEPT:
             with self.subTest(name):
                 resource = template["Resources"][name]
                 self.assertEqual(resource["DeletionPolicy"], {"Ref": "DataDeletionPolicy"})
@@ -59,6 +70,26 @@ class DryRun(unittest.TestCase):
             self.assertEqual(table["Properties"]["PointInTimeRecoverySpecification"], {"PointInTimeRecoveryEnabled": True})
             # A name of its own would make a replacement fail, or need the old table gone.
             self.assertNotIn("TableName", table["Properties"])
+            # Another key schema would be another table.
+            keys = [(key["AttributeName"], key["KeyType"]) for key in table["Properties"]["KeySchema"]]
+            self.assertEqual(keys, [("pk", "HASH"), ("sk", "RANGE")])
+            self.assertIn({"AttributeName": "pk", "AttributeType": "S"}, table["Properties"]["AttributeDefinitions"])
+            self.assertIn({"AttributeName": "sk", "AttributeType": "S"}, table["Properties"]["AttributeDefinitions"])
+
+    def test_no_update_takes_messages_along(self):
+        template = deploy.yaml_parse(TEMPLATE.read_text())
+        queues = {name: resource for name, resource in template["Resources"].items() if resource["Type"] == "AWS::SQS::Queue"}
+        self.assertEqual(set(queues), {f"{name}{kind}" for name in ["Events", "Deliveries", "SlowLane"] for kind in ["Queue", "Dlq"]})
+        for name, queue in queues.items():
+            # The only properties whose change replaces a queue:
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sqs-queue.html
+            self.assertFalse({"QueueName", "FifoQueue"} & set(queue["Properties"]), name)
+
+    def test_the_stack_policy_guards_the_same(self):
+        allow, deny = json.loads(TEMPLATE.with_name("aws").joinpath("stack-policy.json").read_text())["Statement"]
+        self.assertEqual((allow["Effect"], allow["Action"], deny["Effect"]), ("Allow", "Update:*", "Deny"))
+        self.assertEqual(set(deny["Action"]), {"Update:Replace", "Update:Delete"})
+        self.assertEqual(set(deny["Resource"]), {f"LogicalResourceId/{name}" for name in KEPT})
 
     def test_wrong_parameters_are_named_with_the_rule(self):
         for given, says in [

@@ -39,7 +39,7 @@ PROSE = ["text", "query", "json"]
 PROGRAMS = ["aws", "cargo", "curl", "docker", "node", "npm", "pip", "python3", "rustup", "sam"]
 # Names that stand for the reader's own.
 OWN = {"receiver.example.com": "hooks.receiver.test"}
-PATIENCE = 300
+PATIENCE = 600
 END = "\x1e"
 
 # What differs on this machine: an HTTP error is a failure, the functions are those of the local stack, the port is a free one.
