@@ -138,6 +138,134 @@ class DryRun(unittest.TestCase):
         self.assertEqual(deploy.problem(about, "a,B"), "must match [a-z]+")
 
 
+def every(kind, path, value):
+    """The value at the same place in all resources of a kind."""
+    return lambda made: all(at(resource, path) == value for resource in made.values() if resource["Type"] == kind)
+
+
+def one(name, path, value):
+    """The value at a place in one resource."""
+    return lambda made: name in made and at(made[name], path) == value
+
+
+def variable(value, name, *functions):
+    """The value of a variable that functions get."""
+    return lambda made: all(at(made[f"{function}Function"], f"Environment.Variables.{name}") == value for function in functions)
+
+
+def at(resource, path):
+    """What is at `A.B.0.C` of a resource's properties; None when nothing is."""
+    found = resource["Properties"]
+    for step in path.split("."):
+        if isinstance(found, list):
+            found = found[int(step)] if int(step) < len(found) else None
+        elif isinstance(found, dict):
+            found = found.get(step)
+        else:
+            return None
+    return found
+
+
+ALL = ["Api", "Ingest", "Fanout", "Sender", "Console"]
+RULE = "arn:aws:events:eu-central-1:111122223333:rule/orders"
+TOPIC = "arn:aws:sns:eu-central-1:111122223333:alarms"
+KEY = "arn:aws:kms:eu-central-1:111122223333:key/k"
+CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/c"
+ISSUER = "https://id.example.com"
+# A value of each parameter that is not its default, with others that it needs, and where in the deployment it has to be then.
+EFFECTS = {
+    "Architecture=x86_64": [every("AWS::Lambda::Function", "Architectures", ["x86_64"])],
+    f"JwtIssuer={ISSUER}": [one("JwtAuthorizer", "JwtConfiguration.Issuer", ISSUER), variable(ISSUER, "AUTH_ISSUER", "Console")],
+    f"JwtAudience=a,b JwtIssuer={ISSUER}": [one("JwtAuthorizer", "JwtConfiguration.Audience", ["a", "b"])],
+    "TokenHours=2": [every("AWS::Cognito::UserPoolClient", f"{kind}TokenValidity", "2") for kind in ("Access", "Id")],
+    "TenantClaim=t": [variable("t", "TENANT_CLAIM", "Api", "Ingest", "Console")],
+    "RolesClaim=r": [variable("r", "ROLES_CLAIM", "Api", "Ingest", "Console")],
+    "PublishScope=p": [variable("p", "PUBLISH_SCOPE", "Api", "Ingest")],
+    "PlatformScope=p": [variable("p", "PLATFORM_SCOPE", "Api", "Ingest")],
+    f"EventBridgeRule={RULE}": [one("EventsQueuePolicy", "PolicyDocument.Statement.1.Condition.ArnLike.aws:SourceArn", RULE)],
+    "WebhookCap=7": [variable("7", "WEBHOOK_CAP", "Api", "Console")],
+    "LargestEvent=100": [variable("100", "LARGEST_EVENT", "Ingest", "Fanout")],
+    "ApiRateLimit=7": [one("HttpStage", "DefaultRouteSettings.ThrottlingRateLimit", "7")],
+    "ApiBurstLimit=7": [one("HttpStage", "DefaultRouteSettings.ThrottlingBurstLimit", "7")],
+    "Throughput=large": [
+        one("FanoutFunctionEvents", "ScalingConfig.MaximumConcurrency", "50"),
+        one("SenderFunctionFastLane", "ScalingConfig.MaximumConcurrency", "500"),
+        one("SenderFunctionSlowLane", "ScalingConfig.MaximumConcurrency", "100"),
+    ],
+    f"DomainName=hooks.example.com CertificateArn={CERTIFICATE}": [
+        one("ApiDomain", "DomainName", "hooks.example.com"),
+        one("ApiDomainMapping", "DomainName", {"Ref": "ApiDomain"}),
+        one("ConsoleClient", "CallbackURLs", ["https://hooks.example.com/console/"]),
+    ],
+    f"CertificateArn={CERTIFICATE} DomainName=hooks.example.com": [
+        one("ApiDomain", "DomainNameConfigurations.0.CertificateArn", CERTIFICATE)
+    ],
+    "RetrySchedule=1,2": [variable("1,2", "RETRY_SCHEDULE", "Sender")],
+    "LongestQueueDelay=7": [variable("7", "LONGEST_QUEUE_DELAY", "Sender")],
+    "DisableAfterFailures=7": [variable("7", "DISABLE_AFTER_FAILURES", "Api", "Sender")],
+    "DisableAfterHours=7": [variable("7", "DISABLE_AFTER_HOURS", "Api", "Sender")],
+    "DeliveryTimeout=7": [variable("7", "DELIVERY_TIMEOUT", "Api", "Sender")],
+    "ConnectTimeout=7": [variable("7", "CONNECT_TIMEOUT", "Api", "Sender")],
+    "UserAgent=Ours": [variable("Ours", "USER_AGENT", "Api", "Sender")],
+    "SignatureHeader=X-Ours": [variable("X-Ours", "SIGNATURE_HEADER", "Api", "Sender")],
+    "LogLevel=debug": [variable("debug", "RUST_LOG", *ALL)],
+    "LogRetentionDays=90": [every("AWS::Logs::LogGroup", "RetentionInDays", "90")],
+    "Tracing=PassThrough": [every("AWS::Lambda::Function", "TracingConfig.Mode", "PassThrough")],
+    f"AlarmTopicArn={TOPIC}": [every("AWS::CloudWatch::Alarm", f"{when}Actions", [TOPIC]) for when in ("Alarm", "OK")],
+    "LatencyObjective=700": [one("EndToEndLatencyAlarm", "Threshold", "700")],
+    f"TablesKeyArn={KEY}": [every("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", KEY), lambda made: "DataKey" not in made],
+    "DataDeletionPolicy=Delete": [lambda made: {made[name]["DeletionPolicy"] for name in KEPT} == {"Delete"}],
+}
+
+
+class Effects(unittest.TestCase):
+    @staticmethod
+    def made(*given):
+        """Everything that is made with these parameters, after the transform, as far as it can be known beforehand."""
+        template = deploy.yaml_parse(TEMPLATE.read_text())
+        parameters, _ = deploy.choose(template, given, False, None)
+        with mock.patch.dict(os.environ):
+            template = deploy.expanded(template, parameters, "eu-central-1")
+        kept = [name for name, *_ in deploy.resources(template, parameters)]
+        nothing = object()
+
+        def known(part):
+            match part:
+                case {"Ref": "AWS::NoValue"}:
+                    return nothing
+                case {"Ref": str(name)} if name in parameters:
+                    many = template["Parameters"][name]["Type"] == "CommaDelimitedList"
+                    return parameters[name].split(",") if many else parameters[name]
+                case {"Fn::If": [condition, yes, no]}:
+                    return known(yes if deploy.value_of({"Condition": condition}, parameters, template) else no)
+                case {"Fn::FindInMap": _}:
+                    return deploy.value_of(part, parameters, template)
+                case {"Fn::Sub": str(text)}:
+                    for name, value in parameters.items():
+                        text = text.replace(f"${{{name}}}", value)
+                    return text if "${" not in text else {"Fn::Sub": text}
+                case dict():
+                    return {name: value for name, value in ((name, known(value)) for name, value in part.items()) if value is not nothing}
+                case list():
+                    return [value for value in map(known, part) if value is not nothing]
+            return part
+
+        return {name: known(template["Resources"][name]) for name in kept}
+
+    def test_every_parameter_gets_where_it_has_an_effect(self):
+        untouched = self.made()
+        for given, effects in EFFECTS.items():
+            made = self.made(*given.split())
+            for number, effect in enumerate(effects, 1):
+                with self.subTest(given, effect=number):
+                    self.assertTrue(effect(made))
+                    self.assertFalse(effect(untouched), "it is so without the parameter too")
+
+    def test_none_is_forgotten(self):
+        parameters = deploy.yaml_parse(TEMPLATE.read_text())["Parameters"]
+        self.assertEqual({given.split("=")[0] for given in EFFECTS}, set(parameters))
+
+
 class RealRun(unittest.TestCase):
     def deploy_with(self, machine, *words):
         """What `sam` would be called with, when the functions were built for this machine."""
