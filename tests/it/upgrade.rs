@@ -30,13 +30,13 @@ const STEP: &str = r#"{"v":1,"recovery":{"tenantId":"acme","webhookId":"WEBHOOK"
 /// Details of a row of the history as the first release packed them: a retry that failed, with when the next one was due.
 const DETAILS: &str = "ASi1L/1g6gAVBADkAzIyMzRodHRwXzExLTI0VDA4OjA1OjMwWnJlY2VpdmVyLnRlc3Qvb2xke2UtbXkvc3lzdGVtYXBwLlpcIm5vFQDuS6PX8NAkNogiOkArifFdCxNrgxRyAjhFRlTI9iErz+hADp6gsPG3LIXs5W7ZLjvFXAZrvYw9+DLnwBD34gwE";
 
-fn filled(form: &str, webhook: impl ToString, delivery: impl ToString) -> String {
+fn filled(form: &str, webhook: WebhookId, delivery: DeliveryId) -> String {
     let with_ids = form.replace("WEBHOOK", &webhook.to_string()).replace("DELIVERY", &delivery.to_string());
     with_ids.replace("EVENT", EVENT)
 }
 
 /// A webhook without secrets in the webhooks table, in DynamoDB's JSON.
-fn webhook_item(id: impl ToString) -> Value {
+fn webhook_item(id: WebhookId) -> Value {
     let id = id.to_string();
     let text = |text: &str| json!({ "S": text });
     json!({
