@@ -158,7 +158,7 @@ async fn create_deliveries(raw: &Aws, name: &str) {
             "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
             "GlobalSecondaryIndexes": [{
                 "IndexName": "failures", "KeySchema": [key("failedOf", "HASH"), key("sk", "RANGE")],
-                "Projection": { "ProjectionType": "ALL" },
+                "Projection": { "ProjectionType": "INCLUDE", "NonKeyAttributes": ["eventType"] },
             }],
         }),
     )

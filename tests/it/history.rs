@@ -126,13 +126,13 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let start = now() - Duration::hours(1);
+    let (deleted, exported) = ("com.qlik.v1.app.deleted", "com.qlik.v1.app.exported");
     let rows: Vec<_> = (0..23)
         .map(|n| {
-            delivery(
-                &webhook,
-                start + Duration::seconds(n),
-                if n % 3 == 0 { Status::Fail } else { Status::Success },
-            )
+            let status = if n % 3 == 0 { Status::Fail } else { Status::Success };
+            let mut row = delivery(&webhook, start + Duration::seconds(n), status);
+            row.event_type = if n % 4 == 0 { exported } else { deleted }.to_owned();
+            row
         })
         .collect();
     assert!(cloud.deliveries.put_all(&rows).await.is_empty());
@@ -140,7 +140,8 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
         DeliveryFilter::default(),
         DeliveryFilter { status: Some(Status::Fail), event_types: vec![] },
         DeliveryFilter { status: Some(Status::Success), event_types: vec![] },
-        DeliveryFilter { status: None, event_types: vec!["com.qlik.v1.app.deleted".to_owned()] },
+        DeliveryFilter { status: None, event_types: vec![deleted.to_owned()] },
+        DeliveryFilter { status: Some(Status::Fail), event_types: vec![deleted.to_owned()] },
     ];
     for filter in filters {
         for order in [Order::Ascending, Order::Descending] {
@@ -148,6 +149,9 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
                 let mut wanted: Vec<_> = rows
                     .iter()
                     .filter(|row| filter.status.is_none_or(|status| status == row.status))
+                    .filter(|row| {
+                        filter.event_types.is_empty() || filter.event_types.contains(&row.event_type)
+                    })
                     .map(|row| row.id)
                     .collect();
                 if order == Order::Descending {

@@ -11,13 +11,16 @@ use anzol_domain::{
 use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
 use anzol_store::{Markers, Snapshot, StoreError, Webhooks};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 
 use crate::notice::{Noticeboard, Notices};
 
-/// Tenants whose webhooks are kept in memory between calls.
-const CACHED_TENANTS: usize = 200;
+/// Bytes of webhooks that are kept in memory between calls: those of thousands of ordinary tenants, or of a dozen that use all they may.
+const CACHED: u64 = 32 * 1024 * 1024;
+/// Tenants whose webhooks that may be, roughly: for the first size of the cache's own tables.
+const CACHED_TENANTS: usize = 1_000;
 /// Bytes of events in hand at most before they are queued: a large event that a hundred webhooks hear must not fill the memory.
 const IN_HAND: usize = 4 * 1024 * 1024;
 /// Tenants looked up at the same time when a batch of events names several.
@@ -60,7 +63,21 @@ pub struct Dispatcher {
     noticeboard: Noticeboard,
     clock: Clock,
     /// Snapshots by tenant. Each is checked against the tenant's revision before it is used, so age does no harm.
-    snapshots: Cache<TenantId, Arc<Snapshot>>,
+    snapshots: Snapshots,
+}
+
+type Snapshots = Cache<TenantId, Arc<Snapshot>, Footprint>;
+
+/// Weighs a tenant's webhooks by the memory they take.
+#[derive(Debug, Clone, Copy)]
+struct Footprint;
+
+impl Weighter<TenantId, Arc<Snapshot>> for Footprint {
+    fn weight(&self, tenant: &TenantId, snapshot: &Arc<Snapshot>) -> u64 {
+        let webhooks = snapshot.webhooks.iter().map(Webhook::footprint).sum::<usize>();
+        let bytes = size_of::<(TenantId, Snapshot)>() + tenant.as_str().len() + webhooks;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
 }
 
 impl Dispatcher {
@@ -68,7 +85,8 @@ impl Dispatcher {
     #[must_use]
     pub fn new(webhooks: Webhooks, queues: DeliveryQueues, markers: Markers, clock: Clock) -> Self {
         let noticeboard = Noticeboard::new(markers, clock);
-        Self { webhooks, queues, noticeboard, clock, snapshots: Cache::new(CACHED_TENANTS) }
+        let snapshots = Snapshots::with_weighter(CACHED_TENANTS, CACHED, Footprint);
+        Self { webhooks, queues, noticeboard, clock, snapshots }
     }
 
     /// Queues one task for each webhook that hears one of the events; answers how many.
@@ -148,5 +166,61 @@ impl Dispatcher {
         let snapshot = Arc::new(Snapshot { revision, webhooks });
         self.snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
         Ok(snapshot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anzol_domain::webhook::RawSpec;
+    use anzol_domain::{Health, Level, Origin, UserId, WebhookId};
+
+    use super::*;
+
+    /// A webhook of which everything is about as long as it may be.
+    fn large() -> Webhook {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let filter = r#"id eq "0984fec4-aa8c-4253-b1d1-4fd4f9c78000" or "#.repeat(80);
+        let spec = RawSpec {
+            name: Some("n".repeat(512)),
+            description: Some("d".repeat(1024)),
+            url: Some(format!("https://hooks.example.com/{}", "p".repeat(2000))),
+            event_types: vec!["com.qlik.v1.app.created".to_owned(); 100],
+            level: Level::Tenant,
+            owner_id: "ann".to_owned(),
+            secret: None,
+            filter: Some(format!(r#"{filter}id eq "1""#)),
+            headers: [("x".to_owned(), "v".repeat(2000))].into(),
+            encrypted_headers: BTreeMap::new(),
+            enabled: true,
+            cloud_events: false,
+        };
+        Webhook {
+            id: WebhookId::mint(at),
+            tenant_id: TenantId::parse("acme").unwrap(),
+            spec: spec.check().unwrap().0,
+            origin: Origin::Api,
+            created_at: at,
+            updated_at: at,
+            created_by: UserId::parse("ann").unwrap(),
+            updated_by: UserId::parse("ann").unwrap(),
+            sealed: None,
+            health: Health::default(),
+            disabled: None,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn many_large_tenants_do_not_outgrow_the_memory_and_the_last_one_is_kept() {
+        let snapshots = Snapshots::with_weighter(CACHED_TENANTS, CACHED, Footprint);
+        let snapshot = Arc::new(Snapshot { revision: 1, webhooks: vec![large(); 100] });
+        assert!(snapshot.webhooks.iter().all(|webhook| (10_000..40_000).contains(&webhook.footprint())));
+        for index in 0..30 {
+            let tenant = TenantId::parse(&format!("tenant-{index}")).unwrap();
+            snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
+            assert!(snapshots.get(&tenant).is_some(), "{index}");
+            assert!(snapshots.weight() <= CACHED);
+        }
+        assert!(snapshots.len() >= 4, "{}", snapshots.len());
     }
 }

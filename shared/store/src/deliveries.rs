@@ -1,6 +1,6 @@
 //! The deliveries table: write what happened, read it back newest or oldest first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
@@ -11,13 +11,9 @@ use anzol_domain::page::{Order, Position};
 use anzol_domain::{Delivery, DeliveryId, Status, TenantId, WebhookId};
 
 use crate::error::StoreError;
-use crate::webhooks::pause;
-use crate::{delivery_item, keys};
+use crate::keys::Item;
+use crate::{batch, delivery_item, keys};
 
-/// Rows in one call to the database, its own bound.
-const BATCH: usize = 25;
-/// Tries for rows that the database leaves unwritten when it is throttled. With the waits between, about 1 s in all.
-const TRIES: u32 = 6;
 /// Most pages of the database (1 MB each) read for one page of ours; a search that finds little goes on from its cursor.
 const MAX_READS: usize = 8;
 
@@ -81,7 +77,7 @@ impl Deliveries {
             deliveries.iter().map(|d| ((&d.tenant_id, d.webhook_id, d.id), d)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let mut lost = Vec::new();
-        for chunk in rows.chunks(BATCH) {
+        for chunk in rows.chunks(batch::MOST_WRITES) {
             if let Err(error) = self.put_chunk(chunk).await {
                 tracing::error!(%error, rows = chunk.len(), "could not write history rows");
                 // Which rows of the call made it is not known for sure, so none counts as written.
@@ -98,7 +94,7 @@ impl Deliveries {
             Ok(WriteRequest::builder().put_request(put).build())
         };
         let writes = chunk.iter().map(write).collect::<Result<_, StoreError>>()?;
-        put_batch(&self.client, &self.table, writes).await
+        batch::put(&self.client, &self.table, writes).await
     }
 
     /// One row, unless it has expired by `now`.
@@ -170,8 +166,19 @@ impl Deliveries {
             // dropped after reading, most may not match: read pages as large as the database gives.
             let all_match = filter.event_types.is_empty() && filter.status != Some(Status::Success);
             let rows = all_match.then(|| i32::try_from(limit + 2).unwrap_or(i32::MAX));
-            let answer = answer.set_limit(rows).send().await.map_err(|error| StoreError::from_sdk(&error))?;
-            for item in answer.items.unwrap_or_default() {
+            let mut answer =
+                answer.set_limit(rows).send().await.map_err(|error| StoreError::from_sdk(&error))?;
+            let mut items = answer.items.take().unwrap_or_default();
+            if filter.status == Some(Status::Fail) {
+                // The index names many in a page: no more of them are read than are shown.
+                let wanted = limit + 2 - found.len();
+                if items.len() > wanted {
+                    items.truncate(wanted);
+                    answer.last_evaluated_key = items.last().map(failure_key);
+                }
+                items = self.whole(items).await?;
+            }
+            for item in items {
                 found.push(delivery_item::read(tenant, webhook, item)?);
             }
             // The range includes its ends: the row the client has seen is not part of the next page.
@@ -201,6 +208,17 @@ impl Deliveries {
         Ok(DeliveryPage { items: found, next: on, prev })
     }
 
+    /// The rows that entries of the index of failures stand for, in their order.
+    pub(crate) async fn whole(&self, entries: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let key = |entry: &Item| keys::pick(entry, &[keys::PK, keys::SK]);
+        let rows = batch::get(&self.client, &self.table, entries.iter().map(key).collect()).await?;
+        let of = |item: &Item| item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned();
+        let mut rows: HashMap<_, _> = rows.into_iter().filter_map(|row| Some((of(&row)?, row))).collect();
+        Ok(entries.iter().filter_map(|entry| rows.remove(&of(entry)?)).collect())
+    }
+
+    /// A webhook's history in a range of ids, both ends included. Of failed rows, asked for by themselves, come the entries of their
+    /// index; [`Deliveries::whole`] has the rest.
     pub(crate) fn query(
         &self,
         tenant: &TenantId,
@@ -210,7 +228,7 @@ impl Deliveries {
         ascending: bool,
     ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
         let failed = filter.status == Some(Status::Fail);
-        let pk = if failed { "failedOf" } else { keys::PK };
+        let pk = if failed { keys::FAILED_OF } else { keys::PK };
         // Ids are hexadecimal, so `~` sorts after all of them.
         let to = to.map_or_else(|| "~".to_owned(), |id| id.to_string());
         let mut conditions = Vec::new();
@@ -238,24 +256,6 @@ impl Deliveries {
     }
 }
 
-/// Puts up to 25 items in one call, and again those that the database leaves unwritten.
-pub(crate) async fn put_batch(
-    client: &Client,
-    table: &str,
-    mut writes: Vec<WriteRequest>,
-) -> Result<(), StoreError> {
-    for round in 0..TRIES {
-        pause(round).await;
-        let request = client.batch_write_item().request_items(table, writes);
-        let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
-        writes = answer.unprocessed_items.unwrap_or_default().remove(table).unwrap_or_default();
-        if writes.is_empty() {
-            return Ok(());
-        }
-    }
-    Err(StoreError::Busy(format!("{} items were not accepted", writes.len())))
-}
-
 /// How many of the rows fit on a page; one always does.
 fn fitting(rows: &[Delivery]) -> usize {
     // As long as JSON makes them.
@@ -277,6 +277,11 @@ fn fitting(rows: &[Delivery]) -> usize {
         fits
     };
     rows.iter().take_while(fits).count().max(1)
+}
+
+/// Where a query of the index of failures goes on after an entry.
+fn failure_key(entry: &Item) -> Item {
+    keys::pick(entry, &[keys::PK, keys::SK, keys::FAILED_OF])
 }
 
 fn seen_id(position: Position<DeliveryId>) -> Option<DeliveryId> {

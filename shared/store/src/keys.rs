@@ -13,7 +13,7 @@
 //!
 //! | pk | sk | what | index `failures` |
 //! |---|---|---|---|
-//! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so the sort key is the time | failed rows only: `failedOf` = pk, `sk` |
+//! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so the sort key is the time | failed rows only: `failedOf` = pk, `sk`, `eventType`, and no more: it is written, and kept, as often as they |
 //! | `<tenant>#<webhook id>#RECOVERIES` | `<recovery id>` | a recovery, and how far it has come | never |
 //! | `<tenant>#<webhook id>#HANDLED` | `<webhook-id header>` | an event that was sent again: `handledDelivery` is the last failed delivery that was made good, `recoveryId` by which recovery | never |
 //! | `<tenant>#EVENTS` | `<event type>` | that an event of the type came: `at`, in milliseconds | never |
@@ -40,7 +40,16 @@ pub(crate) const FAILURES: &str = "failures";
 /// Its partition key.
 pub(crate) const FAILED_OF: &str = "failedOf";
 
-pub(crate) type Key = HashMap<String, AttributeValue>;
+/// Attributes by name.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+/// Those that an item is found by.
+pub(crate) type Key = Item;
+
+/// Some attributes of an item.
+pub(crate) fn pick(item: &Item, names: &[&str]) -> Item {
+    let pick = |name: &&str| Some(((*name).to_owned(), item.get(*name)?.clone()));
+    names.iter().filter_map(pick).collect()
+}
 
 fn key(pk: String, sk: String) -> Key {
     HashMap::from([(PK.to_owned(), AttributeValue::S(pk)), (SK.to_owned(), AttributeValue::S(sk))])

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 mod deliveries;
 mod delivery_item;
 mod error;

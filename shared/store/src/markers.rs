@@ -9,7 +9,8 @@ use time::{Duration, OffsetDateTime};
 use anzol_domain::Webhook;
 use anzol_domain::silence::{Miss, Missed, Note, Notes};
 
-use crate::deliveries::{Deliveries, put_batch};
+use crate::batch;
+use crate::deliveries::Deliveries;
 use crate::error::StoreError;
 use crate::keys;
 
@@ -61,7 +62,7 @@ impl Markers {
     pub async fn write(&self, notes: &[Note], now: OffsetDateTime) -> Result<(), StoreError> {
         for chunk in notes.chunks(BATCH) {
             let writes = chunk.iter().map(|note| put(note, now)).collect::<Result<_, _>>()?;
-            put_batch(&self.client, &self.table, writes).await?;
+            batch::put(&self.client, &self.table, writes).await?;
         }
         Ok(())
     }

@@ -123,7 +123,7 @@ impl Deliveries {
         let rows = i32::try_from(limit + 1).unwrap_or(i32::MAX);
         let query = self.query(tenant, webhook, &filter, range, false).limit(rows);
         let answer = query.send().await.map_err(|error| StoreError::from_sdk(&error))?;
-        let items = answer.items.unwrap_or_default().into_iter();
+        let items = self.whole(answer.items.unwrap_or_default()).await?.into_iter();
         let mut rows =
             items.map(|item| delivery_item::read(tenant, webhook, item)).collect::<Result<Vec<_>, _>>()?;
         rows.retain(|row| row.id < recovery.older_than);

@@ -9,14 +9,14 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 
 use anzol_domain::{TenantId, Webhook, WebhookId};
 use anzol_signing::CursorKey;
 
 use crate::error::StoreError;
 use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, VERSION, WARNED, WEBHOOK};
-use crate::{keys, webhook_item};
+use crate::{batch, keys, webhook_item};
 
 /// Tries of a transaction that collides with other writers of the same tenant. With the waits below, about 4 s in all.
 const TRIES: u32 = 9;
@@ -167,37 +167,18 @@ impl Webhooks {
         &self,
         ids: &BTreeSet<(TenantId, WebhookId)>,
     ) -> Result<BTreeMap<(TenantId, WebhookId), Result<Webhook, StoreError>>, StoreError> {
-        let mut wanted: Vec<_> = ids.iter().map(|(tenant, id)| keys::webhook_key(tenant, *id)).collect();
+        let keys = ids.iter().map(|(tenant, id)| keys::webhook_key(tenant, *id)).collect();
         let mut found = BTreeMap::new();
-        for round in 0..TRIES {
-            if wanted.is_empty() {
-                return Ok(found);
+        for item in batch::get(&self.client, &self.table, keys).await? {
+            let is_it = |(tenant, id): &&(TenantId, WebhookId)| {
+                let key = keys::webhook_key(tenant, *id);
+                key.iter().all(|(name, value)| item.get(name) == Some(value))
+            };
+            if let Some(key) = ids.iter().find(is_it) {
+                found.insert(key.clone(), webhook_item::read(item));
             }
-            pause(round).await;
-            let keys = KeysAndAttributes::builder()
-                .set_keys(Some(wanted))
-                .consistent_read(true)
-                .build()
-                .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            let request = self.client.batch_get_item().request_items(&self.table, keys);
-            let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
-            for item in answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default() {
-                let is_it = |(tenant, id): &&(TenantId, WebhookId)| {
-                    let key = keys::webhook_key(tenant, *id);
-                    key.iter().all(|(name, value)| item.get(name) == Some(value))
-                };
-                if let Some(key) = ids.iter().find(is_it) {
-                    found.insert(key.clone(), webhook_item::read(item));
-                }
-            }
-            // Throttled or too large for one answer: ask for the rest again.
-            wanted = answer
-                .unprocessed_keys
-                .unwrap_or_default()
-                .remove(&self.table)
-                .map_or_else(Vec::new, |k| k.keys);
         }
-        Err(StoreError::Busy("the database kept leaving webhooks out of its answer".to_owned()))
+        Ok(found)
     }
 
     /// The tenant's revision, which every write to one of its webhooks moves; 0 when it never had one.

@@ -23,6 +23,8 @@ use crate::meter::Meter;
 /// The tables, as `infra/template.yaml` has them.
 pub(crate) const WEBHOOKS: &str = "webhooks";
 pub(crate) const DELIVERIES: &str = "deliveries";
+/// What the index of failures holds of a row.
+const INDEXED: [&str; 4] = ["pk", "sk", "failedOf", "eventType"];
 
 /// URLs and ARNs of the queues, all of them names only: every request goes to the endpoint.
 pub(crate) const FAST: &str = "https://sqs.us-east-1.amazonaws.com/1/fast";
@@ -221,20 +223,21 @@ fn consumed(answer: &Value) -> f64 {
 }
 
 /// What is added to the table of deliveries by a call, in bytes as storage is billed: names and values, and 100 bytes for an item's
-/// place in the table, and all that again for a place in the index.
+/// place in the table; and the same for what of it is in the index of failures.
 fn history_bytes(request: &str) -> u64 {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
     let rows = request.pointer(&format!("/RequestItems/{DELIVERIES}")).and_then(Value::as_array);
     let items = rows.into_iter().flatten().filter_map(|row| row.pointer("/PutRequest/Item")?.as_object());
+    let size = |(name, value): (&String, &Value)| {
+        let text = |kind: &str| value.get(kind).and_then(Value::as_str);
+        let binary = text("B").map(|text| STANDARD.decode(text).map_or(0, |bytes| bytes.len()));
+        let number = text("N").map(|digits| digits.len().div_ceil(2) + 1);
+        name.len() + text("S").map(str::len).or(binary).or(number).unwrap_or_default()
+    };
     let bytes = items.map(|item| {
-        let values = item.iter().map(|(name, value)| {
-            let text = |kind: &str| value.get(kind).and_then(Value::as_str);
-            let binary = text("B").map(|text| STANDARD.decode(text).map_or(0, |bytes| bytes.len()));
-            let number = text("N").map(|digits| digits.len().div_ceil(2) + 1);
-            name.len() + text("S").map(str::len).or(binary).or(number).unwrap_or_default()
-        });
-        let places = if item.contains_key("failedOf") { 2 } else { 1 };
-        (values.sum::<usize>() + 100) * places
+        let whole = item.iter().map(size).sum::<usize>() + 100;
+        let indexed = item.iter().filter(|(name, _)| INDEXED.contains(&name.as_str())).map(size);
+        whole + if item.contains_key("failedOf") { indexed.sum::<usize>() + 100 } else { 0 }
     });
     u64::try_from(bytes.sum::<usize>()).unwrap_or(u64::MAX)
 }
@@ -305,7 +308,7 @@ fn create_tables(database: &Database) -> Result<()> {
         "TableName": DELIVERIES, "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [text("pk"), text("sk"), text("failedOf")], "KeySchema": key("pk"),
         "GlobalSecondaryIndexes": [{
-            "IndexName": "failures", "KeySchema": key("failedOf"), "Projection": { "ProjectionType": "ALL" },
+            "IndexName": "failures", "KeySchema": key("failedOf"), "Projection": { "ProjectionType": "INCLUDE", "NonKeyAttributes": ["eventType"] },
         }],
     });
     for table in [webhooks, deliveries] {
