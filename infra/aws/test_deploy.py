@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import tempfile
 import unittest
@@ -11,6 +12,14 @@ from unittest import mock
 import deploy
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+# What holds data, by logical id: under another id CloudFormation would make it anew, empty.
+KEPT = {
+    "WebhooksTable": "AWS::DynamoDB::Table",
+    "DeliveriesTable": "AWS::DynamoDB::Table",
+    "DataKey": "AWS::KMS::Key",
+    "SecretsKey": "AWS::KMS::Key",
+    "UserPool": "AWS::Cognito::UserPool",
+}
 
 
 def run(*words, template=TEMPLATE, region="eu-central-1"):
@@ -47,7 +56,9 @@ class DryRun(unittest.TestCase):
 
     def test_no_update_and_no_deletion_takes_the_data_along(self):
         template = deploy.yaml_parse(TEMPLATE.read_text())
-        for name in ["WebhooksTable", "DeliveriesTable", "DataKey", "UserPool"]:
+        kept = {name: resource["Type"] for name, resource in template["Resources"].items() if resource["Type"] in KEPT.values()}
+        self.assertEqual(kept, KEPT)
+        for name in KEPT:
             with self.subTest(name):
                 resource = template["Resources"][name]
                 self.assertEqual(resource["DeletionPolicy"], {"Ref": "DataDeletionPolicy"})
@@ -59,6 +70,26 @@ class DryRun(unittest.TestCase):
             self.assertEqual(table["Properties"]["PointInTimeRecoverySpecification"], {"PointInTimeRecoveryEnabled": True})
             # A name of its own would make a replacement fail, or need the old table gone.
             self.assertNotIn("TableName", table["Properties"])
+            # Another key schema would be another table.
+            keys = [(key["AttributeName"], key["KeyType"]) for key in table["Properties"]["KeySchema"]]
+            self.assertEqual(keys, [("pk", "HASH"), ("sk", "RANGE")])
+            self.assertIn({"AttributeName": "pk", "AttributeType": "S"}, table["Properties"]["AttributeDefinitions"])
+            self.assertIn({"AttributeName": "sk", "AttributeType": "S"}, table["Properties"]["AttributeDefinitions"])
+
+    def test_no_update_takes_messages_along(self):
+        template = deploy.yaml_parse(TEMPLATE.read_text())
+        queues = {name: resource for name, resource in template["Resources"].items() if resource["Type"] == "AWS::SQS::Queue"}
+        self.assertEqual(set(queues), {f"{name}{kind}" for name in ["Events", "Deliveries", "SlowLane"] for kind in ["Queue", "Dlq"]})
+        for name, queue in queues.items():
+            # The only properties whose change replaces a queue:
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sqs-queue.html
+            self.assertFalse({"QueueName", "FifoQueue"} & set(queue["Properties"]), name)
+
+    def test_the_stack_policy_guards_the_same(self):
+        allow, deny = json.loads(TEMPLATE.with_name("aws").joinpath("stack-policy.json").read_text())["Statement"]
+        self.assertEqual((allow["Effect"], allow["Action"], deny["Effect"]), ("Allow", "Update:*", "Deny"))
+        self.assertEqual(set(deny["Action"]), {"Update:Replace", "Update:Delete"})
+        self.assertEqual(set(deny["Resource"]), {f"LogicalResourceId/{name}" for name in KEPT})
 
     def test_wrong_parameters_are_named_with_the_rule(self):
         for given, says in [
@@ -105,6 +136,134 @@ class DryRun(unittest.TestCase):
         about = {"Type": "CommaDelimitedList", "AllowedPattern": "[a-z]+"}
         self.assertIsNone(deploy.problem(about, "a,b"))
         self.assertEqual(deploy.problem(about, "a,B"), "must match [a-z]+")
+
+
+def every(kind, path, value):
+    """The value at the same place in all resources of a kind."""
+    return lambda made: all(at(resource, path) == value for resource in made.values() if resource["Type"] == kind)
+
+
+def one(name, path, value):
+    """The value at a place in one resource."""
+    return lambda made: name in made and at(made[name], path) == value
+
+
+def variable(value, name, *functions):
+    """The value of a variable that functions get."""
+    return lambda made: all(at(made[f"{function}Function"], f"Environment.Variables.{name}") == value for function in functions)
+
+
+def at(resource, path):
+    """What is at `A.B.0.C` of a resource's properties; None when nothing is."""
+    found = resource["Properties"]
+    for step in path.split("."):
+        if isinstance(found, list):
+            found = found[int(step)] if int(step) < len(found) else None
+        elif isinstance(found, dict):
+            found = found.get(step)
+        else:
+            return None
+    return found
+
+
+ALL = ["Api", "Ingest", "Fanout", "Sender", "Console"]
+RULE = "arn:aws:events:eu-central-1:111122223333:rule/orders"
+TOPIC = "arn:aws:sns:eu-central-1:111122223333:alarms"
+KEY = "arn:aws:kms:eu-central-1:111122223333:key/k"
+CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/c"
+ISSUER = "https://id.example.com"
+# A value of each parameter that is not its default, with others that it needs, and where in the deployment it has to be then.
+EFFECTS = {
+    "Architecture=x86_64": [every("AWS::Lambda::Function", "Architectures", ["x86_64"])],
+    f"JwtIssuer={ISSUER}": [one("JwtAuthorizer", "JwtConfiguration.Issuer", ISSUER), variable(ISSUER, "AUTH_ISSUER", "Console")],
+    f"JwtAudience=a,b JwtIssuer={ISSUER}": [one("JwtAuthorizer", "JwtConfiguration.Audience", ["a", "b"])],
+    "TokenHours=2": [every("AWS::Cognito::UserPoolClient", f"{kind}TokenValidity", "2") for kind in ("Access", "Id")],
+    "TenantClaim=t": [variable("t", "TENANT_CLAIM", "Api", "Ingest", "Console")],
+    "RolesClaim=r": [variable("r", "ROLES_CLAIM", "Api", "Ingest", "Console")],
+    "PublishScope=p": [variable("p", "PUBLISH_SCOPE", "Api", "Ingest")],
+    "PlatformScope=p": [variable("p", "PLATFORM_SCOPE", "Api", "Ingest")],
+    f"EventBridgeRule={RULE}": [one("EventsQueuePolicy", "PolicyDocument.Statement.1.Condition.ArnLike.aws:SourceArn", RULE)],
+    "WebhookCap=7": [variable("7", "WEBHOOK_CAP", "Api", "Console")],
+    "LargestEvent=100": [variable("100", "LARGEST_EVENT", "Ingest", "Fanout")],
+    "ApiRateLimit=7": [one("HttpStage", "DefaultRouteSettings.ThrottlingRateLimit", "7")],
+    "ApiBurstLimit=7": [one("HttpStage", "DefaultRouteSettings.ThrottlingBurstLimit", "7")],
+    "Throughput=large": [
+        one("FanoutFunctionEvents", "ScalingConfig.MaximumConcurrency", "50"),
+        one("SenderFunctionFastLane", "ScalingConfig.MaximumConcurrency", "500"),
+        one("SenderFunctionSlowLane", "ScalingConfig.MaximumConcurrency", "100"),
+    ],
+    f"DomainName=hooks.example.com CertificateArn={CERTIFICATE}": [
+        one("ApiDomain", "DomainName", "hooks.example.com"),
+        one("ApiDomainMapping", "DomainName", {"Ref": "ApiDomain"}),
+        one("ConsoleClient", "CallbackURLs", ["https://hooks.example.com/console/"]),
+    ],
+    f"CertificateArn={CERTIFICATE} DomainName=hooks.example.com": [
+        one("ApiDomain", "DomainNameConfigurations.0.CertificateArn", CERTIFICATE)
+    ],
+    "RetrySchedule=1,2": [variable("1,2", "RETRY_SCHEDULE", "Sender")],
+    "LongestQueueDelay=7": [variable("7", "LONGEST_QUEUE_DELAY", "Sender")],
+    "DisableAfterFailures=7": [variable("7", "DISABLE_AFTER_FAILURES", "Api", "Sender")],
+    "DisableAfterHours=7": [variable("7", "DISABLE_AFTER_HOURS", "Api", "Sender")],
+    "DeliveryTimeout=7": [variable("7", "DELIVERY_TIMEOUT", "Api", "Sender")],
+    "ConnectTimeout=7": [variable("7", "CONNECT_TIMEOUT", "Api", "Sender")],
+    "UserAgent=Ours": [variable("Ours", "USER_AGENT", "Api", "Sender")],
+    "SignatureHeader=X-Ours": [variable("X-Ours", "SIGNATURE_HEADER", "Api", "Sender")],
+    "LogLevel=debug": [variable("debug", "RUST_LOG", *ALL)],
+    "LogRetentionDays=90": [every("AWS::Logs::LogGroup", "RetentionInDays", "90")],
+    "Tracing=PassThrough": [every("AWS::Lambda::Function", "TracingConfig.Mode", "PassThrough")],
+    f"AlarmTopicArn={TOPIC}": [every("AWS::CloudWatch::Alarm", f"{when}Actions", [TOPIC]) for when in ("Alarm", "OK")],
+    "LatencyObjective=700": [one("EndToEndLatencyAlarm", "Threshold", "700")],
+    f"TablesKeyArn={KEY}": [every("AWS::DynamoDB::Table", "SSESpecification.KMSMasterKeyId", KEY), lambda made: "DataKey" not in made],
+    "DataDeletionPolicy=Delete": [lambda made: {made[name]["DeletionPolicy"] for name in KEPT} == {"Delete"}],
+}
+
+
+class Effects(unittest.TestCase):
+    @staticmethod
+    def made(*given):
+        """Everything that is made with these parameters, after the transform, as far as it can be known beforehand."""
+        template = deploy.yaml_parse(TEMPLATE.read_text())
+        parameters, _ = deploy.choose(template, given, False, None)
+        with mock.patch.dict(os.environ):
+            template = deploy.expanded(template, parameters, "eu-central-1")
+        kept = [name for name, *_ in deploy.resources(template, parameters)]
+        nothing = object()
+
+        def known(part):
+            match part:
+                case {"Ref": "AWS::NoValue"}:
+                    return nothing
+                case {"Ref": str(name)} if name in parameters:
+                    many = template["Parameters"][name]["Type"] == "CommaDelimitedList"
+                    return parameters[name].split(",") if many else parameters[name]
+                case {"Fn::If": [condition, yes, no]}:
+                    return known(yes if deploy.value_of({"Condition": condition}, parameters, template) else no)
+                case {"Fn::FindInMap": _}:
+                    return deploy.value_of(part, parameters, template)
+                case {"Fn::Sub": str(text)}:
+                    for name, value in parameters.items():
+                        text = text.replace(f"${{{name}}}", value)
+                    return text if "${" not in text else {"Fn::Sub": text}
+                case dict():
+                    return {name: value for name, value in ((name, known(value)) for name, value in part.items()) if value is not nothing}
+                case list():
+                    return [value for value in map(known, part) if value is not nothing]
+            return part
+
+        return {name: known(template["Resources"][name]) for name in kept}
+
+    def test_every_parameter_gets_where_it_has_an_effect(self):
+        untouched = self.made()
+        for given, effects in EFFECTS.items():
+            made = self.made(*given.split())
+            for number, effect in enumerate(effects, 1):
+                with self.subTest(given, effect=number):
+                    self.assertTrue(effect(made))
+                    self.assertFalse(effect(untouched), "it is so without the parameter too")
+
+    def test_none_is_forgotten(self):
+        parameters = deploy.yaml_parse(TEMPLATE.read_text())["Parameters"]
+        self.assertEqual({given.split("=")[0] for given in EFFECTS}, set(parameters))
 
 
 class RealRun(unittest.TestCase):

@@ -46,7 +46,7 @@ fn bounded(invalid: &Invalid) {
 /// Events: what is sent is what was matched on, in either form, also when it is read again or went through a queue.
 pub fn event(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    in_time(|| match parse_one_or_many(text, NOW) {
+    in_time(|| match parse_one_or_many(text, NOW, MAX_EVENT) {
         Err(invalid) => bounded(&invalid),
         Ok(events) => {
             assert!((1..=MAX_EVENTS).contains(&events.len()));

@@ -35,6 +35,7 @@ pub(crate) struct Cloud {
     pub(crate) vault: Vault,
     pub(crate) deliveries: Deliveries,
     pub(crate) deliveries_table: String,
+    pub(crate) webhooks_table: String,
     /// Queues that nobody listens at: whoever needs them learns that they cannot be reached.
     pub(crate) no_queues: DeliveryQueues,
     /// The same, for one.
@@ -73,7 +74,8 @@ impl Cloud {
         Self {
             vault: kms.vault(),
             kms,
-            webhooks: Webhooks::new(&config, webhooks),
+            webhooks: Webhooks::new(&config, &webhooks),
+            webhooks_table: webhooks,
             deliveries: Deliveries::new(&config, &deliveries_table),
             deliveries_table,
             no_queues: DeliveryQueues::new(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_domain::health::{DisablePolicy, Pace, QUICK_SUCCESSES};
 use anzol_domain::page::{Order, Position};
 use anzol_domain::retry::Schedule;
@@ -615,7 +616,8 @@ async fn what_nobody_can_read_goes_to_the_dead_letters_and_holds_nobody_up() {
     assert_eq!(engine.received("fine").await, 1);
 
     let dispatcher = engine.dispatcher();
-    let fanout = Fanout { dispatcher, dead_letters: engine.queues.queue(DEAD), clock: now };
+    let fanout =
+        Fanout { dispatcher, dead_letters: engine.queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
     let event = |tenant: &str| {
         json!({ "specversion": "1.0", "id": "1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": tenant }).to_string()
     };
@@ -630,6 +632,56 @@ async fn what_nobody_can_read_goes_to_the_dead_letters_and_holds_nobody_up() {
     assert_eq!(reasons.len(), 3);
     assert!(reasons[1].as_str().unwrap().contains("tenantid"), "{reasons:?}");
     assert_eq!(engine.queues.on(FAST).len(), 1);
+}
+
+/// Text that does not compress, of that many bytes.
+fn noise(length: usize) -> String {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'!' + u8::try_from(state % 90).unwrap())
+    };
+    let letter = |c: char| if c == '"' || c == '\\' { 'x' } else { c };
+    (0..length).map(|_| letter(next())).collect()
+}
+
+/// The bounds that [`EVENT_KIB`] speaks of.
+#[tokio::test]
+async fn the_largest_event_that_a_deployment_may_allow_goes_all_the_way() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let webhook = engine.create("large").await;
+    let largest_event = EVENT_KIB.end() * 1024;
+    let fanout = Fanout {
+        dispatcher: engine.dispatcher(),
+        dead_letters: engine.queues.queue(DEAD),
+        clock: now,
+        largest_event,
+    };
+    let event = |length| {
+        let head = json!({
+            "specversion": "1.0", "id": "1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme",
+            "time": "2026-11-24T10:00:00Z", "data": noise(length),
+        });
+        head.to_string()
+    };
+    let without_data = event(0).len();
+    let (fits, too_large) = (event(largest_event - without_data), event(largest_event - without_data + 2));
+    assert_eq!(fanout.handle(batch(&[fits, too_large], EVENTS)).await.batch_item_failures.len(), 0);
+
+    let [refused] = &engine.queues.on(DEAD)[..] else { panic!("one is too large") };
+    assert!(refused.attributes.to_string().contains("at most 245760 bytes"), "{}", refused.attributes);
+    let [message] = &engine.queues.on(FAST)[..] else { panic!("one is queued") };
+    assert!(message.body.len() < 256 * 1024 - 1024, "{} bytes, and attributes", message.body.len());
+    engine.answers("large", 500).await;
+    assert_eq!(engine.handle(std::slice::from_ref(&message.body), SLOW_ARN).await, [""; 0]);
+    assert_eq!(engine.received("large").await, 1);
+    let [row] = &engine.history(&webhook).await[..] else { panic!("one attempt") };
+    // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+    assert!(anzol_store::row_size(row).unwrap() < 400_000 - 100_000, "headers and an answer have to fit too");
+    let [retry] = &engine.queues.on(SLOW)[..] else { panic!("one retry") };
+    assert!(retry.body.len() < 256 * 1024 - 1024);
 }
 
 #[tokio::test]

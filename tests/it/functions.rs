@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anzol_domain::event::MAX_EVENTS;
+use anzol_domain::event::{MAX_EVENT, MAX_EVENTS};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::page::{Order, Position};
 use anzol_domain::retry::Schedule;
@@ -39,7 +39,12 @@ fn event(tenant: Option<&str>) -> Value {
 pub(crate) fn ingest(cloud: &Cloud) -> Api {
     let dispatcher =
         Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.markers(), now);
-    let state = IngestState { dispatcher: Arc::new(dispatcher), claims: Claims::default(), clock: now };
+    let state = IngestState {
+        dispatcher: Arc::new(dispatcher),
+        claims: Claims::default(),
+        clock: now,
+        largest_event: MAX_EVENT,
+    };
     Api(anzol_ingest::router(state))
 }
 
@@ -157,7 +162,12 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let dispatcher =
         Arc::new(Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now));
-    let api = Api(anzol_ingest::router(IngestState { dispatcher, claims: Claims::default(), clock: now }));
+    let api = Api(anzol_ingest::router(IngestState {
+        dispatcher,
+        claims: Claims::default(),
+        clock: now,
+        largest_event: MAX_EVENT,
+    }));
     let admin = As::admin("acme");
     let head = [
         ("ce-specversion", "1.0"),
@@ -202,7 +212,8 @@ async fn fanout_gives_back_only_the_messages_it_could_not_take() {
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let dispatcher =
         Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.markers(), now);
-    let fanout = Fanout { dispatcher, dead_letters: cloud.no_queue.clone(), clock: now };
+    let fanout =
+        Fanout { dispatcher, dead_letters: cloud.no_queue.clone(), clock: now, largest_event: MAX_EVENT };
     let messages = [
         "not an event".to_owned(),
         event(None).to_string(),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anzol_domain::event::MAX_EVENT;
 use anzol_egress::Settings;
 use anzol_fanout::Fanout;
 use anzol_http::MAX_TARGET;
@@ -204,7 +205,8 @@ async fn messages_that_are_no_events_are_buried_with_a_short_reason_and_hold_nob
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let queues = Queues::start(&cloud.config).await;
     let dispatcher = Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now);
-    let fanout = Fanout { dispatcher, dead_letters: queues.queue(DEAD), clock: now };
+    let fanout =
+        Fanout { dispatcher, dead_letters: queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
     let mut messages: Vec<String> =
         unreadable().into_iter().filter_map(|(_, body)| String::from_utf8(body).ok()).collect();
     messages.push(" ".repeat(1024 * 1024 + 1));

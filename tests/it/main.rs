@@ -33,4 +33,5 @@ mod store;
 mod template;
 mod test_event;
 mod trace;
+mod upgrade;
 mod vault;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_egress::Settings;
@@ -126,6 +127,7 @@ fn defaults_are_those_of_the_code() {
         ("WebhookCap", WEBHOOK_CAP.to_string()),
         ("DisableAfterFailures", DisablePolicy::FAILURES.to_string()),
         ("DisableAfterHours", DisablePolicy::HOURS.to_string()),
+        ("LargestEvent", (MAX_EVENT / 1024).to_string()),
         ("LongestQueueDelay", MAX_DELAY.as_secs().to_string()),
         ("DeliveryTimeout", settings.timeout.as_secs().to_string()),
         ("ConnectTimeout", settings.connect_timeout.as_secs().to_string()),
@@ -138,6 +140,8 @@ fn defaults_are_those_of_the_code() {
     ] {
         assert_eq!(property(parameters[name], "Default"), Some(default.as_str()), "{name}");
     }
+    let bounds = ["MinValue", "MaxValue"].map(|rule| property(parameters["LargestEvent"], rule).unwrap());
+    assert_eq!(bounds, [EVENT_KIB.start(), EVENT_KIB.end()].map(ToString::to_string));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
+use anzol_domain::event::MAX_EVENT;
 use anzol_domain::headers::{HeaderName, Headers};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{DeliveryId, DeliveryTask, Event, TraceContext, Webhook};
@@ -42,7 +43,12 @@ fn span(id: DeliveryId) -> String {
 
 fn ingest(engine: &Engine) -> Api {
     let dispatcher = Arc::new(engine.dispatcher());
-    Api(anzol_ingest::router(IngestState { dispatcher, claims: Claims::default(), clock: now }))
+    Api(anzol_ingest::router(IngestState {
+        dispatcher,
+        claims: Claims::default(),
+        clock: now,
+        largest_event: MAX_EVENT,
+    }))
 }
 
 fn only(queues: &Queues, queue: &str) -> DeliveryTask {
@@ -112,8 +118,12 @@ async fn a_retry_of_a_delivery_without_a_trace_stays_in_the_one_it_began() {
 async fn a_message_of_the_events_queue_brings_its_trace_and_its_time() {
     let engine = Engine::start(DisablePolicy::default()).await;
     engine.create("queued").await;
-    let fanout =
-        Fanout { dispatcher: engine.dispatcher(), dead_letters: engine.queues.queue(DEAD), clock: now };
+    let fanout = Fanout {
+        dispatcher: engine.dispatcher(),
+        dead_letters: engine.queues.queue(DEAD),
+        clock: now,
+        largest_event: MAX_EVENT,
+    };
     let (xray, own) = ("5759e988bd862e3fe1be46a994272793", "0af7651916cd43dd8448eb211c80319c");
     let mut in_event = event("e3");
     in_event["traceparent"] = json!(format!("00-{own}-b7ad6b7169203331-00"));

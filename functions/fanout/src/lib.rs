@@ -38,6 +38,8 @@ pub struct Fanout {
     pub dead_letters: Queue,
     /// The time, for events that name none.
     pub clock: Clock,
+    /// Largest event taken, in bytes of minified JSON.
+    pub largest_event: usize,
 }
 
 impl Fanout {
@@ -67,7 +69,7 @@ impl Fanout {
 
     async fn take(&self, message: &SqsMessage) -> bool {
         let (message_id, body) = (message.message_id.as_deref(), message.body.as_deref().unwrap_or_default());
-        let events = match parse_one_or_many(body, (self.clock)()) {
+        let events = match parse_one_or_many(body, (self.clock)(), self.largest_event) {
             Ok(events) if events.iter().all(|event| event.tenant().is_some()) => events,
             Ok(_) => return self.bury(message_id, body, "`tenantid` is required").await,
             Err(error) => return self.bury(message_id, body, &error.to_string()).await,

@@ -1,5 +1,6 @@
 //! Cold start of `fanout`.
 
+use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_fanout::Fanout;
 use anzol_pipeline::Dispatcher;
 use anzol_queue::{DeliveryQueues, Queue};
@@ -15,6 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
     let dead_letters = env.required("EVENTS_DLQ_URL");
+    let largest_event = env.within("LARGEST_EVENT", MAX_EVENT / 1024, EVENT_KIB) * 1024;
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;
@@ -22,8 +24,12 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), Markers::new(&aws, deliveries));
     let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
-    let fanout =
-        &Fanout { dispatcher, dead_letters: Queue::new(&aws, dead_letters), clock: anzol_runtime::now };
+    let fanout = &Fanout {
+        dispatcher,
+        dead_letters: Queue::new(&aws, dead_letters),
+        clock: anzol_runtime::now,
+        largest_event,
+    };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
         Ok::<_, lambda_runtime::Error>(fanout.handle(event.payload).await)
     };

@@ -33,6 +33,8 @@ pub struct IngestState {
     pub claims: Claims,
     /// The time, for events that name none.
     pub clock: Clock,
+    /// Largest event taken, in bytes of minified JSON.
+    pub largest_event: usize,
 }
 
 impl FromRef<IngestState> for Claims {
@@ -63,7 +65,7 @@ async fn publish(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<(StatusCode, axum::Json<Published>), ApiError> {
     let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
-    let events = read(&headers, &body, (state.clock)())?;
+    let events = read(&headers, &body, (state.clock)(), state.largest_event)?;
     let events = authorize(&caller, events)?;
     let arrival = Arrival::new((state.clock)(), anzol_http::trace(&headers));
     let dispatched = state.dispatcher.dispatch(&events, &arrival).await;
@@ -86,7 +88,12 @@ async fn publish(
 }
 
 /// Reads the events of a request: in binary mode (headers `ce-…` and a body that is the data), else one event or several in JSON.
-fn read(headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Vec<Event>, ApiError> {
+fn read(
+    headers: &HeaderMap,
+    body: &[u8],
+    now: OffsetDateTime,
+    largest: usize,
+) -> Result<Vec<Event>, ApiError> {
     if headers.contains_key("ce-specversion") {
         let named =
             headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value)));
@@ -102,7 +109,7 @@ fn read(headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Vec<Eve
         let attributes = attributes.iter().map(|(name, value)| (*name, value.as_ref()));
         let kind =
             headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).filter(|kind| !kind.is_empty());
-        return Ok(vec![Event::from_binary(attributes, kind, body, now)?]);
+        return Ok(vec![Event::from_binary(attributes, kind, body, now, largest)?]);
     }
     let kinds = ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
     if content_type(headers).is_some_and(|kind| !kinds.contains(&kind.as_str())) {
@@ -112,7 +119,7 @@ fn read(headers: &HeaderMap, body: &[u8], now: OffsetDateTime) -> Result<Vec<Eve
     }
     let text =
         std::str::from_utf8(body).map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
-    Ok(parse_one_or_many(text, now)?)
+    Ok(parse_one_or_many(text, now, largest)?)
 }
 
 /// Events of tenants the caller may publish for; those that name no tenant belong to the caller's.

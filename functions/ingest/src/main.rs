@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_http::Claims;
 use anzol_ingest::{IngestState, router};
 use anzol_pipeline::Dispatcher;
@@ -15,6 +16,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
+    let largest_event = env.within("LARGEST_EVENT", MAX_EVENT / 1024, EVENT_KIB) * 1024;
     env.finish()?;
 
     let aws = anzol_runtime::aws::config().await;
@@ -26,6 +28,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         dispatcher: Arc::new(dispatcher),
         claims: Claims::read(optional),
         clock: anzol_runtime::now,
+        largest_event,
     };
     lambda_http::run(router(state)).await
 }

@@ -23,6 +23,14 @@ pub(crate) struct Binaries {
     pub(crate) programs: BTreeMap<String, PathBuf>,
 }
 
+impl Binaries {
+    /// Where the functions lie, each under its own name.
+    pub(crate) fn directory(&self) -> Result<&Path> {
+        let sender = self.functions.get("sender").context("no sender was built")?;
+        sender.parent().context("a binary in no directory")
+    }
+}
+
 /// What one line of cargo's JSON says that matters here.
 #[derive(Deserialize)]
 struct Message {

@@ -1,6 +1,6 @@
 //! `cargo xtask deploy`: `infra/aws/deploy.py`, which checks and runs SAM's `deploy`; and the `template` suite, which checks the template.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// AWS region [default: `AWS_REGION`]
     #[arg(long)]
     region: Option<String>,
+    /// The template; what its `CodeUri` name lies beside it [default: infra/template.yaml]
+    #[arg(long)]
+    template: Option<PathBuf>,
     /// A template parameter, as `Name=value`; may be given several times
     #[arg(long = "parameter", value_name = "NAME=VALUE")]
     parameters: Vec<String>,
@@ -35,7 +38,11 @@ pub(crate) struct Options {
 
 pub(crate) fn deploy(root: &Path, options: &Options) -> Result<()> {
     let python = prepare_python(root)?;
-    let mut command = deploy_py(root, &python);
+    let mut command = Command::new(python.program("python"));
+    command.arg(root.join("infra/aws/deploy.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+        .arg("--template")
+        .arg(options.template.clone().unwrap_or_else(|| root.join("infra/template.yaml")));
     command.args(["--stack-name", &options.stack_name]);
     command.args(options.region.iter().flat_map(|region| ["--region", region]));
     command.args(options.parameters.iter().flat_map(|parameter| ["--parameter", parameter]));
@@ -55,13 +62,6 @@ fn prepare_python(root: &Path) -> Result<Python> {
         let requirements = root.join("infra/aws/requirements-deploy.txt");
         Python::prepare(&requirements, &root.join("target/local/venv-deploy"))
     })
-}
-
-fn deploy_py(root: &Path, python: &Python) -> Command {
-    let mut command = Command::new(python.program("python"));
-    command.arg(root.join("infra/aws/deploy.py")).arg("--template").arg(root.join("infra/template.yaml"));
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
-    command
 }
 
 /// The suite `template`. All of it works without AWS.
@@ -94,7 +94,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 }
 
 /// The templates among the examples; checkov knows no patterns.
-fn examples_of(root: &Path) -> Result<Vec<std::path::PathBuf>> {
+fn examples_of(root: &Path) -> Result<Vec<PathBuf>> {
     let directory = root.join("infra/examples");
     let mut found = Vec::new();
     for entry in

@@ -97,3 +97,49 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All Markdown of the repository.
+    fn documents(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() && !name.starts_with('.') && !["target", "node_modules"].contains(&name) {
+                documents(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// `tests/docs/run.py` runs what stands in blocks and is quick; this is about the rest too.
+    #[test]
+    fn every_command_that_the_documents_name_is_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let mut found = Vec::new();
+        documents(root, &mut found);
+        let mut count = 0;
+        for path in found {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for said in text.split("cargo xtask ").skip(1) {
+                // As far as the code goes: to the end of its line, of its quotes, or to what is said about it.
+                let code = said.split(['`', '\n', '#', ',', ';', ')']).next().unwrap_or_default();
+                let words = code.split_whitespace().map(|word| {
+                    let word = word.trim_matches(['[', ']', '(', ')', '"', '<', '>', '.', '…']);
+                    if word == "target" { "event" } else { word } // of `fuzz`
+                });
+                let outcome = Arguments::try_parse_from(["xtask"].into_iter().chain(words));
+                if let Err(error) = outcome
+                    && error.kind() != clap::error::ErrorKind::DisplayHelp
+                    && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                {
+                    panic!("{}: `cargo xtask {code}`: {error}", path.display());
+                }
+                count += 1;
+            }
+        }
+        assert!(count > 30, "{count} commands");
+    }
+}

@@ -109,6 +109,19 @@ fn ensure_target(root: &Path, target: &str) -> Result<()> {
 
 /// Into `target/lambda/<function>/bootstrap`, without the feature `local`. Answers the binaries by function.
 fn build(root: &Path, python: &Python, target: &str) -> Result<BTreeMap<&'static str, PathBuf>> {
+    run_well(&mut builder(root, python, target)?)?;
+    FUNCTIONS
+        .into_iter()
+        .map(|function| {
+            let binary = root.join("target/lambda").join(function).join("bootstrap");
+            ensure!(binary.is_file(), "cargo-lambda made no {}", binary.display());
+            Ok((function, binary))
+        })
+        .collect()
+}
+
+/// What builds all five.
+fn builder(root: &Path, python: &Python, target: &str) -> Result<Command> {
     let clean = cargo(root);
     let mut command = Command::new(python.program("cargo-lambda"));
     command.current_dir(root);
@@ -122,6 +135,8 @@ fn build(root: &Path, python: &Python, target: &str) -> Result<BTreeMap<&'static
     command
         .env("PATH", python.on_path())
         .env("CARGO_ENCODED_RUSTFLAGS", remapped(root)?)
+        // By variable: the option --target-dir it hands on to `cargo metadata` too, which knows none.
+        .env("CARGO_TARGET_DIR", root.join("target"))
         .env_remove("RUSTFLAGS");
     // The profile is the workspace's own: cargo-lambda's would abort on panic.
     command.args([
@@ -132,20 +147,25 @@ fn build(root: &Path, python: &Python, target: &str) -> Result<BTreeMap<&'static
         "--disable-optimizations",
         "--skip-target-check",
     ]);
-    command.args(["--target", target, "--target-dir"]).arg(root.join("target"));
+    command.args(["--target", target]);
     command.arg("--lambda-dir").arg(root.join("target/lambda"));
     for function in FUNCTIONS {
         command.args(["-p", &format!("anzol-{function}"), "--bin", function]);
     }
-    run_well(&mut command)?;
-    FUNCTIONS
-        .into_iter()
-        .map(|function| {
-            let binary = root.join("target/lambda").join(function).join("bootstrap");
-            ensure!(binary.is_file(), "cargo-lambda made no {}", binary.display());
-            Ok((function, binary))
-        })
-        .collect()
+    Ok(command)
+}
+
+/// cargo-lambda takes the command line, asks cargo about the workspace, and comes as far as the choice of what to build.
+fn check_builder(root: &Path, python: &Python) -> Result<()> {
+    let nothing = "no-such-function";
+    let mut command = builder(root, python, Architecture::Arm64.target())?;
+    let output = process::run(command.args(["--bin", nothing]).stdout(Stdio::null()).stderr(Stdio::piped()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !output.status.success() && said.contains(&format!("missing from this project: {nothing}")),
+        "cargo-lambda does not come as far as to the choice of what to build: {said}"
+    );
+    Ok(())
 }
 
 /// Flags that put fixed names in place of this machine's directories, which panics would otherwise tell.
@@ -238,6 +258,7 @@ fn has_extension(name: &str, extension: &str) -> bool {
 /// Packs twice what is no function but a program all the same, and compares to the byte; the bills are validated on the way.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let python = prepare_python(root)?;
+    step("the release build's command line", || check_builder(root, &python))?;
     let this = std::env::current_exe()?;
     let bills = sbom::bills(root, Architecture::Arm64.target())?;
     let place = root.join("target/package-check");

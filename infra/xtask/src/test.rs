@@ -47,6 +47,8 @@ pub(crate) enum Suite {
     Endpoint,
     /// Functions run by hand, producers, a tenant's deletion and a restore, on the same stack
     Operations,
+    /// What the documents say to do, done as they say it: on the stack of `up`, and a deployment of SAM's beside it
+    Docs,
     /// Qlik's own JavaScript client and the verifier of Standard Webhooks, on the same stack
     Clients,
     /// The console in a browser, on the same stack
@@ -91,6 +93,7 @@ impl Suite {
             Self::E2e => e2e(root, ground),
             Self::Endpoint => at_moto(root, ground),
             Self::Operations => operations(root, ground),
+            Self::Docs => docs(root, ground),
             Self::Clients => clients(root, ground),
             Self::Console => console(root, ground),
             Self::Engine => engine(root, ground, ENGINE),
@@ -137,8 +140,7 @@ fn clippy(root: &Path) -> Result<()> {
 
 /// On builds for development, which the other suites need anyway.
 fn budgets(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
-    let sender = ground.build()?.1.functions.get("sender").context("no sender was built")?;
-    let functions = sender.parent().context("a binary in no directory")?.to_owned();
+    let functions = ground.build()?.1.directory()?.to_owned();
     let calls = Driver::debug(root, &functions)?.run(Some("calls"));
     let counts = instructions(root, false);
     calls.and(counts)
@@ -307,6 +309,22 @@ fn operations(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     command.args(["-m", "unittest", "--verbose"]).current_dir(root.join("tests/operations"));
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("ANZOL_STACK", Home::test(root).description());
     run_well(command.env("PATH", cargo_lambda.on_path()))
+}
+
+/// `tests/docs/run.py`, with `aws` and `cargo lambda` on the path. It starts what it needs by the documents' own commands.
+fn docs(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
+    let cargo_lambda = package::prepare_python(root)?;
+    let requirements = root.join("infra/local/requirements-docs.txt");
+    let python = Python::prepare(&requirements, &root.join("target/local/venv-docs"))?;
+    Node::prepare(&root.join("tests/clients"))?;
+    Home::local(root).refuse_if_in_use()?;
+    let functions = ground.build()?.1.directory()?.to_owned();
+    let mut command = Command::new(python.program("python"));
+    command.arg(root.join("tests/docs/run.py")).env("ANZOL_FUNCTIONS", functions);
+    let mut path = python.on_path();
+    path.push(":");
+    path.push(cargo_lambda.on_path());
+    run_well(command.env("PYTHONDONTWRITEBYTECODE", "1").env("PATH", path))
 }
 
 fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Kept as `CloudEvents` 1.0 plus what only the legacy form says, so that either form can be written without loss.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -24,8 +25,11 @@ pub const MAX_EVENTS: usize = 100;
 pub const MAX_ATTRIBUTE: usize = 1024;
 /// Largest text that events are read from, in bytes: a request body, a message. Our choice, and what SQS takes.
 pub const MAX_TEXT: usize = 1024 * 1024;
-/// Largest event taken, in bytes of minified JSON. Our choice; the contract names no bound.
+/// Largest event taken, in bytes of minified JSON, unless the deployment says otherwise. Our choice; the contract names no bound.
 pub const MAX_EVENT: usize = 64 * 1024;
+/// What a deployment may say instead, in KiB. An event and what a message says besides have to fit the 256 KiB that every implementation
+/// of SQS and the scheduler take; a row of the history then fits the 400 KB of `DynamoDB`, also one that does not compress.
+pub const EVENT_KIB: RangeInclusive<usize> = 1..=240;
 
 /// Members of the legacy 0.1 form that have another name, or none, in `CloudEvents` 1.0. `extensions` is not among them:
 /// data-integration events have a member of that name in the 1.0 form too.
@@ -98,19 +102,25 @@ impl Event {
     /// # Errors
     /// Every problem found, under the member's own name (`eventId`, `type`, …); `event` for the object as a whole.
     pub fn parse(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
-        Self::from_payload(json, now)?.bounded()
+        Self::parse_within(json, now, MAX_EVENT)
     }
 
-    fn bounded(self) -> Result<Self, Invalid> {
-        if self.size() > MAX_EVENT {
-            let rule = format!("must have at most {MAX_EVENT} bytes of minified JSON");
+    /// The same with another bound, in bytes of minified JSON.
+    fn parse_within(json: &str, now: OffsetDateTime, largest: usize) -> Result<Self, Invalid> {
+        Self::from_payload(json, now)?.bounded(largest)
+    }
+
+    fn bounded(self, largest: usize) -> Result<Self, Invalid> {
+        if self.size() > largest {
+            let rule = format!("must have at most {largest} bytes of minified JSON");
             return Err(Invalid::one("event", rule));
         }
         Ok(self)
     }
 
     /// Reads an event of the HTTP binding's binary mode: its attributes are headers (`ce-id`, …, given here without `ce-`, decoded),
-    /// its data is the body. A missing `time` becomes `now`. (`CloudEvents` 1.0, HTTP protocol binding, section 3.1.)
+    /// its data is the body. A missing `time` becomes `now`; it may have `largest` bytes as minified JSON. (`CloudEvents` 1.0, HTTP
+    /// protocol binding, section 3.1.)
     ///
     /// # Errors
     /// As [`Event::parse`]; fields are named as the headers are.
@@ -119,6 +129,7 @@ impl Event {
         content_type: Option<&str>,
         body: &[u8],
         now: OffsetDateTime,
+        largest: usize,
     ) -> Result<Self, Invalid> {
         let (mut members, mut problems) = (Members::default(), Problems::default());
         let own = ["datacontenttype", "data", "data_base64"];
@@ -149,7 +160,7 @@ impl Event {
         }
         problems.finish(Some(()))?;
         let names = &["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time"];
-        Self::checked(members, Legacy::default(), names, now)?.bounded()
+        Self::checked(members, Legacy::default(), names, now)?.bounded(largest)
     }
 
     /// Reads an event back from what was sent, which may be larger than what a producer may publish: the hybrid says things twice.
@@ -420,16 +431,17 @@ impl TryFrom<Wire> for Event {
     }
 }
 
-/// Reads a request body or queue message: one event, or an array of events (the `CloudEvents` JSON batch format).
+/// Reads a request body or queue message: one event, or an array of events (the `CloudEvents` JSON batch format), each of at most
+/// `largest` bytes as minified JSON.
 ///
 /// # Errors
 /// The problems of all bad events, each field prefixed with its place, `[2].type`; none is taken then.
-pub fn parse_one_or_many(json: &str, now: OffsetDateTime) -> Result<Vec<Event>, Invalid> {
+pub fn parse_one_or_many(json: &str, now: OffsetDateTime, largest: usize) -> Result<Vec<Event>, Invalid> {
     if json.len() > MAX_TEXT {
         return Err(Invalid::one("body", format!("must have at most {MAX_TEXT} bytes")));
     }
     if !json.trim_start().starts_with('[') {
-        return Event::parse(json, now).map(|event| vec![event]);
+        return Event::parse_within(json, now, largest).map(|event| vec![event]);
     }
     let items: Vec<&RawValue> = serde_json::from_str(json)
         .map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))?;
@@ -444,8 +456,10 @@ pub fn parse_one_or_many(json: &str, now: OffsetDateTime) -> Result<Vec<Event>, 
         .iter()
         .enumerate()
         .filter_map(|(index, raw)| {
-            problems
-                .take(Event::parse(raw.get(), now).map_err(|invalid| invalid.within(&format!("[{index}]."))))
+            problems.take(
+                Event::parse_within(raw.get(), now, largest)
+                    .map_err(|invalid| invalid.within(&format!("[{index}]."))),
+            )
         })
         .collect();
     problems.finish(Some(events))
@@ -461,7 +475,9 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-24 10:00 UTC);
 
     fn problem_fields(json: &str) -> Vec<String> {
-        let Err(Invalid(problems)) = parse_one_or_many(json, NOW) else { panic!("accepted {json}") };
+        let Err(Invalid(problems)) = parse_one_or_many(json, NOW, MAX_EVENT) else {
+            panic!("accepted {json}")
+        };
         problems.into_iter().map(|problem| problem.field).collect()
     }
 
@@ -481,7 +497,8 @@ mod tests {
     fn an_event_of_headers_and_body_is_the_same_as_one_of_json() {
         let attributes =
             [("specversion", "1.0"), ("id", "1"), ("source", "s"), ("type", "t"), ("tenantid", "acme")];
-        let read = |content_type, body: &[u8]| Event::from_binary(attributes, content_type, body, NOW);
+        let read =
+            |content_type, body: &[u8]| Event::from_binary(attributes, content_type, body, NOW, MAX_EVENT);
         let payload = |content_type, body: &[u8]| read(content_type, body).unwrap().payload(true);
         let head = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme""#;
         assert_eq!(
@@ -499,7 +516,8 @@ mod tests {
         assert!(read(Some("text/plain"), &vec![b'x'; MAX_EVENT]).is_err());
 
         let fields = |attributes: &[(&str, &str)]| -> Vec<String> {
-            let invalid = Event::from_binary(attributes.iter().copied(), None, b"", NOW).unwrap_err();
+            let invalid =
+                Event::from_binary(attributes.iter().copied(), None, b"", NOW, MAX_EVENT).unwrap_err();
             invalid.0.into_iter().map(|problem| problem.field).collect()
         };
         assert_eq!(fields(&[("specversion", "1.0")]), ["ce-id", "ce-source", "ce-type"]);
@@ -602,6 +620,11 @@ mod tests {
         };
         assert!(Event::parse(&event(MAX_EVENT - 200), NOW).is_ok());
         assert_eq!(problem_fields(&event(MAX_EVENT)), ["event"]);
+        // A deployment may say otherwise, for one event as for several.
+        for json in [event(MAX_EVENT), format!("[{}]", event(MAX_EVENT))] {
+            assert!(parse_one_or_many(&json, NOW, 2 * MAX_EVENT).is_ok());
+            assert!(parse_one_or_many(&json, NOW, MAX_EVENT).is_err());
+        }
     }
 
     #[test]
@@ -618,7 +641,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC{0,60}|[\\[\\]{}\":,a0 ]{0,60}") {
-            let _ = parse_one_or_many(&text, NOW);
+            let _ = parse_one_or_many(&text, NOW, MAX_EVENT);
         }
     }
 }

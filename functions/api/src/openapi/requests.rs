@@ -162,7 +162,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
     });
     let either = json!({ "anyOf": [reference("CloudEvent"), reference("LegacyEvent")] });
     let events = json!({
-        "description": "An event, or an array of them, which is taken whole or not at all. An event has at most 64 KiB, a request 1 MiB.",
+        "description": "An event, or an array of them, which is taken whole or not at all. An event has at most 64 KiB unless the deployment says otherwise (240 at most), a request 1 MiB.",
         "anyOf": [
             reference("CloudEvent"),
             reference("LegacyEvent"),

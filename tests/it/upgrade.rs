@@ -1,0 +1,146 @@
+//! What lies in queues and tables while one release follows another (infra/upgrade.md): this one reads what every earlier one wrote,
+//! and writes what they can read.
+//!
+//! Each form is here as it was written, to the letter. One that changes stays here, and the new one comes beside it: old messages are
+//! read for as long as queues and the scheduler hold them (14 days), rows for as long as there are webhooks.
+
+use anzol_domain::health::DisablePolicy;
+use anzol_domain::{DeliveryId, FailureKind, TenantId, Trigger, WebhookId};
+use anzol_queue::Message;
+use anzol_runtime::now;
+use serde_json::{Value, json};
+
+use crate::cloud::Cloud;
+use crate::engine::Engine;
+use crate::queues::{DEAD, SLOW_ARN};
+
+/// An event within a message.
+const EVENT: &str = r#"{"cloudEvent":{"specversion":"1.0","id":"e-1","source":"my/system","type":"com.qlik.v1.app.created","time":"2026-11-24T08:00:00Z","tenantid":"acme"},"legacy":{}}"#;
+
+/// Messages of the deliveries queues, oldest form first; `WEBHOOK`, `DELIVERY` and `EVENT` stand for what differs each time.
+const MESSAGES: [&str; 2] = [
+    // Before messages said when their event came, and in which trace.
+    r#"{"v":1,"task":{"tenantId":"acme","webhookId":"WEBHOOK","deliveryId":"DELIVERY","attempt":1,"trigger":"event","event":EVENT}}"#,
+    r#"{"v":1,"task":{"tenantId":"acme","webhookId":"WEBHOOK","deliveryId":"DELIVERY","attempt":1,"trigger":"event","acceptedAt":"2026-11-24T08:00:00Z","trace":{"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},"event":EVENT}}"#,
+];
+
+/// A step of a recovery.
+const STEP: &str = r#"{"v":1,"recovery":{"tenantId":"acme","webhookId":"WEBHOOK","recoveryId":"DELIVERY"}}"#;
+
+/// Details of a row of the history as the first release packed them: a retry that failed, with when the next one was due.
+const DETAILS: &str = "ASi1L/1g6gAVBADkAzIyMzRodHRwXzExLTI0VDA4OjA1OjMwWnJlY2VpdmVyLnRlc3Qvb2xke2UtbXkvc3lzdGVtYXBwLlpcIm5vFQDuS6PX8NAkNogiOkArifFdCxNrgxRyAjhFRlTI9iErz+hADp6gsPG3LIXs5W7ZLjvFXAZrvYw9+DLnwBD34gwE";
+
+fn filled(form: &str, webhook: WebhookId, delivery: DeliveryId) -> String {
+    let with_ids = form.replace("WEBHOOK", &webhook.to_string()).replace("DELIVERY", &delivery.to_string());
+    with_ids.replace("EVENT", EVENT)
+}
+
+/// A webhook without secrets in the webhooks table, in DynamoDB's JSON.
+fn webhook_item(id: WebhookId) -> Value {
+    let id = id.to_string();
+    let text = |text: &str| json!({ "S": text });
+    json!({
+        "pk": text("TENANT#acme"), "sk": text(&format!("WEBHOOK#{id}")), "version": { "N": "1" },
+        "webhook": { "M": {
+            "id": text(&id), "tenantId": text("acme"), "name": text("Test"), "url": text("https://hooks.receiver.test/old"),
+            "eventTypes": { "L": [text("com.qlik.v1.app.created")] }, "level": text("tenant"), "ownerId": text("acme-admin"),
+            "headers": { "M": { "X-Key": text("value") } }, "enabled": { "BOOL": true }, "cloudEvents": { "BOOL": false },
+            "origin": text("api"), "createdAt": text("2026-11-24T08:00:00Z"), "updatedAt": text("2026-11-24T08:00:00Z"),
+            "createdBy": text("acme-admin"), "updatedBy": text("acme-admin"),
+        } },
+    })
+}
+
+async fn dynamodb(cloud: &Cloud, call: &str, request: Value) -> Value {
+    let (raw, target) = (cloud.raw.clone(), format!("DynamoDB_20120810.{call}"));
+    tokio::task::spawn_blocking(move || raw.call("dynamodb", &target, &request)).await.unwrap().unwrap()
+}
+
+async fn put(cloud: &Cloud, table: &str, item: Value) {
+    dynamodb(cloud, "PutItem", json!({ "TableName": table, "Item": item })).await;
+}
+
+/// An engine, and a webhook in its table that an earlier release wrote.
+async fn upgraded() -> (Engine, WebhookId) {
+    let (engine, id) = (Engine::start(DisablePolicy::default()).await, WebhookId::mint(now()));
+    put(&engine.cloud, &engine.cloud.webhooks_table, webhook_item(id)).await;
+    (engine, id)
+}
+
+fn acme() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+#[tokio::test]
+async fn messages_of_every_release_are_delivered_to_webhooks_of_every_release() {
+    let (engine, id) = upgraded().await;
+    let bodies = MESSAGES.map(|form| filled(form, id, DeliveryId::mint(now())));
+    assert_eq!(engine.handle(&bodies, SLOW_ARN).await, [""; 0]);
+    assert_eq!(engine.received("old").await, bodies.len());
+    assert_eq!(engine.queues.on(DEAD).len(), 0);
+    let webhook = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
+    assert_eq!(engine.history(&webhook).await.len(), bodies.len());
+}
+
+#[tokio::test]
+async fn history_of_every_release_is_shown() {
+    let (engine, id) = upgraded().await;
+    let delivery = DeliveryId::mint(now());
+    let pk = json!({ "S": format!("acme#{id}") });
+    let item = json!({
+        "pk": pk, "sk": { "S": delivery.to_string() }, "failedOf": pk, "eventType": { "S": "com.qlik.v1.app.created" },
+        "expiresAt": { "N": (now().unix_timestamp() + 600_000).to_string() }, "z": { "B": DETAILS },
+    });
+    put(&engine.cloud, &engine.cloud.deliveries_table, item).await;
+    let webhook = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
+    let [row] = &engine.history(&webhook).await[..] else { panic!("one row") };
+    assert_eq!((row.id, row.attempt, row.trigger, row.duration_ms), (delivery, 2, Trigger::Retry, 1234));
+    assert_eq!(
+        (row.failure, row.request.url.as_str()),
+        (Some(FailureKind::HttpStatus), "https://hooks.receiver.test/old")
+    );
+    let response = row.response.as_ref().unwrap();
+    assert_eq!((response.status_code, response.body.as_str()), (500, "no"));
+}
+
+#[tokio::test]
+async fn what_is_written_today_is_the_newest_form_kept_here() {
+    let (engine, id) = upgraded().await;
+    // Messages, by reading and writing them again.
+    let delivery = DeliveryId::mint(now());
+    let newest = filled(MESSAGES[MESSAGES.len() - 1], id, delivery);
+    let Message::Delivery(task) = anzol_queue::decode(&newest).unwrap() else { panic!("a delivery") };
+    assert_eq!(anzol_queue::encode(&task), newest);
+    let step = filled(STEP, id, delivery);
+    let Message::Recovery(task) = anzol_queue::decode(&step).unwrap() else { panic!("a step") };
+    assert_eq!(anzol_queue::encode_recovery(&task), step);
+    // A webhook, by creating it where the earlier one was.
+    let webhook = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
+    let key = json!({ "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{id}") } });
+    let place = json!({ "TableName": engine.cloud.webhooks_table, "Key": key });
+    dynamodb(&engine.cloud, "DeleteItem", place.clone()).await;
+    engine.cloud.webhooks.create(&webhook, 100).await.unwrap();
+    assert_eq!(dynamodb(&engine.cloud, "GetItem", place).await["Item"], webhook_item(id));
+}
+
+#[tokio::test]
+async fn members_that_a_later_release_adds_are_passed_over() {
+    let (engine, id) = upgraded().await;
+    let mut item = webhook_item(id);
+    item["later"] = json!({ "S": "x" });
+    item["webhook"]["M"]["later"] = json!({ "S": "x" });
+    put(&engine.cloud, &engine.cloud.webhooks_table, item).await;
+    let newest = filled(MESSAGES[MESSAGES.len() - 1], id, DeliveryId::mint(now()));
+    let later = newest.replacen(r#""attempt":1"#, r#""later":{"a":1},"attempt":1"#, 1);
+    assert_ne!(later, newest);
+    assert_eq!(engine.handle(&[later], SLOW_ARN).await, [""; 0]);
+    assert_eq!(engine.received("old").await, 1);
+}
+
+#[tokio::test]
+async fn a_message_that_only_a_later_release_reads_waits_for_it() {
+    let (engine, id) = upgraded().await;
+    let later = filled(MESSAGES[0], id, DeliveryId::mint(now())).replacen(r#""v":1"#, r#""v":2"#, 1);
+    assert_eq!(engine.handle(&[later], SLOW_ARN).await, ["m0"]);
+    assert_eq!((engine.received("old").await, engine.queues.on(DEAD).len()), (0, 0));
+}
