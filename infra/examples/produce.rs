@@ -5,8 +5,8 @@
 //! ```
 //!
 //! In a project of your own it needs `aws-config`, `aws-sdk-sqs`, `serde_json`, `tokio` (features `macros` and `rt`), `time` and `uuid`;
-//! with `aws-config`'s default features, `aws_config::load_defaults(BehaviorVersion::latest())` replaces the four lines on credentials
-//! and TLS. The caller needs `sqs:SendMessage` on that queue, and may then publish for every tenant: give it to your own systems only.
+//! `aws_config::load_defaults(BehaviorVersion::latest()).await` takes the place of Anzol's own configuration there. The caller needs
+//! `sqs:SendMessage` on that queue, and may then publish for every tenant: give it to your own systems only.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -15,10 +15,7 @@
 
 use std::error::Error;
 
-use aws_config::BehaviorVersion;
-use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_sdk_sqs::Client;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -56,13 +53,7 @@ async fn publish(
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (queue_url, tenant_id) = (std::env::var("QUEUE_URL")?, std::env::var("TENANT_ID")?);
-    let tls = tls::Provider::Rustls(CryptoMode::Ring);
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .region(EnvironmentVariableRegionProvider::new())
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
-        .load()
-        .await;
+    let config = anzol_runtime::aws::config()?;
     let data = json!({ "id": "app-1" });
     println!(
         "{}",

@@ -63,7 +63,7 @@ impl Cloud {
         create_deliveries(&raw, &deliveries_table).await;
         let credentials = Credentials::new("test", "test", None, None, "tests");
         let config = anzol_runtime::aws::config()
-            .await
+            .unwrap()
             .into_builder()
             .endpoint_url(endpoint)
             .region(aws_types::region::Region::new(REGION))

@@ -203,7 +203,7 @@ async fn a_name_is_looked_up_once_and_the_connection_goes_to_what_was_vetted() {
 /// An attempt on a webhook that has nothing secret.
 async fn deliver(way_out: &WayOut, webhook: &mut Webhook) -> Delivery {
     webhook.sealed = None;
-    let vault = Vault::new(&anzol_runtime::aws::config().await, "no key is needed");
+    let vault = Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed");
     let opened = vault.open(webhook).await.unwrap();
     Deliverer::new(way_out.egress.clone(), now).deliver(&opened, &task(webhook)).await
 }

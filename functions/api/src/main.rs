@@ -36,7 +36,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         None => url,
     });
 
-    let aws = anzol_runtime::aws::config().await;
+    let aws = anzol_runtime::aws::config()?;
     let (webhooks, deliveries) = (Webhooks::new(&aws, webhooks), Deliveries::new(&aws, deliveries));
     let slow_lane = DeliveryQueues::slow_only(&aws, slow);
     let state = AppState {

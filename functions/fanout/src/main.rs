@@ -19,7 +19,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let largest_event = env.within("LARGEST_EVENT", MAX_EVENT / 1024, EVENT_KIB) * 1024;
     env.finish()?;
 
-    let aws = anzol_runtime::aws::config().await;
+    let aws = anzol_runtime::aws::config()?;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), Markers::new(&aws, deliveries));

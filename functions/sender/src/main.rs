@@ -38,7 +38,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
     env.finish()?;
 
-    let aws = anzol_runtime::aws::config().await;
+    let aws = anzol_runtime::aws::config()?;
     let (webhooks, deliveries) = (Webhooks::new(&aws, webhooks), Deliveries::new(&aws, deliveries));
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let settings = SchedulerSettings { group, role_arn, queue_arn: slow_lane_arn.clone(), dead_letters_arn };

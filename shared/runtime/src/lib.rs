@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod aws;
+mod aws_http;
 pub mod config;
 pub mod metrics;
 pub mod telemetry;

@@ -1,0 +1,113 @@
+//! How AWS is called: HTTP/1.1 by hyper, TLS by rustls, behind the SDK's own retries, timeouts and signatures.
+//!
+//! The SDK's own client does the same and speaks HTTP/2 as well, which none of the services here does; it would come three times over,
+//! once for every kind of client in a package.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt as _;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{self, connect};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::optional;
+
+/// The roots of AWS's own endpoints. To read a system's, a hundred or more in as many files, takes longer than all else of a cold start.
+const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+/// One client, and so one pool of connections, for all services.
+pub(crate) fn client() -> Result<SharedHttpClient, rustls::Error> {
+    let mut tcp = connect::HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(Duration::from_secs(3)));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls()?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    let client = legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+    let connector = SharedHttpConnector::new(Connector(client));
+    Ok(http_client_fn(move |_, _| connector.clone()))
+}
+
+#[derive(Debug)]
+struct Connector(legacy::Client<HttpsConnector<connect::HttpConnector>, SdkBody>);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let (head, body) = client.request(request).await.map_err(failure)?.into_parts();
+            // Read here to its end: an answer that breaks off is then one that did not come, and is asked for again.
+            let body = body.collect().await.map_err(failure)?.to_bytes();
+            let response = http::Response::from_parts(head, SdkBody::from(body));
+            HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+/// Whatever fails on the way passes, and is tried again by the SDK; but a request that cannot be sent stays one.
+fn failure(error: impl Error + Send + Sync + 'static) -> ConnectorError {
+    let mut source: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(cause) = source {
+        if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
+            return ConnectorError::user(Box::new(error));
+        }
+        source = cause.source();
+    }
+    ConnectorError::io(Box::new(error))
+}
+
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots()).with_no_client_auth())
+}
+
+/// Amazon's roots; or the system's, where `SSL_CERT_FILE` names some, or in China, where AWS has others.
+fn roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let other_roots = optional("SSL_CERT_FILE").is_some()
+        || optional("AWS_REGION").is_some_and(|region| region.starts_with("cn-"));
+    if other_roots {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "a root of the system cannot be read");
+        }
+        roots.add_parsable_certificates(found.certs);
+    } else {
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(AMAZON_ROOTS).flatten());
+    }
+    roots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amazons_five_roots_are_there_and_can_be_read() {
+        let mut store = RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
+            store.add(root.unwrap()).unwrap();
+        }
+        assert_eq!(store.len(), 5);
+        let names = store.roots.iter().map(|root| String::from_utf8_lossy(&root.subject).into_owned());
+        let amazon =
+            names.filter(|name| name.contains("Amazon Root CA") || name.contains("Starfield Services"));
+        assert_eq!(amazon.count(), 5);
+    }
+}
