@@ -1,7 +1,7 @@
 //! A producer in Rust: puts an event straight on Anzol's events queue, for systems in the same AWS account.
 //!
 //! ```sh
-//! QUEUE_URL=<output EventsQueueUrl> TENANT_ID=<tenant> cargo run -p anzol-queue --example produce
+//! QUEUE_URL=<output EventsQueueUrl> TENANT_ID=<tenant> cargo run -p anzol-tests --example produce
 //! ```
 //!
 //! In a project of your own it needs `aws-config`, `aws-sdk-sqs`, `serde_json`, `tokio` (features `macros` and `rt`), `time` and `uuid`;

@@ -63,7 +63,7 @@ export function scene(name, options, run) {
   const { who, hash = '', ...window } = options;
   test(name, async (t) => {
     const { context, page, wrong } = await openWindow(window);
-    await context.tracing.start({ screenshots: true, snapshots: true });
+    await context.tracing.start({ snapshots: true }); // without a film, which takes more of a small machine than the test does
     try {
       if (who) await arrive(page, who, hash);
       await run({ t, page, context, wrong });

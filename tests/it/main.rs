@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod aws_http;
 mod cloud;
 mod contract;
 mod deployable;

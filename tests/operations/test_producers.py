@@ -29,7 +29,7 @@ class Producers(unittest.TestCase):
         self.arrives(id, "my/system", {"id": "from-python"})
 
     def test_rust(self):
-        command = [os.environ.get("CARGO", "cargo"), "run", "--quiet", "--locked", "-p", "anzol-queue", "--example", "produce"]
+        command = [os.environ.get("CARGO", "cargo"), "run", "--quiet", "--locked", "-p", "anzol-tests", "--example", "produce"]
         variables = {**os.environ, **ENVIRONMENT, "QUEUE_URL": STACK["queues"]["events"], "TENANT_ID": self.tenant.id}
         done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -1,0 +1,95 @@
+//! How AWS is called when the way there is bad: connections that close, answers that break off.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anzol_domain::{TenantId, WebhookId};
+use anzol_runtime::now;
+use anzol_store::Webhooks;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const NOTHING: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";
+const BROKEN_OFF: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 200\r\n\r\n{\"Item\":";
+
+/// Reads one request to its end.
+async fn read(stream: &mut TcpStream) -> bool {
+    let mut received = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&received).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap();
+            if body.len() >= length.parse().unwrap() {
+                return true;
+            }
+        }
+        if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
+            return false;
+        }
+    }
+}
+
+/// A table behind a bad way: the nth request of all gets the nth answer, the last one for good, and `close` ends each connection after it.
+async fn table(answers: &'static [&'static str], close: bool) -> (Webhooks, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let counted = Arc::clone(&counted);
+            tokio::spawn(async move {
+                while read(&mut stream).await {
+                    let index = counted.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+                    stream.write_all(answers[index].as_bytes()).await.unwrap();
+                    if close || answers[index] != NOTHING {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    let credentials = Credentials::new("test", "test", None, None, "tests");
+    let config = anzol_runtime::aws::config()
+        .unwrap()
+        .into_builder()
+        .endpoint_url(endpoint)
+        .region(aws_types::region::Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build();
+    (Webhooks::new(&config, "webhooks"), requests)
+}
+
+async fn get(table: &Webhooks) {
+    let tenant = TenantId::parse("acme").unwrap();
+    assert!(table.get(&tenant, WebhookId::mint(now())).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_asked_for_again() {
+    let (table, requests) = table(&[BROKEN_OFF, NOTHING], false).await;
+    get(&table).await;
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_before_an_answer_is_made_again() {
+    let (table, requests) = table(&["", NOTHING], false).await;
+    get(&table).await;
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+}
+
+/// As AWS closes connections that were idle for long, a frozen function's among them.
+#[tokio::test]
+async fn connections_that_close_after_each_answer_do_not_matter() {
+    let (table, requests) = table(&[NOTHING], true).await;
+    for _ in 0..20 {
+        get(&table).await;
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 20);
+}
