@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anzol_domain::{TenantId, WebhookId};
 use anzol_runtime::now;
 use anzol_store::Webhooks;
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::cloud::config;
 
 const NOTHING: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";
@@ -54,15 +54,7 @@ async fn table(answers: &'static [&'static str], close: bool) -> (Webhooks, Arc<
             });
         }
     });
-    let credentials = Credentials::new("test", "test", None, None, "tests");
-    let config = anzol_runtime::aws::config()
-        .unwrap()
-        .into_builder()
-        .endpoint_url(endpoint)
-        .region(aws_types::region::Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .build();
-    (Webhooks::new(&config, "webhooks"), requests)
+    (Webhooks::new(&config(endpoint), "webhooks"), requests)
 }
 
 async fn get(table: &Webhooks) {

@@ -46,6 +46,18 @@ pub(crate) struct Cloud {
     pub(crate) raw: Aws,
 }
 
+/// What every client of AWS starts from, with an endpoint of the tests' own.
+pub(crate) fn config(endpoint: String) -> aws_types::SdkConfig {
+    let credentials = Credentials::new("test", "test", None, None, "tests");
+    anzol_runtime::aws::config()
+        .unwrap()
+        .into_builder()
+        .endpoint_url(endpoint)
+        .region(aws_types::region::Region::new(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
 impl Cloud {
     pub(crate) async fn start() -> Self {
         let endpoint = match anzol_runtime::config::optional("AWS_ENDPOINT_URL") {
@@ -61,14 +73,7 @@ impl Cloud {
             "AttributeDefinitions": [text("pk"), text("sk")], "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
         })).await;
         create_deliveries(&raw, &deliveries_table).await;
-        let credentials = Credentials::new("test", "test", None, None, "tests");
-        let config = anzol_runtime::aws::config()
-            .unwrap()
-            .into_builder()
-            .endpoint_url(endpoint)
-            .region(aws_types::region::Region::new(REGION))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build();
+        let config = config(endpoint);
         let unreachable = config.to_builder().endpoint_url("http://127.0.0.1:1").build();
         let kms = Box::pin(Kms::start(&config)).await;
         Self {
