@@ -41,7 +41,7 @@ pub(crate) fn ingest(cloud: &Cloud) -> Api {
         Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.markers(), now);
     let state = IngestState {
         dispatcher: Arc::new(dispatcher),
-        claims: Claims::default(),
+        claims: Claims::default().into(),
         clock: now,
         largest_event: MAX_EVENT,
     };
@@ -164,7 +164,7 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
         Arc::new(Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now));
     let api = Api(anzol_ingest::router(IngestState {
         dispatcher,
-        claims: Claims::default(),
+        claims: Claims::default().into(),
         clock: now,
         largest_event: MAX_EVENT,
     }));

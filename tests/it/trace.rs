@@ -45,7 +45,7 @@ fn ingest(engine: &Engine) -> Api {
     let dispatcher = Arc::new(engine.dispatcher());
     Api(anzol_ingest::router(IngestState {
         dispatcher,
-        claims: Claims::default(),
+        claims: Claims::default().into(),
         clock: now,
         largest_event: MAX_EVENT,
     }))

@@ -16,6 +16,7 @@ pub use state::{AppState, Cursors};
 pub use version::Version;
 
 use routes::{deliveries, event_types, platform, recoveries, stats, webhooks};
+use state::Shared;
 
 /// All routes, in one table (contract section 1).
 pub fn router(state: AppState) -> Router {
@@ -25,10 +26,10 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/csrf-token", get(platform::csrf_token))
         .route("/oauth/token", post(platform::token));
     let routes = webhook_routes(Version::V1).merge(webhook_routes(Version::Core)).merge(platform);
-    anzol_http::shell(routes.with_state(state)).layer(middleware::from_fn(version::deprecated))
+    anzol_http::shell(routes.with_state(Shared::new(state))).layer(middleware::from_fn(version::deprecated))
 }
 
-fn webhook_routes(version: Version) -> Router<AppState> {
+fn webhook_routes(version: Version) -> Router<Shared> {
     let at = |tail: &str| format!("{}{tail}", version.base());
     let webhook = get(webhooks::get).put(webhooks::replace).patch(webhooks::patch).delete(webhooks::delete);
     Router::new()

@@ -37,7 +37,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     });
 
     let aws = anzol_runtime::aws::config()?;
-    let (webhooks, deliveries) = (Webhooks::new(&aws, webhooks), Deliveries::new(&aws, deliveries));
+    let (webhooks, cursors) = (Webhooks::new(&aws, webhooks), Cursors::default());
+    // Also opens the connection to the database.
+    let cursor_key = async { cursors.key(&webhooks).await.map(drop) };
+    anzol_runtime::warm_up("the key for cursors", cursor_key).await;
+    let deliveries = Deliveries::new(&aws, deliveries);
     let slow_lane = DeliveryQueues::slow_only(&aws, slow);
     let state = AppState {
         health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
@@ -48,12 +52,9 @@ async fn main() -> Result<(), lambda_http::Error> {
         deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now).with_names(names),
         tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
         claims: Claims::read(optional),
-        cursors: Cursors::default(),
+        cursors,
         cap,
         clock: anzol_runtime::now,
     };
-    // Also opens the connection to the database.
-    let cursor_key = async { state.cursors.key(&state.webhooks).await.map(drop) };
-    anzol_runtime::warm_up("the key for cursors", cursor_key).await;
     lambda_http::run(router(state)).await
 }

@@ -1,8 +1,8 @@
 //! What handlers need, built once at cold start.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::extract::FromRef;
 use tokio::sync::OnceCell;
 
 use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
@@ -57,9 +57,27 @@ impl Cursors {
     }
 }
 
-impl FromRef<AppState> for Claims {
-    fn from_ref(state: &AppState) -> Self {
-        state.claims.clone()
+/// The state as every request gets it, at the price of a count.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(Arc<AppState>);
+
+impl Shared {
+    pub(crate) fn new(state: AppState) -> Self {
+        Self(Arc::new(state))
+    }
+}
+
+impl Deref for Shared {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.0
+    }
+}
+
+impl AsRef<Claims> for Shared {
+    fn as_ref(&self) -> &Claims {
+        &self.claims
     }
 }
 

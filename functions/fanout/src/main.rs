@@ -23,6 +23,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), Markers::new(&aws, deliveries));
+    queues.prepare();
     let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
     let fanout = &Fanout {
         dispatcher,

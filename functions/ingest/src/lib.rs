@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{FromRef, State};
+use axum::extract::State;
 use axum::routing::post;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -30,16 +30,16 @@ pub struct IngestState {
     /// Finds and queues.
     pub dispatcher: Arc<Dispatcher>,
     /// Which claims say what.
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
     /// The time, for events that name none.
     pub clock: Clock,
     /// Largest event taken, in bytes of minified JSON.
     pub largest_event: usize,
 }
 
-impl FromRef<IngestState> for Claims {
-    fn from_ref(state: &IngestState) -> Self {
-        state.claims.clone()
+impl AsRef<Claims> for IngestState {
+    fn as_ref(&self) -> &Claims {
+        &self.claims
     }
 }
 

@@ -23,10 +23,11 @@ async fn main() -> Result<(), lambda_http::Error> {
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
     let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), Markers::new(&aws, deliveries));
+    queues.prepare();
     let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
     let state = IngestState {
         dispatcher: Arc::new(dispatcher),
-        claims: Claims::read(optional),
+        claims: Arc::new(Claims::read(optional)),
         clock: anzol_runtime::now,
         largest_event,
     };

@@ -1,6 +1,6 @@
 //! Who calls: the claims of the token that the gateway has verified. Never the path, the query or the body.
 
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 use lambda_http::RequestExt as _;
 use lambda_http::request::RequestContext;
@@ -101,13 +101,12 @@ fn list(text: &str) -> Vec<String> {
 
 impl<S> FromRequestParts<S> for Verified
 where
-    S: Send + Sync,
-    Claims: FromRef<S>,
+    S: AsRef<Claims> + Send + Sync,
 {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        Claims::from_ref(state).caller(parts).map(Self)
+        state.as_ref().caller(parts).map(Self)
     }
 }
 

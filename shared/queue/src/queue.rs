@@ -1,6 +1,7 @@
 //! Putting messages on queues, in batches, with every refused one tried again.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -42,10 +43,13 @@ impl QueueError {
     }
 }
 
+/// Made when it is first used: an execution environment calls on few of the clients it has, and to make one takes longer than a call.
+type LazyClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
+
 /// One queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    client: Client,
+    client: LazyClient,
     url: String,
 }
 
@@ -83,7 +87,9 @@ impl Queue {
     /// The queue at that URL, reached with this configuration.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, url: impl Into<String>) -> Self {
-        Self { client: Client::new(config), url: url.into() }
+        let config = config.clone();
+        let client: LazyClient = Arc::new(LazyLock::new(Box::new(move || Client::new(&config))));
+        Self { client, url: url.into() }
     }
 
     /// Puts one message on the queue, as a producer of events does. Messages of a tenant form a group, so that a busy tenant
@@ -221,6 +227,11 @@ impl DeliveryQueues {
     #[must_use]
     pub fn with_scheduler(self, scheduler: Scheduler) -> Self {
         Self { scheduler: Some(scheduler), ..self }
+    }
+
+    /// Makes the fast lane's client now, which whoever dispatches needs with the first event.
+    pub fn prepare(&self) {
+        LazyLock::force(&self.fast.client);
     }
 
     /// Puts the next step of a recovery on the slow lane, due after `delay`.

@@ -2,6 +2,7 @@
 //!
 //! Not a queue's own delay for another reason too: hidden messages count as in flight, which would make the tenant look noisy.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_sdk_scheduler::Client;
@@ -22,10 +23,13 @@ use crate::queue::Message;
 const AT: &[BorrowedFormatItem<'_>] =
     format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
 
+/// Made when it is first used, which in most execution environments is never.
+type LazyClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
+
 /// Where long waits are spent.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
-    client: Client,
+    client: LazyClient,
     settings: SchedulerSettings,
     clock: Clock,
     pub(crate) longest_queue_delay: Duration,
@@ -53,7 +57,9 @@ impl Scheduler {
         longest_queue_delay: Duration,
         clock: Clock,
     ) -> Self {
-        Self { client: Client::new(config), settings, clock, longest_queue_delay }
+        let config = config.clone();
+        let client: LazyClient = Arc::new(LazyLock::new(Box::new(move || Client::new(&config))));
+        Self { client, settings, clock, longest_queue_delay }
     }
 
     /// Puts the message on the slow lane, in its tenant's message group, when its delay is over. The schedule is named after the

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use time::OffsetDateTime;
 
@@ -10,6 +9,7 @@ use anzol_domain::delivery::RETENTION;
 use anzol_domain::page::{Order, Position};
 use anzol_domain::{Delivery, DeliveryId, Status, TenantId, WebhookId};
 
+use crate::client::{LazyClient, lazy_client};
 use crate::error::StoreError;
 use crate::keys::Item;
 use crate::{batch, delivery_item, keys};
@@ -24,7 +24,7 @@ const MAX_PAGE: usize = 1_500_000;
 /// The deliveries table.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
-    pub(crate) client: Client,
+    pub(crate) client: LazyClient,
     pub(crate) table: String,
 }
 
@@ -65,7 +65,7 @@ impl Deliveries {
     /// The table of that name, reached with this configuration.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: Client::new(config), table: table.into() }
+        Self { client: lazy_client(config), table: table.into() }
     }
 
     /// Writes rows, up to 25 in a call. Writing a row again replaces it, so doing it twice does no harm.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod batch;
+mod client;
 mod deliveries;
 mod delivery_item;
 mod error;

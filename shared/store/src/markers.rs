@@ -1,6 +1,5 @@
 //! Markers in the deliveries table: that an event of a type came to a tenant, and that a webhook missed one. Each replaces the one before.
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use time::{Duration, OffsetDateTime};
 use anzol_domain::Webhook;
 use anzol_domain::silence::{Miss, Missed, Note, Notes};
 
+use crate::client::{LazyClient, lazy_client};
 use crate::batch;
 use crate::deliveries::Deliveries;
 use crate::error::StoreError;
@@ -20,7 +20,7 @@ const RETENTION: Duration = Duration::days(8);
 /// The markers, for those who write them.
 #[derive(Debug, Clone)]
 pub struct Markers {
-    client: Client,
+    client: LazyClient,
     table: String,
 }
 
@@ -53,7 +53,7 @@ impl Markers {
     /// The markers in the deliveries table of that name, reached with this configuration.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: Client::new(config), table: table.into() }
+        Self { client: lazy_client(config), table: table.into() }
     }
 
     /// Notes what came at `now`, 25 notes in a call. No two may be of the same event type and tenant, or webhook and rule.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -14,6 +13,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Up
 use anzol_domain::{TenantId, Webhook, WebhookId};
 use anzol_signing::CursorKey;
 
+use crate::client::{LazyClient, lazy_client};
 use crate::error::StoreError;
 use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, VERSION, WARNED, WEBHOOK};
 use crate::{batch, keys, webhook_item};
@@ -27,7 +27,7 @@ const MAX_WAIT: Duration = Duration::from_millis(800);
 /// The webhooks table.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    pub(crate) client: Client,
+    pub(crate) client: LazyClient,
     pub(crate) table: String,
 }
 
@@ -44,7 +44,7 @@ impl Webhooks {
     /// The table of that name, reached with this configuration.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: Client::new(config), table: table.into() }
+        Self { client: lazy_client(config), table: table.into() }
     }
 
     /// Opens the connection by a read that finds nothing, so that the first request does not have to.

@@ -4,7 +4,7 @@ mod error;
 mod plain;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anzol_domain::{Sealed, Secrets, TenantId, Webhook, WebhookId};
@@ -33,10 +33,13 @@ const CALL: Duration = Duration::from_secs(6);
 /// Many who want the same at once wait for one call. What is no longer kept is wiped; copies inside the AWS SDK are beyond our reach.
 #[derive(Debug, Clone)]
 pub struct Vault {
-    client: Client,
+    client: LazyClient,
     key_id: String,
     open: Arc<Cache<Key, Arc<Secrets>>>,
 }
+
+/// Made when it is first used: many execution environments never meet a secret.
+type LazyClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
 
 type Key = (TenantId, WebhookId, Vec<u8>);
 
@@ -71,8 +74,9 @@ impl Vault {
             .operation_timeout(CALL)
             .build();
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts).build();
+        let client: LazyClient = Arc::new(LazyLock::new(Box::new(move || Client::from_conf(config))));
         let open = Arc::new(Cache::new(KEPT_OPEN));
-        Self { client: Client::from_conf(config), key_id: key_id.into(), open }
+        Self { client, key_id: key_id.into(), open }
     }
 
     /// Seals secrets for a webhook; nothing when there are none. One call of KMS, unless there are none.

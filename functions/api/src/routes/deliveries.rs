@@ -17,7 +17,7 @@ use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_store::{DeliveryFilter, DeliveryQuery, StatusQuery};
 
 use crate::dto::{self, DeliveryOut, PageOut, TestIn};
-use crate::state::AppState;
+use crate::state::{AppState, Shared};
 use crate::version::Version;
 
 /// Where these deliveries waited, in the metrics: nowhere.
@@ -28,7 +28,7 @@ pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
 
 /// Lists a webhook's deliveries, newest first unless asked otherwise.
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Extension(version): Extension<Version>,
     Verified(caller): Verified,
     PublicBase(base): PublicBase,
@@ -75,7 +75,7 @@ pub(crate) async fn list(
 
 /// Shows one delivery.
 pub(crate) async fn get(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Verified(caller): Verified,
     Path((id, delivery_id)): Path<(String, String)>,
 ) -> Result<axum::Json<DeliveryOut>, ApiError> {
@@ -88,7 +88,7 @@ pub(crate) async fn get(
 ///
 /// Allowed on a disabled webhook. A resend that fails is not tried again by itself.
 pub(crate) async fn resend(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Verified(caller): Verified,
     Path((id, delivery_id)): Path<(String, String)>,
     headers: HeaderMap,
@@ -106,7 +106,7 @@ pub(crate) async fn resend(
 
 /// Sends a test event of one of the webhook's types, and answers how that went, as [`resend`] does. Filters are not asked.
 pub(crate) async fn test(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
     headers: HeaderMap,

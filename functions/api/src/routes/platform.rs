@@ -15,7 +15,7 @@ use anzol_domain::error::Problems;
 use anzol_egress::{ClientCredentials, Refusal, TokenError};
 use anzol_http::{ApiError, Fields};
 
-use crate::state::AppState;
+use crate::state::Shared;
 
 /// What Qlik's clients ask for when they mean "whatever I may have"; not a scope of the user pool.
 const USER_DEFAULT: &str = "user_default";
@@ -45,7 +45,7 @@ pub(crate) async fn csrf_token() -> Result<impl IntoResponse, ApiError> {
 ///
 /// Takes JSON, as Qlik's clients send it, or a form, as OAuth has it; the client may also be named by HTTP Basic, which then counts.
 pub(crate) async fn token(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     headers: HeaderMap,
     fields: Result<Fields, ApiError>,
 ) -> Result<Response, ApiError> {

@@ -8,14 +8,14 @@ use http::header::LOCATION;
 use anzol_http::{ApiError, Json, PublicBase, Verified};
 
 use crate::dto::{self, RecoverIn, RecoveryOut};
-use crate::state::AppState;
+use crate::state::Shared;
 use crate::version::Version;
 
 /// Begins a recovery, and answers with how far it came at once: 202, and `Location` says where its progress is seen.
 ///
 /// A disabled webhook would get none of it, so that is a conflict: enable it first.
 pub(crate) async fn begin(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Extension(version): Extension<Version>,
     Verified(caller): Verified,
     PublicBase(base): PublicBase,
@@ -36,7 +36,7 @@ pub(crate) async fn begin(
 
 /// Shows how far a recovery has come.
 pub(crate) async fn get(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Verified(caller): Verified,
     Path((id, recovery_id)): Path<(String, String)>,
 ) -> Result<axum::Json<RecoveryOut>, ApiError> {

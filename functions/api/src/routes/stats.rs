@@ -11,7 +11,7 @@ use anzol_http::{ApiError, Verified};
 use anzol_store::{Counts, LastDelivery, Stats};
 
 use crate::openapi::schemas;
-use crate::state::AppState;
+use crate::state::Shared;
 
 /// What a webhook's history comes to.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -96,7 +96,7 @@ struct ReasonOut {
 
 /// Counts a webhook's deliveries by day, and says why there are none.
 pub(crate) async fn get(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
 ) -> Result<axum::Json<StatsOut>, ApiError> {

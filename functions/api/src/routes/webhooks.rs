@@ -14,7 +14,7 @@ use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_store::StoreError;
 
 use crate::dto::{Defaults, PageOut, WebhookIn, WebhookOut};
-use crate::state::{AppState, tenant};
+use crate::state::{AppState, Shared, tenant};
 use crate::version::Version;
 use crate::{patch, read_only};
 
@@ -26,7 +26,7 @@ const TRIES: usize = 4;
 
 /// Creates a webhook; enabled, unless the request says otherwise.
 pub(crate) async fn create(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Verified(caller): Verified,
     Json(body): Json,
 ) -> Result<(StatusCode, axum::Json<WebhookOut>), ApiError> {
@@ -62,7 +62,7 @@ pub(crate) async fn create(
 
 /// Shows one webhook.
 pub(crate) async fn get(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
 ) -> Result<axum::Json<WebhookOut>, ApiError> {
@@ -74,7 +74,7 @@ pub(crate) async fn get(
 ///
 /// The owner stays who it is, unless named: our choice, as nobody means to give a webhook away by saying nothing.
 pub(crate) async fn replace(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Extension(version): Extension<Version>,
     Verified(caller): Verified,
     Path(id): Path<String>,
@@ -105,7 +105,7 @@ pub(crate) async fn replace(
 
 /// Changes parts of a webhook by JSON Patch: all operations, or none.
 pub(crate) async fn patch(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Extension(version): Extension<Version>,
     Verified(caller): Verified,
     Path(id): Path<String>,
@@ -125,7 +125,7 @@ pub(crate) async fn patch(
 
 /// Deletes a webhook. Deliveries already queued for it are dropped when their turn comes.
 pub(crate) async fn delete(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
@@ -204,7 +204,7 @@ fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), 
 
 /// Lists the webhooks the caller sees: filtered, sorted, a page at a time (contract section 1.1).
 pub(crate) async fn list(
-    State(state): State<AppState>,
+    State(state): State<Shared>,
     Extension(version): Extension<Version>,
     Verified(caller): Verified,
     PublicBase(base): PublicBase,
