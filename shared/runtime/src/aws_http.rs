@@ -18,13 +18,20 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, connect};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::optional;
 
-/// The roots of AWS's own endpoints. To read a system's, a hundred or more in as many files, takes longer than all else of a cold start.
-const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+/// The roots that all of AWS's endpoints lead to, but for those in China (<https://www.amazontrust.com/repository>). To read a system's, a
+/// hundred or more in as many files, takes longer than all else of a cold start; as PEM even these few would be a tenth of it.
+/// `openssl x509 -inform der -text -noout -in FILE` shows one.
+const AMAZON_ROOTS: [&[u8]; 5] = [
+    include_bytes!("amazon-roots/amazon-root-ca-1.der"),
+    include_bytes!("amazon-roots/amazon-root-ca-2.der"),
+    include_bytes!("amazon-roots/amazon-root-ca-3.der"),
+    include_bytes!("amazon-roots/amazon-root-ca-4.der"),
+    include_bytes!("amazon-roots/starfield-g2.der"),
+];
 
 /// One client, and so one pool of connections, for all services.
 pub(crate) fn client() -> Result<SharedHttpClient, rustls::Error> {
@@ -89,7 +96,7 @@ fn roots() -> RootCertStore {
         }
         roots.add_parsable_certificates(found.certs);
     } else {
-        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(AMAZON_ROOTS).flatten());
+        roots.add_parsable_certificates(AMAZON_ROOTS.map(CertificateDer::from));
     }
     roots
 }
@@ -101,10 +108,9 @@ mod tests {
     #[test]
     fn amazons_five_roots_are_there_and_can_be_read() {
         let mut store = RootCertStore::empty();
-        for root in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
-            store.add(root.unwrap()).unwrap();
+        for root in AMAZON_ROOTS {
+            store.add(CertificateDer::from(root)).unwrap();
         }
-        assert_eq!(store.len(), 5);
         let names = store.roots.iter().map(|root| String::from_utf8_lossy(&root.subject).into_owned());
         let amazon =
             names.filter(|name| name.contains("Amazon Root CA") || name.contains("Starfield Services"));
