@@ -8,8 +8,8 @@ use time::{Duration, OffsetDateTime};
 use anzol_domain::Webhook;
 use anzol_domain::silence::{Miss, Missed, Note, Notes};
 
-use crate::client::{LazyClient, lazy_client};
 use crate::batch;
+use crate::client::{LazyClient, lazy_client};
 use crate::deliveries::Deliveries;
 use crate::error::StoreError;
 use crate::keys;
