@@ -111,6 +111,7 @@ mod tests {
         for root in AMAZON_ROOTS {
             store.add(CertificateDer::from(root)).unwrap();
         }
+        assert_eq!(store.len(), 5);
         let names = store.roots.iter().map(|root| String::from_utf8_lossy(&root.subject).into_owned());
         let amazon =
             names.filter(|name| name.contains("Amazon Root CA") || name.contains("Starfield Services"));
