@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::build::{FUNCTIONS, build, cargo, executables};
+use crate::build::{build, build_deployable, cargo, executables};
 use crate::instructions::instructions;
 use crate::interrupt;
 use crate::local_cloud::choose_port;
@@ -137,10 +137,8 @@ impl Driver {
             }
             Ok::<_, anyhow::Error>(directory)
         };
-        // What is deployed is built by itself, so that no other program's features find their way in.
-        let packages = FUNCTIONS.map(|name| format!("anzol-{name}"));
-        let packages: Vec<_> = packages.iter().map(String::as_str).collect();
-        let functions = release(&[], &packages, &FUNCTIONS, "deployed")?;
+        let functions = out.join("deployed");
+        build_deployable(root, &functions)?;
         let packages = LOCAL.map(|name| format!("anzol-{name}"));
         let packages: Vec<_> = packages.iter().map(String::as_str).collect();
         let features = ["--features", "anzol-api/local,anzol-sender/local"];

@@ -52,25 +52,6 @@ pub(crate) fn build(root: &Path, programs: &[&str]) -> Result<Binaries> {
     // Only with this feature does *.receiver.test lead to the receiver, and can clocks be set wrong; what is deployed to AWS is built
     // without it.
     let local = LOCAL.map(|name| format!("anzol-{name}/local")).join(",");
-    build_with(root, programs, &["--features", &local])
-}
-
-/// The functions of [`LOCAL`] as they are deployed, but for the profile: copies of their own, as the next [`build`] puts others in
-/// the places where cargo leaves these. The same packages as there, so that little is compiled anew.
-pub(crate) fn build_deployable(root: &Path) -> Result<BTreeMap<&'static str, PathBuf>> {
-    let built = build_with(root, &[], &[])?;
-    let directory = root.join("target/deployable");
-    fs::create_dir_all(&directory)?;
-    let mut copies = BTreeMap::new();
-    for name in LOCAL {
-        let (from, to) = (built.functions.get(name).context("it was built")?, directory.join(name));
-        fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-        copies.insert(name, to);
-    }
-    Ok(copies)
-}
-
-fn build_with(root: &Path, programs: &[&str], features: &[&str]) -> Result<Binaries> {
     let mut command = cargo(root);
     command.args(["build", "--locked"]);
     for function in FUNCTIONS {
@@ -78,7 +59,7 @@ fn build_with(root: &Path, programs: &[&str], features: &[&str]) -> Result<Binar
     }
     command.args(["-p", "anzol-tests", "--bin", RECEIVER]);
     command.args(programs.iter().flat_map(|name| ["--bin", name]));
-    command.args(features);
+    command.args(["--features", &local]);
     let mut built = executables(&mut command)?;
     let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo did not build {name}"));
     let functions = FUNCTIONS.into_iter().map(|name| Ok((name, take(name)?))).collect::<Result<_>>()?;
@@ -86,6 +67,25 @@ fn build_with(root: &Path, programs: &[&str], features: &[&str]) -> Result<Binar
     let programs =
         programs.iter().map(|name| Ok(((*name).to_owned(), take(name)?))).collect::<Result<_>>()?;
     Ok(Binaries { functions, receiver, programs })
+}
+
+/// The five functions as they are deployed to a machine of this kind, in `directory`: copies, as another build may put others in the
+/// places where cargo leaves these. Built by themselves, so that no other program's features find their way in.
+pub(crate) fn build_deployable(root: &Path, directory: &Path) -> Result<BTreeMap<&'static str, PathBuf>> {
+    let mut command = cargo(root);
+    command.args(["build", "--locked", "--release"]);
+    for function in FUNCTIONS {
+        command.args(["-p", &format!("anzol-{function}"), "--bin", function]);
+    }
+    let built = executables(&mut command)?;
+    fs::create_dir_all(directory)?;
+    let copy = |name| {
+        let from = built.get(name).with_context(|| format!("cargo did not build {name}"))?;
+        let to = directory.join(name);
+        fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        Ok((name, to))
+    };
+    FUNCTIONS.into_iter().map(copy).collect()
 }
 
 /// Runs a `cargo build`; answers the executables it made, by name.

@@ -37,7 +37,7 @@ pub(crate) enum Suite {
     Budgets,
     /// What is deployed knows nothing of local stacks
     Deployable,
-    /// Zips that are the same each time, and bills of materials that are valid
+    /// Zips of the release build: the same each time, within the budget, with bills of materials that are valid
     Package,
     /// infra/template.yaml under cfn-lint, SAM's validation and checkov, and dry runs of its deployment
     Template,
@@ -221,10 +221,9 @@ impl Ground<'_> {
     }
 }
 
-/// The tests of `tests/it/deployable.rs`, with both builds of what has the feature `local`.
+/// The tests of `tests/it/deployable.rs`, with the release build, and with the local one of what has the feature `local`.
 fn deployable(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
-    let deployable = build_deployable(root)?;
-    ground.built = None; // cargo has put these in the places of what was there
+    let deployable = build_deployable(root, &root.join("target/deployable"))?;
     let (_, local) = ground.build()?;
     let mut tests = cargo(root);
     tests.args(["test", "--locked", "-p", "anzol-tests", "--test", "it", "--", "--ignored", "deployable::"]);
