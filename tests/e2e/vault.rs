@@ -19,7 +19,7 @@ fn sealed(hook: &Hook) -> Value {
     let request =
         json!({ "TableName": world().stack.tables.webhooks, "Key": key_of(hook), "ConsistentRead": true });
     let item = world().aws.call("dynamodb", "DynamoDB_20120810.GetItem", &request).unwrap();
-    let sealed = &item["Item"]["webhook"]["M"]["sealed"];
+    let sealed = &item["Item"]["sealed"];
     assert!(sealed["M"]["ciphertext"]["B"].as_str().is_some_and(|text| text.len() > 100), "{item:#}");
     sealed.clone()
 }
@@ -27,7 +27,7 @@ fn sealed(hook: &Hook) -> Value {
 fn put_sealed(hook: &Hook, sealed: &Value) {
     let request = json!({
         "TableName": world().stack.tables.webhooks, "Key": key_of(hook),
-        "UpdateExpression": "SET webhook.sealed = :sealed", "ExpressionAttributeValues": { ":sealed": sealed },
+        "UpdateExpression": "SET sealed = :sealed", "ExpressionAttributeValues": { ":sealed": sealed },
     });
     world().aws.call("dynamodb", "DynamoDB_20120810.UpdateItem", &request).unwrap();
 }

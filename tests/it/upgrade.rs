@@ -5,7 +5,7 @@
 //! read for as long as queues and the scheduler hold them (14 days), rows for as long as there are webhooks.
 
 use anzol_domain::health::DisablePolicy;
-use anzol_domain::{DeliveryId, FailureKind, TenantId, Trigger, WebhookId};
+use anzol_domain::{DeliveryId, FailureKind, TenantId, Trigger, Webhook, WebhookId};
 use anzol_queue::Message;
 use anzol_runtime::now;
 use serde_json::{Value, json};
@@ -35,8 +35,8 @@ fn filled(form: &str, webhook: WebhookId, delivery: DeliveryId) -> String {
     with_ids.replace("EVENT", EVENT)
 }
 
-/// A webhook without secrets in the webhooks table, in DynamoDB's JSON.
-fn webhook_item(id: WebhookId) -> Value {
+/// A webhook in the webhooks table as it was before it was JSON in a string, in DynamoDB's JSON. Its seal, if it had one, was within.
+fn old_webhook_item(id: WebhookId) -> Value {
     let id = id.to_string();
     let text = |text: &str| json!({ "S": text });
     json!({
@@ -51,6 +51,20 @@ fn webhook_item(id: WebhookId) -> Value {
     })
 }
 
+/// The same as it is now.
+fn webhook_item(id: WebhookId) -> Value {
+    let webhook = r#"{"id":"WEBHOOK","tenantId":"acme","name":"Test","url":"https://hooks.receiver.test/old","eventTypes":["com.qlik.v1.app.created"],"level":"tenant","ownerId":"acme-admin","headers":{"X-Key":"value"},"enabled":true,"cloudEvents":false,"origin":"api","createdAt":"2026-11-24T08:00:00Z","updatedAt":"2026-11-24T08:00:00Z","createdBy":"acme-admin","updatedBy":"acme-admin"}"#;
+    json!({
+        "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{id}") }, "version": { "N": "1" },
+        "webhook": { "S": webhook.replace("WEBHOOK", &id.to_string()) },
+    })
+}
+
+/// What KMS sealed of a webhook: within `webhook` when that was a map, beside it now.
+fn seal() -> Value {
+    json!({ "M": { "ciphertext": { "B": "c2VhbGVk" }, "hasSecret": { "BOOL": true } } })
+}
+
 async fn dynamodb(cloud: &Cloud, call: &str, request: Value) -> Value {
     let (raw, target) = (cloud.raw.clone(), format!("DynamoDB_20120810.{call}"));
     tokio::task::spawn_blocking(move || raw.call("dynamodb", &target, &request)).await.unwrap().unwrap()
@@ -63,7 +77,7 @@ async fn put(cloud: &Cloud, table: &str, item: Value) {
 /// An engine, and a webhook in its table that an earlier release wrote.
 async fn upgraded() -> (Engine, WebhookId) {
     let (engine, id) = (Engine::start(DisablePolicy::default()).await, WebhookId::mint(now()));
-    put(&engine.cloud, &engine.cloud.webhooks_table, webhook_item(id)).await;
+    put(&engine.cloud, &engine.cloud.webhooks_table, old_webhook_item(id)).await;
     (engine, id)
 }
 
@@ -116,25 +130,58 @@ async fn what_is_written_today_is_the_newest_form_kept_here() {
     assert_eq!(anzol_queue::encode_recovery(&task), step);
     // A webhook, by creating it where the earlier one was.
     let webhook = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
-    let key = json!({ "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{id}") } });
-    let place = json!({ "TableName": engine.cloud.webhooks_table, "Key": key });
+    let place = place(&engine, id);
     dynamodb(&engine.cloud, "DeleteItem", place.clone()).await;
     engine.cloud.webhooks.create(&webhook, 100).await.unwrap();
     assert_eq!(dynamodb(&engine.cloud, "GetItem", place).await["Item"], webhook_item(id));
 }
 
+/// A webhook's row, for calls to the database.
+fn place(engine: &Engine, id: WebhookId) -> Value {
+    let key = json!({ "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{id}") } });
+    json!({ "TableName": engine.cloud.webhooks_table, "Key": key })
+}
+
+#[tokio::test]
+async fn a_webhook_of_an_earlier_release_takes_the_new_form_with_its_seal_when_it_is_written() {
+    let (engine, id) = upgraded().await;
+    let mut old = old_webhook_item(id);
+    old["webhook"]["M"]["sealed"] = seal();
+    put(&engine.cloud, &engine.cloud.webhooks_table, old).await;
+    let read = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
+    assert!(read.has_secret());
+
+    let same = Webhook { version: 2, ..read.clone() };
+    engine.cloud.webhooks.replace(&read, &same).await.unwrap();
+    let mut new = webhook_item(id);
+    new["version"] = json!({ "N": "2" });
+    new["sealed"] = seal();
+    assert_eq!(dynamodb(&engine.cloud, "GetItem", place(&engine, id)).await["Item"], new);
+    assert_eq!(engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap(), same);
+
+    let bare = Webhook { version: 3, sealed: None, ..same.clone() };
+    engine.cloud.webhooks.replace(&same, &bare).await.unwrap();
+    assert_eq!(engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap(), bare);
+    assert_eq!(dynamodb(&engine.cloud, "GetItem", place(&engine, id)).await["Item"].get("sealed"), None);
+}
+
 #[tokio::test]
 async fn members_that_a_later_release_adds_are_passed_over() {
     let (engine, id) = upgraded().await;
-    let mut item = webhook_item(id);
-    item["later"] = json!({ "S": "x" });
-    item["webhook"]["M"]["later"] = json!({ "S": "x" });
-    put(&engine.cloud, &engine.cloud.webhooks_table, item).await;
     let newest = filled(MESSAGES[MESSAGES.len() - 1], id, DeliveryId::mint(now()));
     let later = newest.replacen(r#""attempt":1"#, r#""later":{"a":1},"attempt":1"#, 1);
     assert_ne!(later, newest);
-    assert_eq!(engine.handle(&[later], SLOW_ARN).await, [""; 0]);
-    assert_eq!(engine.received("old").await, 1);
+    let mut old = old_webhook_item(id);
+    old["webhook"]["M"]["later"] = json!({ "S": "x" });
+    let mut new = webhook_item(id);
+    let body = new["webhook"]["S"].as_str().unwrap().replacen('{', r#"{"later":{"a":1},"#, 1);
+    new["webhook"]["S"] = json!(body);
+    for (count, mut item) in (1..).zip([old, new]) {
+        item["later"] = json!({ "S": "x" });
+        put(&engine.cloud, &engine.cloud.webhooks_table, item).await;
+        assert_eq!(engine.handle(&[later.clone()], SLOW_ARN).await, [""; 0]);
+        assert_eq!(engine.received("old").await, count);
+    }
 }
 
 #[tokio::test]

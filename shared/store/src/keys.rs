@@ -5,7 +5,7 @@
 //! | pk | sk | what | written by | read by |
 //! |---|---|---|---|---|
 //! | `TENANT#<tenant>` | `QUOTA` | `webhookCount`, `revision` | every write to a webhook of the tenant | dispatch, on each call |
-//! | `TENANT#<tenant>` | `WEBHOOK#<id>` | the webhook | api | api, dispatch (when `revision` moved), sender |
+//! | `TENANT#<tenant>` | `WEBHOOK#<id>` | the webhook, as `webhook_item` has it | api | api, dispatch (when `revision` moved), sender |
 //! | `TENANT#<tenant>` | `PACE#<id>` | how quickly its receiver answers bursts: `quickUntil`, `probedUntil` | sender, of webhooks that get bursts | sender |
 //! | `DEPLOYMENT` | `CURSOR_KEY` | `key`, which signs page cursors | api, once | api, at cold start |
 //!

@@ -1,7 +1,9 @@
 //! A webhook as an item of the webhooks table.
 //!
-//! What the tenant decided is one attribute, `webhook`, which only changes together with `version`. How its receiver is doing lies
-//! beside it in attributes of their own, absent while all is well, so that senders can write them without getting in the way of edits.
+//! What the tenant decided is one attribute, `webhook`, which only changes together with `version` and `sealed`: JSON in a string, as
+//! the SDK takes several times as long to read a map of attributes, and every list, event and delivery reads some. How its receiver is
+//! doing lies beside it in attributes of their own, absent while all is well, so that senders can write them without getting in the way
+//! of edits.
 
 use std::collections::HashMap;
 
@@ -19,6 +21,7 @@ use crate::keys;
 
 /// Names of the attributes, as expressions mention them.
 pub(crate) const WEBHOOK: &str = "webhook";
+pub(crate) const SEALED: &str = "sealed";
 pub(crate) const VERSION: &str = "version";
 pub(crate) const LANE: &str = "lane";
 pub(crate) const QUICK_SUCCESSES: &str = "quickSuccesses";
@@ -26,18 +29,20 @@ pub(crate) const FAILURES: &str = "failures";
 pub(crate) const FAILING_SINCE: &str = "failingSince";
 pub(crate) const WARNED: &str = "warned";
 
-#[derive(Serialize, Deserialize)]
+/// What is beside the attribute `webhook`.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WebhookItem {
-    webhook: Body,
+struct Beside {
     version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lane: Option<Lane>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    quick_successes: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failures: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    #[serde(default)]
+    sealed: Option<SealedItem>,
+    #[serde(default)]
+    lane: Lane,
+    #[serde(default)]
+    quick_successes: u32,
+    #[serde(default)]
+    failures: u32,
+    #[serde(default, with = "time::serde::rfc3339::option")]
     failing_since: Option<OffsetDateTime>,
     #[serde(default)]
     warned: bool,
@@ -55,7 +60,8 @@ struct Body {
     event_types: Vec<String>,
     level: Level,
     owner_id: UserId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Where rows had it whose `webhook` is a map: until November 2026.
+    #[serde(default, skip_serializing)]
     sealed: Option<SealedItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filter: Option<Filter>,
@@ -89,6 +95,7 @@ pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>
     let mut item = keys::webhook_key(&webhook.tenant_id, webhook.id);
     item.insert(WEBHOOK.to_owned(), body(webhook)?);
     item.insert(VERSION.to_owned(), AttributeValue::N(webhook.version.to_string()));
+    item.extend(sealed(webhook)?.map(|sealed| (SEALED.to_owned(), sealed)));
     Ok(item)
 }
 
@@ -105,11 +112,7 @@ pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
         event_types: spec.event_types,
         level: spec.level,
         owner_id: spec.owner_id,
-        sealed: webhook.sealed.map(|Sealed { ciphertext, has_secret, header_names }| SealedItem {
-            ciphertext,
-            has_secret,
-            header_names,
-        }),
+        sealed: None,
         filter: spec.filter,
         headers: spec.headers,
         enabled: spec.enabled,
@@ -121,13 +124,26 @@ pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
         updated_by: webhook.updated_by,
         disabled: webhook.disabled,
     };
-    serde_dynamo::to_attribute_value(body).map_err(|error| StoreError::Corrupt(error.to_string()))
+    serde_json::to_string(&body).map(AttributeValue::S).map_err(|error| corrupt(&error))
 }
 
-pub(crate) fn read(item: HashMap<String, AttributeValue>) -> Result<Webhook, StoreError> {
-    let item: WebhookItem =
-        serde_dynamo::from_item(item).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    let body = item.webhook;
+/// What KMS sealed of it, which changes with it.
+pub(crate) fn sealed(webhook: &Webhook) -> Result<Option<AttributeValue>, StoreError> {
+    let Some(Sealed { ciphertext, has_secret, header_names }) = webhook.sealed.clone() else {
+        return Ok(None);
+    };
+    let sealed = SealedItem { ciphertext, has_secret, header_names };
+    serde_dynamo::to_attribute_value(sealed).map(Some).map_err(|error| corrupt(&error))
+}
+
+pub(crate) fn read(mut item: HashMap<String, AttributeValue>) -> Result<Webhook, StoreError> {
+    let body: Body = match item.remove(WEBHOOK) {
+        Some(AttributeValue::S(json)) => serde_json::from_str(&json).map_err(|error| corrupt(&error))?,
+        Some(AttributeValue::M(map)) => serde_dynamo::from_item(map).map_err(|error| corrupt(&error))?,
+        _ => return Err(corrupt("an item without a webhook")),
+    };
+    let beside: Beside = serde_dynamo::from_item(item).map_err(|error| corrupt(&error))?;
+    let sealed = beside.sealed.or(body.sealed);
     Ok(Webhook {
         id: body.id,
         tenant_id: body.tenant_id,
@@ -148,19 +164,23 @@ pub(crate) fn read(item: HashMap<String, AttributeValue>) -> Result<Webhook, Sto
         updated_at: body.updated_at,
         created_by: body.created_by,
         updated_by: body.updated_by,
-        sealed: body.sealed.map(|SealedItem { ciphertext, has_secret, header_names }| Sealed {
+        sealed: sealed.map(|SealedItem { ciphertext, has_secret, header_names }| Sealed {
             ciphertext,
             has_secret,
             header_names,
         }),
         health: Health {
-            lane: item.lane.unwrap_or_default(),
-            quick_successes: item.quick_successes.unwrap_or_default(),
-            failures: item.failures.unwrap_or_default(),
-            failing_since: item.failing_since,
-            warned: item.warned,
+            lane: beside.lane,
+            quick_successes: beside.quick_successes,
+            failures: beside.failures,
+            failing_since: beside.failing_since,
+            warned: beside.warned,
         },
         disabled: body.disabled,
-        version: item.version,
+        version: beside.version,
     })
+}
+
+fn corrupt(error: &(impl ToString + ?Sized)) -> StoreError {
+    StoreError::Corrupt(error.to_string())
 }

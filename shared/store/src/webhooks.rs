@@ -1,7 +1,6 @@
 //! The webhooks table: create under the cap, read, replace, delete; every write moves the tenant's revision.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
@@ -15,7 +14,7 @@ use anzol_signing::CursorKey;
 
 use crate::client::{LazyClient, lazy_client};
 use crate::error::StoreError;
-use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, VERSION, WARNED, WEBHOOK};
+use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, SEALED, VERSION, WARNED, WEBHOOK};
 use crate::{batch, keys, webhook_item};
 
 /// Tries of a transaction that collides with other writers of the same tenant. With the waits below, about 4 s in all.
@@ -81,21 +80,30 @@ impl Webhooks {
     /// # Errors
     /// [`StoreError::Changed`] when somebody changed or deleted it since it was read.
     pub async fn replace(&self, read: &Webhook, webhook: &Webhook) -> Result<(), StoreError> {
-        let mut update = format!("SET {WEBHOOK} = :webhook, {VERSION} = :version");
-        if webhook.health != read.health {
-            let gone = [LANE, QUICK_SUCCESSES, FAILURES, FAILING_SINCE, WARNED];
-            write!(update, " REMOVE {}", gone.join(", "))
-                .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        }
         let number = |version: u64| AttributeValue::N(version.to_string());
+        let mut set = vec![(WEBHOOK, webhook_item::body(webhook)?), (VERSION, number(webhook.version))];
+        let mut gone = Vec::new();
+        match webhook_item::sealed(webhook)? {
+            Some(sealed) => set.push((SEALED, sealed)),
+            None => gone.push(SEALED),
+        }
+        if webhook.health != read.health {
+            gone.extend([LANE, QUICK_SUCCESSES, FAILURES, FAILING_SINCE, WARNED]);
+        }
+        let names: Vec<_> = set.iter().map(|(name, _)| format!("{name} = :{name}")).collect();
+        let mut update = format!("SET {}", names.join(", "));
+        if !gone.is_empty() {
+            update = format!("{update} REMOVE {}", gone.join(", "));
+        }
+        let mut values: HashMap<_, _> =
+            set.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
+        values.insert(":read".to_owned(), number(read.version));
         let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(keys::webhook_key(&webhook.tenant_id, webhook.id)))
             .update_expression(update)
             .condition_expression(format!("{VERSION} = :read"))
-            .expression_attribute_values(":webhook", webhook_item::body(webhook)?)
-            .expression_attribute_values(":version", number(webhook.version))
-            .expression_attribute_values(":read", number(read.version));
+            .set_expression_attribute_values(Some(values));
         let count = self.quota(&webhook.tenant_id, "ADD revision :one");
         self.transact(update_item(update)?, count, [StoreError::Changed, StoreError::Changed]).await
     }
