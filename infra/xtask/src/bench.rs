@@ -23,7 +23,7 @@ const FIRST_PORT: u16 = 4700;
 
 /// The functions that reach the receiver, or lead there.
 const LOCAL: [&str; 3] = ["api", "ingest", "sender"];
-const FLOORS: [&str; 3] = ["hello", "hello-http", "post"];
+const FLOORS: [&str; 4] = ["hello", "hello-http", "hello-aws", "post"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bench {
