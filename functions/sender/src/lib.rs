@@ -153,7 +153,10 @@ impl Sender {
                         Work::Step(message_id, task) => steps.push((message_id, task)),
                     }
                 }
-                let steps = self.make_steps(steps, webhooks.clone(), deadline);
+                let recovering = steps.iter().map(|(_, task)| (task.tenant_id.clone(), task.webhook_id));
+                let recovering = recovering.filter_map(|key| webhooks.get_key_value(&key));
+                let recovering = recovering.map(|(key, webhook)| (key.clone(), webhook.clone())).collect();
+                let steps = self.make_steps(steps, recovering, deadline);
                 let (unsettled, unmade) =
                     futures::join!(self.work_off(deliveries, webhooks, deadline), steps);
                 failed.extend(unsettled.into_iter().chain(unmade));

@@ -9,7 +9,7 @@ use anzol_domain::{
     Clock, DeliveryId, DeliveryTask, Event, Hearing, TenantId, TraceContext, Trigger, Webhook,
 };
 use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
-use anzol_store::{Markers, Snapshot, StoreError, Webhooks};
+use anzol_store::{Markers, StoreError, Webhooks};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -68,14 +68,24 @@ pub struct Dispatcher {
 
 type Snapshots = Cache<TenantId, Arc<Snapshot>, Footprint>;
 
+/// All webhooks of a tenant, as they were at a revision or a little later.
+#[derive(Debug)]
+struct Snapshot {
+    /// The tenant's revision before the webhooks were read: when it still holds, so does the snapshot.
+    revision: u64,
+    /// Oldest first. Not a vector, which has room for more than is in it: for one webhook, four times what it takes.
+    webhooks: Box<[Webhook]>,
+}
+
 /// Weighs a tenant's webhooks by the memory they take.
 #[derive(Debug, Clone, Copy)]
 struct Footprint;
 
 impl Weighter<TenantId, Arc<Snapshot>> for Footprint {
     fn weight(&self, tenant: &TenantId, snapshot: &Arc<Snapshot>) -> u64 {
+        const PLACE: usize = 128; // in the cache's tables
         let webhooks = snapshot.webhooks.iter().map(Webhook::footprint).sum::<usize>();
-        let bytes = size_of::<(TenantId, Snapshot)>() + tenant.as_str().len() + webhooks;
+        let bytes = size_of::<(TenantId, Snapshot)>() + PLACE + tenant.as_str().len() + webhooks;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
@@ -163,7 +173,7 @@ impl Dispatcher {
         }
         // Read after the revision: what we keep may be newer than it says, never older.
         let webhooks = if revision == 0 { Vec::new() } else { self.webhooks.list(tenant).await? };
-        let snapshot = Arc::new(Snapshot { revision, webhooks });
+        let snapshot = Arc::new(Snapshot { revision, webhooks: webhooks.into_boxed_slice() });
         self.snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
         Ok(snapshot)
     }
@@ -210,10 +220,54 @@ mod tests {
         }
     }
 
+    /// A webhook as most are.
+    fn usual() -> Webhook {
+        let mut webhook = large();
+        webhook.spec = RawSpec {
+            name: Some("Reloads of sales".to_owned()),
+            description: None,
+            url: Some("https://hooks.example.com/qlik/reloads".to_owned()),
+            event_types: vec!["com.qlik.v1.app.reload.finished".to_owned()],
+            level: Level::Tenant,
+            owner_id: "vNRGrDZIypJzauw59BbpvkRhqbmI".to_owned(),
+            secret: None,
+            filter: None,
+            headers: [("X-Environment".to_owned(), "production".to_owned())].into(),
+            encrypted_headers: BTreeMap::new(),
+            enabled: true,
+            cloud_events: false,
+        }
+        .check()
+        .unwrap()
+        .0;
+        webhook
+    }
+
+    #[test]
+    fn snapshots_weigh_about_what_they_take() {
+        for webhook in [usual(), large()] {
+            for count in [1, 10, 100] {
+                let mut kept = None;
+                let taken = allocation_counter::measure(|| {
+                    let mut webhooks = Vec::new();
+                    for _ in 0..count {
+                        webhooks.push(webhook.clone()); // grows as the store's list does
+                    }
+                    let tenant = TenantId::parse("a-tenant").unwrap();
+                    kept = Some((tenant, Arc::new(Snapshot { revision: 1, webhooks: webhooks.into() })));
+                });
+                let (tenant, snapshot) = kept.unwrap();
+                let weight = Footprint.weight(&tenant, &snapshot);
+                let taken = u64::try_from(taken.bytes_current).unwrap();
+                assert!((taken..taken * 2).contains(&weight), "{count}: {taken} bytes weigh {weight}");
+            }
+        }
+    }
+
     #[test]
     fn many_large_tenants_do_not_outgrow_the_memory_and_the_last_one_is_kept() {
         let snapshots = Snapshots::with_weighter(CACHED_TENANTS, CACHED, Footprint);
-        let snapshot = Arc::new(Snapshot { revision: 1, webhooks: vec![large(); 100] });
+        let snapshot = Arc::new(Snapshot { revision: 1, webhooks: vec![large(); 100].into() });
         assert!(snapshot.webhooks.iter().all(|webhook| (10_000..40_000).contains(&webhook.footprint())));
         for index in 0..30 {
             let tenant = TenantId::parse(&format!("tenant-{index}")).unwrap();

@@ -22,4 +22,4 @@ pub use markers::Markers;
 pub use recoveries::FailurePage;
 pub use stats::{Counts, LastDelivery, Stats};
 pub use status_order::{StatusPage, StatusQuery};
-pub use webhooks::{Snapshot, Webhooks};
+pub use webhooks::Webhooks;

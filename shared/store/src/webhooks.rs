@@ -14,6 +14,7 @@ use anzol_signing::CursorKey;
 
 use crate::client::{LazyClient, lazy_client};
 use crate::error::StoreError;
+use crate::keys::Key;
 use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, SEALED, VERSION, WARNED, WEBHOOK};
 use crate::{batch, keys, webhook_item};
 
@@ -28,15 +29,6 @@ const MAX_WAIT: Duration = Duration::from_millis(800);
 pub struct Webhooks {
     pub(crate) client: LazyClient,
     pub(crate) table: String,
-}
-
-/// All webhooks of a tenant, as they were at a revision or a little later.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The tenant's revision before the webhooks were read: when it still holds, so does the snapshot.
-    pub revision: u64,
-    /// The webhooks, oldest first.
-    pub webhooks: Vec<Webhook>,
 }
 
 impl Webhooks {
@@ -175,15 +167,13 @@ impl Webhooks {
         &self,
         ids: &BTreeSet<(TenantId, WebhookId)>,
     ) -> Result<BTreeMap<(TenantId, WebhookId), Result<Webhook, StoreError>>, StoreError> {
-        let keys = ids.iter().map(|(tenant, id)| keys::webhook_key(tenant, *id)).collect();
+        let wanted: Vec<_> = ids.iter().map(|id| (keys::webhook_key(&id.0, id.1), id)).collect();
+        let keys = wanted.iter().map(|(key, _)| key.clone()).collect();
         let mut found = BTreeMap::new();
         for item in batch::get(&self.client, &self.table, keys).await? {
-            let is_it = |(tenant, id): &&(TenantId, WebhookId)| {
-                let key = keys::webhook_key(tenant, *id);
-                key.iter().all(|(name, value)| item.get(name) == Some(value))
-            };
-            if let Some(key) = ids.iter().find(is_it) {
-                found.insert(key.clone(), webhook_item::read(item));
+            let is_it = |(key, _): &&(Key, _)| key.iter().all(|(name, value)| item.get(name) == Some(value));
+            if let Some((_, id)) = wanted.iter().find(is_it) {
+                found.insert((*id).clone(), webhook_item::read(item));
             }
         }
         Ok(found)
