@@ -73,6 +73,8 @@ fn texts_of(item: &Value) -> Vec<String> {
                     texts.push(String::from_utf8_lossy(&bytes).into_owned());
                     texts.extend(unpacked(&bytes));
                 }
+                // May be JSON, whose quotes the item's own JSON would escape once more.
+                texts.extend(members.get("S").and_then(Value::as_str).map(str::to_owned));
                 left.extend(members.values());
             }
             Value::Array(values) => left.extend(values),
@@ -257,6 +259,13 @@ fn a_secret_is_found_however_it_is_written() {
         assert!(found.is_err(), "not found in {text}");
     }
     secrets.assert_absent("a text", "another text");
+
+    let webhook = json!({ "secret": secret }).to_string();
+    for item in [json!({ "webhook": { "S": webhook } }), json!({ "z": { "B": STANDARD.encode(webhook) } })] {
+        let texts = texts_of(&item);
+        let look = || texts.iter().for_each(|text| secrets.assert_absent("an item", text));
+        assert!(std::panic::catch_unwind(look).is_err(), "not found in {item}");
+    }
 }
 
 /// Senders there may be at the same time (`small` in the template's `Concurrency`, both lanes), and as many again in their places.

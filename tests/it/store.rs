@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use anzol_domain::{TenantId, WebhookId};
+use anzol_domain::{Health, Lane, Sealed, TenantId, Webhook, WebhookId};
 use anzol_runtime::now;
 use anzol_store::{StoreError, Webhooks};
 use axum::Router;
@@ -22,6 +22,33 @@ async fn a_webhook_comes_back_as_it_went_in() {
     let read = cloud.webhooks.get(&written.tenant_id, written.id).await.unwrap().unwrap();
     assert_eq!(read, written);
     assert_eq!(cloud.webhooks.list(&written.tenant_id).await.unwrap(), [written]);
+}
+
+/// A secret comes, stays, changes or goes; and what is known of the receiver stays, or goes with the old URL.
+#[tokio::test]
+async fn a_replaced_webhook_is_what_was_written_and_keeps_what_senders_noted() {
+    let cloud = Cloud::start().await;
+    let sealed = webhook("acme").sealed;
+    let other = sealed.clone().map(|sealed| Sealed { header_names: vec!["X-Other".to_owned()], ..sealed });
+    for before in [&sealed, &None] {
+        for after in [&sealed, &other, &None] {
+            for anew in [false, true] {
+                let mut written = webhook("acme");
+                written.sealed.clone_from(before);
+                cloud.webhooks.create(&written, 100).await.unwrap();
+                let key = (written.tenant_id.clone(), written.id);
+                assert!(cloud.webhooks.set_lane(&key.0, key.1, Lane::Slow).await.unwrap());
+                cloud.webhooks.add_failures(&key.0, key.1, 3, now()).await.unwrap();
+                let read = cloud.webhooks.get(&key.0, key.1).await.unwrap().unwrap();
+                assert_eq!((&read.sealed, read.health.failures, read.health.lane), (before, 3, Lane::Slow));
+                let health = if anew { Health::default() } else { read.health.clone() };
+                let new = Webhook { sealed: after.clone(), health, version: 2, ..read.clone() };
+                cloud.webhooks.replace(&read, &new).await.unwrap();
+                assert_eq!(cloud.webhooks.get(&key.0, key.1).await.unwrap().unwrap(), new);
+                assert!(matches!(cloud.webhooks.replace(&read, &new).await, Err(StoreError::Changed)));
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

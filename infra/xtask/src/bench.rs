@@ -22,7 +22,7 @@ use crate::up;
 const FIRST_PORT: u16 = 4700;
 
 /// The functions that reach the receiver, or lead there.
-const LOCAL: [&str; 3] = ["api", "ingest", "sender"];
+const TO_RECEIVER: [&str; 3] = ["api", "ingest", "sender"];
 const FLOORS: [&str; 4] = ["hello", "hello-http", "hello-aws", "post"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -139,10 +139,10 @@ impl Driver {
         };
         let functions = out.join("deployed");
         build_deployable(root, &functions)?;
-        let packages = LOCAL.map(|name| format!("anzol-{name}"));
+        let packages = TO_RECEIVER.map(|name| format!("anzol-{name}"));
         let packages: Vec<_> = packages.iter().map(String::as_str).collect();
         let features = ["--features", "anzol-api/local,anzol-sender/local"];
-        let local = release(&features, &packages, &LOCAL, "local")?;
+        let local = release(&features, &packages, &TO_RECEIVER, "local")?;
         let floors = release(&[], &["anzol-floors"], &FLOORS, "floors")?;
         let mut command = cargo(root);
         command.args(["build", "--locked", "--profile=driver", "-p", "anzol-bench"]);

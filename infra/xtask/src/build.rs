@@ -1,4 +1,4 @@
-//! Builds the five functions as the local cloud runs them, and the receiver that plays the customer.
+//! Builds the five functions as the local cloud runs them, with the receiver that plays the customer, and as they are deployed.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -40,6 +40,11 @@ pub(crate) enum Architecture {
 }
 
 impl Architecture {
+    /// This machine's.
+    fn own() -> Self {
+        if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
+    }
+
     pub(crate) fn target(self) -> &'static str {
         match self {
             Self::Arm64 => "aarch64-unknown-linux-gnu",
@@ -261,7 +266,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let python = prepare_python(root)?;
     step("the release build's command line", || check_builder(root, &python))?;
     let built = build_deployable(root, &root.join("target/deployable"))?;
-    let bills = sbom::bills(root, Architecture::Arm64.target())?;
+    let bills = sbom::bills(root, Architecture::own().target())?;
     let place = root.join("target/package-check");
     let mut packed = Vec::new();
     for (turn, name) in ["first", "second"].into_iter().enumerate() {

@@ -268,7 +268,7 @@ impl Webhook {
     #[must_use]
     pub fn footprint(&self) -> usize {
         const ENTRY: usize = 48; // what the allocator and a collection add to a text
-        const NODE: usize = 560; // of the tree that headers are; each holds five of them at least, but for the last
+        const NODE: usize = 560; // of the tree that headers are; each holds five of them at least, but for the root
         let spec = &self.spec;
         // Taken apart, a filter is several times its text.
         let filter = spec.filter.as_ref().map_or(0, |filter| filter.to_string().len() * 4);

@@ -19,8 +19,9 @@ use crate::notice::{Noticeboard, Notices};
 
 /// Bytes of webhooks that are kept in memory between calls: those of thousands of ordinary tenants, or of a dozen that use all they may.
 const CACHED: u64 = 32 * 1024 * 1024;
-/// Tenants whose webhooks that may be, roughly: for the first size of the cache's own tables.
-const CACHED_TENANTS: usize = 1_000;
+/// Tenants whose webhooks that may be, if each has one. The cache remembers the names of half as many that it had to let go: a tenant
+/// that comes again before it is forgotten stays, and those that do not come again make room.
+const CACHED_TENANTS: usize = 20_000;
 /// Bytes of events in hand at most before they are queued: a large event that a hundred webhooks hear must not fill the memory.
 const IN_HAND: usize = 4 * 1024 * 1024;
 /// Tenants looked up at the same time when a batch of events names several.

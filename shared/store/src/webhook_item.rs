@@ -60,7 +60,7 @@ struct Body {
     event_types: Vec<String>,
     level: Level,
     owner_id: UserId,
-    /// Where rows had it whose `webhook` is a map: until November 2026.
+    /// Where rows have it whose `webhook` is a map, as all were before the first release.
     #[serde(default, skip_serializing)]
     sealed: Option<SealedItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>
     Ok(item)
 }
 
-/// The attribute that changes together with the version.
+/// The attribute `webhook`.
 pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
     let webhook = webhook.clone();
     let spec = webhook.spec;

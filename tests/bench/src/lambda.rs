@@ -40,7 +40,7 @@ impl Function {
         let process = Process::start(binary, environment, log).await?;
         let usage = Usage::of(process.id())?;
         let after = process.ready() - process.started();
-        let ready = Ready { after, cpu: usage.cpu_exactly()?, memory: usage.memory()? };
+        let ready = Ready { after, cpu: usage.cpu()?, memory: usage.memory()? };
         Ok(Self { process, usage, ready })
     }
 

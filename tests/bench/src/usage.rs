@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use procfs::process::Process;
 
 /// A process to look at.
@@ -17,23 +19,11 @@ impl Usage {
         Ok(Self { process: Process::new(i32::try_from(pid)?)? })
     }
 
-    /// User and system time so far, threads that have ended included, to a hundredth of a second.
+    /// User and system time so far, threads that have ended included, to the nanosecond: the ticks of /proc/PID/stat are too coarse
+    /// for what takes microseconds.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = self.process.stat()?;
-        let ticks = stat.utime + stat.stime;
-        Ok(Duration::from_millis(ticks * 1000 / procfs::ticks_per_second()))
-    }
-
-    /// Time on a CPU so far, of the threads there are now, to a microsecond.
-    pub(crate) fn cpu_exactly(&self) -> Result<Duration> {
-        let mut sum = Duration::ZERO;
-        for task in self.process.tasks()? {
-            let file = format!("/proc/{}/task/{}/schedstat", self.process.pid(), task?.tid);
-            let text = std::fs::read_to_string(file)?;
-            let first = text.split(' ').next().and_then(|text| text.parse().ok()).context("no schedstat")?;
-            sum += Duration::from_nanos(first);
-        }
-        Ok(sum)
+        let clock = clock_getcpuclockid(Pid::from_raw(self.process.pid()))?;
+        Ok(clock_gettime(clock)?.into())
     }
 
     /// Resident memory, in bytes.

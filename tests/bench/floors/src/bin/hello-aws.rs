@@ -1,5 +1,5 @@
-//! Floor of `ingest`: answers 202 after the two calls that an event takes at least, by the SDK and nothing else. One read of DynamoDB,
-//! and one message that is the request's body.
+//! What the two calls take that an event cannot do without, by the SDK and nothing else: answers 202 after a read of DynamoDB, and a
+//! message that is the request's body.
 
 use std::collections::HashMap;
 
