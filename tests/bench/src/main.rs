@@ -64,7 +64,7 @@ fn run() -> Result<bool> {
     let mut kept = true;
     for name in &names {
         let figures = runtime.block_on(parts::measure(name, &paths)).with_context(|| name.clone())?;
-        let at = OffsetDateTime::now_utc().format(&Rfc3339)?;
+        let at = OffsetDateTime::now_utc().replace_nanosecond(0)?.format(&Rfc3339)?;
         let part = Part { name: name.clone(), at, figures };
         part.print();
         part.write(&paths.out)?;
