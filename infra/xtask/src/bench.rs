@@ -2,14 +2,13 @@
 //!
 //! `tests/bench` measures, prints and judges; here its programs and the functions are built as it needs them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::build::{build, build_deployable, cargo, executables};
+use crate::build::{build, build_deployable, build_release, cargo, executables};
 use crate::instructions::instructions;
 use crate::interrupt;
 use crate::local_cloud::choose_port;
@@ -123,27 +122,11 @@ impl Driver {
     /// Builds everything as it is deployed, and once more what has to reach the local receiver.
     fn build(root: &Path) -> Result<Self> {
         let out = home(root);
-        let release = |features: &[&str], packages: &[&str], names: &[&str], to: &str| {
-            let mut command = cargo(root);
-            command.args(["build", "--locked", "--release"]).args(features);
-            command.args(packages.iter().flat_map(|package| ["-p", package]));
-            command.args(names.iter().flat_map(|name| ["--bin", name]));
-            let built = executables(&mut command)?;
-            let directory = out.join(to);
-            fs::create_dir_all(&directory)?;
-            for name in names {
-                let binary = built.get(*name).with_context(|| format!("cargo did not build {name}"))?;
-                fs::copy(binary, directory.join(name)).with_context(|| format!("cannot copy {name}"))?;
-            }
-            Ok::<_, anyhow::Error>(directory)
-        };
-        let functions = out.join("deployed");
-        build_deployable(root, &functions)?;
+        let functions = build_deployable(root)?;
         let packages = TO_RECEIVER.map(|name| format!("anzol-{name}"));
-        let packages: Vec<_> = packages.iter().map(String::as_str).collect();
         let features = ["--features", "anzol-api/local,anzol-sender/local"];
-        let local = release(&features, &packages, &TO_RECEIVER, "local")?;
-        let floors = release(&[], &["anzol-floors"], &FLOORS, "floors")?;
+        let local = build_release(root, &features, &packages, &TO_RECEIVER, "bench/local")?;
+        let floors = build_release(root, &[], &["anzol-floors".to_owned()], &FLOORS, "bench/floors")?;
         let mut command = cargo(root);
         command.args(["build", "--locked", "--profile=driver", "-p", "anzol-bench"]);
         let program = executables(&mut command)?.remove("bench").context("cargo did not build the bench")?;

@@ -69,23 +69,32 @@ pub(crate) fn build(root: &Path, programs: &[&str]) -> Result<Binaries> {
     Ok(Binaries { functions, receiver, programs })
 }
 
-/// The five functions as they are deployed to a machine of this kind, in `directory`: copies, as another build may put others in the
-/// places where cargo leaves these. Built by themselves, so that no other program's features find their way in.
-pub(crate) fn build_deployable(root: &Path, directory: &Path) -> Result<BTreeMap<&'static str, PathBuf>> {
+/// The five functions as they are deployed to a machine of this kind. Answers where they lie, each under its own name.
+pub(crate) fn build_deployable(root: &Path) -> Result<PathBuf> {
+    build_release(root, &[], &FUNCTIONS.map(|name| format!("anzol-{name}")), &FUNCTIONS, "deployable")
+}
+
+/// Programs of these packages, built for release and copied to a directory of `target`, as another build may put others in the places
+/// where cargo leaves these. Built by themselves, so that no other program's features find their way in.
+pub(crate) fn build_release(
+    root: &Path,
+    features: &[&str],
+    packages: &[String],
+    names: &[&str],
+    to: &str,
+) -> Result<PathBuf> {
     let mut command = cargo(root);
-    command.args(["build", "--locked", "--release"]);
-    for function in FUNCTIONS {
-        command.args(["-p", &format!("anzol-{function}"), "--bin", function]);
-    }
+    command.args(["build", "--locked", "--release"]).args(features);
+    command.args(packages.iter().flat_map(|package| ["-p", package]));
+    command.args(names.iter().flat_map(|name| ["--bin", name]));
     let built = executables(&mut command)?;
-    fs::create_dir_all(directory)?;
-    let copy = |name| {
-        let from = built.get(name).with_context(|| format!("cargo did not build {name}"))?;
-        let to = directory.join(name);
-        fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-        Ok((name, to))
-    };
-    FUNCTIONS.into_iter().map(copy).collect()
+    let directory = root.join("target").join(to);
+    fs::create_dir_all(&directory)?;
+    for name in names {
+        let binary = built.get(*name).with_context(|| format!("cargo did not build {name}"))?;
+        fs::copy(binary, directory.join(name)).with_context(|| format!("cannot copy {name}"))?;
+    }
+    Ok(directory)
 }
 
 /// Runs a `cargo build`; answers the executables it made, by name.

@@ -223,13 +223,13 @@ impl Ground<'_> {
 
 /// The tests of `tests/it/deployable.rs`, with the release build, and with the local one of what has the feature `local`.
 fn deployable(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
-    let deployable = build_deployable(root, &root.join("target/deployable"))?;
+    let deployable = build_deployable(root)?;
     let (_, local) = ground.build()?;
     let mut tests = cargo(root);
     tests.args(["test", "--locked", "-p", "anzol-tests", "--test", "it", "--", "--ignored", "deployable::"]);
     for name in LOCAL {
         let upper = name.to_uppercase();
-        tests.env(format!("ANZOL_DEPLOYABLE_{upper}"), deployable.get(name).context("not built")?);
+        tests.env(format!("ANZOL_DEPLOYABLE_{upper}"), deployable.join(name));
         tests.env(format!("ANZOL_LOCAL_{upper}"), local.functions.get(name).context("not built")?);
     }
     run_well(&mut tests)
