@@ -69,10 +69,8 @@ fn a_delivery_that_fails_again_says_so_in_another_row() {
         assert_eq!(row["attempt"], attempt, "{row:#}");
         assert_eq!(row["response"]["statusCode"], 503, "{row:#}");
     }
-    let failed = world().admin.get(&format!("{}/deliveries?status=fail", hook.at())).unwrap();
-    let failed = failed.expect_status(200).unwrap().json().unwrap();
-    let found = |row: &Value| failed["data"].as_array().is_some_and(|rows| rows.contains(row));
-    assert!(found(&first) && found(&second), "{failed:#}");
+    let failed = hook.history("&status=fail");
+    assert!(failed.contains(&first) && failed.contains(&second), "{failed:#?}");
 }
 
 #[test]

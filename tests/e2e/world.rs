@@ -179,10 +179,20 @@ impl Hook {
 
     /// The history rows of one event, newest first.
     pub(crate) fn rows(&self, event_id: &str) -> Vec<Value> {
-        let page =
-            self.api.get(&format!("{}/deliveries?limit=100", self.at())).unwrap().expect_status(200).unwrap();
-        let Value::Array(mut rows) = page.json().unwrap()["data"].take() else { panic!("no data in {page}") };
+        let mut rows = self.history("");
         rows.retain(|row| row["request"]["body"]["id"] == event_id);
+        rows
+    }
+
+    /// The whole history, page by page: other tests' events of the same type fill pages too. `query` goes into the first one's.
+    pub(crate) fn history(&self, query: &str) -> Vec<Value> {
+        let (mut rows, mut next) = (Vec::new(), Some(format!("{}/deliveries?limit=100{query}", self.at())));
+        while let Some(at) = next {
+            let mut page = self.api.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
+            let Value::Array(more) = page["data"].take() else { panic!("no data in {page}") };
+            rows.extend(more);
+            next = page["links"]["next"]["href"].as_str().map(str::to_owned);
+        }
         rows
     }
 
