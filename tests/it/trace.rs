@@ -293,3 +293,21 @@ async fn an_attempt_that_is_not_recorded_says_so() {
     assert_eq!((attempts.len(), &attempts[0]["recorded"]), (1, &json!(false)), "{attempts:#?}");
     assert!(attempts[0].get("next_attempt").is_none(), "{attempts:#?}");
 }
+
+#[tokio::test]
+async fn a_warm_up_says_how_long_of_the_start_it_took_and_fails_nothing() {
+    let (log, guard) = Log::start(Level::DEBUG);
+    anzol_runtime::warm_up("a table", async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        Err::<(), _>("nobody answers")
+    })
+    .await;
+    drop(guard);
+    let text = log.text();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [failure, end] = lines.as_slice() else { panic!("{text}") };
+    let told = |line: &Value| (line["message"].clone(), line["what"].clone());
+    assert_eq!(told(failure), (json!("the warm-up call failed"), json!("a table")), "{text}");
+    assert_eq!(told(end), (json!("warmed up"), json!("a table")), "{text}");
+    assert!(end["took_us"].as_u64().is_some_and(|took| took >= 20_000), "a number, of microseconds: {text}");
+}

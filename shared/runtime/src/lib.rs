@@ -26,12 +26,16 @@ fn ahead() -> time::Duration {
     })
 }
 
-/// Runs a connection warm-up during cold start, where CPU is not throttled. A failure is logged and left to the first request.
+/// Runs a connection warm-up during cold start, where CPU is not throttled. A failure is logged and left to the first request; how long
+/// it took, which is part of the start, is a line at the level `debug`.
 pub async fn warm_up<E: std::fmt::Display>(what: &str, call: impl Future<Output = Result<(), E>>) {
     let limit = std::time::Duration::from_millis(500);
+    let begun = std::time::Instant::now();
     match tokio::time::timeout(limit, call).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, what, "the warm-up call failed"),
         Err(_) => tracing::warn!(what, "the warm-up call took too long"),
     }
+    let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    tracing::debug!(what, took_us, "warmed up");
 }

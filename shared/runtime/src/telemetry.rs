@@ -15,6 +15,7 @@
 //! | `next_attempt` | when the next attempt is due, if there is one |
 //! | `recorded` | `false` when the outcome could not be written down, so that the attempt will be made again |
 //! | `error`, `problem`, `reason` | what went wrong |
+//! | `what`, `took_us` | what was warmed up in a cold start, and how long that took |
 //!
 //! Every attempt is one line with the message `delivery attempt`; every call of ingest, and every batch of fanout, is one with `events taken`.
 

@@ -1,7 +1,9 @@
 //! What every part stands on: the cloud, a customer's receiver, and the functions, which are only ever spoken to as Lambda speaks to them.
 
 use std::collections::BTreeMap;
+use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use anzol_tests::client::Control;
@@ -126,6 +128,26 @@ impl World {
     /// Starts a function as it is deployed.
     pub(crate) async fn deployed(&self, name: &str) -> Result<Function> {
         self.start_in(&self.paths.functions, name).await
+    }
+
+    /// Starts a function as it is deployed, which tells how long of that it warmed up: reached out to AWS before it asked for an event.
+    pub(crate) async fn deployed_telling(&self, name: &str) -> Result<(Function, Option<Duration>)> {
+        let mut environment = self.environment();
+        environment.insert("RUST_LOG".to_owned(), "debug".to_owned());
+        let log = self.log(name);
+        let from = std::fs::metadata(&log).map_or(0, |log| log.len());
+        let function = Function::start(&self.paths.functions.join(name), &environment, &log).await;
+        let function = function.with_context(|| name.to_owned())?;
+        let mut file = std::fs::File::open(&log)?;
+        file.seek(SeekFrom::Start(from))?;
+        let mut took = None;
+        for line in std::io::read_to_string(file)?.lines() {
+            let line: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+            if line.get("message").is_some_and(|message| message == "warmed up") {
+                took = line.get("took_us").and_then(Value::as_u64).map(Duration::from_micros);
+            }
+        }
+        Ok((function, took))
     }
 
     /// Starts a floor.
