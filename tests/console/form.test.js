@@ -197,8 +197,8 @@ scene('CloudEvents cannot be turned off again, and level and owner can be change
   await choose(page, before.name, 'Edit');
   const panel = page.getByRole('dialog', { name: `Edit ${before.name}` });
   assert.equal(await panel.getByRole('radio', { name: /^Compatible/ }).isDisabled(), true);
-  assert.equal(await panel.locator('#ownerId').isVisible(), false);
   await panel.getByLabel('Application created').waitFor();
+  assert.equal(await panel.locator('#ownerId').isVisible(), false);
   await panel.locator('input[name=level][value=user]').check();
   // A type without this level cannot be picked any more.
   assert.equal(await panel.locator('.events input[value="com.qlik.v1.app.deleted"]').isDisabled(), true);

@@ -144,6 +144,10 @@ fn publishing_takes_the_right_publisher() {
     let batch = json!([own, cloud_event(APP_CREATED, globex).1]);
     let answer = world().publisher.post_as(EVENTS, "application/cloudevents-batch+json", &batch).unwrap();
     assert_refused(&answer, 403, "");
+    // What comes after it has arrived, so it would have, too.
+    let (later, event) = cloud_event(APP_CREATED, acme);
+    publish(&world().publisher, &event);
+    hook.await_received(&later, 1);
     hook.got_nothing_of(&id);
 }
 

@@ -23,8 +23,9 @@ const DISABLE_AFTER: usize = 6;
 
 /// Long enough for all attempts at one delivery.
 const ALL_ATTEMPTS: Duration = Duration::from_mins(1);
-/// What the queues, the scheduler and a busy machine may add to a wait, in seconds.
-const SLACK: i64 = 10;
+/// What the queues, the scheduler and a busy machine may add to a wait, in seconds: the local cloud looks for schedules that are due
+/// every ten.
+const SLACK: i64 = 20;
 
 const NEWS: [&str; 3] = ["anzol.webhook.failing", "anzol.webhook.disabled", "anzol.webhook.recovered"];
 
@@ -147,7 +148,7 @@ fn a_receiver_that_asks_for_time_gets_it() {
     let id = published(APP_PUBLISHED);
     let first = hook.await_rows(&id, 1, SOON).remove(0);
     hook.receiver_behaves(&answering(200));
-    let received = hook.await_received(&id, 2);
+    let received = hook.await_received_within(ALL_ATTEMPTS, &id, 2);
     let gap = (received[1].time - received[0].time).whole_seconds();
     assert!((ASKED..=ASKED + SLACK).contains(&gap), "{gap} s");
     // The row's time is in whole milliseconds, the receiver's is finer.
@@ -236,8 +237,11 @@ fn news_of_a_webhook_reach_the_others_and_never_itself() {
 
     hook.receiver_behaves(&answering(200));
     await_news(&observer, &hook, "anzol.webhook.recovered");
-    let rows = hook.await_rows(&id, DISABLE_AFTER / 2 + 1, SOON);
-    assert_eq!(rows[0]["status"], "success", "{rows:#?}");
+    // On a busy machine an attempt more may have failed before the receiver was well again.
+    eventually(SOON, "success", || {
+        let rows = hook.rows(&id);
+        if rows[0]["status"] == "success" { Ok(()) } else { Err(format!("{rows:#?}")) }
+    });
 
     hook.receiver_behaves(&answering(410));
     publish_one();

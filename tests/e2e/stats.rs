@@ -42,7 +42,7 @@ fn within(minutes: i64, value: &Value) {
 #[test]
 fn a_webhook_that_never_got_anything_says_why() {
     let of_somebody = json!({ "level": "user", "ownerId": unique("somebody") });
-    let picky = json!({ "filter": r#"id eq "another-app""# });
+    let picky = json!({ "filter": format!(r#"id eq "{}""#, unique("app-of-nobody")) });
     let hook = |word, types: &[&str], more: &Value| Hook::new(&world().admin, word, types, more);
     let disabled = hook("silent-disabled", &[APP_CREATED], &json!({ "enabled": false }));
     let empty = hook("silent-empty", &[], &json!({ "enabled": false }));

@@ -211,6 +211,7 @@ fn parts_of_two_tokens_make_none() {
 
 #[test]
 fn two_authorizations_in_one_request_are_never_more_than_one_caller() {
+    let _alone = globex_alone();
     let stack = &world().stack;
     let hooks =
         [("acme.admin", &world().admin), ("globex.admin", &world().globex_admin)].map(|(who, api)| {

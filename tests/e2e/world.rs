@@ -157,7 +157,16 @@ impl Hook {
 
     /// Waits until the receiver got one event `count` times, and no more than that.
     pub(crate) fn await_received(&self, event_id: &str, count: usize) -> Vec<Received> {
-        eventually(SOON, &format!("{count} requests of event {event_id} on {}", self.path), || {
+        self.await_received_within(SOON, event_id, count)
+    }
+
+    pub(crate) fn await_received_within(
+        &self,
+        limit: Duration,
+        event_id: &str,
+        count: usize,
+    ) -> Vec<Received> {
+        eventually(limit, &format!("{count} requests of event {event_id} on {}", self.path), || {
             let received = self.received(event_id);
             if received.len() == count { Ok(received) } else { Err(format!("{received:#?}")) }
         })

@@ -243,18 +243,18 @@ async fn an_answer_that_breaks_off_is_a_failure_of_its_own_kind_and_no_second_re
 async fn however_large_a_batch_no_more_than_ten_requests_are_under_way() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("counted").await;
-    engine.behaves("counted", Behaviour { delay_ms: 300, ..Behaviour::default() }).await;
+    engine.behaves("counted", Behaviour { delay_ms: 1_000, ..Behaviour::default() }).await;
     let tasks: Vec<_> = (0..25).map(|_| task(&hook)).collect();
     assert!(engine.send(&tasks).await.is_empty());
     let received = engine.way_out.control(|receiver| receiver.requests("/counted")).await.unwrap();
     let times: Vec<_> = received.iter().map(|request| request.time).collect();
     assert_eq!(times.len(), 25);
-    // Each takes 300 ms, so what arrives within that time is under way together.
+    // Each takes a second, so what arrives within that time is under way together.
     let together = |from: &OffsetDateTime| {
         times
             .iter()
             .filter(|time| {
-                (**time - *from) >= time::Duration::ZERO && **time - *from < time::Duration::milliseconds(300)
+                (**time - *from) >= time::Duration::ZERO && **time - *from < time::Duration::SECOND
             })
             .count()
     };
@@ -328,11 +328,11 @@ async fn a_connection_that_breaks_at_once_is_tried_once_more_at_once() {
 async fn a_slow_answer_moves_a_webhook_to_the_slow_lane_before_it_is_over() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("slow").await;
-    engine.behaves("slow", Behaviour { delay_ms: 3_500, ..Behaviour::default() }).await;
+    engine.behaves("slow", Behaviour { delay_ms: 4_500, ..Behaviour::default() }).await;
     let body = anzol_queue::encode(&task(&hook));
     let sending = engine.handle(std::slice::from_ref(&body), "fast");
     let looking = async {
-        tokio::time::sleep(Duration::from_millis(2_900)).await;
+        tokio::time::sleep(Duration::from_millis(3_900)).await;
         engine.stored(&hook).await.health.lane
     };
     let (back, lane_meanwhile) = futures::join!(sending, looking);

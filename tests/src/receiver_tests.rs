@@ -52,7 +52,8 @@ impl Fixture {
             .with_no_client_auth();
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let socket = TcpStream::connect(&self.state.address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        // Long enough for a busy machine, and all that whoever waits for nothing has to wait.
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
     }
 
