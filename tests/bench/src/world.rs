@@ -122,12 +122,12 @@ impl World {
 
     /// Starts a function that may reach the receiver.
     pub(crate) async fn local(&self, name: &str) -> Result<Function> {
-        self.start_in(&self.paths.local, name).await
+        self.start_in(&self.paths.local, name, &self.environment()).await
     }
 
     /// Starts a function as it is deployed.
     pub(crate) async fn deployed(&self, name: &str) -> Result<Function> {
-        self.start_in(&self.paths.functions, name).await
+        self.start_in(&self.paths.functions, name, &self.environment()).await
     }
 
     /// Starts a function as it is deployed, which tells how long of that it warmed up: reached out to AWS before it asked for an event.
@@ -136,8 +136,7 @@ impl World {
         environment.insert("RUST_LOG".to_owned(), "debug".to_owned());
         let log = self.log(name);
         let from = std::fs::metadata(&log).map_or(0, |log| log.len());
-        let function = Function::start(&self.paths.functions.join(name), &environment, &log).await;
-        let function = function.with_context(|| name.to_owned())?;
+        let function = self.start_in(&self.paths.functions, name, &environment).await?;
         let mut file = std::fs::File::open(&log)?;
         file.seek(SeekFrom::Start(from))?;
         let mut took = None;
@@ -152,7 +151,7 @@ impl World {
 
     /// Starts a floor.
     pub(crate) async fn floor(&self, name: &str) -> Result<Function> {
-        self.start_in(&self.paths.floors, name).await
+        self.start_in(&self.paths.floors, name, &self.environment()).await
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -164,11 +163,14 @@ impl World {
         Ok(std::fs::metadata(self.log(name))?.len())
     }
 
-    async fn start_in(&self, directory: &Path, name: &str) -> Result<Function> {
-        let log = self.log(name);
-        Function::start(&directory.join(name), &self.environment(), &log)
-            .await
-            .with_context(|| name.to_owned())
+    async fn start_in(
+        &self,
+        directory: &Path,
+        name: &str,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Function> {
+        let function = Function::start(&directory.join(name), environment, &self.log(name)).await;
+        function.with_context(|| name.to_owned())
     }
 
     /// Has webhooks made by `api`, one for each path, which is also its name.
