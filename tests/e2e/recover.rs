@@ -15,13 +15,6 @@ fn since() -> String {
 
 const RUN_ENDED: &str = "com.qlik.v1.automation.run.ended";
 
-/// An event of acme's in a space that nobody else's is in.
-fn own_event(event_type: &str, space: &str) -> (String, Value) {
-    let (id, mut event) = cloud_event(event_type, &world().acme);
-    event["spaceid"] = json!(space);
-    (id, event)
-}
-
 fn progress(location: &str) -> Value {
     world().admin.get(location).unwrap().expect_status(200).unwrap().json().unwrap()
 }
@@ -29,12 +22,12 @@ fn progress(location: &str) -> Value {
 #[test]
 fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
     let space = unique("space");
-    let own = json!({ "secret": SECRET, "filter": format!("spaceId eq \"{space}\"") });
+    let own = json!({ "secret": SECRET, "filter": only_in(&space) });
     let hook = Hook::new(&world().admin, "recovers-all", &[APP_CREATED], &own);
     // A redirect is final at once.
     let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
     hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
-    let events: Vec<_> = (0..3).map(|_| own_event(APP_CREATED, &space)).collect();
+    let events: Vec<_> = (0..3).map(|_| event_in(&space, APP_CREATED)).collect();
     for (_, event) in &events {
         publish(&world().publisher, event);
     }
@@ -90,15 +83,15 @@ fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
 fn more_than_a_page_is_recovered_by_the_sender() {
     // Its own events only: it counts, and other tests publish meanwhile. Of a type that no other test subscribes to, for it is a crowd.
     let space = unique("space");
-    let filter = json!({ "filter": format!("spaceId eq \"{space}\"") });
+    let filter = json!({ "filter": only_in(&space) });
     let hook = Hook::new(&world().admin, "recovers-pages", &[RUN_ENDED], &filter);
     hook.receiver_behaves(&Behaviour { status: 308, ..Behaviour::default() });
-    let events: Vec<_> = (0..120).map(|_| own_event(RUN_ENDED, &space)).collect();
+    let events: Vec<_> = (0..120).map(|_| event_in(&space, RUN_ENDED)).collect();
     for chunk in events.chunks(60) {
         publish(&world().publisher, &chunk.iter().map(|(_, event)| event.clone()).collect());
     }
     eventually(SOON * 3, "120 failed deliveries", || {
-        let failed = hook.history("&status=fail");
+        let failed = hook.history("&status=fail&sort=%2BtriggeredAt");
         if failed.len() == 120 { Ok(()) } else { Err(format!("{} of them", failed.len())) }
     });
     hook.receiver_behaves(&Behaviour::default());

@@ -283,13 +283,9 @@ const ENVIRONMENTS: usize = 2 * (8 + 4);
 fn a_thousand_deliveries_open_secrets_once_in_each_environment() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let space = unique("space");
-    let more = json!({ "secret": SECRET, "filter": format!("spaceId eq \"{space}\"") });
+    let more = json!({ "secret": SECRET, "filter": only_in(&space) });
     let hook = Hook::new(&world().admin, "thousand", &[APP_EXPORTED], &more);
-    let own = |_| {
-        let mut event = cloud_event(APP_EXPORTED, &world().acme).1;
-        event["spaceid"] = json!(space);
-        event
-    };
+    let own = |_| event_in(&space, APP_EXPORTED).1;
     for _ in 0..10 {
         publish(&world().publisher, &(0..100).map(own).collect());
     }

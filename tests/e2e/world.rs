@@ -111,6 +111,20 @@ pub(crate) fn delete_all(api: &Api) {
     }
 }
 
+/// What a list has on each page, by the links alone.
+pub(crate) fn pages(api: &Api, first: String) -> Vec<Vec<Value>> {
+    const MOST: usize = 20;
+    let (mut pages, mut next) = (Vec::new(), Some(first));
+    while let Some(at) = next {
+        let mut page = api.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
+        let Value::Array(data) = page["data"].take() else { panic!("no data in {page:#}") };
+        pages.push(data);
+        assert!(pages.len() <= MOST, "pages without end: {}", page["links"]);
+        next = page["links"]["next"]["href"].as_str().map(str::to_owned);
+    }
+    pages
+}
+
 /// A name nobody else uses, in this run or another.
 pub(crate) fn unique(word: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -195,14 +209,7 @@ impl Hook {
 
     /// The whole history, page by page: other tests' events of the same type fill pages too. `query` goes into the first one's.
     pub(crate) fn history(&self, query: &str) -> Vec<Value> {
-        let (mut rows, mut next) = (Vec::new(), Some(format!("{}/deliveries?limit=100{query}", self.at())));
-        while let Some(at) = next {
-            let mut page = self.api.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
-            let Value::Array(more) = page["data"].take() else { panic!("no data in {page}") };
-            rows.extend(more);
-            next = page["links"]["next"]["href"].as_str().map(str::to_owned);
-        }
-        rows
+        pages(self.api, format!("{}/deliveries?limit=100{query}", self.at())).concat()
     }
 
     /// Waits for one event to have `count` history rows.
@@ -253,6 +260,18 @@ pub(crate) fn cloud_event(event_type: &str, tenant: &str) -> (String, Value) {
         "data": { "id": "app-1", "name": "São Paulo \"quarterly\"", "size": { "file": 12.5, "memory": 0 }, "published": false },
     });
     (id, event)
+}
+
+/// The same of acme's, in a space that no other test's events are in.
+pub(crate) fn event_in(space: &str, event_type: &str) -> (String, Value) {
+    let (id, mut event) = cloud_event(event_type, &world().acme);
+    event["spaceid"] = json!(space);
+    (id, event)
+}
+
+/// The filter of a webhook that hears the events of one space only.
+pub(crate) fn only_in(space: &str) -> String {
+    format!("spaceId eq \"{space}\"")
 }
 
 /// Publishes as `api`, which has to be accepted; the counts that came back.
