@@ -139,6 +139,7 @@ fn delivery(event: &Event) -> Result<Delivery> {
         trigger: Trigger::Event,
         duration_ms: 87,
         next_attempt: None,
+        retry_after: None,
         request: SentRequest {
             url: webhook.spec.url.to_string(),
             headers: headers.map(text).into(),
@@ -148,7 +149,9 @@ fn delivery(event: &Event) -> Result<Delivery> {
             status_code: 200,
             headers: answered.map(text).into(),
             body: "ok".to_owned(),
+            headers_cut: false,
             body_cut: false,
+            body_error: None,
         }),
     })
 }

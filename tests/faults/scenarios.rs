@@ -334,10 +334,11 @@ fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
 fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
     trial.world.hide_for(60)?;
     let ways = [
-        Behaviour { mode: Mode::Stall, ..Behaviour::default() },
+        // A 2xx is a success, whatever becomes of its body.
+        Behaviour { mode: Mode::Stall, status: 503, ..Behaviour::default() },
         Behaviour { mode: Mode::Reset, ..Behaviour::default() },
         Behaviour { mode: Mode::Endless, ..Behaviour::default() },
-        Behaviour { mode: Mode::Cut, body: "half of it".to_owned(), ..Behaviour::default() },
+        Behaviour { mode: Mode::Cut, status: 500, body: "half of it".to_owned(), ..Behaviour::default() },
         Behaviour { mode: Mode::BadTls, ..Behaviour::default() },
         answering(500),
     ];

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use anzol_domain::delivery::BodyError;
 use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_domain::health::{DisablePolicy, Pace, QUICK_SUCCESSES};
 use anzol_domain::page::{Order, Position};
@@ -222,7 +223,7 @@ async fn a_scheduler_that_takes_no_message_groups_gets_the_message_without() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_a_failure_of_its_own_kind_and_no_second_request() {
+async fn k1_success_with_a_cut_body_is_one_post_and_no_retry() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("cut").await;
     let cut =
@@ -230,13 +231,73 @@ async fn an_answer_that_breaks_off_is_a_failure_of_its_own_kind_and_no_second_re
     engine.behaves("cut", cut).await;
     assert!(engine.send(&[task(&hook)]).await.is_empty());
     let row = &engine.history(&hook).await[0];
-    assert_eq!((row.failure, &row.response), (Some(FailureKind::Body), &None), "{row:?}");
-    assert_eq!(
-        row.status_message.as_deref(),
-        Some("the answer broke off: the receiver closed the connection")
-    );
-    assert_eq!(engine.received("cut").await, 1, "it was answered, so it is not sent again at once");
-    assert_eq!(engine.queues.on(SLOW)[0].task().attempt, 2, "but later");
+    let response = row.response.as_ref().unwrap();
+    assert_eq!((row.status, row.failure, &row.status_message), (Status::Success, None, &None), "{row:?}");
+    assert_eq!((response.status_code, response.body.as_str()), (200, "half of thi"));
+    assert_eq!((response.body_cut, response.body_error), (true, Some(BodyError::Cut)));
+    assert_eq!(engine.received("cut").await, 1);
+    assert!(engine.queues.on(SLOW).is_empty() && engine.stored(&hook).await.health == Health::default());
+}
+
+#[tokio::test]
+async fn k1_status_decides_whatever_becomes_of_the_body() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let gzip = [("content-encoding".to_owned(), "gzip".to_owned())];
+    for (name, status, mode, headers, error) in [
+        ("gone", 410, Mode::Cut, vec![], BodyError::Cut),
+        ("gone-gzip", 410, Mode::Ok, gzip.to_vec(), BodyError::Encoding),
+        ("error", 500, Mode::Cut, vec![], BodyError::Cut),
+        ("error-gzip", 502, Mode::Ok, gzip.to_vec(), BodyError::Encoding),
+        ("success-gzip", 200, Mode::Ok, gzip.to_vec(), BodyError::Encoding),
+    ] {
+        let hook = engine.create(name).await;
+        let headers = headers.into_iter().collect();
+        let answer =
+            Behaviour { status, mode, headers, body: "not quite".to_owned(), ..Behaviour::default() };
+        engine.behaves(name, answer).await;
+        engine.send(&[task(&hook)]).await;
+        let row = &engine.history(&hook).await[0];
+        let failure = (status != 200).then_some(FailureKind::HttpStatus);
+        let response = row.response.as_ref().unwrap();
+        assert_eq!((row.failure, response.status_code), (failure, status), "{name}: {row:?}");
+        assert_eq!(response.body_error, Some(error), "{name}");
+        assert_eq!(engine.received(name).await, 1, "{name}");
+        let stored = engine.stored(&hook).await;
+        let code = stored.disabled.as_ref().map(|disabled| disabled.code.as_str());
+        assert_eq!(code, (status == 410).then_some("GONE"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn k1_k3_wait_that_was_asked_for_survives_any_answer() {
+    let engine = Engine::start(DisablePolicy::default()).await;
+    let hook = engine.create("busy").await;
+    let wait = ("retry-after".to_owned(), "600".to_owned());
+    let gzip = ("content-encoding".to_owned(), "gzip".to_owned());
+    let big = ("a-big".to_owned(), "v".repeat(9_000));
+    for (status, mode, more) in [
+        (429, Mode::Cut, None),
+        (503, Mode::Ok, Some(gzip)),
+        (429, Mode::Ok, Some(big.clone())),
+        (503, Mode::Ok, Some(("x-huge".to_owned(), "v".repeat(60_000)))),
+    ] {
+        let headers = [wait.clone()].into_iter().chain(more).collect();
+        let answer = Behaviour { status, mode, headers, body: "not now".to_owned(), ..Behaviour::default() };
+        engine.behaves("busy", answer).await;
+        engine.send(&[task(&hook)]).await;
+        let delay = engine.queues.on(SLOW).last().unwrap().delay;
+        assert!((600..=601).contains(&delay), "{status}: {delay}");
+    }
+    let headers = [wait, big].into_iter().collect();
+    engine.behaves("busy", Behaviour { status: 429, headers, ..Behaviour::default() }).await;
+    let asked = task(&hook);
+    engine.send(std::slice::from_ref(&asked)).await;
+    let rows = engine.history(&hook).await;
+    let row = rows.iter().find(|row| row.id == asked.delivery_id).unwrap();
+    let response = row.response.as_ref().unwrap();
+    let names: Vec<_> = response.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"retry-after") && !names.contains(&"a-big"), "{names:?}");
+    assert!(response.headers_cut);
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ pub(crate) fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) ->
         trigger: Trigger::Event,
         duration_ms: 87,
         next_attempt: None,
+        retry_after: None,
         request: SentRequest { url: webhook.spec.url.to_string(), headers: pairs(&headers), body },
         response: Some(ReceivedResponse {
             status_code: if fail { 500 } else { 200 },
@@ -48,7 +49,9 @@ pub(crate) fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) ->
                 ("date", "Tue, 24 Nov 2026 10:00:00 GMT"),
             ]),
             body: "OK".to_owned(),
+            headers_cut: false,
             body_cut: false,
+            body_error: None,
         }),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
+use anzol_domain::delivery::BodyError;
 use anzol_domain::error::Problems;
 use anzol_domain::filter::MAX_FILTER;
 use anzol_domain::webhook::{MAX_DESCRIPTION, MAX_NAME, RawSpec};
@@ -347,12 +348,20 @@ struct ResponseOut {
     /// The HTTP status.
     #[schemars(range(min = 100, max = 999))]
     status_code: u16,
-    /// The headers; values of a repeated name are joined by commas.
+    /// The headers that fit into 8 KiB; values of a repeated name are joined by commas.
     headers: BTreeMap<String, String>,
+    /// Whether there were others. Absent when there were none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    headers_truncated: bool,
     /// The first 16 KiB of the body; what is not UTF-8 is replaced.
     body: String,
-    /// Whether the body went on after what is kept of it.
+    /// Whether the body went on after what is kept of it, or was to.
     body_truncated: bool,
+    /// What was wrong with the body: it broke off (`cut`), is not encoded as announced or in a way that is not read (`encoding`), was not
+    /// there in time (`timeout`), or has no length that makes sense (`length`). Absent when nothing was. The status counts all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_error: Option<BodyError>,
 }
 
 impl From<Delivery> for DeliveryOut {
@@ -392,8 +401,10 @@ impl From<Delivery> for DeliveryOut {
             response: delivery.response.map(|response| ResponseOut {
                 status_code: response.status_code,
                 headers: header_map(response.headers),
+                headers_truncated: response.headers_cut,
                 body: response.body,
                 body_truncated: response.body_cut,
+                body_error: response.body_error,
             }),
         }
     }

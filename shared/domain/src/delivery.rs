@@ -93,8 +93,10 @@ pub enum FailureKind {
     Redirect,
     /// The receiver answered with another status than 2xx.
     HttpStatus,
-    /// The receiver's answer broke off.
+    /// The receiver's answer broke off before its status and headers were there. (Until release 0.1: also later.)
     Body,
+    /// What the receiver answered is not HTTP/1.1.
+    Protocol,
     /// Nothing was sent: the webhook was disabled before its turn came.
     Disabled,
 }
@@ -132,6 +134,7 @@ impl FailureKind {
             Self::Redirect => "redirect",
             Self::HttpStatus => "http_status",
             Self::Body => "body",
+            Self::Protocol => "protocol",
             Self::Disabled => "disabled",
         }
     }
@@ -169,6 +172,8 @@ pub struct Delivery {
     pub duration_ms: u32,
     /// The next attempt, if there will be one.
     pub next_attempt: Option<NextAttempt>,
+    /// How long the receiver asked us to wait, by `Retry-After` of a 429 or 503. Decides the next attempt, and is not stored.
+    pub retry_after: Option<std::time::Duration>,
     /// What was sent, or would have been.
     pub request: SentRequest,
     /// What came back, if anything did.
@@ -215,12 +220,32 @@ pub struct SentRequest {
 pub struct ReceivedResponse {
     /// The HTTP status.
     pub status_code: u16,
-    /// The answer's headers, in order, as far as [`MAX_RESPONSE_HEADERS`] goes.
+    /// The answer's headers, in order; those that fit into [`MAX_RESPONSE_HEADERS`].
     pub headers: Vec<(String, String)>,
+    /// Whether there were others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub headers_cut: bool,
     /// The first 16 KiB of the body; what is not UTF-8 is replaced.
     pub body: String,
-    /// Whether there was more.
+    /// Whether there was more, or was to be.
     pub body_cut: bool,
+    /// What was wrong with the body. It does not change what the status says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_error: Option<BodyError>,
+}
+
+/// What can be wrong with the body of an answer whose status and headers came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyError {
+    /// The connection ended before the body did.
+    Cut,
+    /// It is not encoded as `Content-Encoding` says, or in a way that we do not read.
+    Encoding,
+    /// It was not there in time.
+    Timeout,
+    /// How long it is cannot be told: `Content-Length` or the sizes of its chunks make no sense.
+    Length,
 }
 
 #[cfg(test)]
@@ -231,8 +256,10 @@ mod tests {
 
     #[test]
     fn names_are_those_that_are_stored() {
-        use FailureKind::{Blocked, Body, Connect, Disabled, Dns, HttpStatus, Redirect, Timeout, Tls};
-        for kind in [Dns, Connect, Tls, Timeout, Blocked, Redirect, HttpStatus, Body, Disabled] {
+        use FailureKind::{
+            Blocked, Body, Connect, Disabled, Dns, HttpStatus, Protocol, Redirect, Timeout, Tls,
+        };
+        for kind in [Dns, Connect, Tls, Timeout, Blocked, Redirect, HttpStatus, Body, Protocol, Disabled] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
         for lane in [Lane::Fast, Lane::Slow] {

@@ -1,17 +1,24 @@
-//! One client for all receivers: TLS set up once, connections kept between the POSTs of an invocation.
+//! One way out to all receivers: a signed POST, and what came back of it in the order in which it came.
 
 use std::time::{Duration, Instant};
 
-use reqwest::redirect::Policy;
+use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::Full;
+use hyper::body::Bytes;
 use url::Url;
 
 use anzol_domain::FailureKind;
-use anzol_domain::delivery::{MAX_RESPONSE_BODY, MAX_RESPONSE_HEADERS, ReceivedResponse};
+use anzol_domain::delivery::{MAX_RESPONSE_HEADERS, ReceivedResponse};
 use anzol_domain::headers::check_sendable;
 use anzol_domain::url::check;
 
-use crate::error::Failure;
+use crate::body::{self, Kept};
+use crate::connection::{Connection, Connector};
+use crate::error::{self, Failure};
+use crate::pool::Pool;
 use crate::resolver::VettingResolver;
+use crate::{tls, unusual};
 
 /// How patient we are, and, in local builds, where the local receiver is.
 #[derive(Debug, Clone)]
@@ -63,23 +70,42 @@ impl Settings {
 }
 
 /// How an exchange went.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     /// What came back, whatever its status, or why nothing did.
-    pub outcome: Result<ReceivedResponse, Failure>,
+    pub outcome: Result<Received, Failure>,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// An answer whose head came: its status and headers say what the receiver decided, whatever became of its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// All headers, to decide by.
+    pub headers: HeaderMap,
+    /// What is kept of it.
+    pub kept: ReceivedResponse,
+}
+
+/// Which connection a POST may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// One that an earlier POST left open, where there is one.
+    Allowed,
+    /// Only a new one.
+    No,
 }
 
 /// The way out.
 #[derive(Debug, Clone)]
 pub struct Egress {
-    client: reqwest::Client,
+    connector: Connector,
+    pool: Pool,
     timeout: Duration,
 }
 
 impl Egress {
-    /// Sets up TLS and the client.
+    /// Sets up TLS. Connects to nobody yet.
     ///
     /// # Errors
     /// When TLS cannot be set up, or a local build's CA file cannot be read.
@@ -100,19 +126,10 @@ impl Egress {
             #[cfg(feature = "local")]
             local: crate::local::Names { receiver: settings.receiver, answers: settings.answers.clone() },
         };
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(roots)?)
-            .https_only(true)
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(resolver)
-            .connect_timeout(settings.connect_timeout)
-            // Servers commonly close idle connections after 5 s, also while this function is frozen. A connection is used again for the
-            // same name alone, and stays with the address that was vetted when it was made, whatever the name has come to lead to.
-            .pool_idle_timeout(Duration::from_secs(4))
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { client, timeout: settings.timeout })
+        let mut tls = tls::config(roots)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = Connector::new(resolver, tls, settings.connect_timeout);
+        Ok(Self { connector, pool: Pool::default(), timeout: settings.timeout })
     }
 
     /// The longest an exchange can take.
@@ -121,21 +138,10 @@ impl Egress {
         self.timeout
     }
 
-    /// Posts `body` to `url` with exactly these headers (and those HTTP itself needs).
-    pub async fn post(&self, url: &Url, headers: &[(String, String)], body: String) -> Answer {
+    /// Posts `body` to `url` with exactly these headers (and those HTTP itself needs). Follows no redirect and asks no proxy.
+    pub async fn post(&self, url: &Url, headers: &[(String, String)], body: String, reuse: Reuse) -> Answer {
         let start = Instant::now();
-        // What is stored may be older than the rules, or not by us. And the resolver vets names: an address in the URL would never
-        // be shown to it.
-        let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        if let Err(refused) = check(url).and_then(|()| check_sendable(named)) {
-            let failure = Failure::new(FailureKind::Blocked, format!("not sent: {refused}"));
-            return Answer { outcome: Err(failure), duration: start.elapsed() };
-        }
-        let outcome = tokio::time::timeout(self.timeout, self.exchange(url, headers, body)).await;
-        let outcome = outcome.unwrap_or_else(|_| {
-            let message = format!("no complete answer within {} s", self.timeout.as_secs());
-            Err(Failure::new(FailureKind::Timeout, message))
-        });
+        let outcome = self.exchange(url, headers, body, reuse).await;
         Answer { outcome, duration: start.elapsed() }
     }
 
@@ -144,47 +150,101 @@ impl Egress {
         url: &Url,
         headers: &[(String, String)],
         body: String,
-    ) -> Result<ReceivedResponse, Failure> {
-        let mut request = self.client.post(url.clone()).body(body);
-        for (name, value) in headers {
-            request = request.header(name, value);
+        reuse: Reuse,
+    ) -> Result<Received, Failure> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        // What is stored may be older than the rules, or not by us. And the resolver vets names: an address in the URL would never
+        // be shown to it.
+        let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let blocked = |rule: String| Failure::new(FailureKind::Blocked, format!("not sent: {rule}"));
+        check(url).and_then(|()| check_sendable(named)).map_err(|refused| blocked(refused.to_string()))?;
+        let host = url.host_str().unwrap_or_default();
+        let request = request(url, host, headers, body).map_err(|error| blocked(error.to_string()))?;
+
+        let head = async {
+            let kept = if reuse == Reuse::Allowed { self.pool.take(host).await } else { None };
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => self.connector.connect(host).await?,
+            };
+            let answer = connection.send(request).await;
+            Ok((connection, answer))
+        };
+        let (mut connection, answer) =
+            tokio::time::timeout_at(deadline, head).await.unwrap_or_else(|_| {
+                let message = format!("no complete answer within {} s", self.timeout.as_secs());
+                Err(Failure::new(FailureKind::Timeout, message))
+            })?;
+        let (head, incoming) = match answer {
+            Ok(answer) => answer.into_parts(),
+            Err(error) => return beyond_hyper(&connection, &error),
+        };
+        connection.seen.stop_keeping();
+        let body = body::read(&mut connection, &head.headers, incoming, deadline).await;
+        if body.complete {
+            self.pool.keep(host, connection);
         }
-        let mut response = request.send().await.map_err(|error| Failure::from_client(&error))?;
-        let status_code = response.status().as_u16();
-        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        // As with the body: no answer may grow a history row beyond what the database takes.
-        let mut room = MAX_RESPONSE_HEADERS;
-        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
-        let headers = headers.take_while(|(name, value)| {
-            let size = name.len() + value.len();
-            let fits = size <= room;
-            room = room.saturating_sub(size);
-            fits
-        });
-        let headers = headers.collect();
-        let mut body = Vec::new();
-        let mut body_cut = false;
-        while let Some(chunk) = response.chunk().await.map_err(|error| Failure::from_client(&error))? {
-            let room = MAX_RESPONSE_BODY - body.len();
-            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-            if chunk.len() > room {
-                body_cut = true;
-                break;
-            }
-        }
-        Ok(ReceivedResponse {
-            status_code,
-            headers,
-            body: String::from_utf8_lossy(&body).into_owned(),
-            body_cut,
-        })
+        Ok(received(head.status.as_u16(), head.headers, body))
     }
 }
 
-/// TLS 1.2 and 1.3 with these roots and ring, the one provider of the whole graph.
-pub(crate) fn tls(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, String> {
-    let builder =
-        rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// The request, its target spelled as the webhook's URL is.
+fn request(
+    url: &Url,
+    host: &str,
+    headers: &[(String, String)],
+    body: String,
+) -> Result<Request<Full<Bytes>>, http::Error> {
+    let url: Uri = url.as_str().parse()?;
+    let target = url.path_and_query().map_or("/", |target| target.as_str());
+    let mut request = Request::builder().method(Method::POST).uri(target).body(Full::from(body))?;
+    let map = request.headers_mut();
+    map.insert(HOST, HeaderValue::from_str(host)?);
+    map.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    map.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    for (name, value) in headers {
+        map.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+    }
+    Ok(request)
+}
+
+/// What came where hyper gave up: nothing at all, an answer that can be read nevertheless, or none.
+fn beyond_hyper(connection: &Connection, error: &hyper::Error) -> Result<Received, Failure> {
+    if !connection.seen.has_any() {
+        let broken = error::find::<rustls::Error>(error);
+        return Err(broken.map_or_else(
+            || Failure::new(FailureKind::Connect, format!("the connection failed: {}", error::root(error))),
+            tls::failure,
+        ));
+    }
+    let came = connection.seen.take();
+    let Some(head) = unusual::head(&came) else { return Err(unusual::failure(&came)) };
+    let body = body::of_unknown_length(&head.headers, came.get(head.body_at..).unwrap_or_default());
+    Ok(received(head.status.as_u16(), head.headers, body))
+}
+
+fn received(status_code: u16, headers: HeaderMap, body: Kept) -> Received {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    // As with the body: no answer may grow a history row beyond what the database takes.
+    let (mut room, mut headers_cut) = (MAX_RESPONSE_HEADERS, false);
+    let mut kept = Vec::new();
+    for (name, value) in &headers {
+        let (name, value) = (name.to_string(), text(value));
+        match room.checked_sub(name.len() + value.len()) {
+            Some(left) => {
+                room = left;
+                kept.push((name, value));
+            }
+            None => headers_cut = true,
+        }
+    }
+    let kept = ReceivedResponse {
+        status_code,
+        headers: kept,
+        headers_cut,
+        body: body.text,
+        body_cut: body.cut,
+        body_error: body.error,
+    };
+    Received { headers, kept }
 }

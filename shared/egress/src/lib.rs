@@ -1,14 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod body;
 mod client;
+mod connection;
 mod error;
 #[cfg(feature = "local")]
 mod local;
+mod pool;
 mod resolver;
+mod tap;
+mod tls;
 mod token;
+mod unusual;
 
-pub use client::{Answer, Egress, Settings};
+pub use client::{Answer, Egress, Received, Reuse, Settings};
 pub use error::Failure;
 #[cfg(feature = "local")]
 pub use local::Answers;

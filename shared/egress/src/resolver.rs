@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
 use crate::address::is_public;
 use crate::error::NameRefused;
 
@@ -14,20 +12,20 @@ pub(crate) struct VettingResolver {
     pub(crate) local: crate::local::Names,
 }
 
-impl Resolve for VettingResolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl VettingResolver {
+    /// The addresses of a name. Port 0 stands for that of https.
+    #[cfg_attr(
+        not(feature = "local"),
+        expect(clippy::unused_self, reason = "only local builds have names of their own")
+    )]
+    pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, NameRefused> {
         #[cfg(feature = "local")]
-        let local = self.local.clone();
-        Box::pin(async move {
-            #[cfg(feature = "local")]
-            if let Some(found) = local.find(name.as_str()) {
-                return Ok(Box::new(found?.into_iter()) as Addrs);
-            }
-            // The final dot keeps the machine's own search list out of it. Port 0: the client puts in the URL's own.
-            let found = tokio::net::lookup_host((format!("{}.", name.as_str()), 0)).await;
-            let addresses: Vec<SocketAddr> = found.map_err(|_| NameRefused::Unknown)?.collect();
-            Ok(Box::new(vet(addresses)?.into_iter()) as Addrs)
-        })
+        if let Some(found) = self.local.find(name) {
+            return found;
+        }
+        // The final dot keeps the machine's own search list out of it.
+        let found = tokio::net::lookup_host((format!("{name}."), 0)).await;
+        vet(found.map_err(|_| NameRefused::Unknown)?.collect())
     }
 }
 

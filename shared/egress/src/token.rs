@@ -10,7 +10,7 @@ use reqwest::redirect::Policy;
 use serde::{Deserialize, Serialize};
 use url::{Url, form_urlencoded};
 
-use crate::error::Failure;
+use crate::error;
 
 /// Most that is read of an answer, in bytes. Tokens have a few thousand.
 pub const MAX_TOKEN_ANSWER: usize = 64 * 1024;
@@ -112,7 +112,7 @@ impl TokenEndpoint {
         let url = Url::parse(url).map_err(|error| format!("the token endpoint's URL is none: {error}"))?;
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(crate::client::tls(roots)?)
+            .tls_backend_preconfigured(crate::tls::config(roots)?)
             .redirect(Policy::none())
             .no_proxy()
             .build()
@@ -141,8 +141,7 @@ impl TokenEndpoint {
             .finish();
         // Both parts form-encoded first: RFC 6749, section 2.3.1.
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let unavailable =
-            |error: reqwest::Error| TokenError::Unavailable(Failure::from_client(&error).message);
+        let unavailable = |error: reqwest::Error| TokenError::Unavailable(error::root(&error));
         let request = self
             .http
             .post(self.url.clone())

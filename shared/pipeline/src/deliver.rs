@@ -6,9 +6,12 @@ use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::headers::{HeaderName, HeaderText};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Secrets, Status, Webhook};
-use anzol_egress::{Answer, Egress, Failure};
+use anzol_egress::{Answer, Egress, Failure, Received, Reuse};
 use anzol_signing as signing;
 use anzol_vault::Opened;
+use http::HeaderValue;
+use http::header::{LOCATION, RETRY_AFTER};
+use time::OffsetDateTime;
 
 use crate::redact;
 
@@ -41,6 +44,12 @@ const INSTANT: Duration = Duration::from_secs(1);
 /// Characters of a redirect's target that a message shows.
 const MAX_TARGET: usize = 500;
 
+/// Statuses that say where else to go, when they come with a `Location` (RFC 9110, section 15.4).
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// Statuses by which a receiver asks for time: 429 and 503, with `Retry-After`.
+const ASK_FOR_TIME: [u16; 2] = [429, 503];
+
 /// Sends what webhooks are owed.
 #[derive(Debug, Clone)]
 pub struct Deliverer {
@@ -72,26 +81,33 @@ impl Deliverer {
     pub async fn deliver(&self, opened: &Opened<'_>, task: &DeliveryTask) -> Delivery {
         let (webhook, secrets) = (opened.webhook(), opened.secrets());
         let mut request = self.request(webhook, secrets, task);
-        let Answer { mut outcome, duration } = self.post(webhook, &request).await;
-        // Before anything is made of them: messages may quote an answer.
+        let Answer { outcome, duration } = self.post(webhook, &request).await;
+        let mut failure = judge(&outcome);
+        let now = (self.clock)();
+        let retry_after = outcome.as_ref().ok().and_then(|received| retry_after(received, now));
+        let mut response = outcome.ok().map(|received| received.kept);
+        // Only now, when all is decided: what is kept and shown must not hold what is to stay secret.
         let encrypted = &secrets.encrypted_headers;
         redact::request(&mut request, encrypted);
-        if let Ok(response) = &mut outcome {
+        if let Some(response) = &mut response {
             redact::response(response, encrypted);
         }
-        row(task, request, judge(&outcome), duration, outcome.ok())
+        if let Some((_, message)) = &mut failure {
+            redact::text(message, encrypted);
+        }
+        Delivery { retry_after, ..row(task, request, failure, duration, response) }
     }
 
-    /// Posts; and once more, at once, when no connection came about and that took no time: a server that restarts, or one that closed a
-    /// connection just as we used it. The receiver has answered nothing by then.
+    /// Posts; and once more, at once and over a new connection, when no connection came about and that took no time: a server that
+    /// restarts, or one that closed a connection just as we used it. Not when so much as a byte of an answer came.
     async fn post(&self, webhook: &Webhook, request: &SentRequest) -> Answer {
         let url = webhook.spec.url.as_url();
-        let first = self.egress.post(url, &request.headers, request.body.clone()).await;
+        let first = self.egress.post(url, &request.headers, request.body.clone(), Reuse::Allowed).await;
         let connection_failed = first.outcome.as_ref().is_err_and(|f| f.kind == FailureKind::Connect);
         if !connection_failed || first.duration >= INSTANT {
             return first;
         }
-        let mut second = self.egress.post(url, &request.headers, request.body.clone()).await;
+        let mut second = self.egress.post(url, &request.headers, request.body.clone(), Reuse::No).await;
         second.duration += first.duration;
         if let Err(failure) = &mut second.outcome {
             failure.message.push_str(" (tried twice)");
@@ -151,22 +167,43 @@ fn trace_headers(webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> V
     [(TRACEPARENT.to_owned(), trace.traceparent().to_owned())].into_iter().chain(state).collect()
 }
 
-/// Judges what came back. Success is 2xx; our choice, the contract does not say.
-fn judge(outcome: &Result<ReceivedResponse, Failure>) -> Option<(FailureKind, String)> {
-    let response = match outcome {
-        Ok(response) if (200..300).contains(&response.status_code) => return None,
-        Ok(response) => response,
+/// Judges what came back, by its status and all its headers. Success is 2xx; our choice, the contract does not say.
+fn judge(outcome: &Result<Received, Failure>) -> Option<(FailureKind, String)> {
+    let received = match outcome {
+        Ok(received) => received,
         Err(failure) => return Some((failure.kind, failure.message.clone())),
     };
-    let status = response.status_code;
-    if !(300..400).contains(&status) {
-        return Some((FailureKind::HttpStatus, format!("the receiver answered {status}")));
+    let status = received.kept.status_code;
+    if (200..300).contains(&status) {
+        return None;
     }
-    let target = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
-    let target: String = target.map_or("nowhere", |(_, target)| target).chars().take(MAX_TARGET).collect();
-    let message =
-        format!("the receiver answered {status}, a redirect to {target}; redirects are not followed");
-    Some((FailureKind::Redirect, message))
+    match received.headers.get(LOCATION).filter(|_| REDIRECTS.contains(&status)) {
+        None => Some((FailureKind::HttpStatus, format!("the receiver answered {status}"))),
+        Some(target) => {
+            let target = String::from_utf8_lossy(target.as_bytes());
+            let target: String = target.chars().take(MAX_TARGET).collect();
+            let message =
+                format!("the receiver answered {status}, a redirect to {target}; redirects are not followed");
+            Some((FailureKind::Redirect, message))
+        }
+    }
+}
+
+/// How long a receiver asks us to wait: `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), the first that can be read.
+fn retry_after(received: &Received, now: OffsetDateTime) -> Option<Duration> {
+    if !ASK_FOR_TIME.contains(&received.kept.status_code) {
+        return None;
+    }
+    let read = |value: &HeaderValue| {
+        let value = value.to_str().ok()?.trim();
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More seconds than a number holds are as many as there can be.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+        }
+        let date: OffsetDateTime = httpdate::parse_http_date(value).ok()?.into();
+        Duration::try_from(date - now).ok()
+    };
+    received.headers.get_all(RETRY_AFTER).iter().find_map(read)
 }
 
 fn row(
@@ -189,7 +226,64 @@ fn row(
         trigger: task.trigger,
         duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
         next_attempt: None,
+        retry_after: None,
         request,
         response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn received(status_code: u16, headers: &[(&'static str, &str)]) -> Received {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        let kept = ReceivedResponse {
+            status_code,
+            headers: Vec::new(),
+            headers_cut: false,
+            body: String::new(),
+            body_cut: false,
+            body_error: None,
+        };
+        Received { headers, kept }
+    }
+
+    #[test]
+    fn a_receiver_may_ask_for_time_in_either_form() {
+        let now = datetime!(2026-11-24 10:00 UTC);
+        let asked = |status, value: &str| {
+            retry_after(&received(status, &[("retry-after", value)]), now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(asked(429, "120"), Some(120));
+        assert_eq!(asked(503, " 0 "), Some(0));
+        assert_eq!(asked(503, "Tue, 24 Nov 2026 10:01:30 GMT"), Some(90));
+        assert_eq!(asked(503, "Tue, 24 Nov 2026 09:00:00 GMT"), None, "that is over");
+        assert_eq!(asked(500, "120"), None);
+        assert_eq!(asked(429, "99999999999999999999999"), Some(u64::MAX));
+        for nonsense in ["soon", "-5", "1.5", ""] {
+            assert_eq!(asked(429, nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn k10_only_redirects_with_a_target_are_redirects() {
+        let judged = |status, headers: &[(&'static str, &str)]| judge(&Ok(received(status, headers)));
+        let to = [("location", "https://elsewhere.example/")];
+        for status in 300..400 {
+            let redirect = [301, 302, 303, 307, 308].contains(&status);
+            let (kind, message) = judged(status, &to).unwrap();
+            assert_eq!(kind == FailureKind::Redirect, redirect, "{status}");
+            assert_eq!(kind == FailureKind::HttpStatus, !redirect, "{status}");
+            assert_eq!(message.contains("https://elsewhere.example/"), redirect, "{message}");
+            let without = (FailureKind::HttpStatus, format!("the receiver answered {status}"));
+            assert_eq!(judged(status, &[]), Some(without));
+        }
     }
 }

@@ -42,6 +42,13 @@ pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHea
     }
 }
 
+/// Takes the values out of a text that may quote an answer.
+pub(crate) fn text(text: &mut String, encrypted: &EncryptedHeaders) {
+    for secret in spellings(encrypted) {
+        omit(text, &secret);
+    }
+}
+
 /// The values as an echo may have them: as they are, and as JSON strings spell them, some with every slash escaped. Longest first, so
 /// that one which is part of another leaves nothing of that.
 fn spellings(encrypted: &EncryptedHeaders) -> Vec<Zeroizing<String>> {
@@ -98,6 +105,8 @@ mod tests {
             headers: pairs(&[("x-echo", "got Bearer 0123456789!"), ("x-pin", "1"), ("content-length", "11")]),
             body: r#"{"authorization":"Bearer 0123456789","count":1}"#.to_owned(),
             body_cut: false,
+            headers_cut: false,
+            body_error: None,
         };
         response(&mut received, &encrypted);
         assert_eq!(
@@ -127,6 +136,8 @@ mod tests {
                 headers: Vec::new(),
                 body: body.to_owned(),
                 body_cut: cut,
+                headers_cut: false,
+                body_error: None,
             };
             response(&mut received, &encrypted);
             assert!(!received.body.contains("hunter"), "{}", received.body);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anzol_domain::delivery::{NextAttempt, ReceivedResponse};
+use anzol_domain::delivery::NextAttempt;
 use anzol_domain::health::BURST_SLOW_AFTER;
 use anzol_domain::retry::Schedule;
 use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Trigger};
@@ -13,9 +13,6 @@ use anzol_store::{Deliveries, StoreError};
 
 use crate::health::GONE;
 use crate::report::Attempt;
-
-/// Statuses by which a receiver asks for time: 429 and 503, with `Retry-After`.
-const ASK_FOR_TIME: [u16; 2] = [429, 503];
 
 /// How long a delivery waits whose webhook's secrets cannot be opened: KMS is to be back by then, or is not asked too often.
 const SEALED_WAIT: Duration = Duration::from_mins(1);
@@ -131,46 +128,8 @@ impl Settler {
         let gone = response.is_some_and(|response| response.status_code == GONE);
         let worth_it =
             delivery.failure.is_some_and(FailureKind::is_retried) && !gone && task.trigger.is_retried();
-        let asked = response.and_then(|response| retry_after(response, (self.clock)()));
-        worth_it.then(|| self.schedule.wait_after(task.attempt, task.delivery_id.fraction(), asked)).flatten()
-    }
-}
-
-/// How long a receiver asks us to wait: `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3).
-fn retry_after(response: &ReceivedResponse, now: time::OffsetDateTime) -> Option<Duration> {
-    if !ASK_FOR_TIME.contains(&response.status_code) {
-        return None;
-    }
-    let (_, value) = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
-    let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date: time::OffsetDateTime = httpdate::parse_http_date(value).ok()?.into();
-    Duration::try_from(date - now).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use time::macros::datetime;
-
-    use super::*;
-
-    #[test]
-    fn a_receiver_may_ask_for_time_in_either_form() {
-        let now = datetime!(2026-11-24 10:00 UTC);
-        let asked = |status_code, value: &str| {
-            let headers = vec![("Retry-After".to_owned(), value.to_owned())];
-            let response = ReceivedResponse { status_code, headers, body: String::new(), body_cut: false };
-            retry_after(&response, now).map(|wait| wait.as_secs())
-        };
-        assert_eq!(asked(429, "120"), Some(120));
-        assert_eq!(asked(503, " 0 "), Some(0));
-        assert_eq!(asked(503, "Tue, 24 Nov 2026 10:01:30 GMT"), Some(90));
-        assert_eq!(asked(503, "Tue, 24 Nov 2026 09:00:00 GMT"), None, "that is over");
-        assert_eq!(asked(500, "120"), None);
-        for nonsense in ["soon", "-5", "1.5", ""] {
-            assert_eq!(asked(429, nonsense), None, "{nonsense}");
-        }
+        let wait =
+            || self.schedule.wait_after(task.attempt, task.delivery_id.fraction(), delivery.retry_after);
+        worth_it.then(wait).flatten()
     }
 }

@@ -73,8 +73,12 @@ struct Details<'a> {
     attempt: u32,
     trigger: Trigger,
     duration_ms: u32,
+    /// As the release before reads it, which knows no [`FailureKind::Protocol`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<FailureKind>,
+    /// The kind itself, where `failure` cannot say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newer_failure: Option<FailureKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status_message: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,11 +98,13 @@ pub(crate) fn write(delivery: &Delivery) -> Result<HashMap<String, AttributeValu
         event_type: delivery.event_type.clone(),
         failed_of,
     };
+    let is_newer = delivery.failure == Some(FailureKind::Protocol);
     let details = Details {
         attempt: delivery.attempt,
         trigger: delivery.trigger,
         duration_ms: delivery.duration_ms,
-        failure: delivery.failure,
+        failure: if is_newer { Some(FailureKind::Body) } else { delivery.failure },
+        newer_failure: delivery.failure.filter(|_| is_newer),
         status_message: delivery.status_message.as_deref().map(Cow::Borrowed),
         next_attempt: delivery.next_attempt,
         request: Cow::Borrowed(&delivery.request),
@@ -156,12 +162,13 @@ pub(crate) fn read(
         webhook_id: webhook,
         event_type: item.event_type,
         status: if item.failed_of.is_some() { Status::Fail } else { Status::Success },
-        failure: details.failure,
+        failure: details.newer_failure.or(details.failure),
         status_message: details.status_message.map(Cow::into_owned),
         attempt: details.attempt,
         trigger: details.trigger,
         duration_ms: details.duration_ms,
         next_attempt: details.next_attempt,
+        retry_after: None,
         request: details.request.into_owned(),
         response: details.response.map(Cow::into_owned),
     })

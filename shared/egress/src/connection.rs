@@ -1,0 +1,167 @@
+//! A connection to a receiver: name, vetted address, TCP, TLS, HTTP/1.1; and what happens on it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower_service::Service;
+
+use anzol_domain::FailureKind;
+
+use crate::error::{self, Failure};
+use crate::resolver::VettingResolver;
+use crate::tap::{Seen, Tap};
+use crate::tls;
+
+/// Most headers that are read in the usual way; an answer with more is read by [`crate::unusual`]. Our choice: hyper's own bound is 100.
+const MAX_HEADERS: usize = 1_000;
+
+type Stream = TokioIo<Tap<TlsStream<TcpStream>>>;
+type Driver = http1::Connection<Stream, Full<Bytes>>;
+
+/// Makes connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Connector {
+    resolver: VettingResolver,
+    tls: Arc<rustls::ClientConfig>,
+    timeout: Duration,
+    http: http1::Builder,
+}
+
+impl Connector {
+    pub(crate) fn new(resolver: VettingResolver, tls: rustls::ClientConfig, timeout: Duration) -> Self {
+        let mut http = http1::Builder::new();
+        // As browsers and curl do.
+        http.allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
+            .max_headers(MAX_HEADERS);
+        Self { resolver, tls: Arc::new(tls), timeout, http }
+    }
+
+    /// Makes a connection to the https server of that name.
+    pub(crate) async fn connect(&self, host: &str) -> Result<Connection, Failure> {
+        let made = tokio::time::timeout(self.timeout, self.make(host)).await;
+        made.unwrap_or_else(|_| {
+            let message = format!("no connection within {} s", self.timeout.as_secs());
+            Err(Failure::new(FailureKind::Timeout, message))
+        })
+    }
+
+    async fn make(&self, host: &str) -> Result<Connection, Failure> {
+        let addresses = self.resolver.look_up(host).await?;
+        let unconnected = |error: &(dyn std::error::Error + 'static)| {
+            Failure::new(FailureKind::Connect, format!("the connection failed: {}", error::root(error)))
+        };
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| unconnected(&error))?;
+        // Without a port: an address that names none gets that of https.
+        let target = Uri::builder().scheme("https").authority(host).path_and_query("/").build();
+        let target = target.map_err(|error| unconnected(&error))?;
+        let mut tcp = HttpConnector::new_with_resolver(Vetted(addresses));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let stream = tcp.call(target).await.map_err(|error| unconnected(&error))?.into_inner();
+        let stream =
+            TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.map_err(|error| {
+                let broken = error::find::<rustls::Error>(&error);
+                broken.map_or_else(|| unconnected(&error), tls::failure)
+            })?;
+        let seen = Seen::default();
+        let stream = TokioIo::new(Tap::new(stream, seen.clone()));
+        let (sender, driver) = self.http.handshake(stream).await.map_err(|error| unconnected(&error))?;
+        Ok(Connection { sender, driver: Some(Box::new(driver)), seen })
+    }
+}
+
+/// Hands the connector the addresses that were vetted, whatever it asks for.
+#[derive(Clone)]
+struct Vetted(Vec<SocketAddr>);
+
+impl Service<Name> for Vetted {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        std::future::ready(Ok(std::mem::take(&mut self.0).into_iter()))
+    }
+}
+
+/// A connection, which moves only while somebody waits for something on it: none is left to itself while the function is frozen.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Nothing once it is over.
+    driver: Option<Box<Driver>>,
+    /// What comes over it.
+    pub(crate) seen: Seen,
+}
+
+impl Connection {
+    /// Sends a request; answers with the head of what comes back.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
+        self.seen.begin();
+        drive(&mut self.driver, self.sender.ready()).await?;
+        let answer = self.sender.send_request(request);
+        drive(&mut self.driver, answer).await
+    }
+
+    /// Waits for something that comes over the connection.
+    pub(crate) async fn wait_for<F: Future>(&mut self, future: F) -> F::Output {
+        drive(&mut self.driver, future).await
+    }
+
+    /// Whether a kept connection can still be used, as far as can be seen from here.
+    pub(crate) async fn is_usable(&mut self) -> bool {
+        // What came while the function was frozen is known only once the reactor has had its turn.
+        tokio::task::yield_now().await;
+        std::future::poll_fn(|context| {
+            poll(&mut self.driver, context);
+            Poll::Ready(())
+        })
+        .await;
+        self.driver.is_some() && self.sender.is_ready()
+    }
+}
+
+/// Moves a connection along until `future`, which waits for something on it, is done.
+async fn drive<F: Future>(driver: &mut Option<Box<Driver>>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(done) = future.as_mut().poll(context) {
+            return Poll::Ready(done);
+        }
+        poll(driver, context);
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
+fn poll(driver: &mut Option<Box<Driver>>, context: &mut Context<'_>) {
+    // How it ends is told to whoever waits for an answer.
+    if driver.as_mut().is_some_and(|driver| Pin::new(driver.as_mut()).poll(context).is_ready()) {
+        *driver = None;
+    }
+}
