@@ -1,7 +1,7 @@
 //! From an event to a signed request, a history row and a second sending; and to nobody who should not get it.
 
 use anzol_tests::aws::hmac_sha256;
-use anzol_tests::receiver::{Behaviour, Received};
+use anzol_tests::receiver::{Behaviour, End, Received};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -222,4 +222,17 @@ fn the_contracts_own_signature_agrees_with_ours() {
         qlik_signature(SECRET, body),
         "04d0cb10af02069aabc4eb1b185d379574f9cc812bb3e4a346d4f6e1271e1805"
     );
+}
+
+#[test]
+fn an_answer_in_raw_bytes_is_kept_as_it_came() {
+    let hook = Hook::new(&world().admin, "raw", &[APP_DELETED], &json!({}));
+    let answer = "HTTP/1.1 201 Yes\r\nx-ANSWER:raw\r\nConnection: close\r\nContent-Length: 4\r\n\r\nsure";
+    hook.receiver_writes(answer, End::Close);
+    let (id, event) = cloud_event(APP_DELETED, &world().acme);
+    publish(&world().publisher, &event);
+    let row = hook.await_rows(&id, 1, SOON).remove(0);
+    assert_eq!((&row["status"], &row["response"]["statusCode"]), (&json!("success"), &json!(201)), "{row:#}");
+    assert_eq!(row["response"]["headers"]["x-answer"], "raw", "{row:#}");
+    assert_eq!(row["response"]["body"], "sure", "{row:#}");
 }

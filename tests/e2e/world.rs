@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anzol_tests::aws::{Aws, hmac_sha256};
 use anzol_tests::client::{Answer, Api, Control};
-use anzol_tests::receiver::{Behaviour, Received};
+use anzol_tests::receiver::{Behaviour, End, Received};
 use anzol_tests::stack::Stack;
 use serde_json::{Value, json};
 
@@ -223,6 +223,11 @@ impl Hook {
     /// How the receiver answers this webhook from now on.
     pub(crate) fn receiver_behaves(&self, behaviour: &Behaviour) {
         world().control.behave(&self.path, behaviour).unwrap();
+    }
+
+    /// The receiver writes exactly these bytes from now on, then brings the connection to that end.
+    pub(crate) fn receiver_writes(&self, bytes: impl Into<Vec<u8>>, end: End) {
+        self.receiver_behaves(&Behaviour::raw(bytes, end));
     }
 
     pub(crate) fn patch(&self, path: &str, value: &Value) -> Answer {

@@ -12,14 +12,33 @@
 //! | `PUT /behaviours/host:<name>` | the same for every path of that host which has no behaviour of its own |
 //! | `DELETE /behaviours` | back to 200 everywhere |
 //!
-//! `bad-tls` has to be decided before there is a path, so it is taken only in the `host:` form: handshakes that ask for that
-//! host by SNI get a certificate of an unknown issuer. For no answer at all, headers included, give a long `delayMs`.
+//! Members of a behaviour, all optional: `status`, `headers`, `body`, `delayMs`, `mode`, `fromRequest`, and for `raw` alone `raw`,
+//! `end`, `pauseMs`. With `"fromRequest": 2` the first request of a connection gets status, headers and body, and the mode begins
+//! with the second: a server that has forgotten a connection kept open. For no answer at all, headers included, give a long `delayMs`.
+//!
+//! | mode | what the client sees |
+//! |---|---|
+//! | `ok` | status, headers, body |
+//! | `stall` | status and headers, then nothing more |
+//! | `endless` | a body without end |
+//! | `cut` | status, headers and half of the body, then the end of the connection |
+//! | `reset` | RST after its request |
+//! | `raw` | exactly the bytes of `raw` (base64, or a list of base64 pieces with `pauseMs` between them), then as `end` says: `close` (TLS `close_notify`, FIN), `abrupt` (FIN alone), `reset` (RST) or `open` (kept open, and the next request on it is served) |
+//! | `plain-http` | HTTP without TLS where TLS was begun |
+//! | `bad-tls` | a certificate of an unknown issuer |
+//! | `expired-cert` | a certificate that expired yesterday |
+//! | `wrong-name-cert` | a certificate of another name |
+//! | `missing-intermediate` | a certificate whose issuer is an intermediate that is not sent |
+//! | `wants-client-cert` | a handshake that asks for a client certificate and fails without |
+//!
+//! The last six have to be decided before there is a path, so they are taken only in the `host:` form, and go by SNI.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,17 +52,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::ServerConfig;
-use rustls::crypto::ring::sign::any_ecdsa_type;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::mpsc;
+use tokio_rustls::LazyConfigAcceptor;
+
+mod raw;
+mod tls;
+
+use self::raw::Rewound;
+pub use self::raw::{End, Raw};
+use self::tls::{Ca, Handshakes};
 
 /// The domain of the receiver; every name below it leads here too.
 pub const DOMAIN: &str = "receiver.test";
@@ -56,6 +76,10 @@ const LARGEST_BODY: usize = 2 * 1024 * 1024;
 const LARGEST_CONTROL_BODY: usize = 4 * 1024 * 1024;
 const LARGEST_DELAY_MS: u64 = 600_000;
 const ENDLESS_CHUNK: usize = 8 * 1024;
+/// How long a connection that a raw answer left open may stay without a request.
+const OPEN_LIMIT: Duration = Duration::from_mins(1);
+const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 31\r\nConnection: close\r\n\r\n\
+    this port speaks HTTP, not TLS\n";
 /// How long a body that breaks off stands still before it does.
 const HALFWAY: Duration = Duration::from_millis(100);
 
@@ -144,11 +168,61 @@ pub struct Behaviour {
     pub delay_ms: u64,
     /// What happens then.
     pub mode: Mode,
+    /// The first request of a connection, counted from 1, that the mode is for; those before get status, headers and body.
+    pub from_request: u32,
+    /// What [`Mode::Raw`] writes.
+    #[serde(skip_serializing_if = "Raw::is_empty")]
+    pub raw: Raw,
+    /// What becomes of the connection after that.
+    pub end: End,
+    /// Wait this long between two pieces of `raw`.
+    pub pause_ms: u64,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { status: 200, headers: BTreeMap::new(), body: String::new(), delay_ms: 0, mode: Mode::Ok }
+        Self {
+            status: 200,
+            headers: BTreeMap::new(),
+            body: String::new(),
+            delay_ms: 0,
+            mode: Mode::Ok,
+            from_request: 1,
+            raw: Raw::default(),
+            end: End::Close,
+            pause_ms: 0,
+        }
+    }
+}
+
+impl Behaviour {
+    /// Writes exactly these bytes, then brings the connection to that end.
+    #[must_use]
+    pub fn raw(bytes: impl Into<Vec<u8>>, end: End) -> Self {
+        Self { mode: Mode::Raw, raw: Raw(vec![bytes.into()]), end, ..Self::default() }
+    }
+
+    /// The same in pieces, with a pause between them.
+    #[must_use]
+    pub fn raw_pieces(
+        pieces: impl IntoIterator<Item = impl Into<Vec<u8>>>,
+        pause: Duration,
+        end: End,
+    ) -> Self {
+        let raw = Raw(pieces.into_iter().map(Into::into).collect());
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        Self { mode: Mode::Raw, raw, end, pause_ms, ..Self::default() }
+    }
+
+    /// The same, but only from that request of a connection on; those before get status, headers and body.
+    #[must_use]
+    pub fn from_request(self, number: u32) -> Self {
+        Self { from_request: number, ..self }
+    }
+
+    /// The mode for the request of that number on its connection.
+    fn mode_of(&self, number: u32) -> Mode {
+        if number < self.from_request { Mode::Ok } else { self.mode }
     }
 }
 
@@ -167,8 +241,35 @@ pub enum Mode {
     Cut,
     /// The request is read, then the TCP connection is reset.
     Reset,
+    /// The bytes of `raw`, then `end`.
+    Raw,
+    /// The listener answers in plain HTTP where TLS was begun.
+    PlainHttp,
     /// The handshake shows a certificate nobody trusts.
     BadTls,
+    /// The handshake shows a certificate that has expired.
+    ExpiredCert,
+    /// The handshake shows a certificate of another name.
+    WrongNameCert,
+    /// The handshake shows a certificate without the intermediate that issued it.
+    MissingIntermediate,
+    /// The handshake asks for a client's certificate.
+    WantsClientCert,
+}
+
+impl Mode {
+    /// Whether it is decided before there is a request.
+    fn is_of_host(self) -> bool {
+        match self {
+            Self::Ok | Self::Stall | Self::Endless | Self::Cut | Self::Reset | Self::Raw => false,
+            Self::PlainHttp
+            | Self::BadTls
+            | Self::ExpiredCert
+            | Self::WrongNameCert
+            | Self::MissingIntermediate
+            | Self::WantsClientCert => true,
+        }
+    }
 }
 
 /// A listening receiver. Dropping it, or the future of [`Receiver::run`], ends it.
@@ -176,7 +277,7 @@ pub enum Mode {
 pub struct Receiver {
     tls: TcpListener,
     control: TcpListener,
-    config: Arc<ServerConfig>,
+    handshakes: Arc<Handshakes>,
     ca_pem: String,
     state: State,
     shared: Arc<Shared>,
@@ -194,18 +295,8 @@ impl Receiver {
         };
         let shared = Arc::new(Shared::new(options));
         let ca = Ca::new("Anzol test receiver")?;
-        let certificates = Certificates {
-            good: ca.issue()?,
-            bad: Ca::new("Nobody trusts this")?.issue()?,
-            shared: Arc::clone(&shared),
-        };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(certificates));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls, control, config: Arc::new(config), ca_pem: ca.pem, state, shared })
+        let handshakes = Arc::new(Handshakes::new(&ca)?);
+        Ok(Self { tls, control, handshakes, ca_pem: ca.pem, state, shared })
     }
 
     /// The CA to trust.
@@ -222,12 +313,11 @@ impl Receiver {
 
     /// Serves until dropped.
     pub async fn run(self) -> Result<()> {
-        let Self { tls, control, config, shared, .. } = self;
-        let acceptor = TlsAcceptor::from(config);
+        let Self { tls, control, handshakes, shared, .. } = self;
         loop {
             tokio::select! {
                 stream = tls.accept() => if let Some(stream) = accepted(stream).await {
-                    tokio::spawn(serve_tls(stream, acceptor.clone(), Arc::clone(&shared)));
+                    tokio::spawn(serve_tls(stream, Arc::clone(&handshakes), Arc::clone(&shared)));
                 },
                 stream = control.accept() => if let Some(stream) = accepted(stream).await {
                     tokio::spawn(serve_control(stream, Arc::clone(&shared)));
@@ -304,10 +394,10 @@ impl Shared {
             .unwrap_or_default()
     }
 
-    fn has_bad_tls(&self, host: &str) -> bool {
-        lock(&self.behaviours)
-            .get(&Target::Host(host.to_ascii_lowercase()))
-            .is_some_and(|behaviour| behaviour.mode == Mode::BadTls)
+    /// The mode a handshake goes by.
+    fn mode_of_host(&self, host: &str) -> Mode {
+        let behaviours = lock(&self.behaviours);
+        behaviours.get(&Target::Host(host.to_ascii_lowercase())).map_or(Mode::Ok, |behaviour| behaviour.mode)
     }
 }
 
@@ -316,76 +406,79 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-// ---------------------------------------------------------------- certificates
-
-struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Ca {
-    fn new(name: &str) -> Result<Self> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate()?;
-        let pem = params.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), pem })
-    }
-
-    fn issue(&self) -> Result<Arc<CertifiedKey>> {
-        let mut params =
-            CertificateParams::new(vec![DOMAIN.to_owned(), format!("*.{DOMAIN}"), ADDRESSES.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, DOMAIN);
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(key.serialize_der().into()))?;
-        Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
-    }
-}
-
-#[derive(Debug)]
-struct Certificates {
-    good: Arc<CertifiedKey>,
-    bad: Arc<CertifiedKey>,
-    shared: Arc<Shared>,
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let bad = hello.server_name().is_some_and(|name| self.shared.has_bad_tls(name));
-        Some(Arc::clone(if bad { &self.bad } else { &self.good }))
-    }
-}
-
 // ---------------------------------------------------------------- the customer's side
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
-async fn serve_tls(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await else {
-        return;
-    };
-    let reset = Arc::new(Notify::new());
-    let service = service_fn(|request| answer(request, Arc::clone(&shared), Arc::clone(&reset)));
-    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let ended = tokio::select! {
-        ended = &mut connection => Some(ended),
-        () = reset.notified() => None,
-    };
-    if ended.is_none() {
-        // Closing with no time to linger is what makes the kernel send RST instead of FIN.
-        let stream = connection.into_parts().io.into_inner();
-        stream.get_ref().0.set_zero_linger().ok();
+/// One connection as its requests see it.
+#[derive(Debug, Clone)]
+struct Line {
+    shared: Arc<Shared>,
+    /// How many requests have come on it.
+    count: Arc<AtomicU32>,
+    /// What is to be done to the connection past the HTTP server, which a request has found out.
+    orders: mpsc::UnboundedSender<Behaviour>,
+}
+
+async fn serve_tls(stream: TcpStream, handshakes: Arc<Handshakes>, shared: Arc<Shared>) {
+    let shaken = tokio::time::timeout(HANDSHAKE_LIMIT, shake_hands(stream, &handshakes, &shared)).await;
+    let Ok(Some(stream)) = shaken else { return };
+    let (orders, mut ordered) = mpsc::unbounded_channel();
+    let line = Line { shared, count: Arc::default(), orders };
+    let (mut stream, mut limit) = (stream, Duration::MAX);
+    loop {
+        let service = service_fn(|request| answer(request, line.clone()));
+        let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let order = tokio::select! {
+            // The connection first: what it has to write for earlier requests goes out before an order is carried out.
+            biased;
+            _ = &mut connection => return,
+            order = ordered.recv() => order,
+            () = idle(&line.count, limit) => return,
+        };
+        let Some(order) = order else { return };
+        let parts = connection.into_parts();
+        let open = parts.io.into_inner().unreading(&parts.read_buf);
+        if order.mode == Mode::Reset {
+            return open.reset();
+        }
+        let Some(open) = open.answer(&order).await else { return };
+        (stream, limit) = (open, OPEN_LIMIT);
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    shared: Arc<Shared>,
-    reset: Arc<Notify>,
-) -> Result<Answer, Infallible> {
+/// Shakes hands as the host behaves that is asked for; nothing when that leads to no connection.
+async fn shake_hands(stream: TcpStream, handshakes: &Handshakes, shared: &Shared) -> Option<Rewound> {
+    let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.ok()?;
+    let mode = hello.client_hello().server_name().map_or(Mode::Ok, |name| shared.mode_of_host(name));
+    let Some(config) = handshakes.of(mode) else {
+        raw::answer_in_plain(hello.io, NOT_TLS).await.ok();
+        return None;
+    };
+    match hello.into_stream(config).into_fallible().await {
+        Ok(stream) => Some(Rewound::new(stream)),
+        Err((_, mut socket)) => {
+            // The alert that says why is to arrive.
+            raw::linger(&mut socket).await;
+            None
+        }
+    }
+}
+
+/// Ends when no request has come for so long.
+async fn idle(count: &AtomicU32, limit: Duration) {
+    loop {
+        let before = count.load(Ordering::Relaxed);
+        tokio::time::sleep(limit).await;
+        if count.load(Ordering::Relaxed) == before {
+            return;
+        }
+    }
+}
+
+async fn answer(request: Request<Incoming>, line: Line) -> Result<Answer, Infallible> {
+    let Line { shared, count, orders } = line;
+    let number = count.fetch_add(1, Ordering::Relaxed) + 1;
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the receiver keeps no body this large\n"));
@@ -403,7 +496,8 @@ async fn answer(
     }
     let host = headers.get("host").cloned().unwrap_or_default();
     let behaviour = shared.behaviour(head.uri.path(), host.split(':').next().unwrap_or_default());
-    let answered = matches!(behaviour.mode, Mode::Ok | Mode::Endless).then_some(behaviour.status);
+    let mode = behaviour.mode_of(number);
+    let answered = matches!(mode, Mode::Ok | Mode::Endless).then_some(behaviour.status);
     shared.keep(Received {
         number: 0, // given when it is kept
         method: head.method.to_string(),
@@ -417,19 +511,19 @@ async fn answer(
     if behaviour.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await;
     }
-    if behaviour.mode == Mode::Reset {
-        reset.notify_one();
-        std::future::pending::<()>().await;
+    if matches!(mode, Mode::Reset | Mode::Raw) {
+        orders.send(behaviour).ok();
+        return std::future::pending().await;
     }
-    Ok(behave(&behaviour))
+    Ok(behave(&behaviour, mode))
 }
 
-fn behave(behaviour: &Behaviour) -> Answer {
-    let body = match behaviour.mode {
+fn behave(behaviour: &Behaviour, mode: Mode) -> Answer {
+    let body = match mode {
         Mode::Stall => Silence.boxed(),
         Mode::Endless => Endless::of(&behaviour.body).boxed(),
         Mode::Cut => Half::of(&behaviour.body).boxed(),
-        Mode::Ok | Mode::Reset | Mode::BadTls => Full::new(Bytes::from(behaviour.body.clone())).boxed(),
+        _ => Full::new(Bytes::from(behaviour.body.clone())).boxed(),
     };
     let mut response = Response::builder().status(behaviour.status);
     for (name, value) in &behaviour.headers {
@@ -670,13 +764,33 @@ fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
             return Err(Refusal::bad(format!("headers: {name:?}: {value:?} is not a header")));
         }
     }
-    if behaviour.mode == Mode::BadTls && matches!(target, Target::Path(_)) {
-        return Err(Refusal::bad(
-            "bad-tls is decided before the path is known: PUT /behaviours/host:<name> instead, such as \
-             host:bad.receiver.test",
-        ));
+    if behaviour.mode.is_of_host() && matches!(target, Target::Path(_)) {
+        let mode = mode_name(behaviour.mode);
+        return Err(Refusal::bad(format!(
+            "{mode} is decided before the path is known: PUT /behaviours/host:<name> instead, such as \
+             host:bad.receiver.test"
+        )));
+    }
+    if behaviour.from_request == 0 {
+        return Err(Refusal::bad("fromRequest 0: the requests of a connection are counted from 1"));
+    }
+    if behaviour.from_request > 1 && behaviour.mode.is_of_host() {
+        let mode = mode_name(behaviour.mode);
+        return Err(Refusal::bad(format!("fromRequest: {mode} is decided before there is a request")));
+    }
+    let is_raw = behaviour.mode == Mode::Raw;
+    if !is_raw && (!behaviour.raw.is_empty() || behaviour.end != End::Close || behaviour.pause_ms > 0) {
+        return Err(Refusal::bad("raw, end and pauseMs belong to the mode raw"));
+    }
+    if behaviour.pause_ms > LARGEST_DELAY_MS {
+        return Err(Refusal::bad(format!("pauseMs {} is above {LARGEST_DELAY_MS}", behaviour.pause_ms)));
     }
     Ok(behaviour)
+}
+
+/// As JSON spells it.
+fn mode_name(mode: Mode) -> String {
+    serde_json::to_value(mode).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Answer {

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
-use super::{Behaviour, Mode, Options, Receiver, State};
+use super::{Behaviour, End, Mode, Options, Receiver, State, tls};
 use crate::client::Control;
 
 /// A receiver on a thread of its own, and what is needed to talk to it.
@@ -74,6 +74,29 @@ impl Fixture {
         };
         (String::from_utf8(seen).unwrap(), ended)
     }
+
+    /// The error of a handshake with that host.
+    fn refused_handshake(&self, mode: Mode) -> String {
+        let host = "faulty.receiver.test";
+        let behaviour = Behaviour { mode, ..Behaviour::default() };
+        self.control.behave(&format!("/host:{host}"), &behaviour).unwrap();
+        let (answer, ended) = self.post(host, "/x", "{}");
+        assert_eq!(answer, "");
+        assert!(self.post("sound.receiver.test", "/sound", "{}").0.starts_with("HTTP/1.1 200 "));
+        assert_eq!(self.control.requests("/x").unwrap(), [], "no request comes through");
+        ended.expect_err("a refused handshake").to_string()
+    }
+}
+
+/// Reads until `enough` is there.
+fn read_until(stream: &mut StreamOwned<ClientConnection, TcpStream>, enough: &str) -> String {
+    let (mut seen, mut chunk) = (String::new(), [0; 512]);
+    while !seen.contains(enough) {
+        let length = stream.read(&mut chunk).unwrap();
+        assert!(length > 0, "the end after {seen:?}");
+        seen.push_str(std::str::from_utf8(chunk.get(..length).unwrap()).unwrap());
+    }
+    seen
 }
 
 fn request(host: &str, path: &str, body: &str, connection: &str) -> String {
@@ -135,7 +158,7 @@ fn a_path_answers_as_told_until_told_otherwise() {
         headers: [("retry-after".to_owned(), "7".to_owned())].into(),
         body: "later".to_owned(),
         delay_ms: 150,
-        mode: Mode::Ok,
+        ..Behaviour::default()
     };
     fixture.control.behave("/busy", &behaviour).unwrap();
     let begun = Instant::now();
@@ -205,6 +228,171 @@ fn a_host_with_bad_tls_shows_a_certificate_nobody_trusts_and_others_do_not() {
     assert_eq!(fixture.control.requests("/x").unwrap().len(), 1);
 }
 
+const BYTES: &str = "HTTP/1.1 200 OK\r\nX-Odd : yes\r\n\r\nth\u{e9}nks";
+
+#[test]
+fn raw_bytes_go_out_as_they_are_and_the_end_is_as_told() {
+    let fixture = Fixture::start();
+    for (number, raw) in [BYTES, ""].into_iter().enumerate() {
+        for (end, kind) in [
+            (End::Close, None),
+            (End::Abrupt, Some(ErrorKind::UnexpectedEof)),
+            (End::Reset, Some(ErrorKind::ConnectionReset)),
+        ] {
+            let path = format!("/raw-{number}-{end:?}");
+            fixture.control.behave(&path, &Behaviour::raw(raw, end)).unwrap();
+            let (answer, ended) = fixture.post("receiver.test", &path, "{\"kept\":true}");
+            assert_eq!(answer, raw, "{end:?}");
+            assert_eq!(ended.err().map(|error| error.kind()), kind, "{end:?}");
+            let kept = fixture.control.requests(&path).unwrap();
+            let [request] = kept.as_slice() else { panic!("{kept:?}") };
+            assert_eq!(request.body().unwrap(), b"{\"kept\":true}");
+            assert_eq!(request.answered, None);
+        }
+    }
+}
+
+#[test]
+fn raw_bytes_no_text_can_hold_are_taken_in_base64() {
+    let fixture = Fixture::start();
+    let answer = fixture.control.put_behaviour("/x", &json!({ "mode": "raw", "raw": "/wAN" })).unwrap();
+    assert_eq!(answer.status, 204, "{answer}");
+    let mut stream = fixture.connect("receiver.test");
+    stream.write_all(request("receiver.test", "/x", "{}", "close").as_bytes()).unwrap();
+    let mut seen = Vec::new();
+    stream.read_to_end(&mut seen).unwrap();
+    assert_eq!(seen, [0xff, 0, 13]);
+}
+
+#[test]
+fn raw_pieces_come_one_by_one_with_a_pause_between() {
+    let fixture = Fixture::start();
+    let pause = Duration::from_millis(150);
+    let behaviour = Behaviour::raw_pieces(["HTTP/1.1 204 ", "Nothing\r\n", "\r\n"], pause, End::Close);
+    fixture.control.behave("/x", &behaviour).unwrap();
+    let mut stream = fixture.connect("receiver.test");
+    stream.write_all(request("receiver.test", "/x", "{}", "close").as_bytes()).unwrap();
+    let mut chunk = [0; 512];
+    let length = stream.read(&mut chunk).unwrap();
+    assert_eq!(chunk.get(..length).unwrap(), b"HTTP/1.1 204 ", "the first piece comes alone");
+    let begun = Instant::now();
+    assert_eq!(read_until(&mut stream, "\r\n\r\n"), "Nothing\r\n\r\n");
+    assert!(begun.elapsed() >= pause, "{:?}", begun.elapsed());
+    assert_eq!(stream.read(&mut chunk).unwrap(), 0);
+}
+
+#[test]
+fn an_open_raw_answer_leaves_the_connection_to_the_next_request() {
+    let fixture = Fixture::start();
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nraw!";
+    fixture.control.behave("/raw", &Behaviour::raw(whole, End::Open)).unwrap();
+    fixture.control.behave("/nothing", &Behaviour::raw("", End::Open)).unwrap();
+    let mut stream = fixture.connect("receiver.test");
+    for _ in 0..2 {
+        stream.write_all(request("receiver.test", "/raw", "{}", "keep-alive").as_bytes()).unwrap();
+        assert_eq!(read_until(&mut stream, "raw!"), whole);
+    }
+    // Two at once: what was read of the second together with the first is not lost.
+    let [first, second] = ["/raw", "/usual"].map(|path| request("receiver.test", path, "{}", "keep-alive"));
+    stream.write_all(format!("{first}{second}").as_bytes()).unwrap();
+    let seen = read_until(&mut stream, "content-length: 0");
+    assert!(seen.starts_with(&format!("{whole}HTTP/1.1 200 OK\r\n")), "{seen}");
+
+    stream.write_all(request("receiver.test", "/nothing", "{}", "close").as_bytes()).unwrap();
+    stream.sock.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let error = loop {
+        match stream.read(&mut [0; 64]) {
+            Ok(0) => panic!("it has been closed"),
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+    let paths: Vec<_> =
+        fixture.control.all_requests().unwrap().into_iter().map(|request| request.path).collect();
+    assert_eq!(paths, ["/raw", "/raw", "/raw", "/usual", "/nothing"]);
+}
+
+#[test]
+fn a_mode_from_the_second_request_on_spares_the_first() {
+    let fixture = Fixture::start();
+    let reset = Behaviour { status: 201, mode: Mode::Reset, ..Behaviour::default() }.from_request(2);
+    let raw = Behaviour::raw(BYTES, End::Close).from_request(2);
+    for (behaviour, first, second) in [(reset, "HTTP/1.1 201 ", None), (raw, "HTTP/1.1 200 ", Some(BYTES))] {
+        fixture.control.behave("/x", &behaviour).unwrap();
+        fixture.control.forget_requests().unwrap();
+        for _ in 0..2 {
+            let mut stream = fixture.connect("receiver.test");
+            stream.write_all(request("receiver.test", "/x", "{}", "keep-alive").as_bytes()).unwrap();
+            let seen = read_until(&mut stream, "\r\n\r\n");
+            assert!(seen.starts_with(first), "{seen}");
+            stream.write_all(request("receiver.test", "/x", "{}", "keep-alive").as_bytes()).unwrap();
+            let mut seen = Vec::new();
+            let ended = stream.read_to_end(&mut seen).map_err(|error| error.kind());
+            match second {
+                None => assert_eq!(ended, Err(ErrorKind::ConnectionReset)),
+                Some(bytes) => assert_eq!(String::from_utf8(seen).unwrap(), bytes),
+            }
+        }
+        let answered: Vec<_> =
+            fixture.control.all_requests().unwrap().into_iter().map(|request| request.answered).collect();
+        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+        assert_eq!(answered, [status, None, status, None]);
+    }
+}
+
+#[test]
+fn a_host_in_plain_http_answers_a_handshake_with_text() {
+    let fixture = Fixture::start();
+    let error = fixture.refused_handshake(Mode::PlainHttp);
+    assert!(error.contains("InvalidContentType"), "{error}");
+
+    // What is on the wire, past rustls.
+    let mut tls = fixture.connect("faulty.receiver.test");
+    while tls.conn.wants_write() {
+        tls.conn.write_tls(&mut tls.sock).unwrap();
+    }
+    let mut seen = String::new();
+    tls.sock.read_to_string(&mut seen).unwrap();
+    let (head, body) = seen.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}: {body:?}");
+}
+
+#[test]
+fn a_host_with_a_faulty_certificate_fails_for_that_fault() {
+    let fixture = Fixture::start();
+    for (mode, reason) in [
+        (Mode::BadTls, "UnknownIssuer"),
+        (Mode::MissingIntermediate, "UnknownIssuer"),
+        (Mode::ExpiredCert, "certificate expired"),
+        (Mode::WrongNameCert, "not valid for name"),
+        (Mode::WantsClientCert, "CertificateRequired"),
+    ] {
+        let error = fixture.refused_handshake(mode);
+        assert!(error.contains(reason), "{mode:?}: {error}");
+    }
+}
+
+#[test]
+fn a_missing_intermediate_is_all_that_is_missing() {
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+
+    let ca = tls::Ca::new("root").unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.pem.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let chain = ca.issue_by_intermediate().unwrap().chain;
+    let (leaf, rest) = chain.split_first().unwrap();
+    let name = ServerName::try_from("hooks.receiver.test").unwrap();
+    let verified =
+        |rest| verifier.verify_server_cert(leaf, rest, &name, &[], rustls::pki_types::UnixTime::now());
+    assert!(verified(rest).is_ok());
+    assert!(verified(&[]).unwrap_err().to_string().contains("UnknownIssuer"));
+}
+
 #[test]
 fn whoever_reads_along_gets_each_request_once_and_sees_a_gap() {
     let fixture = Fixture::with(Options { kept_requests: 2, ..Options::default() });
@@ -259,6 +447,20 @@ fn wrong_control_input_is_refused_with_what_is_wrong() {
         ("/x", json!({ "headers": { "a b": "c" } }), "\"a b\""),
         ("/x", json!({ "headers": { "Content-Length": "1" } }), "Content-Length"),
         ("/x", json!({ "mode": "bad-tls" }), "host:<name>"),
+        ("/x", json!({ "mode": "wants-client-cert" }), "wants-client-cert is decided before the path"),
+        ("/x", json!({ "mode": "raw", "raw": "no base64!" }), "raw: piece 1 is not base64"),
+        ("/x", json!({ "mode": "raw", "raw": ["aGk=", "aGk"] }), "raw: piece 2 is not base64"),
+        ("/x", json!({ "mode": "raw", "raw": { "a": 1 } }), "raw: neither a base64 string nor a list"),
+        ("/x", json!({ "mode": "raw", "end": "slam" }), "unknown variant `slam`"),
+        ("/x", json!({ "mode": "raw", "pauseMs": 3_600_000 }), "pauseMs 3600000"),
+        ("/x", json!({ "raw": "aGk=" }), "belong to the mode raw"),
+        ("/x", json!({ "mode": "stall", "end": "open" }), "belong to the mode raw"),
+        ("/x", json!({ "fromRequest": 0 }), "counted from 1"),
+        (
+            "/host:a.receiver.test",
+            json!({ "mode": "plain-http", "fromRequest": 2 }),
+            "before there is a request",
+        ),
         ("/host:example.com", json!({}), "\"example.com\""),
         ("/x", json!([]), "not a behaviour"),
     ] {
