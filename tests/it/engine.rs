@@ -9,7 +9,8 @@ use anzol_domain::health::{DisablePolicy, Pace, QUICK_SUCCESSES};
 use anzol_domain::page::{Order, Position};
 use anzol_domain::retry::Schedule;
 use anzol_domain::{
-    Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Health, Lane, Trigger, Webhook, WebhookUrl,
+    Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Health, Lane, Status, Trigger, Webhook,
+    WebhookUrl,
 };
 use anzol_egress::Settings;
 use anzol_fanout::Fanout;

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on should stop where it is; indexing a JSON value that lacks the member gives null"
 )]
 
+mod answers;
 mod api;
 mod aws_http;
 mod cloud;
