@@ -59,7 +59,11 @@ fn raw(text: impl Into<Vec<u8>>, end: End) -> Behaviour {
 }
 
 /// An answer that came: its status decides, and its body is kept as far as it came.
-async fn counts_as(receiver: &Receiver, rows: Vec<(&str, Behaviour, u16, &str, Option<BodyError>)>) {
+async fn counts_as(
+    receiver: &Receiver,
+    under: &str,
+    rows: Vec<(&str, Behaviour, u16, &str, Option<BodyError>)>,
+) {
     let checks =
         rows.into_iter().enumerate().map(|(number, (what, behaviour, status, body, error))| async move {
             let (row, posts) = receiver.answered(&format!("{under}/{number}"), behaviour).await;
