@@ -12,7 +12,7 @@ use crate::world::*;
 const GIVES_UP_WITHIN: Duration = Duration::from_millis(11_500);
 
 /// A webhook whose receiver behaves like that, and the row of its first attempt.
-fn first_row(word: &str, event_type: &str, behaviour: &Behaviour) -> (Hook, String, Value) {
+pub(crate) fn first_row(word: &str, event_type: &str, behaviour: &Behaviour) -> (Hook, String, Value) {
     let hook = Hook::new(&world().admin, word, &[event_type], &json!({}));
     hook.receiver_behaves(behaviour);
     let (id, event) = cloud_event(event_type, &world().acme);
@@ -22,12 +22,12 @@ fn first_row(word: &str, event_type: &str, behaviour: &Behaviour) -> (Hook, Stri
 }
 
 /// A stalling receiver holds up the batch it is sent in, so the tests that measure time take turns.
-fn quiet() -> MutexGuard<'static, ()> {
+pub(crate) fn quiet() -> MutexGuard<'static, ()> {
     static QUIET: Mutex<()> = Mutex::new(());
     QUIET.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn message(row: &Value) -> String {
+pub(crate) fn message(row: &Value) -> String {
     row["statusMessage"].as_str().unwrap_or_default().to_lowercase()
 }
 

@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod answers;
 mod cap;
 mod console;
 mod contract;

@@ -243,7 +243,7 @@ async fn k3_small_headers_after_a_big_one_are_kept_and_all_decide() {
 async fn k7_second_try_takes_a_new_connection() {
     let receiver = Receiver::start().await;
     for (path, end) in [("/reset", End::Reset), ("/close", End::Close), ("/abrupt", End::Abrupt)] {
-        receiver.behaves(path, Behaviour { from_request: 2, ..raw("", end) }).await;
+        receiver.behaves(path, raw("", end).from_request(2)).await;
         // A host of its own, whose connections nobody else has used.
         let url = format!("https://{}.receiver.test{path}", &path[1..]);
         let first = futures::future::join_all((0..10).map(|_| receiver.deliver(&url))).await;
@@ -271,7 +271,7 @@ async fn k7_whole_answer_leaves_its_connection_for_the_next() {
     let receiver = Receiver::start().await;
     // Were the connection not kept, `from_request` would never come to pass.
     let second = raw("HTTP/1.1 299 Kept\r\nContent-Length: 0\r\n\r\n", End::Open);
-    receiver.behaves("/in", Behaviour { from_request: 2, ..second }).await;
+    receiver.behaves("/in", second.from_request(2)).await;
     let url = "https://hooks.receiver.test/in";
     let status = |row: Delivery| row.response.unwrap().status_code;
     assert_eq!(status(receiver.deliver(url).await), 200);

@@ -173,3 +173,80 @@ pub(crate) fn read(
         response: details.response.map(Cow::into_owned),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use anzol_domain::Event;
+    use anzol_domain::delivery::BodyError;
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn delivery(failure: Option<FailureKind>) -> Delivery {
+        let now = OffsetDateTime::now_utc();
+        let event = r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#;
+        Delivery {
+            id: DeliveryId::mint(now),
+            tenant_id: TenantId::parse("acme").unwrap(),
+            webhook_id: WebhookId::mint(now),
+            event_type: "t".to_owned(),
+            status: if failure.is_some() { Status::Fail } else { Status::Success },
+            failure,
+            status_message: None,
+            attempt: 1,
+            trigger: Trigger::Event,
+            duration_ms: 1,
+            next_attempt: None,
+            retry_after: None,
+            request: SentRequest {
+                url: "https://a.example/".to_owned(),
+                headers: Vec::new(),
+                body: Event::parse(event, now).unwrap().payload(true),
+            },
+            response: Some(ReceivedResponse {
+                status_code: 200,
+                headers: Vec::new(),
+                headers_cut: true,
+                body: "o".to_owned(),
+                body_cut: true,
+                body_error: Some(BodyError::Cut),
+            }),
+        }
+    }
+
+    /// The details as JSON, which is what an older release reads.
+    fn details(item: &HashMap<String, AttributeValue>) -> serde_json::Value {
+        let blob = item[DETAILS].as_b().unwrap().as_ref();
+        let mut decoder =
+            zstd::stream::read::Decoder::with_prepared_dictionary(&blob[1..], &DECODER).unwrap();
+        let mut json = Vec::new();
+        decoder.read_to_end(&mut json).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    }
+
+    #[test]
+    fn k2_new_failure_kind_is_one_that_older_code_reads() {
+        let written = delivery(Some(FailureKind::Protocol));
+        let item = write(&written).unwrap();
+        assert_eq!(details(&item)["failure"], "body", "0.1.0 knows no `protocol`");
+        let back = read(&written.tenant_id, written.webhook_id, item).unwrap();
+        assert_eq!(back, written);
+        for kind in [FailureKind::Body, FailureKind::Connect] {
+            let written = delivery(Some(kind));
+            let item = write(&written).unwrap();
+            assert_eq!(details(&item)["failure"], kind.name());
+            assert_eq!(read(&written.tenant_id, written.webhook_id, item).unwrap(), written);
+        }
+    }
+
+    #[test]
+    fn k1_whole_answer_costs_no_more_bytes_than_before() {
+        let mut written = delivery(None);
+        let response = written.response.as_mut().unwrap();
+        (response.headers_cut, response.body_cut, response.body_error) = (false, false, None);
+        let item = write(&written).unwrap();
+        let names: Vec<_> = details(&item)["response"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(names, ["body", "body_cut", "headers", "status_code"]);
+        assert_eq!(read(&written.tenant_id, written.webhook_id, item).unwrap(), written);
+    }
+}

@@ -1,0 +1,120 @@
+//! Answers as receivers really write them, byte for byte, through the whole stack: what the history says and how often was POSTed.
+
+use std::time::Duration;
+
+use anzol_tests::receiver::{Behaviour, End};
+use serde_json::{Value, json};
+
+use crate::failure::{first_row, message, quiet};
+use crate::world::*;
+
+/// The first row of an event whose receiver writes these bytes, and how often it was POSTed by then.
+fn answered(name: &str, behaviour: &Behaviour) -> (Hook, String, Value, usize) {
+    let (hook, id, row) = first_row(name, USER_DELETED, behaviour);
+    let posts = hook.received(&id).len();
+    (hook, id, row, posts)
+}
+
+#[test]
+fn k1_success_without_close_notify_is_one_post() {
+    let thanks = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nthanks";
+    let (_hook, _, row, posts) = answered("k1-abrupt", &Behaviour::raw(thanks, End::Abrupt));
+    assert_eq!((&row["status"], posts), (&json!("success"), 1), "{row:#}");
+    let response = &row["response"];
+    assert_eq!((&response["statusCode"], &response["body"]), (&json!(200), &json!("thanks")), "{row:#}");
+    assert_eq!(
+        (&response["bodyError"], &response["bodyTruncated"]),
+        (&json!("cut"), &json!(true)),
+        "{row:#}"
+    );
+}
+
+#[test]
+fn k1_gone_with_half_a_body_disables_the_webhook() {
+    let gone = "HTTP/1.1 410 Gone\r\nContent-Length: 100\r\n\r\nbye";
+    let (hook, _, row, posts) = answered("k1-gone", &Behaviour::raw(gone, End::Reset));
+    assert_eq!((&row["response"]["statusCode"], posts), (&json!(410), 1), "{row:#}");
+    assert!(row.get("nextAttemptAt").is_none(), "{row:#}");
+    eventually(SOON, "the webhook is disabled", || {
+        let webhook = world().admin.get(&hook.at()).unwrap().json().unwrap();
+        let gone = webhook["enabled"] == false && webhook["disabledReasonCode"] == "GONE";
+        if gone { Ok(()) } else { Err(webhook.to_string()) }
+    });
+}
+
+#[test]
+fn k1_k3_wait_is_heard_behind_a_big_header_and_a_broken_body() {
+    let big = "v".repeat(9_000);
+    let busy = format!(
+        "HTTP/1.1 429 Slow\r\nA-Big: {big}\r\nRetry-After: 600\r\nX-Small: 1\r\nContent-Length: 9\r\n\r\nnot"
+    );
+    let (_hook, _, row, posts) = answered("k3-wait", &Behaviour::raw(busy, End::Close));
+    assert_eq!((&row["response"]["statusCode"], posts), (&json!(429), 1), "{row:#}");
+    assert_eq!(row["response"]["headers"]["x-small"], "1", "{row:#}");
+    assert_eq!(row["response"]["headersTruncated"], true, "{row:#}");
+    let at = |name: &str| {
+        let text = row[name].as_str().unwrap_or_else(|| panic!("no {name} in {row:#}"));
+        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap()
+    };
+    let wait = at("nextAttemptAt") - at("triggeredAt");
+    assert!(wait >= Duration::from_secs(600), "{wait}");
+}
+
+#[test]
+fn k2_headers_that_browsers_tolerate_are_a_success() {
+    let many: String = (0..500).map(|n| format!("x-{n}: {n}\r\n")).collect();
+    for (name, headers) in [("k2-space", "X-Foo : bar\r\n".to_owned()), ("k2-many", many)] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 2\r\n\r\nok");
+        let (_hook, _, row, posts) = answered(name, &Behaviour::raw(answer, End::Open));
+        assert_eq!((&row["status"], posts), (&json!("success"), 1), "{row:#}");
+        assert_eq!(row["response"]["body"], "ok", "{row:#}");
+    }
+}
+
+#[test]
+fn k2_l7_answer_that_is_no_http_is_a_failure_of_its_own_kind() {
+    let ssh = Behaviour::raw("SSH-2.0-OpenSSH_9.2p1\r\n", End::Open);
+    let (_hook, _, row, posts) = answered("k2-ssh", &ssh);
+    assert_eq!((&row["failure"], posts), (&json!("protocol"), 1), "{row:#}");
+    assert!(message(&row).contains("the answer is not http/1.1"), "{row:#}");
+    assert!(row["nextAttemptAt"].is_string(), "by the schedule, and not at once: {row:#}");
+}
+
+#[test]
+fn k7_second_try_goes_over_a_new_connection() {
+    let _quiet = quiet();
+    let host = format!("{}.receiver.test", unique("k7"));
+    let path = format!("/{host}");
+    let reset = Behaviour::raw("", End::Reset).from_request(2);
+    world().control.behave(&path, &reset).unwrap();
+    let url = json!({ "url": format!("https://{host}{path}") });
+    let hook = Hook::new(&world().admin, "k7", &[USER_DELETED], &url);
+    let events: Vec<_> = (0..10).map(|_| cloud_event(USER_DELETED, &world().acme)).collect();
+    publish(&world().publisher, &events.iter().map(|(_, event)| event.clone()).collect());
+    for (id, _) in &events {
+        assert_eq!(hook.await_rows(id, 1, SOON)[0]["status"], "success");
+    }
+    let (id, event) = cloud_event(USER_DELETED, &world().acme);
+    publish(&world().publisher, &event);
+    let row = hook.await_rows(&id, 1, SOON).remove(0);
+    assert_eq!((&row["status"], &row["attempt"]), (&json!("success"), &json!(1)), "{row:#}");
+    assert!(
+        hook.received(&id).len() <= 2,
+        "one over a kept connection, if that was there still, and one over a new one"
+    );
+}
+
+#[test]
+fn k10_other_3xx_are_no_redirects() {
+    for (name, status, headers) in [
+        ("k10-304", 304, vec![]),
+        ("k10-300", 300, vec![("Location".to_owned(), "https://elsewhere.example/".to_owned())]),
+        ("k10-302", 302, vec![]),
+    ] {
+        let answer = Behaviour { status, headers: headers.into_iter().collect(), ..Behaviour::default() };
+        let (_hook, _, row, posts) = answered(name, &answer);
+        assert_eq!((&row["failure"], posts), (&json!("http_status"), 1), "{row:#}");
+        assert_eq!(row["statusMessage"], format!("the receiver answered {status}"), "{row:#}");
+        assert!(row["nextAttemptAt"].is_string(), "{row:#}");
+    }
+}
