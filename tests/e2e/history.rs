@@ -134,7 +134,8 @@ fn hook_with_expired_rows(name: &str) -> (Hook, String, Vec<String>) {
 /// Fails when the API shows one of the rows that have expired, or not the one that has not.
 fn assert_shows_only(hook: &Hook, kept: &str, gone: &[String]) {
     for query in ["", "&status=success", "&eventType=com.qlik.v1.app.created"] {
-        let ids: Vec<_> = hook.history(query).iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+        let ids: Vec<_> =
+            hook.history(query).iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
         assert_eq!(ids, [kept], "{query}");
     }
     assert_eq!(hook.history("&status=fail"), Vec::<Value>::new());

@@ -21,7 +21,15 @@ async fn main() -> Result<(), lambda_http::Error> {
     let hosted_ui_url = optional("HOSTED_UI_URL").filter(|_| local.is_none());
     let user_pools = local.unwrap_or_else(|| format!("https://cognito-idp.{region}.amazonaws.com"));
     let sign_in_url = client_id.as_ref().map(|_| format!("{}/", user_pools.trim_end_matches('/')));
-    let config =
-        Config { sign_in_url, hosted_ui_url, client_id, issuer, tenant_claim, roles_claim, admin_role, webhook_cap };
+    let config = Config {
+        sign_in_url,
+        hosted_ui_url,
+        client_id,
+        issuer,
+        tenant_claim,
+        roles_claim,
+        admin_role,
+        webhook_cap,
+    };
     lambda_http::run(router(config)?).await
 }

@@ -48,7 +48,8 @@ fn is_yes(said: &str) -> bool {
 /// Whether these packages may be installed.
 fn may_install(packages: &str) -> Result<bool> {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    match consent(env::var(VARIABLE).ok().as_deref(), terminal)? {
+    let variable = env::var_os(VARIABLE).map(|value| value.to_string_lossy().into_owned());
+    match consent(variable.as_deref(), terminal)? {
         Consent::Given => return Ok(true),
         Consent::Refused => return Ok(false),
         Consent::Ask => {}
@@ -77,7 +78,9 @@ pub(crate) fn program(names: &[&str], packages: &[&str], missing: &'static str) 
     }
     let names = packages.join(" ");
     if !may_install(&names)? {
-        bail!("{missing}. Not asked of apt-get: {VARIABLE}=yes lets this command do it, or: apt-get install --no-install-recommends {names}");
+        bail!(
+            "{missing}. Not asked of apt-get: {VARIABLE}=yes lets this command do it, or: apt-get install --no-install-recommends {names}"
+        );
     }
     say(format!("installing {names} with apt-get ({VARIABLE}=no keeps this from being done)"));
     let apt = |words: &[&str]| {

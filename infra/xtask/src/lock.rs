@@ -44,7 +44,15 @@ pub(crate) fn lock(root: &Path, options: &Options) -> Result<()> {
 fn write(uv: &Path, list: &Path, lock: &Path, name: &str, upgrade: bool) -> Result<()> {
     let mut command = Command::new(uv);
     command
-        .args(["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", OLDEST_PYTHON])
+        .args([
+            "pip",
+            "compile",
+            "--quiet",
+            "--universal",
+            "--generate-hashes",
+            "--python-version",
+            OLDEST_PYTHON,
+        ])
         .args(["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"])
         .args(upgrade.then_some("--upgrade"))
         .arg("--output-file")
@@ -62,7 +70,9 @@ fn lists(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for place in PLACES {
         let directory = root.join(place);
-        for entry in fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        for entry in
+            fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?
+        {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "in") {
                 found.push(path);
@@ -133,7 +143,10 @@ mod tests {
         let hash = "a".repeat(64);
         let good = format!("boto3==1.43.106 \\\n    --hash=sha256:{hash} \\\n    --hash=sha256:{hash}\n");
         assert_eq!(faults(&good), Vec::<String>::new());
-        assert_eq!(faults(&format!("# why\nx==1 ; python_version < '3.11' --hash=sha256:{hash}")), Vec::<String>::new());
+        assert_eq!(
+            faults(&format!("# why\nx==1 ; python_version < '3.11' --hash=sha256:{hash}")),
+            Vec::<String>::new()
+        );
         for bad in [
             "boto3==1.43.106",
             &format!("boto3>=1.43 --hash=sha256:{hash}"),

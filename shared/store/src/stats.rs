@@ -116,12 +116,13 @@ impl Deliveries {
         });
         if let Some(cut) = cut.await? {
             stats.complete = false;
-            let older = self.newest_first(history, Some(Status::Fail), (first, Some(cut)), first, now, |row| {
-                // The range includes its end, which was counted.
-                if row.kept && row.id < cut {
-                    stats.count(row.id.time(), row.status, now);
-                }
-            });
+            let older =
+                self.newest_first(history, Some(Status::Fail), (first, Some(cut)), first, now, |row| {
+                    // The range includes its end, which was counted.
+                    if row.kept && row.id < cut {
+                        stats.count(row.id.time(), row.status, now);
+                    }
+                });
             older.await?;
         }
         Ok(stats)
