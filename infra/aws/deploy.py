@@ -12,11 +12,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
 # Of CloudFormation: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MOST_RESOURCES, MOST_BYTES = 500, 1_000_000
+# What Lambda keeps of an account's concurrency for functions that reserve none:
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+KEPT_UNRESERVED = 100
 # The machine field of an ELF header, at byte 18.
 MACHINES = {b"\xb7\x00": "arm64", b"\x3e\x00": "x86_64"}
 
@@ -183,7 +188,7 @@ def check_functions(template, directory, architecture):
 
 
 def plan(path, args, ask):
-    """Checks everything, prints what would be made, and answers the chosen parameters."""
+    """Checks everything, prints what would be made, and answers the parameters and which of them were chosen."""
     text = path.read_text()
     if len(text.encode()) > MOST_BYTES:
         raise Refused(f"the template is larger than CloudFormation's {MOST_BYTES:,} bytes")
@@ -203,7 +208,57 @@ def plan(path, args, ask):
     for name, kind, policy in made:
         print(f"  + {kind:<38} {name}{f'   (when deleted: {policy})' if policy else ''}")
     print(f"\n{len(made)} resources, {len(template.get('Outputs', {}))} outputs")
-    return chosen
+    return parameters, chosen
+
+
+# ── What the account has room for ───────────────────────────────────────────────────────────────────────────────────
+
+
+def reservation(template, throughput):
+    """How much of the account's concurrency all functions together take with ReservedConcurrency=preset."""
+    sizes = template["Mappings"]["Concurrency"][throughput]
+    reserved = [resource["Properties"].get("ReservedConcurrentExecutions") for resource in template["Resources"].values()]
+    return sum(sizes[function["Fn::If"][1]["Fn::FindInMap"][2]] for function in reserved if function)
+
+
+def reserve_where_there_is_room(template, args, parameters, chosen, client):
+    """ReservedConcurrency, where nobody has chosen it: preset, unless Lambda would refuse that in this account. Says which, and why.
+
+    The template cannot ask the account, and new ones have a limit of 10, which leaves nothing to reserve.
+    """
+    if "ReservedConcurrency" in chosen:
+        return chosen
+    try:
+        throughput = parameters["Throughput"]
+        if stack := stack_of(client("cloudformation"), args.stack_name):
+            before = {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}
+            if "ReservedConcurrency" in before:
+                return chosen  # by an earlier deployment, or by somebody
+            throughput = chosen.get("Throughput", before.get("Throughput", throughput))
+        limits = client("lambda").get_account_settings()["AccountLimit"]
+    except (BotoCoreError, ClientError) as error:
+        print(f"\nReservedConcurrency stays none: AWS does not say what the account has ({error})")
+        return chosen
+    needed, free = reservation(template, throughput), limits["UnreservedConcurrentExecutions"]
+    if free - needed < KEPT_UNRESERVED:
+        print(
+            f"\nReservedConcurrency stays none: {needed} of the account's concurrency would be reserved and {KEPT_UNRESERVED} have to be left,"
+            f" but {free} are free. Ask for a larger quota 'Concurrent executions' of Lambda, then deploy with"
+            " --parameter ReservedConcurrency=preset"
+        )
+        return chosen
+    print(f"\nReservedConcurrency is set to preset: {needed} of the account's {free} free ones")
+    return chosen | {"ReservedConcurrency": "preset"}
+
+
+def stack_of(cloudformation, name):
+    """The stack as it is, None when there is none."""
+    try:
+        return cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":  # "Stack with id … does not exist"
+            return None
+        raise
 
 
 def sam(path, args, chosen, terminal):
@@ -244,13 +299,15 @@ def main(words):
             raise Refused("no region: give it with --region, or in AWS_REGION")
         if not re.fullmatch("[a-z]{2}(-[a-z]+)+-[0-9]+", args.region):
             raise Refused(f"--region: {args.region!r} is no name of a region")
-        chosen = plan(args.template, args, ask_at_terminal if terminal else None)
+        parameters, chosen = plan(args.template, args, ask_at_terminal if terminal else None)
     except Refused as refused:
         print(f"error: {refused}", file=sys.stderr)
         return 1
     if args.dry_run:
         print("A dry run: AWS was not asked, and nothing was changed.")
         return 0
+    client = lambda service: boto3.client(service, region_name=args.region)  # noqa: E731
+    chosen = reserve_where_there_is_room(yaml_parse(args.template.read_text()), args, parameters, chosen, client)
     sys.stdout.flush()
     return sam(args.template, args, chosen, terminal)
 

@@ -99,6 +99,10 @@ class DryRun(unittest.TestCase):
             ("LogRetentionDays=2", "LogRetentionDays: must be one of 1, 3, 5"),
             ("WebhookCap=0", "WebhookCap: must be at least 1, not '0'"),
             ("WebhookCap=many", "WebhookCap: must be a number"),
+            ("AdminRole=Junior Admin", "AdminRole: must be 1 to 128 letters, digits and ._:/@#+=~-"),
+            ("AdminRole=[TenantAdmin]", "AdminRole: must be 1 to 128 letters"),
+            ("PublisherRole=", "PublisherRole: must be 1 to 128 letters"),
+            ("ReservedConcurrency=100", "ReservedConcurrency: must be one of none, preset"),
             ("LongestQueueDelay=901", "LongestQueueDelay: must be at most 900"),
             ("JwtIssuer=http://id.example.com", "JwtIssuer: must be empty or an https URL"),
             ("RetrySchedule=5,,30", "RetrySchedule: must be 1 to 20 whole numbers of seconds"),
@@ -166,6 +170,14 @@ def at(resource, path):
     return found
 
 
+def own_hosts(function):
+    """The names that a function takes for this deployment's own, as far as they can be known beforehand."""
+    text, parts = at(function, "Environment.Variables.ANZOL_OWN_HOSTS")["Fn::Sub"]
+    for name, value in parts.items():
+        text = text.replace(f"${{{name}}}", value["Fn::Sub"] if isinstance(value, dict) else value)
+    return text.split(",")
+
+
 ALL = ["Api", "Ingest", "Fanout", "Sender", "Console"]
 RULE = "arn:aws:events:eu-central-1:111122223333:rule/orders"
 TOPIC = "arn:aws:sns:eu-central-1:111122223333:alarms"
@@ -180,6 +192,14 @@ EFFECTS = {
     "TokenHours=2": [every("AWS::Cognito::UserPoolClient", f"{kind}TokenValidity", "2") for kind in ("Access", "Id")],
     "TenantClaim=t": [variable("t", "TENANT_CLAIM", "Api", "Ingest", "Console")],
     "RolesClaim=r": [variable("r", "ROLES_CLAIM", "Api", "Ingest", "Console")],
+    "AdminRole=urn:admins": [
+        variable("urn:admins", "ANZOL_ADMIN_ROLE", "Api", "Ingest", "Console"),
+        one("TenantAdminGroup", "GroupName", "urn:admins"),
+    ],
+    "PublisherRole=urn:publishers": [
+        variable("urn:publishers", "ANZOL_PUBLISHER_ROLE", "Api", "Ingest"),
+        one("PublisherGroup", "GroupName", "urn:publishers"),
+    ],
     "PublishScope=p": [variable("p", "PUBLISH_SCOPE", "Api", "Ingest")],
     "PlatformScope=p": [variable("p", "PLATFORM_SCOPE", "Api", "Ingest")],
     f"EventBridgeRule={RULE}": [one("EventsQueuePolicy", "PolicyDocument.Statement.1.Condition.ArnLike.aws:SourceArn", RULE)],
@@ -192,10 +212,15 @@ EFFECTS = {
         one("SenderFunctionFastLane", "ScalingConfig.MaximumConcurrency", "500"),
         one("SenderFunctionSlowLane", "ScalingConfig.MaximumConcurrency", "100"),
     ],
+    "ReservedConcurrency=preset": [
+        one(f"{function}Function", "ReservedConcurrentExecutions", number)
+        for function, number in [("Api", "100"), ("Ingest", "200"), ("Fanout", "10"), ("Sender", "60")]
+    ],
     f"DomainName=hooks.example.com CertificateArn={CERTIFICATE}": [
         one("ApiDomain", "DomainName", "hooks.example.com"),
         one("ApiDomainMapping", "DomainName", {"Ref": "ApiDomain"}),
         one("ConsoleClient", "CallbackURLs", ["https://hooks.example.com/console/"]),
+        lambda made: all("hooks.example.com" in own_hosts(made[f"{function}Function"]) for function in ("Api", "Sender")),
     ],
     f"CertificateArn={CERTIFICATE} DomainName=hooks.example.com": [
         one("ApiDomain", "DomainNameConfigurations.0.CertificateArn", CERTIFICATE)
@@ -207,7 +232,7 @@ EFFECTS = {
     "DeliveryTimeout=7": [variable("7", "DELIVERY_TIMEOUT", "Api", "Sender")],
     "ConnectTimeout=7": [variable("7", "CONNECT_TIMEOUT", "Api", "Sender")],
     "UserAgent=Ours": [variable("Ours", "USER_AGENT", "Api", "Sender")],
-    "SignatureHeader=X-Ours": [variable("X-Ours", "SIGNATURE_HEADER", "Api", "Sender")],
+    "SignatureHeader=X-Ours": [variable("X-Ours", "SIGNATURE_HEADER", "Api", "Ingest", "Sender")],
     "LogLevel=debug": [variable("debug", "RUST_LOG", *ALL)],
     "LogRetentionDays=90": [every("AWS::Logs::LogGroup", "RetentionInDays", "90")],
     "Tracing=PassThrough": [every("AWS::Lambda::Function", "TracingConfig.Mode", "PassThrough")],
@@ -261,13 +286,112 @@ class Effects(unittest.TestCase):
                     self.assertTrue(effect(made))
                     self.assertFalse(effect(untouched), "it is so without the parameter too")
 
+    def test_h1_own_hosts_are_those_of_this_deployment_alone(self):
+        api, pool = "${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}", "${UserPoolDomain}.auth.${AWS::Region}.amazoncognito.com"
+        own = ["DomainName=hooks.example.com", f"CertificateArn={CERTIFICATE}"]
+        for given, expected in [
+            ([], [api, pool]),
+            ([f"JwtIssuer={ISSUER}"], [api]),
+            (own, [api, "hooks.example.com", pool]),
+            ([*own, f"JwtIssuer={ISSUER}"], [api, "hooks.example.com"]),
+        ]:
+            made = self.made(*given)
+            for function in ("Api", "Sender"):
+                with self.subTest(function, given=given):
+                    self.assertEqual(own_hosts(made[f"{function}Function"]), expected)
+
+    def test_h1_ingest_knows_the_signature_header_as_sender_does(self):
+        made = self.made("SignatureHeader=X-Ours")
+        self.assertTrue(variable("X-Ours", "SIGNATURE_HEADER", "Sender", "Ingest")(made))
+
+    def test_h3_reservations_cover_what_queues_have_in_work(self):
+        for size in ("small", "standard", "large"):
+            made = self.made(f"Throughput={size}", "ReservedConcurrency=preset")
+            reserved = {name: int(at(resource, "ReservedConcurrentExecutions") or 0) for name, resource in made.items()}
+            for function, mappings in [("Sender", ["FastLane", "SlowLane"]), ("Fanout", ["Events"])]:
+                with self.subTest(function, size=size):
+                    in_work = sum(int(at(made[f"{function}Function{name}"], "ScalingConfig.MaximumConcurrency")) for name in mappings)
+                    self.assertGreaterEqual(reserved[f"{function}Function"], in_work)
+            self.assertEqual(deploy.reservation(deploy.yaml_parse(TEMPLATE.read_text()), size), sum(reserved.values()))
+
+    def test_h3_nothing_is_reserved_unless_asked(self):
+        made = self.made()
+        functions = [resource for resource in made.values() if resource["Type"] == "AWS::Lambda::Function"]
+        self.assertEqual(len(functions), 5)
+        for function in functions:
+            self.assertNotIn("ReservedConcurrentExecutions", function["Properties"])
+
+    def test_l2_no_client_may_write_the_tenant(self):
+        made = self.made()
+        clients = {name: resource["Properties"] for name, resource in made.items() if resource["Type"] == "AWS::Cognito::UserPoolClient"}
+        self.assertEqual(set(clients), {"ConsoleClient", "PublisherClient"})
+        for name, client in clients.items():
+            with self.subTest(name):
+                self.assertTrue(client["WriteAttributes"])
+                self.assertFalse([attribute for attribute in client["WriteAttributes"] if attribute.startswith("custom:")])
+        self.assertIn("custom:tenantId", clients["ConsoleClient"]["ReadAttributes"])
+
+    def test_l2_nobody_signs_in_by_the_publishers_client(self):
+        client = self.made()["PublisherClient"]["Properties"]
+        self.assertEqual(client["ExplicitAuthFlows"], ["ALLOW_REFRESH_TOKEN_AUTH"])
+        self.assertEqual(client["AllowedOAuthFlows"], ["client_credentials"])
+        self.assertEqual((client["ReadAttributes"], client["WriteAttributes"]), (["name"], ["name"]))
+
     def test_none_is_forgotten(self):
         parameters = deploy.yaml_parse(TEMPLATE.read_text())["Parameters"]
         self.assertEqual({given.split("=")[0] for given in EFFECTS}, set(parameters))
 
 
+def nobody(service, **_):
+    raise deploy.BotoCoreError()
+
+
+def account(free, stack=None):
+    """An account with so much concurrency free, and the parameters of the stack that is there."""
+
+    def client(service, **_):
+        made = mock.Mock()
+        made.get_account_settings.return_value = {"AccountLimit": {"UnreservedConcurrentExecutions": free}}
+        if stack is None:
+            absent = {"Error": {"Code": "ValidationError", "Message": "Stack with id anzol does not exist"}}
+            made.describe_stacks.side_effect = deploy.ClientError(absent, "DescribeStacks")
+        else:
+            pairs = [{"ParameterKey": name, "ParameterValue": value} for name, value in stack.items()]
+            made.describe_stacks.return_value = {"Stacks": [{"Parameters": pairs}]}
+        return made
+
+    return client
+
+
 class RealRun(unittest.TestCase):
-    def deploy_with(self, machine, *words):
+    def test_h3_concurrency_is_reserved_where_there_is_room(self):
+        preset = "ParameterKey=ReservedConcurrency,ParameterValue=\"preset\""
+        large, kept = ["--parameter", "Throughput=large"], ["--parameter", "ReservedConcurrency=none"]
+        for words, free, stack, expected in [
+            ([], 1000, None, True),
+            ([], 470, None, True),
+            ([], 469, None, False),
+            ([], 10, None, False),
+            (large, 1000, None, False),
+            (large, 1450, None, True),
+            (kept, 1000, None, False),
+            ([], 1000, {"Throughput": "standard"}, True),  # of a release before
+            ([], 1000, {"Throughput": "large"}, False),
+            ([], 174, {"Throughput": "small"}, True),
+            ([], 1000, {"Throughput": "standard", "ReservedConcurrency": "none"}, False),
+        ]:
+            with self.subTest(words=words, free=free, stack=stack):
+                (code, out, err), sam = self.deploy_with(b"\xb7\0", *words, account=account(free, stack))
+                self.assertEqual((code, err), (0, ""))
+                self.assertEqual(preset in sam.call_args.args[0], expected, out)
+                self.assertEqual("ReservedConcurrency stays none:" in out, not (expected or words == kept or "ReservedConcurrency" in (stack or {})))
+
+    def test_h3_an_account_that_cannot_be_asked_is_deployed_to(self):
+        (code, out, _), sam = self.deploy_with(b"\xb7\0")
+        self.assertEqual((code, sam.called), (0, True))
+        self.assertIn("ReservedConcurrency stays none: AWS does not say", out)
+
+    def deploy_with(self, machine, *words, account=None):
         """What `sam` would be called with, when the functions were built for this machine."""
         with tempfile.TemporaryDirectory() as place:
             infra = Path(place, "infra")
@@ -278,7 +402,7 @@ class RealRun(unittest.TestCase):
                 binary = Path(place, "target/lambda", name, "bootstrap")
                 binary.parent.mkdir(parents=True)
                 binary.write_bytes(b"\x7fELF".ljust(18, b"\0") + machine + b"\0")
-            with mock.patch("subprocess.run") as sam:
+            with mock.patch("subprocess.run") as sam, mock.patch("boto3.client", account or nobody):
                 sam.return_value.returncode = 0
                 return run(*words, template=template), sam
 

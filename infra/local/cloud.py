@@ -116,10 +116,43 @@ def deploy(args):
         stack = cloudformation.describe_stacks(StackName=args.stack)["Stacks"][0]
         status = stack["StackStatus"]
         if status == "CREATE_COMPLETE":
+            keep_tables_as_the_template_says(args, cloudformation)
             return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         if not status.endswith("IN_PROGRESS") or time.monotonic() > deadline:
             raise Failed(f"the stack is {status}: {first_failure(cloudformation, args.stack, stack)}")
         time.sleep(0.2)
+
+
+def keep_tables_as_the_template_says(args, cloudformation):
+    """Gives each table what the local cloud's CloudFormation drops without a word."""
+    from samtranslator.yaml_helper import yaml_parse
+
+    dynamodb = client("dynamodb", args)
+    for name, resource in yaml_parse(Path(args.template).read_text())["Resources"].items():
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            found = cloudformation.describe_stack_resource(StackName=args.stack, LogicalResourceId=name)
+            keep(dynamodb, found["StackResourceDetail"]["PhysicalResourceId"], resource["Properties"])
+
+
+def keep(dynamodb, table, properties):
+    """Turns on a table's time to live and point-in-time recovery, where its properties have them, and makes sure that they are on."""
+    if ttl := properties.get("TimeToLiveSpecification"):
+
+        def told():
+            found = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+            return found.get("TimeToLiveStatus") in ("ENABLED", "ENABLING"), found.get("AttributeName")
+
+        wanted = (ttl["Enabled"], ttl["AttributeName"])
+        if told() != wanted:
+            dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
+        if told() != wanted:
+            raise Failed(f"{table} has no time to live by {ttl['AttributeName']}, though it was asked for: {told()}")
+    if recovery := properties.get("PointInTimeRecoverySpecification"):
+        dynamodb.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=recovery)
+        found = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+        status = found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
+        if (status == "ENABLED") != recovery["PointInTimeRecoveryEnabled"]:
+            raise Failed(f"{table} has no point-in-time recovery, though it was asked for: {status}")
 
 
 def first_failure(cloudformation, name, stack):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 from botocore.parsers import ResponseParserError
-from cloud import REGION, TENANTS, USERS, Failed, client
+from cloud import REGION, TENANTS, USERS, Failed, client, keep
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from samtranslator.yaml_helper import yaml_parse
@@ -155,14 +155,11 @@ def table(template, name, properties):
     dynamodb, own = template.client("dynamodb"), template.physical(name)
     encryption = properties.pop("SSESpecification")
     encryption["Enabled"] = encryption.pop("SSEEnabled")
-    ttl = properties.pop("TimeToLiveSpecification", None)
-    recovery = properties.pop("PointInTimeRecoverySpecification")
+    kept = {part: properties.pop(part) for part in ("TimeToLiveSpecification", "PointInTimeRecoverySpecification") if part in properties}
     created = dynamodb.create_table(TableName=own, SSESpecification=encryption, **properties)
     template.note("dynamodb", "delete_table", TableName=own)
     dynamodb.get_waiter("table_exists").wait(TableName=own, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    if ttl:
-        dynamodb.update_time_to_live(TableName=own, TimeToLiveSpecification=ttl)
-    dynamodb.update_continuous_backups(TableName=own, PointInTimeRecoverySpecification=recovery)
+    keep(dynamodb, own, kept)
     template.references[name] = own
     template.attributes[f"{name}.Arn"] = created["TableDescription"]["TableArn"]
 

@@ -1,8 +1,11 @@
 //! The history as it lies in the table, read without the product's code.
 
+use std::time::Duration as Wait;
+
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::world::*;
 
@@ -60,4 +63,114 @@ fn attribute_size(value: &Value) -> usize {
         }
         other => panic!("an attribute of another kind: {other:?}"),
     }
+}
+
+const TEMPLATE: &str = include_str!("../../infra/template.yaml");
+
+/// The part of the template that is about a resource.
+fn resource(name: &str) -> &'static str {
+    let (_, after) = TEMPLATE.split_once(&format!("\n  {name}:\n")).unwrap();
+    let end = after.match_indices("\n  ").find(|(at, _)| !after[at + 3..].starts_with([' ', '\n', '#']));
+    &after[..end.map_or(after.len(), |(at, _)| at)]
+}
+
+fn dynamodb(operation: &str, request: &Value) -> Value {
+    world().aws.call("dynamodb", &format!("DynamoDB_20120810.{operation}"), request).unwrap()
+}
+
+#[test]
+fn ttl_and_recovery_of_tables_are_those_of_the_template() {
+    let tables = &world().stack.tables;
+    let mut with_ttl = 0;
+    for (name, table) in [("WebhooksTable", &tables.webhooks), ("DeliveriesTable", &tables.deliveries)] {
+        let (template, request) = (resource(name), json!({ "TableName": table }));
+        let told = dynamodb("DescribeTimeToLive", &request)["TimeToLiveDescription"].take();
+        let wanted = template.split_once("TimeToLiveSpecification: { AttributeName: ");
+        let wanted = wanted.map(|(_, rest)| rest.split_once(", Enabled: true }").unwrap().0);
+        assert_eq!(told["AttributeName"].as_str(), wanted, "{name}: {told}");
+        assert_eq!(told["TimeToLiveStatus"] == "ENABLED", wanted.is_some(), "{name}: {told}");
+        with_ttl += usize::from(wanted.is_some());
+        let told = dynamodb("DescribeContinuousBackups", &request);
+        let status = &told["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"];
+        assert!(template.contains("PointInTimeRecoveryEnabled: true"), "{name}");
+        assert_eq!(status["PointInTimeRecoveryStatus"], "ENABLED", "{name}: {told}");
+    }
+    assert_eq!(with_ttl, 1);
+}
+
+/// A webhook with one delivery and copies of its row which have expired: as the sender leaves one, seven days and some seconds later,
+/// delivered and failed; and one that was made to expire before its time. What it has and what it must not show.
+fn hook_with_expired_rows(name: &str) -> (Hook, String, Vec<String>) {
+    let space = unique(name);
+    let hook = Hook::new(&world().admin, name, &[APP_CREATED], &json!({ "filter": only_in(&space) }));
+    let (id, event) = event_in(&space, APP_CREATED);
+    publish(&world().publisher, &event);
+    let kept = hook.await_rows(&id, 1, SOON)[0]["id"].as_str().unwrap().to_owned();
+    let table = &world().stack.tables.deliveries;
+    let [item] = world().aws.items_with_sort_key_like(table, &kept).unwrap().try_into().unwrap();
+    let now = OffsetDateTime::now_utc();
+    let expired = (now - Duration::seconds(10)).unix_timestamp();
+    let mut gone = Vec::new();
+    for (written, failed) in [
+        (now - Duration::days(7) - Duration::seconds(10), false),
+        (now - Duration::days(7) - Duration::seconds(10), true),
+        (now, false),
+        (now, true),
+    ] {
+        let seconds = u64::try_from(written.unix_timestamp()).unwrap();
+        let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, 0)).to_string();
+        let mut row = item.clone();
+        row["sk"] = json!({ "S": id });
+        row["expiresAt"] = json!({ "N": expired.to_string() });
+        if failed {
+            row["failedOf"] = row["pk"].clone();
+        }
+        dynamodb("PutItem", &json!({ "TableName": table, "Item": row }));
+        gone.push(id);
+    }
+    (hook, kept, gone)
+}
+
+/// Fails when the API shows one of the rows that have expired, or not the one that has not.
+fn assert_shows_only(hook: &Hook, kept: &str, gone: &[String]) {
+    for query in ["", "&status=success", "&eventType=com.qlik.v1.app.created"] {
+        let ids: Vec<_> =
+            hook.history(query).iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(ids, [kept], "{query}");
+    }
+    assert_eq!(hook.history("&status=fail"), Vec::<Value>::new());
+    for id in gone {
+        let path = format!("{}/deliveries/{id}", hook.at());
+        world().admin.get(&path).unwrap().expect_status(404).unwrap();
+        let resend = world().admin.post_nothing(&format!("{path}/actions/resend")).unwrap();
+        resend.expect_status(404).unwrap();
+    }
+    let stats = world().admin.get(&format!("{}/stats", hook.at())).unwrap().json().unwrap();
+    assert_eq!(stats["lastDelivery"]["id"], kept, "{stats:#}");
+    let sums = ["success", "fail"].map(|name| {
+        let days = stats["days"].as_array().unwrap();
+        days.iter().map(|day| day[name].as_u64().unwrap()).sum::<u64>()
+    });
+    assert_eq!(sums, [1, 0], "{stats:#}");
+}
+
+#[test]
+fn ttl_expired_rows_are_never_shown() {
+    let (hook, kept, gone) = hook_with_expired_rows("ttl-shown");
+    assert_shows_only(&hook, &kept, &gone);
+}
+
+/// The local cloud looks once a minute, and knows no setting for that. DynamoDB itself takes up to some days.
+#[test]
+fn ttl_expired_rows_are_removed_by_the_store() {
+    let (hook, kept, gone) = hook_with_expired_rows("ttl-removed");
+    let table = &world().stack.tables.deliveries;
+    let there = |id: &str| !world().aws.items_with_sort_key_like(table, id).unwrap().is_empty();
+    eventually(Wait::from_secs(75), "the removal of what has expired", || {
+        assert_shows_only(&hook, &kept, &gone);
+        std::thread::sleep(Wait::from_secs(2));
+        let left: Vec<_> = gone.iter().filter(|id| there(id)).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("still there: {left:?}")) }
+    });
+    assert!(there(&kept), "the store removed what has not expired");
 }

@@ -153,6 +153,8 @@ fn functions_get_the_variables_they_read_and_no_others() {
         let variables = block.split_once("Variables:\n").unwrap().1.lines();
         let given: BTreeSet<&str> = variables
             .take_while(|line| line.starts_with("          "))
+            // Not what a value of more than one line says.
+            .filter(|line| line[10..].starts_with(|c: char| c.is_ascii_uppercase()))
             .filter_map(|line| line.trim().split_once(':'))
             .map(|(name, _)| name)
             .chain(globals)
@@ -232,5 +234,87 @@ fn the_dashboard_shows_metrics_that_exist() {
             && text(2) == "Stack"
             && Metric::ALL.iter().any(|ours| ours.name() == text(1));
         assert!(known || ours, "there is no {metric}");
+    }
+}
+
+/// The numbers of one size in the mapping Concurrency.
+fn concurrency(size: &str) -> BTreeMap<&'static str, u32> {
+    let line = property(section("Mappings"), size).unwrap();
+    let pairs = line.trim_matches(['{', '}']).split(',').map(|pair| pair.split_once(':').unwrap());
+    pairs.map(|(name, number)| (name.trim(), number.trim().parse().unwrap())).collect()
+}
+
+#[test]
+fn h3_each_function_reserves_what_its_queues_have_in_work() {
+    for size in ["small", "standard", "large"] {
+        let numbers = concurrency(size);
+        assert!(numbers["Sender"] >= numbers["FastLane"] + numbers["SlowLane"], "{size}: {numbers:?}");
+        assert!(numbers["Api"] > 0 && numbers["Ingest"] > numbers["Api"], "{size}: {numbers:?}");
+        // What Lambda keeps for others has to be said where somebody chooses.
+        let limit = 100 + ["Api", "Ingest", "Fanout", "Sender"].map(|name| numbers[name]).iter().sum::<u32>();
+        let parameter = members(section("Parameters"))["ReservedConcurrency"];
+        assert!(parameter.contains(&format!("{limit} ({size})")), "{size}: {limit}");
+    }
+    let resources = members(section("Resources"));
+    for name in ["Api", "Ingest", "Fanout", "Sender"] {
+        let expected =
+            format!("!If [Reserved, !FindInMap [Concurrency, !Ref Throughput, {name}], !Ref AWS::NoValue]");
+        let function = resources[format!("{name}Function").as_str()];
+        assert_eq!(property(function, "ReservedConcurrentExecutions"), Some(expected.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn h1_functions_know_the_names_of_their_deployment() {
+    let resources = members(section("Resources"));
+    for name in ["ApiFunction", "SenderFunction"] {
+        let (_, hosts) = resources[name].split_once("ANZOL_OWN_HOSTS: !Sub\n").unwrap();
+        let hosts: String = hosts.lines().take(3).collect();
+        for expected in [
+            "${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}",
+            ",${DomainName}",
+            ",${UserPoolDomain}.auth.${AWS::Region}.amazoncognito.com",
+        ] {
+            assert!(hosts.contains(expected), "{name}: {hosts}");
+        }
+    }
+    for name in ["ApiFunction", "SenderFunction", "IngestFunction"] {
+        let header = property(resources[name], "SIGNATURE_HEADER").map(|value| value.split(" #").next());
+        assert_eq!(header, Some(Some("!Ref SignatureHeader")), "{name}");
+    }
+}
+
+#[test]
+fn l1_roles_are_parameters_without_spaces_or_brackets() {
+    let (parameters, resources) = (members(section("Parameters")), members(section("Resources")));
+    for (parameter, variable, group) in [
+        ("AdminRole", "ANZOL_ADMIN_ROLE", "TenantAdminGroup"),
+        ("PublisherRole", "ANZOL_PUBLISHER_ROLE", "PublisherGroup"),
+    ] {
+        let pattern = property(parameters[parameter], "AllowedPattern").unwrap();
+        let inner = pattern.strip_prefix("^[").unwrap().split_once(']').unwrap().0;
+        assert!(!inner.contains([' ', '[', '(', ',', '\'', '"', '\\']), "{parameter}: {pattern}");
+        let expected = format!("!Ref {parameter}");
+        assert_eq!(property(resources[group], "GroupName"), Some(expected.as_str()));
+        for function in ["ApiFunction", "IngestFunction"] {
+            assert_eq!(property(resources[function], variable), Some(expected.as_str()), "{function}");
+        }
+    }
+}
+
+#[test]
+fn l2_no_client_of_the_user_pool_writes_the_tenant() {
+    let resources = members(section("Resources"));
+    let clients: Vec<_> = resources
+        .iter()
+        .filter(|(_, block)| block.contains("Type: AWS::Cognito::UserPoolClient\n"))
+        .collect();
+    assert_eq!(clients.len(), 2);
+    for (name, block) in clients {
+        let written = property(block, "WriteAttributes").unwrap_or_else(|| panic!("{name} names none"));
+        assert!(written.starts_with('[') && written.len() > 2, "{name}: {written}");
+        assert!(!written.contains("custom:") && !written.contains("tenant"), "{name}: {written}");
+        assert!(property(block, "ExplicitAuthFlows").is_some(), "{name} takes Cognito's default");
+        assert!(property(block, "ReadAttributes").is_some(), "{name} takes Cognito's default");
     }
 }

@@ -38,6 +38,8 @@ pub struct Config {
     pub tenant_claim: String,
     /// Token claim that lists the roles.
     pub roles_claim: String,
+    /// Role of tenant admins.
+    pub admin_role: String,
     /// Most webhooks a tenant may have.
     pub webhook_cap: u32,
 }
@@ -160,6 +162,7 @@ mod tests {
             issuer: "https://issuer.example.com".to_owned(),
             tenant_claim: "tenant".to_owned(),
             roles_claim: "roles".to_owned(),
+            admin_role: "admins".to_owned(),
             webhook_cap: 7,
         }
     }
@@ -218,9 +221,16 @@ mod tests {
     async fn the_configuration_is_spelled_as_the_page_reads_it() {
         let (_, _, body) = get("/console/config.json", "").await;
         let config: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        for name in
-            ["signInUrl", "hostedUiUrl", "clientId", "issuer", "tenantClaim", "rolesClaim", "webhookCap"]
-        {
+        for name in [
+            "signInUrl",
+            "hostedUiUrl",
+            "clientId",
+            "issuer",
+            "tenantClaim",
+            "rolesClaim",
+            "adminRole",
+            "webhookCap",
+        ] {
             assert!(config.get(name).is_some(), "{name}: {config}");
         }
     }

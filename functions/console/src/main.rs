@@ -10,6 +10,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let mut env = Env::new();
     let (issuer, region) = (env.required("AUTH_ISSUER"), env.required("AWS_REGION"));
     let (tenant_claim, roles_claim) = (env.required("TENANT_CLAIM"), env.required("ROLES_CLAIM"));
+    let admin_role = env.or("ANZOL_ADMIN_ROLE", "TenantAdmin".to_owned());
     let webhook_cap = env.within("WEBHOOK_CAP", WEBHOOK_CAP, 1..=100_000);
     env.finish()?;
 
@@ -20,7 +21,15 @@ async fn main() -> Result<(), lambda_http::Error> {
     let hosted_ui_url = optional("HOSTED_UI_URL").filter(|_| local.is_none());
     let user_pools = local.unwrap_or_else(|| format!("https://cognito-idp.{region}.amazonaws.com"));
     let sign_in_url = client_id.as_ref().map(|_| format!("{}/", user_pools.trim_end_matches('/')));
-    let config =
-        Config { sign_in_url, hosted_ui_url, client_id, issuer, tenant_claim, roles_claim, webhook_cap };
+    let config = Config {
+        sign_in_url,
+        hosted_ui_url,
+        client_id,
+        issuer,
+        tenant_claim,
+        roles_claim,
+        admin_role,
+        webhook_cap,
+    };
     lambda_http::run(router(config)?).await
 }

@@ -4,7 +4,7 @@
 //! baseline of its own, and a compiler without one fails nothing. Builds for development are counted, as those are there anyway.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -32,9 +32,14 @@ const MISSING: &str = "valgrind is needed: install it (on Debian and Ubuntu: apt
 /// Instructions by path, by processor family and compiler.
 type Baselines = BTreeMap<String, BTreeMap<String, u64>>;
 
+/// The program that counts, installed if need be and possible.
+pub(crate) fn valgrind() -> Result<PathBuf> {
+    apt::program(&["valgrind"], &["valgrind"], MISSING)
+}
+
 /// Counts and compares; with `save`, the counts become this compiler's baseline instead.
 pub(crate) fn instructions(root: &Path, save: bool) -> Result<()> {
-    let valgrind = apt::program(&["valgrind"], &["valgrind"], MISSING)?;
+    let valgrind = valgrind()?;
     let mut build = cargo(root);
     build.args(["build", "--locked", "-p", "anzol-tests", "--example", "instructions"]);
     let program = executables(&mut build)?.remove("instructions").context("cargo did not build it")?;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::process::{self, Process};
-use crate::{build, interrupt};
+use crate::{build, interrupt, stack};
 
 pub(crate) const REGION: &str = "us-east-1";
 /// Name of the stack in the local cloud.
@@ -37,7 +37,10 @@ pub(crate) struct Client {
     secret: String,
 }
 
-/// A Python environment that holds what a requirements file names.
+/// How packages are installed: only files whose hashes the lock has; and nothing is built here, as what a build needs has no hashes.
+const HASHED: [&str; 2] = ["--require-hashes", "--only-binary=:all:"];
+
+/// A Python environment that holds what a lock file names, to the byte.
 #[derive(Debug)]
 pub(crate) struct Python(PathBuf);
 
@@ -64,7 +67,9 @@ impl Python {
             .context("cannot create a Python environment (on Debian and Ubuntu: apt install python3-venv)")?;
         process::run_well(
             Command::new(&this.0)
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args(HASHED)
+                .arg("--requirement")
                 .arg(requirements),
         )
         .context("cannot install the Python packages; the first time needs the network")?;
@@ -215,14 +220,14 @@ impl LocalCloud<'_> {
     /// Creates two tenants' users and signs them in.
     pub(crate) fn seed(&self, outputs: &BTreeMap<String, String>) -> Result<Seed> {
         let file = self.directory.join("outputs.json");
-        fs::write(&file, serde_json::to_vec_pretty(outputs)?)?;
+        stack::write_privately(&file, &serde_json::to_vec_pretty(outputs)?)?;
         json_of(self.cloud_py("seed").arg("--outputs").arg(file))
     }
 
     /// The functions' environment variables, with where the local cloud is and who may call it: all that one needs that is run by hand.
     pub(crate) fn environment(&self, outputs: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
         let file = self.directory.join("outputs.json");
-        fs::write(&file, serde_json::to_vec_pretty(outputs)?)?;
+        stack::write_privately(&file, &serde_json::to_vec_pretty(outputs)?)?;
         let mut variables: BTreeMap<String, String> =
             json_of(self.cloud_py("environment").arg("--outputs").arg(file))?;
         let own = [

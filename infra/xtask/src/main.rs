@@ -13,6 +13,7 @@ mod fuzz;
 mod instructions;
 mod interrupt;
 mod local_cloud;
+mod lock;
 mod node;
 mod openapi;
 mod package;
@@ -50,6 +51,8 @@ enum Command {
     Down,
     /// Write infra/openapi.json anew, after a change to the API
     Openapi,
+    /// Lock the Python packages anew, after a change to one of the lists infra/*/requirements*.in
+    Lock(lock::Options),
     /// Build the functions for AWS: zips, checksums, bills of materials
     Package(package::Options),
     /// Deploy to AWS what `package` built; `--dry-run` needs neither an account nor the network
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
+        Command::Lock(options) => lock::lock(root, &options),
         Command::Package(options) => package::package(root, &options),
         Command::Deploy(options) => deploy::deploy(root, &options),
         Command::Tenant(command) => tenant::tenant(root, &command),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -248,7 +250,7 @@ impl Stack {
         let Said { aws_endpoint_url, tokens, clients } = step("the functions, beside it", || {
             plan.place(&binaries.functions, &receiver.environment(), port, &home.logs())?;
             let file = home.scratch().join("plan.json");
-            fs::write(&file, serde_json::to_vec_pretty(&plan)?)?;
+            write_privately(&file, &serde_json::to_vec_pretty(&plan)?)?;
             stack.start_program(RUNNER, runner, &[&file], &home.scratch().join("runner.json"))
         })?;
         let seed = Seed { tokens, clients, tenants: plan.tenants, password: String::new() };
@@ -399,13 +401,59 @@ fn write_environment(
         bail!("the variable {name} has a quote in it, which this file cannot hold");
     }
     let lines: Vec<_> = variables.iter().map(|(name, value)| format!("{name}='{value}'")).collect();
-    fs::write(home.environment(), lines.join("\n") + "\n").context("cannot write the functions' environment")
+    write_privately(&home.environment(), (lines.join("\n") + "\n").as_bytes())
 }
 
-/// A reader sees the whole file or none.
 fn write_atomically(path: &Path, content: &impl Serialize) -> Result<()> {
+    write_privately(path, &serde_json::to_vec_pretty(content)?)
+}
+
+/// Writes a file that nobody else may read at any moment, as it may hold tokens. A reader sees the whole file or none.
+pub(crate) fn write_privately(path: &Path, content: &[u8]) -> Result<()> {
     let draft = path.with_extension("draft");
-    fs::write(&draft, serde_json::to_vec_pretty(content)?)
-        .and_then(|()| fs::rename(&draft, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let write = || {
+        let _ = fs::remove_file(&draft); // of a run that was killed; it may be readable for others
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(content)?;
+        fs::rename(&draft, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn info_files_with_tokens_are_for_their_owner_alone() {
+        let directory = std::env::temp_dir().join(format!("anzol-private-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("stack.json");
+        // What earlier releases left, open for all, and a draft of a run that was killed.
+        for left in [&file, &file.with_extension("draft")] {
+            fs::write(left, "old").unwrap();
+            fs::set_permissions(left, fs::Permissions::from_mode(0o666)).unwrap();
+        }
+        write_atomically(&file, &["token"]).unwrap();
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        let (text, names) = (fs::read_to_string(&file).unwrap(), fs::read_dir(&directory).unwrap().count());
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!((mode & 0o777, names), (0o600, 1));
+        assert!(text.contains("token"));
+    }
+
+    #[test]
+    fn info_the_functions_environment_is_for_its_owner_alone() {
+        let root = std::env::temp_dir().join(format!("anzol-environment-{}", std::process::id()));
+        let home = Home::local(&root);
+        fs::create_dir_all(root.join("target/local")).unwrap();
+        let receiver =
+            ReceiverState { address: "127.0.0.1:1".into(), control_url: String::new(), ca_file: "ca".into() };
+        write_environment(&home, BTreeMap::from([("A".to_owned(), "b".to_owned())]), &receiver).unwrap();
+        let mode = fs::metadata(home.environment()).unwrap().permissions().mode();
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }

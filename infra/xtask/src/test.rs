@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use crate::bench::Driver;
 use crate::build::{Binaries, FUNCTIONS, LOCAL, build, build_deployable, cargo};
 use crate::endpoint::{self, Moto, Resources};
-use crate::instructions::instructions;
+use crate::instructions::{instructions, valgrind};
 use crate::local_cloud::{Python, choose_port};
 use crate::node::Node;
 use crate::process::run_well;
@@ -107,6 +107,14 @@ impl Suite {
 pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
     let suites = only.map_or_else(|| Suite::value_variants().to_vec(), |suite| vec![suite]);
     let mut ground = Ground { root, built: None, stack: None };
+    // What is lacking is asked for now, not when whoever could answer has gone; the suite itself says so again.
+    if suites.contains(&Suite::Budgets) {
+        let _ = valgrind();
+    }
+    if suites.contains(&Suite::Console) {
+        let _ = browser::chromium();
+    }
+    interrupt::check()?;
     let mut outcomes: Vec<(Suite, Duration, bool)> = Vec::new();
     for suite in suites {
         say(format!("\n── {} ──", suite.name()));
@@ -262,7 +270,11 @@ fn engine(root: &Path, ground: &mut Ground<'_>, tests: &str) -> Result<()> {
 }
 
 /// Left to the suite's own local cloud, or this one would take more than two minutes: a wait of a minute and more, and a crowd.
-const LONG: [&str; 2] = ["with_the_seal_of_another_webhook", "two_hundred_parallel_creates"];
+const LONG: [&str; 3] = ["with_the_seal_of_another_webhook", "two_hundred_parallel_creates", REMOVAL];
+
+/// The test of how soon expired rows are gone, which is only known of the suite's own local cloud: moto never removes them, DynamoDB
+/// within days.
+const REMOVAL: &str = "ttl_expired_rows_are_removed_by_the_store";
 
 /// The end-to-end suite where only tables, queues and keys are the endpoint's.
 fn at_moto(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
@@ -295,7 +307,12 @@ fn e2e(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     let crowd = "two_hundred_parallel_creates";
     let run =
         |words: &[&str]| run_well(cargo(root).args(E2E).arg("--").args(words).env("ANZOL_STACK", &stack));
-    run(&["--skip", crowd, "--skip", ENGINE, "--skip", SECRETS])?;
+    let mut words = vec!["--skip", crowd, "--skip", ENGINE, "--skip", SECRETS];
+    if endpoint::named().is_some() {
+        say(format!("{REMOVAL} is left out: only of the local cloud is it known how soon that is"));
+        words.extend(["--skip", REMOVAL]);
+    }
+    run(&words)?;
     run(&[crowd])
 }
 

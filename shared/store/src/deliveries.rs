@@ -112,7 +112,8 @@ impl Deliveries {
             .set_key(Some(keys::delivery_key(tenant, webhook, id)))
             .consistent_read(true);
         let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
-        let delivery = answer.item.map(|item| delivery_item::read(tenant, webhook, item)).transpose()?;
+        let item = answer.item.filter(|item| keys::is_kept(item, now));
+        let delivery = item.map(|item| delivery_item::read(tenant, webhook, item)).transpose()?;
         Ok(delivery.filter(|delivery| delivery.expires_at() > now))
     }
 
@@ -178,7 +179,7 @@ impl Deliveries {
                 }
                 items = self.whole(items).await?;
             }
-            for item in items {
+            for item in items.into_iter().filter(|item| keys::is_kept(item, now)) {
                 found.push(delivery_item::read(tenant, webhook, item)?);
             }
             // The range includes its ends: the row the client has seen is not part of the next page.

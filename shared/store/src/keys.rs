@@ -25,6 +25,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use time::OffsetDateTime;
 
 use anzol_domain::{DeliveryId, RecoveryId, TenantId, WebhookId};
 
@@ -40,10 +41,20 @@ pub(crate) const FAILURES: &str = "failures";
 /// Its partition key.
 pub(crate) const FAILED_OF: &str = "failedOf";
 
+/// The deliveries table's TTL attribute.
+pub(crate) const EXPIRES_AT: &str = "expiresAt";
+
 /// Attributes by name.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 /// Those that an item is found by.
 pub(crate) type Key = Item;
+
+/// Whether an item is to be shown at `now`: the database removes what has expired up to days later. One that does not say when, as
+/// those of the index, has not.
+pub(crate) fn is_kept(item: &Item, now: OffsetDateTime) -> bool {
+    let expires_at = item.get(EXPIRES_AT).and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
+    expires_at.is_none_or(|expires_at| expires_at > now.unix_timestamp())
+}
 
 /// Some attributes of an item.
 pub(crate) fn pick(item: &Item, names: &[&str]) -> Item {

@@ -86,6 +86,8 @@ struct Row {
     id: DeliveryId,
     status: Status,
     event_type: Option<String>,
+    /// Not expired.
+    kept: bool,
 }
 
 impl Deliveries {
@@ -103,7 +105,10 @@ impl Deliveries {
         let history = (tenant, webhook);
         let oldest = DeliveryId::floor(now - RETENTION);
 
-        let cut = self.newest_first(history, None, (oldest, None), first, |row| {
+        let cut = self.newest_first(history, None, (oldest, None), first, now, |row| {
+            if !row.kept {
+                return;
+            }
             stats.count(row.id.time(), row.status, now);
             if let (None, Some(event_type)) = (&stats.last, row.event_type) {
                 stats.last = Some(LastDelivery { id: row.id, status: row.status, event_type });
@@ -111,12 +116,13 @@ impl Deliveries {
         });
         if let Some(cut) = cut.await? {
             stats.complete = false;
-            let older = self.newest_first(history, Some(Status::Fail), (first, Some(cut)), first, |row| {
-                // The range includes its end, which was counted.
-                if row.id < cut {
-                    stats.count(row.id.time(), row.status, now);
-                }
-            });
+            let older =
+                self.newest_first(history, Some(Status::Fail), (first, Some(cut)), first, now, |row| {
+                    // The range includes its end, which was counted.
+                    if row.kept && row.id < cut {
+                        stats.count(row.id.time(), row.status, now);
+                    }
+                });
             older.await?;
         }
         Ok(stats)
@@ -130,18 +136,19 @@ impl Deliveries {
         status: Option<Status>,
         range: (DeliveryId, Option<DeliveryId>),
         enough: DeliveryId,
+        now: OffsetDateTime,
         mut each: impl FnMut(Row),
     ) -> Result<Option<DeliveryId>, StoreError> {
         let filter = DeliveryFilter { status, event_types: Vec::new() };
         let query = self.query(tenant, webhook, &filter, range, false);
-        let query = query.projection_expression("sk, failedOf, eventType");
+        let query = query.projection_expression("sk, failedOf, eventType, expiresAt");
         let mut start = None;
         let mut last = None;
         for _ in 0..MAX_READS {
             let request = query.clone().set_exclusive_start_key(start);
             let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
             for item in answer.items.unwrap_or_default() {
-                let row = read(item)?;
+                let row = read(item, now)?;
                 last = Some(row.id);
                 each(row);
             }
@@ -154,7 +161,8 @@ impl Deliveries {
     }
 }
 
-fn read(mut item: HashMap<String, AttributeValue>) -> Result<Row, StoreError> {
+fn read(mut item: HashMap<String, AttributeValue>, now: OffsetDateTime) -> Result<Row, StoreError> {
+    let kept = keys::is_kept(&item, now);
     let mut text = |name| match item.remove(name) {
         Some(AttributeValue::S(text)) => Some(text),
         _ => None,
@@ -164,6 +172,7 @@ fn read(mut item: HashMap<String, AttributeValue>) -> Result<Row, StoreError> {
         id: id.ok_or_else(|| StoreError::Corrupt("a delivery without an id".to_owned()))?,
         status: if text(keys::FAILED_OF).is_some() { Status::Fail } else { Status::Success },
         event_type: text("eventType"),
+        kept,
     })
 }
 
