@@ -14,6 +14,7 @@ mod answers;
 mod api;
 mod aws_http;
 mod cloud;
+mod cloudevents;
 mod contract;
 mod deployable;
 mod egress;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::headers::{HeaderName, HeaderText};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
+use anzol_domain::url::OwnHosts;
 use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Secrets, Status, Webhook};
 use anzol_egress::{Answer, Egress, Failure, Received, Reuse};
 use anzol_signing as signing;
@@ -55,6 +56,7 @@ const ASK_FOR_TIME: [u16; 2] = [429, 503];
 pub struct Deliverer {
     egress: Egress,
     names: Names,
+    own_hosts: OwnHosts,
     clock: Clock,
 }
 
@@ -62,13 +64,25 @@ impl Deliverer {
     /// A deliverer that sends through `egress`.
     #[must_use]
     pub fn new(egress: Egress, clock: Clock) -> Self {
-        Self { egress, names: Names::default(), clock }
+        Self { egress, names: Names::default(), own_hosts: OwnHosts::default(), clock }
     }
 
     /// The same, under other names.
     #[must_use]
     pub fn with_names(self, names: Names) -> Self {
         Self { names, ..self }
+    }
+
+    /// The same, for a deployment that is reached by these names, to which it sends nothing.
+    #[must_use]
+    pub fn with_own_hosts(self, own_hosts: OwnHosts) -> Self {
+        Self { own_hosts, ..self }
+    }
+
+    /// The names that this deployment is reached by.
+    #[must_use]
+    pub fn own_hosts(&self) -> &OwnHosts {
+        &self.own_hosts
     }
 
     /// The longest an attempt can take.
@@ -83,8 +97,7 @@ impl Deliverer {
         let mut request = self.request(webhook, secrets, task);
         let Answer { outcome, duration } = self.post(webhook, &request).await;
         let mut failure = judge(&outcome);
-        let now = (self.clock)();
-        let retry_after = outcome.as_ref().ok().and_then(|received| retry_after(received, now));
+        let retry_after = outcome.as_ref().ok().and_then(|received| retry_after(received, self.clock));
         let mut response = outcome.ok().map(|received| received.kept);
         // Only now, when all is decided: what is kept and shown must not hold what is to stay secret.
         let encrypted = &secrets.encrypted_headers;
@@ -102,6 +115,10 @@ impl Deliverer {
     /// restarts, or one that closed a connection just as we used it. Not when so much as a byte of an answer came.
     async fn post(&self, webhook: &Webhook, request: &SentRequest) -> Answer {
         let url = webhook.spec.url.as_url();
+        if let Err(refused) = self.own_hosts.check(url) {
+            let failure = Failure { kind: FailureKind::Blocked, message: format!("not sent: {refused}") };
+            return Answer { outcome: Err(failure), duration: Duration::ZERO };
+        }
         let first = self.egress.post(url, &request.headers, request.body.clone(), Reuse::Allowed).await;
         let connection_failed = first.outcome.as_ref().is_err_and(|f| f.kind == FailureKind::Connect);
         if !connection_failed || first.duration >= INSTANT {
@@ -127,7 +144,7 @@ impl Deliverer {
     /// The request as it goes out, encrypted headers in plain: the body in the form the webhook asked for, our headers, then
     /// the webhook's own.
     fn request(&self, webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> SentRequest {
-        let body = task.event.payload(webhook.spec.cloud_events);
+        let body = task.event.outgoing(webhook.spec.cloud_events);
         let message_id = signing::message_id(&task.tenant_id, task.webhook_id, &task.event);
         let now = (self.clock)();
         let timestamp = now.unix_timestamp();
@@ -190,7 +207,7 @@ fn judge(outcome: &Result<Received, Failure>) -> Option<(FailureKind, String)> {
 }
 
 /// How long a receiver asks us to wait: `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), the first that can be read.
-fn retry_after(received: &Received, now: OffsetDateTime) -> Option<Duration> {
+fn retry_after(received: &Received, clock: impl Fn() -> OffsetDateTime) -> Option<Duration> {
     if !ASK_FOR_TIME.contains(&received.kept.status_code) {
         return None;
     }
@@ -201,7 +218,7 @@ fn retry_after(received: &Received, now: OffsetDateTime) -> Option<Duration> {
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let date: OffsetDateTime = httpdate::parse_http_date(value).ok()?.into();
-        Duration::try_from(date - now).ok()
+        Duration::try_from(date - clock()).ok()
     };
     received.headers.get_all(RETRY_AFTER).iter().find_map(read)
 }
@@ -259,7 +276,7 @@ mod tests {
     fn a_receiver_may_ask_for_time_in_either_form() {
         let now = datetime!(2026-11-24 10:00 UTC);
         let asked = |status, value: &str| {
-            retry_after(&received(status, &[("retry-after", value)]), now).map(|wait| wait.as_secs())
+            retry_after(&received(status, &[("retry-after", value)]), || now).map(|wait| wait.as_secs())
         };
         assert_eq!(asked(429, "120"), Some(120));
         assert_eq!(asked(503, " 0 "), Some(0));
