@@ -12,6 +12,7 @@
 
 mod api;
 mod aws_http;
+mod characters;
 mod cloud;
 mod contract;
 mod deployable;
@@ -26,6 +27,7 @@ mod kms;
 mod openapi;
 mod paging;
 mod platform;
+mod queue_rules;
 mod queues;
 mod recover;
 mod roles;
