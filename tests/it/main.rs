@@ -13,6 +13,7 @@
 mod answers;
 mod api;
 mod aws_http;
+mod characters;
 mod cloud;
 mod cloudevents;
 mod contract;
@@ -28,6 +29,7 @@ mod kms;
 mod openapi;
 mod paging;
 mod platform;
+mod queue_rules;
 mod queues;
 mod recover;
 mod roles;

@@ -1,4 +1,5 @@
-//! SQS and the scheduler as far as we use them, in process: they record what they are given and can refuse it.
+//! SQS and the scheduler as far as we use them, in process: they record what they are given, refuse what they have to by their
+//! documentation, and can refuse more.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
+
+use crate::queue_rules;
 
 pub(crate) const FAST: &str = "https://sqs.us-east-1.amazonaws.com/1/fast";
 pub(crate) const SLOW: &str = "https://sqs.us-east-1.amazonaws.com/1/slow";
@@ -55,7 +58,23 @@ struct Inner {
     schedules: Vec<(String, Value)>,
     names: BTreeSet<String>,
     refused: BTreeSet<String>,
+    busy: BTreeSet<String>,
+    /// Bytes of a message, when other than SQS's own bound.
+    most: Option<usize>,
     no_groups: bool,
+}
+
+impl Inner {
+    fn most(&self) -> usize {
+        self.most.unwrap_or(queue_rules::MAX_BYTES)
+    }
+
+    /// Why a message is refused for good.
+    fn refusal(&self, message: &Value) -> Option<&'static str> {
+        let body = message["MessageBody"].as_str().unwrap_or_default();
+        let unwanted = self.refused.iter().any(|text| body.contains(text));
+        queue_rules::refusal(message, self.most()).or(unwanted.then_some("InvalidMessageContents"))
+    }
 }
 
 /// What the queues were given.
@@ -92,9 +111,19 @@ impl Queues {
         self.inner().schedules.clone()
     }
 
-    /// From now on messages with this text in them are refused as the sender's fault.
+    /// From now on messages with this text in them are refused, as by a queue that is throttled.
     pub(crate) fn refuse(&self, text: impl Into<String>) {
+        self.inner().busy.insert(text.into());
+    }
+
+    /// From now on messages with this text in them are refused as the sender's fault.
+    pub(crate) fn refuse_for_good(&self, text: impl Into<String>) {
         self.inner().refused.insert(text.into());
+    }
+
+    /// From now on messages, and batches, may have this many bytes, as in some other implementation.
+    pub(crate) fn take_at_most(&self, bytes: usize) {
+        self.inner().most = Some(bytes);
     }
 
     /// From now on the scheduler takes no message groups.
@@ -104,7 +133,9 @@ impl Queues {
 
     /// From now on nothing is refused any more.
     pub(crate) fn accept_all(&self) {
-        self.inner().refused.clear();
+        let mut inner = self.inner();
+        inner.refused.clear();
+        inner.busy.clear();
     }
 
     pub(crate) fn both(&self) -> DeliveryQueues {
@@ -143,25 +174,35 @@ async fn sqs(
         delay: entry["DelaySeconds"].as_u64().unwrap_or_default(),
         attributes: entry["MessageAttributes"].clone(),
     };
+    let error = |code: &str| {
+        let body = json!({ "__type": format!("com.amazonaws.sqs#{code}"), "message": "refused" });
+        (StatusCode::BAD_REQUEST, body.to_string())
+    };
     let answer = match target.as_str() {
         "AmazonSQS.SendMessage" => {
+            if let Some(code) = inner.refusal(&request) {
+                return error(code);
+            }
             inner.sent.push(sent(&request));
             json!({ "MessageId": "m", "MD5OfMessageBody": "" })
         }
         "AmazonSQS.SendMessageBatch" => {
             let entries = request["Entries"].as_array().unwrap();
-            assert!((1..=10).contains(&entries.len()));
+            if entries.is_empty() || entries.len() > 10 {
+                return error("TooManyEntriesInBatchRequest");
+            }
+            if entries.iter().map(queue_rules::size).sum::<usize>() > inner.most() {
+                return error("BatchRequestTooLong");
+            }
             let (mut good, mut bad) = (Vec::new(), Vec::new());
             for entry in entries {
-                let one = sent(entry);
-                assert!(one.delay <= 900, "SQS takes no longer delay");
-                if inner.refused.iter().any(|text| one.body.contains(text)) {
-                    bad.push(
-                        json!({ "Id": entry["Id"], "Code": "InvalidMessageContents", "SenderFault": true }),
-                    );
+                if let Some(code) = inner.refusal(entry) {
+                    bad.push(json!({ "Id": entry["Id"], "Code": code, "SenderFault": true }));
+                } else if inner.busy.iter().any(|text| entry["MessageBody"].as_str().unwrap().contains(text)) {
+                    bad.push(json!({ "Id": entry["Id"], "Code": "ThrottlingException", "SenderFault": false }));
                 } else {
                     good.push(json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" }));
-                    inner.sent.push(one);
+                    inner.sent.push(sent(entry));
                 }
             }
             json!({ "Successful": good, "Failed": bad })
@@ -178,6 +219,10 @@ async fn schedule(
 ) -> (StatusCode, [(&'static str, &'static str); 1], String) {
     let mut inner = inner.lock().unwrap();
     let wanted: Value = serde_json::from_slice(&body).unwrap();
+    if let Some(wrong) = queue_rules::schedule_refusal(&name, &wanted) {
+        let invalid = json!({ "Message": wrong }).to_string();
+        return (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], invalid);
+    }
     if inner.no_groups && wanted["Target"].get("SqsParameters").is_some() {
         let invalid = json!({ "Message": "SqsParameters are for FIFO queues" }).to_string();
         return (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], invalid);

@@ -85,6 +85,8 @@ pub(crate) struct Defaults<'a> {
     pub(crate) owner: &'a UserId,
     pub(crate) enabled: bool,
     pub(crate) cloud_events: bool,
+    /// What is changed, if this is a change.
+    pub(crate) stored: Option<&'a WebhookSpec>,
 }
 
 /// Reads a request; anything but an object is refused, and a member of the wrong kind is named.
@@ -130,7 +132,7 @@ impl WebhookIn {
             enabled: self.enabled.unwrap_or(defaults.enabled),
             cloud_events: self.enable_cloud_event_delivery.unwrap_or(defaults.cloud_events),
         };
-        let checked = problems.take(raw.check());
+        let checked = problems.take(raw.check_change(defaults.stored));
         problems.finish(checked)
     }
 }

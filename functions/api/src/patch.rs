@@ -72,7 +72,13 @@ pub fn patched(
     version: Version,
 ) -> Result<(WebhookSpec, Option<Secrets>), ApiError> {
     let spec = &stored.spec;
-    let kept = Defaults { level: spec.level, owner: &spec.owner_id, enabled: false, cloud_events: false };
+    let kept = Defaults {
+        level: spec.level,
+        owner: &spec.owner_id,
+        enabled: false,
+        cloud_events: false,
+        stored: Some(spec),
+    };
     let (new, secrets) = apply(spec, secrets, patch, version)?.check(&kept)?;
     check_new_url(stored, &new, patch)?;
     if touches_secrets(patch) {

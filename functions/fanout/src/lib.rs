@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use anzol_domain::event::parse_one_or_many;
 use anzol_domain::published::{Way, check_reserved};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::{Clock, Event, Invalid, TraceContext};
-use anzol_pipeline::{Arrival, Dispatcher};
+use anzol_pipeline::{Arrival, DispatchError, Dispatcher};
 use anzol_queue::Queue;
 use anzol_runtime::metrics::{self, Label, Metric};
 
@@ -96,6 +97,20 @@ impl Fanout {
                 metrics::count(Metric::DeliveriesQueued, SOURCE, deliveries);
                 true
             }
+            Err(DispatchError::Refused(refused)) => {
+                for (place, code) in &refused {
+                    let reason = format!("`[{place}]` cannot be queued: {code}");
+                    // Alone: whoever puts the dead letter back does not want the others sent twice. In the form that says all of it.
+                    let alone = match (events.as_slice(), events.get(*place)) {
+                        ([_, _, ..], Some(event)) => Cow::Owned(event.payload(false)),
+                        _ => Cow::Borrowed(body),
+                    };
+                    if !self.bury(message_id, &alone, &reason).await {
+                        return false;
+                    }
+                }
+                true
+            }
             Err(error) => {
                 tracing::error!(message_id, trace.id = trace_id, %error, "events were not dispatched");
                 false
@@ -117,7 +132,7 @@ impl Fanout {
     }
 
     async fn bury(&self, message_id: Option<&str>, body: &str, reason: &str) -> bool {
-        tracing::error!(message_id, reason, "a message of the events queue cannot be read");
+        tracing::error!(message_id, reason, "a message of the events queue cannot be used");
         let buried = self.dead_letters.bury(body, reason).await;
         if let Err(error) = &buried {
             tracing::error!(message_id, error, "it cannot be put with the dead letters either");

@@ -16,7 +16,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::error::{Invalid, Problems};
 use crate::hops::{self, HOPS};
 use crate::id::TenantId;
-use crate::members::{MAX_MEMBERS, Members, as_text, json_string, minified};
+use crate::members::{MAX_MEMBERS, Members, as_text, json_string, minified, written, written_name};
 use crate::published;
 use crate::test_event::ATTRIBUTE;
 use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
@@ -122,7 +122,9 @@ impl Event {
 
     fn bounded(self, largest: usize) -> Result<Self, Invalid> {
         if self.size() > largest {
-            let rule = format!("must have at most {largest} bytes of minified JSON");
+            let rule = format!(
+                "must have at most {largest} bytes of minified JSON, where U+FFFE and U+FFFF count as their escapes"
+            );
             return Err(Invalid::one("event", rule));
         }
         Ok(self)
@@ -425,13 +427,15 @@ impl Event {
         self
     }
 
-    /// Bytes of the event as it travels, near enough to its size as a payload.
+    /// Bytes of the event as it travels, near enough to its size as a payload. There is never more of it in a message, but for some
+    /// hundred bytes around it.
     #[must_use]
     pub fn size(&self) -> usize {
         let members = |members: &Members| -> usize {
-            members.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum()
+            members.iter().map(|(name, value)| written_name(name) + written(value.get()) + 4).sum()
         };
-        members(&self.attributes) + self.legacy.extensions.as_ref().map_or(0, members)
+        let version = self.legacy.event_type_version.as_ref().map_or(0, |version| written(version.get()));
+        members(&self.attributes) + self.legacy.extensions.as_ref().map_or(0, members) + version
     }
 }
 

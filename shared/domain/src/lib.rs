@@ -21,6 +21,7 @@ pub mod secret;
 pub mod secrets;
 pub mod silence;
 pub mod test_event;
+pub mod text;
 pub mod trace;
 pub mod url;
 pub mod webhook;

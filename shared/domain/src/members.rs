@@ -163,6 +163,27 @@ fn decoded(string: &str) -> Result<Cow<'_, str>, String> {
     Ok(string.trim_matches('"').into())
 }
 
+/// Bytes of a name as it is written in JSON, without its quotes.
+pub(crate) fn written_name(name: &str) -> usize {
+    let escape = |byte| match byte {
+        b'"' | b'\\' => 1,
+        0..b' ' => 5, // some take one, which makes no difference worth a table
+        _ => 0,
+    };
+    written(name) + name.bytes().map(escape).sum::<usize>()
+}
+
+/// Bytes of a JSON value as it travels: SQS takes neither U+FFFE nor U+FFFF (the API reference of its `SendMessage`), so they are written as
+/// escapes there, which are twice as long.
+pub(crate) fn written(json: &str) -> usize {
+    let more = if json.as_bytes().contains(&0xef) {
+        json.matches(['\u{fffe}', '\u{ffff}']).count() * (r"\uffff".len() - '\u{ffff}'.len_utf8())
+    } else {
+        0
+    };
+    json.len() + more
+}
+
 /// A string as a JSON value.
 pub(crate) fn json_string(text: &str) -> Box<RawValue> {
     // A string always has a JSON form; `null` is the answer to what cannot happen.

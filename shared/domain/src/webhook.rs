@@ -16,6 +16,7 @@ use crate::id::{TenantId, UserId, WebhookId};
 use crate::operational;
 use crate::secret::Secret;
 use crate::secrets::{Sealed, Secrets};
+use crate::text;
 use crate::url::WebhookUrl;
 
 /// Webhooks a tenant may have in all, unless the deployment says otherwise (contract section 4).
@@ -106,11 +107,23 @@ pub struct RawSpec {
 impl RawSpec {
     /// Checks every part, and takes apart what is secret and what is not; all problems are reported together.
     pub fn check(self) -> Result<(WebhookSpec, Secrets), Invalid> {
+        self.check_change(None)
+    }
+
+    /// The same, of a change to `stored`. Its name and description are not judged anew where they stay as they are: an older release took
+    /// some that this one refuses, and whoever wants to disable such a webhook need not rename it. A URL is judged anew, as that is what
+    /// keeps requests from where they must not go.
+    pub fn check_change(self, stored: Option<&WebhookSpec>) -> Result<(WebhookSpec, Secrets), Invalid> {
         let mut problems = Problems::default();
-        let name = problems.take(required("name", self.name).and_then(|name| text("name", name, MAX_NAME)));
+        let name = match stored {
+            Some(stored) if self.name.as_ref() == Some(&stored.name) => self.name,
+            _ => problems.take(name(self.name)),
+        };
         let description = self.description.filter(|text| !text.is_empty());
-        let description =
-            problems.take(description.map(|d| text("description", d, MAX_DESCRIPTION)).transpose());
+        let description = match stored {
+            Some(stored) if description == stored.description => Some(description),
+            _ => problems.take(description.map(|d| text("description", d, MAX_DESCRIPTION)).transpose()),
+        };
         let url = problems.take(required("url", self.url).and_then(|url| WebhookUrl::parse(&url)));
         let secret = problems.take(self.secret.filter(|s| !s.is_empty()).map(Secret::parse).transpose());
         let headers = problems.take(Headers::parse(self.headers));
@@ -152,14 +165,24 @@ fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
         .ok_or_else(|| Invalid::one(field, "is required and must not be empty"))
 }
 
+fn name(value: Option<String>) -> Result<String, Invalid> {
+    let value = value.filter(|name| !name.is_empty());
+    let value = value.ok_or_else(|| Invalid::one("name", "is required and must not be empty"))?;
+    if !value.chars().any(text::is_visible) {
+        return Err(Invalid::one("name", "must have at least one visible character"));
+    }
+    text("name", value, MAX_NAME)
+}
+
 fn text(field: &str, value: String, max: usize) -> Result<String, Invalid> {
     if value.chars().count() > max {
         return Err(Invalid::one(field, format!("must have at most {max} characters")));
     }
-    if value.chars().any(|c| c.is_control() && !(c == '\n' && field == "description")) {
-        return Err(Invalid::one(field, "must not contain control characters"));
+    let mut written = value.chars().filter(|c| !(*c == '\n' && field == "description"));
+    match written.find_map(text::refusal) {
+        Some(rule) => Err(Invalid::one(field, rule)),
+        None => Ok(value),
     }
-    Ok(value)
 }
 
 fn check_event_types(
@@ -396,6 +419,68 @@ pub(crate) mod tests {
             ..raw()
         };
         assert_eq!(fields(bad), ["name", "description", "url", "secret", "eventTypes[0]", "eventTypes"]);
+    }
+
+    fn rule_of(raw: RawSpec) -> Option<String> {
+        let problem = raw.check().err().map(|Invalid(problems)| problems.into_iter().next());
+        problem.flatten().map(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn k8_a_name_of_nothing_to_see_is_refused() {
+        let rule = Some("`name` must have at least one visible character".to_owned());
+        for name in [
+            "\u{200b}", " \u{200b}\t", "\u{2800}\u{2800}", "\u{3164}", "\u{301}\u{20dd}", "\u{200d}\u{feff}\u{ad}",
+            "\u{a0}\u{3000}", " ", "\u{fe0f}", "\u{115f}\u{1160}\u{ffa0}", "\u{e0041}\u{e007f}", "\u{202e}\u{200e}",
+        ] {
+            assert_eq!(rule_of(RawSpec { name: Some(name.to_owned()), ..raw() }), rule, "{name:?}");
+        }
+        let empty = rule_of(RawSpec { name: Some(String::new()), ..raw() }).unwrap();
+        assert!(empty.contains("is required"), "{empty}");
+    }
+
+    #[test]
+    fn k8_what_turns_text_round_or_is_no_character_is_refused() {
+        let texts = ["\u{202e}", "\u{202a}", "\u{2066}", "\u{2069}"].map(|c| (c, "direction")).into_iter().chain(
+            ["\u{ffff}", "\u{fffe}", "\u{fdd0}", "\u{fdef}", "\u{1fffe}", "\u{10ffff}"].map(|c| (c, "noncharacters")),
+        );
+        for (c, said) in texts.chain(["\u{85}", "\u{9f}", "\u{0}"].map(|c| (c, "control"))) {
+            for field in ["name", "description"] {
+                let text = Some(format!("Orders{c} exe"));
+                let raw = if field == "name" {
+                    RawSpec { name: text, ..raw() }
+                } else {
+                    RawSpec { description: text, ..raw() }
+                };
+                let rule = rule_of(raw).unwrap_or_else(|| panic!("{c:?} was taken"));
+                assert!(rule.starts_with(&format!("`{field}`")) && rule.contains(said), "{c:?}: {rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn k8_names_in_any_script_and_joined_emoji_are_taken() {
+        for name in [
+            "👩\u{200d}💻 Orders", "❤\u{fe0f}", "می\u{200c}خواهم", "क्\u{200d}ष", "Cafe\u{301}", "טלפון \u{200e}C++\u{200f}",
+            "🏴\u{e0067}\u{e0062}\u{e007f}", "中", "-", "\u{fdcf}\u{fdf0}\u{fffd}",
+        ] {
+            assert_eq!(rule_of(RawSpec { name: Some(name.to_owned()), ..raw() }), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn k8_an_old_name_is_judged_when_it_changes_and_not_before() {
+        let mut stored = raw().check().unwrap().0;
+        stored.name = "\u{200b}".to_owned();
+        stored.description = Some("\u{202e}\u{ffff}".to_owned());
+        let same = || RawSpec { name: Some(stored.name.clone()), description: stored.description.clone(), ..raw() };
+        let kept = RawSpec { enabled: false, ..same() }.check_change(Some(&stored)).unwrap().0;
+        assert_eq!((&kept.name, &kept.description), (&stored.name, &stored.description));
+        assert_eq!(fields(same()), ["name", "description"], "a new webhook gets no such name");
+        let other = RawSpec { name: Some("\u{200b}\u{200b}".to_owned()), ..same() };
+        assert_eq!(other.check_change(Some(&stored)).unwrap_err().0[0].field, "name");
+        let other = RawSpec { description: Some("\u{202e}".to_owned()), ..same() };
+        assert_eq!(other.check_change(Some(&stored)).unwrap_err().0[0].field, "description");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use http::header::{ACCEPT_ENCODING, HeaderValue, RETRY_AFTER};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use anzol_domain::error::MAX_PROBLEMS;
+use anzol_domain::error::{MAX_PROBLEMS, Problems};
 use anzol_domain::{FieldProblem, Invalid};
 use anzol_pipeline::{DispatchError, RecoverError};
 use anzol_store::StoreError;
@@ -191,6 +191,17 @@ impl From<DispatchError> for ApiError {
             DispatchError::Queue(error) => {
                 tracing::error!(%error, "the queue failed");
                 Self::Busy
+            }
+            // Not to be tried again: what is refused stays so, and the rest would arrive twice.
+            DispatchError::Refused(events) => {
+                let mut problems = Problems::default();
+                for (place, code) in events {
+                    let rule = format!(
+                        "cannot be queued ({code}); do not send the other events of this request again, they are taken"
+                    );
+                    problems.add(format!("[{place}]"), rule);
+                }
+                problems.finish(None::<()>).map_or_else(Self::Invalid, |()| Self::Internal)
             }
         }
     }

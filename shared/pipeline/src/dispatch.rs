@@ -36,6 +36,9 @@ pub enum DispatchError {
     /// Not all deliveries could be queued.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The queue will never take some of them; all others are queued.
+    #[error("the queue refused events for good, by their places: {0:?}")]
+    Refused(BTreeMap<usize, String>),
 }
 
 /// How events came to us.
@@ -104,6 +107,10 @@ impl Dispatcher {
     ///
     /// Events without a tenant belong to nobody and are heard by nobody: callers refuse them first. Of tenants that have webhooks it is
     /// noted, at the same time, what came and which webhooks missed some of it by their level or filter; that never fails an event.
+    ///
+    /// # Errors
+    /// Trying again helps, and queues some deliveries twice, unless it is [`DispatchError::Refused`]: the events at these places will never
+    /// be taken, the others are, and are not to be given here again.
     pub async fn dispatch(&self, events: &[Event], arrival: &Arrival) -> Result<usize, DispatchError> {
         let tenants: BTreeSet<TenantId> = events.iter().filter_map(Event::tenant).cloned().collect();
         let snapshots: BTreeMap<_, _> = futures::stream::iter(tenants)
@@ -116,7 +123,9 @@ impl Dispatcher {
             .await?;
         let (mut outgoing, mut notices) = (Vec::new(), Notices::default());
         let (mut count, mut bytes) = (0, 0);
-        for event in events {
+        // Of which event each delivery is, and which events the queue has refused for good so far.
+        let (mut places, mut refused) = (Vec::new(), BTreeMap::new());
+        for (place, event) in events.iter().enumerate() {
             let Some((tenant, snapshot)) = event.tenant().and_then(|t| snapshots.get(t).map(|s| (t, s)))
             else {
                 continue;
@@ -124,12 +133,15 @@ impl Dispatcher {
             if !snapshot.webhooks.is_empty() {
                 notices.came(tenant, event);
             }
+            let size = event.size();
             for webhook in &snapshot.webhooks {
                 match webhook.hearing(event) {
                     Hearing::Heard => {
-                        outgoing.push(self.first_attempt(tenant, webhook, event, arrival));
+                        let first = self.first_attempt(tenant, webhook, event, arrival);
+                        places.push((first.task.delivery_id, place));
+                        outgoing.push(first);
                         count += 1;
-                        bytes += event.size();
+                        bytes += size;
                     }
                     Hearing::Level => notices.missed(webhook, Miss::Level, event),
                     Hearing::Filter => notices.missed(webhook, Miss::Filter, event),
@@ -137,13 +149,14 @@ impl Dispatcher {
                 }
                 if bytes >= IN_HAND {
                     bytes = 0;
-                    self.queues.send(std::mem::take(&mut outgoing)).await?;
+                    let queued = self.queues.send(std::mem::take(&mut outgoing)).await;
+                    refused.append(&mut for_good(queued, &places)?);
                 }
             }
         }
         let (queued, ()) = futures::join!(self.queues.send(outgoing), self.noticeboard.note(notices));
-        queued?;
-        Ok(count)
+        refused.append(&mut for_good(queued, &places)?);
+        if refused.is_empty() { Ok(count) } else { Err(DispatchError::Refused(refused)) }
     }
 
     fn first_attempt(
@@ -178,6 +191,19 @@ impl Dispatcher {
         self.snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
         Ok(snapshot)
     }
+}
+
+/// The places of the events that the queue refused for good, with the code of its error; an error when trying again helps some other.
+fn for_good(
+    queued: Result<(), QueueError>,
+    places: &[(DeliveryId, usize)],
+) -> Result<BTreeMap<usize, String>, QueueError> {
+    let Err(mut error) = queued else { return Ok(BTreeMap::new()) };
+    if !error.unsent.is_empty() {
+        return Err(error);
+    }
+    tracing::error!(%error, "deliveries were refused by the queue for good");
+    Ok(places.iter().filter_map(|(id, place)| Some((*place, error.refused.remove(id)?))).collect())
 }
 
 #[cfg(test)]

@@ -142,8 +142,15 @@ impl Recoverer {
             .try_collect()
             .await?;
         let outgoing: Vec<_> = taken.into_iter().flatten().collect();
-        let requeued = count(outgoing.len());
-        self.queues.send(outgoing).await?;
+        let mut requeued = count(outgoing.len());
+        match self.queues.send(outgoing).await {
+            // What the queue will never take is skipped: making the step again would not help, and the older failures would wait for ever.
+            Err(error) if error.unsent.is_empty() => {
+                tracing::error!(%error, recovery.id = %recovery.id, "deliveries were refused by the queue for good");
+                requeued -= count(error.refused.len());
+            }
+            queued => queued?,
+        }
 
         let mut next = Recovery {
             older_than: page.next.unwrap_or_else(|| recovery.oldest()),

@@ -7,12 +7,12 @@ use anzol_domain::delivery::NextAttempt;
 use anzol_domain::health::BURST_SLOW_AFTER;
 use anzol_domain::retry::Schedule;
 use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Trigger};
-use anzol_queue::{DeliveryQueues, Outgoing};
+use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
 use anzol_signing as signing;
 use anzol_store::{Deliveries, StoreError};
 
 use crate::health::GONE;
-use crate::report::Attempt;
+use crate::report::{Attempt, Report};
 
 /// How long a delivery waits whose webhook's secrets cannot be opened: KMS is to be back by then, or is not asked too often.
 const SEALED_WAIT: Duration = Duration::from_mins(1);
@@ -78,6 +78,7 @@ impl Settler {
             retries.into_iter().map(|(id, outgoing)| ((id, outgoing.task.delivery_id), outgoing)).unzip();
         if let Err(error) = self.queues.send(outgoing).await {
             tracing::error!(%error, "could not queue retries");
+            self.give_up(&rows, &mut reports, &error).await;
             unsettled.extend(ids.iter().filter(|(_, next)| error.unsent.contains(next)).map(|(id, _)| *id));
         }
         let mut settled = Settled { unsettled, retries: 0 };
@@ -87,6 +88,22 @@ impl Settler {
             report.log(is_settled);
         }
         settled
+    }
+
+    /// Notes that no attempt follows where the queue will never take it. The message does not come back for that: it would be sent again each
+    /// time, and end no better. A recovery finds such a failure like any that is final.
+    async fn give_up(&self, rows: &[Delivery], reports: &mut [Report], error: &QueueError) {
+        let is_lost = |next: Option<NextAttempt>| next.is_some_and(|next| error.refused.contains_key(&next.id));
+        let last = rows.iter().filter(|row| is_lost(row.next_attempt)).cloned();
+        let last: Vec<_> = last.map(|row| Delivery { next_attempt: None, ..row }).collect();
+        if last.is_empty() {
+            return;
+        }
+        for report in reports.iter_mut().filter(|report| is_lost(report.next_attempt)) {
+            report.next_attempt = None;
+        }
+        // Where even that fails, which is logged, the row names an attempt that never comes, which a recovery takes for lost in an hour.
+        self.deliveries.put_all(&last).await;
     }
 
     /// Whether a task was worked off before, so that doing it again would only send it again. A failed attempt with a next one was not:
@@ -119,7 +136,8 @@ impl Settler {
         let outgoing = tasks.into_iter().map(|task| Outgoing { task, lane, delay });
         let Err(error) = self.queues.send(outgoing.collect()).await else { return BTreeSet::new() };
         tracing::error!(%error, ?lane, "could not move deliveries");
-        error.unsent
+        // What was refused for good comes back too: it was not sent yet, and its queue gives it up in the end.
+        error.unsent.into_iter().chain(error.refused.into_keys()).collect()
     }
 
     /// How long to wait before the next attempt; `None` when there is none.

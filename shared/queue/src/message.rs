@@ -9,6 +9,8 @@ use time::OffsetDateTime;
 use anzol_domain::DeliveryTask;
 use anzol_domain::recovery::RecoveryTask;
 
+use crate::body::Body;
+
 /// Version written. A reader refuses others, so that a message of a newer release waits in the queue instead of being misread.
 const VERSION: u8 = 1;
 
@@ -46,17 +48,29 @@ struct Version {
     v: u8,
 }
 
-/// Writes a task as a message body.
+/// Writes a task as a message body, in characters that SQS takes.
 #[must_use]
 pub fn encode(task: &DeliveryTask) -> String {
-    // A task is ids, numbers and JSON: it always has a JSON form.
-    serde_json::to_string(&Out { v: VERSION, what: What::Task(task) }).unwrap_or_default()
+    body_of(task).into()
 }
 
 /// Writes a step of a recovery as a message body.
 #[must_use]
 pub fn encode_recovery(task: &RecoveryTask) -> String {
-    serde_json::to_string(&Out { v: VERSION, what: What::Recovery(task) }).unwrap_or_default()
+    body_of_recovery(task).into()
+}
+
+pub(crate) fn body_of_recovery(task: &RecoveryTask) -> Body {
+    body(What::Recovery(task))
+}
+
+pub(crate) fn body_of(task: &DeliveryTask) -> Body {
+    body(What::Task(task))
+}
+
+fn body(what: What<'_>) -> Body {
+    // A task is ids, numbers and JSON: it always has a JSON form.
+    Body::new(serde_json::to_string(&Out { v: VERSION, what }).unwrap_or_default())
 }
 
 /// Why a message cannot be worked on.

@@ -2,6 +2,7 @@
 //!
 //! Not a queue's own delay for another reason too: hidden messages count as in flight, which would make the tenant look noisy.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -22,6 +23,19 @@ use crate::queue::Message;
 /// The one spelling of a moment that the scheduler takes; in UTC.
 const AT: &[BorrowedFormatItem<'_>] =
     format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
+
+/// Bytes of what a schedule may put on its queue: 256 KB, as the message it becomes there (our reading: the documentation of the scheduler
+/// names no bound of its own, and says that a target gets what its service takes).
+const MAX_INPUT: usize = 256 * 1000;
+
+/// Why a message has no schedule.
+#[derive(Debug)]
+pub(crate) struct Unscheduled {
+    /// For the log.
+    pub(crate) reason: String,
+    /// Whether asking again would end in the same way.
+    pub(crate) for_good: bool,
+}
 
 /// Made when it is first used, which in most execution environments is never.
 type LazyClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
@@ -66,23 +80,34 @@ impl Scheduler {
     /// delivery, so asking twice schedules once, and it is gone once it has fired.
     ///
     /// # Errors
-    /// What went wrong, for the log.
-    pub(crate) async fn schedule(&self, message: &Message) -> Result<(), String> {
-        match self.create(message, Some(&message.group)).await {
+    /// What went wrong, for the log, and whether it will always go wrong for this message.
+    pub(crate) async fn schedule(&self, message: &Message) -> Result<(), Unscheduled> {
+        let input = literal(message.body.as_str());
+        if input.len() > MAX_INPUT {
+            let reason = format!("the scheduler takes {MAX_INPUT} bytes");
+            return Err(Unscheduled { reason, for_good: true });
+        }
+        match self.create(message, &input, Some(&message.group)).await {
             // Message groups on standard queues (fair queues) are younger than the scheduler, whose documentation still speaks of FIFO
             // queues only. Should it insist on that somewhere, a message on time is worth more than a fair one.
-            Err(error) if error.code() == Some("ValidationException") => self.create(message, None).await,
+            Err(error) if error.code() == Some("ValidationException") => {
+                self.create(message, &input, None).await
+            }
             created => created,
         }
         .or_else(|error| match error.code() {
             Some("ConflictException") => Ok(()),
-            _ => Err(DisplayErrorContext(error).to_string()),
+            code => Err(Unscheduled {
+                for_good: code == Some("ValidationException"),
+                reason: DisplayErrorContext(error).to_string(),
+            }),
         })
     }
 
     async fn create(
         &self,
         message: &Message,
+        input: &str,
         group: Option<&str>,
     ) -> Result<(), SdkError<CreateScheduleError>> {
         let invalid = |error: BuildError| SdkError::construction_failure(error);
@@ -94,7 +119,7 @@ impl Scheduler {
         let target = Target::builder()
             .arn(&settings.queue_arn)
             .role_arn(&settings.role_arn)
-            .input(literal(&message.body))
+            .input(input)
             .set_sqs_parameters(group.map(|group| SqsParameters::builder().message_group_id(group).build()))
             .dead_letter_config(dead_letters);
         let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off);
@@ -111,10 +136,29 @@ impl Scheduler {
     }
 }
 
-/// The same JSON without `<`: the scheduler would replace what looks like one of its context attributes (`<aws.scheduler.…>`) in an
-/// event that happens to hold it. In JSON it can only stand in a string, where an escape means the same.
-fn literal(json: &str) -> String {
-    json.replace('<', "\\u003c")
+/// The same JSON in which nothing looks like one of the scheduler's context attributes (`<aws.scheduler.…>`), which it would replace in an
+/// event that happens to hold it. `<` can only stand in a string, where an escape means the same. Other `<` stay, as a page of HTML in an
+/// event would grow beyond what the scheduler takes.
+/// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
+fn literal(json: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = json;
+    while let Some((at, _)) = rest.match_indices('<').find(|(at, _)| looks_like_context(rest, *at)) {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        out.push_str("\\u003c");
+        rest = after.strip_prefix('<').unwrap_or(after);
+    }
+    if out.is_empty() && rest.len() == json.len() {
+        return Cow::Borrowed(json);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn looks_like_context(text: &str, at: usize) -> bool {
+    const START: &str = "<aws.";
+    text.get(at..at + START.len()).is_some_and(|start| start.eq_ignore_ascii_case(START))
 }
 
 #[cfg(test)]
@@ -130,10 +174,12 @@ mod tests {
 
     #[test]
     fn nothing_in_a_message_is_an_attribute_of_the_scheduler() {
-        let json = r#"{"data":"<aws.scheduler.schedule-arn> \\< é"}"#;
+        let json = r#"{"data":"<aws.scheduler.schedule-arn> \\<AWS.scheduler.x><<aws.é<p>","<aws.":"<aws"}"#;
         let sent = literal(json);
-        assert!(!sent.contains('<'), "{sent}");
+        assert!(!sent.to_lowercase().contains("<aws."), "{sent}");
+        assert!(sent.contains("<p>"), "what means nothing to the scheduler does not grow: {sent}");
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&sent), read(json));
+        assert!(matches!(literal(r#"{"data":"<p>é</p>"}"#), Cow::Borrowed(_)));
     }
 }

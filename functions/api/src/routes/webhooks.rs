@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order, Position};
+use anzol_domain::text::search_form;
 use anzol_domain::{
     Caller, Health, Invalid, Level, Origin, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec,
     event_type,
@@ -38,6 +39,7 @@ pub(crate) async fn create(
         owner: &caller.user,
         enabled: true,
         cloud_events: false,
+        stored: None,
     })?;
     authorize(&caller, &spec, &caller.user)?;
     state.deliverer.own_hosts().check(spec.url.as_url())?;
@@ -89,6 +91,7 @@ pub(crate) async fn replace(
             enabled: false,
             // To core, leaving it out is to say no; clients of v1 have never heard of it (contract section 1.4).
             cloud_events: version == Version::V1 && webhook.spec.cloud_events,
+            stored: Some(&webhook.spec),
         })?;
         if version == Version::Core {
             let shown = serde_json::to_value(state.show(webhook.clone())).map_err(|_| ApiError::Internal)?;
@@ -245,7 +248,7 @@ pub(crate) async fn list(
 fn sort_key(webhook: &Webhook, field: &str) -> String {
     let time = |at: time::OffsetDateTime| format!("{:020}", at.unix_timestamp_nanos());
     match field {
-        "name" => webhook.spec.name.to_lowercase(),
+        "name" => search_form(&webhook.spec.name),
         "url" => webhook.spec.url.as_str().to_lowercase(),
         "updatedAt" => time(webhook.updated_at),
         _ => time(webhook.created_at),
@@ -254,6 +257,7 @@ fn sort_key(webhook: &Webhook, field: &str) -> String {
 
 /// Which webhooks a list shows; every part given has to hold.
 struct Filter {
+    /// In the form that names are compared by.
     name: Option<String>,
     url: Option<String>,
     enabled: Option<bool>,
@@ -302,7 +306,7 @@ impl Filter {
         let rule = "must be a list of api, automations and management-console";
         let origins = problems.take(origins.ok_or_else(|| Invalid::one("origins", rule)));
         Self {
-            name: text("name").map(|name| name.to_lowercase()),
+            name: text("name").map(|name| search_form(&name)),
             url: text("url").map(|url| url.to_lowercase()),
             enabled: enabled.flatten(),
             event_types,
@@ -316,13 +320,13 @@ impl Filter {
 
     fn matches(&self, webhook: &Webhook) -> bool {
         let spec = &webhook.spec;
-        let part = |wanted: &Option<String>, text: &str| {
-            wanted.as_ref().is_none_or(|part| text.to_lowercase().contains(part))
+        let part = |wanted: &Option<String>, text: &str, form: fn(&str) -> String| {
+            wanted.as_ref().is_none_or(|part| form(text).contains(part))
         };
         let same =
             |wanted: &Option<String>, id: &UserId| wanted.as_ref().is_none_or(|wanted| wanted == id.as_str());
-        part(&self.name, &spec.name)
-            && part(&self.url, spec.url.as_str())
+        part(&self.name, &spec.name, search_form)
+            && part(&self.url, spec.url.as_str(), str::to_lowercase)
             && self.enabled.is_none_or(|enabled| enabled == spec.enabled)
             && self.event_types.iter().all(|wanted| spec.event_types.iter().any(|name| name == wanted))
             && self.level.is_none_or(|level| level == spec.level)

@@ -1,0 +1,130 @@
+//! What people write and look for: which characters a name may have, and when two spellings are the same.
+
+use icu_normalizer::uts46::Uts46MapperBorrowed;
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+
+/// The form by which names are compared and sorted: equal for spellings that differ in case, in Unicode's form (NFC, NFD, and the
+/// compatibility forms, such as full-width letters), or in characters without a shape. By the mapping of UTS #46, which resolving host
+/// names has linked in anyway; the tables for NFC alone would be more.
+#[must_use]
+pub fn search_form(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let mapper = Uts46MapperBorrowed::new();
+    let mapped = |part: &str| -> String {
+        // Not told apart by case: what is written as the last letter of a word may be looked for as any letter.
+        mapper.map_normalize(part.chars()).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
+    };
+    // Characters that no host name may have become U+FFFD there, all of them. Here they stand for themselves.
+    let is_own = |c: char| mapped(c.encode_utf8(&mut [0; 4])).starts_with(char::REPLACEMENT_CHARACTER);
+    let mut form = String::with_capacity(text.len());
+    for part in text.split_inclusive(is_own) {
+        match part.char_indices().next_back() {
+            Some((at, last)) if is_own(last) => {
+                form.push_str(&mapped(part.get(..at).unwrap_or_default()));
+                form.push(last);
+            }
+            _ => form.push_str(&mapped(part)),
+        }
+    }
+    form
+}
+
+/// Whether a character may not be in a text that people read, and the rule that says so.
+pub(crate) fn refusal(c: char) -> Option<&'static str> {
+    match c {
+        c if c.is_control() => Some("must not contain control characters"),
+        // They turn round what stands next to them, also outside of the text (UAX #9, section 2; Unicode security considerations,
+        // section 2.10). The marks U+200E, U+200F and U+061C are no more than letters without a shape, and names in two scripts need them.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            Some("must not contain characters that override or isolate the direction of text (U+202A–U+202E, U+2066–U+2069)")
+        }
+        // Never to be exchanged with others (The Unicode Standard, section 23.7).
+        '\u{fdd0}'..='\u{fdef}' => Some(NONCHARACTERS),
+        c if u32::from(c) & 0xfffe == 0xfffe => Some(NONCHARACTERS),
+        _ => None,
+    }
+}
+
+const NONCHARACTERS: &str = "must not contain noncharacters, such as U+FFFF";
+
+/// Whether a character can be seen by itself. Marks cannot: they belong to the letter before them.
+pub(crate) fn is_visible(c: char) -> bool {
+    use GeneralCategory as G;
+    let shapeless = matches!(
+        CodePointMapData::<GeneralCategory>::new().get(c),
+        G::Control
+            | G::Format
+            | G::Surrogate
+            | G::SpaceSeparator
+            | G::LineSeparator
+            | G::ParagraphSeparator
+            | G::NonspacingMark
+            | G::SpacingMark
+            | G::EnclosingMark
+    );
+    !shapeless && !is_blank(c)
+}
+
+/// Letters, symbols and reserved places that show nothing: those of the property `Default_Ignorable_Code_Point` that no category above
+/// has, and the blank ones of braille, of musical notes and of hieroglyphs.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{115f}' | '\u{1160}' | '\u{2065}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+            | '\u{13441}' | '\u{13442}' | '\u{1d159}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn k8_forms_and_cases_of_a_name_are_found_alike() {
+        for (one, other) in [
+            ("Café", "cafe\u{301}"),
+            ("ÅNGSTRÖM", "a\u{30a}ngstro\u{308}m"),
+            ("한글", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}"),
+            ("ΟΔΟΣ", "οδος"),
+            ("ＡＢＣ", "abc"),
+            ("Reloads ❤\u{fe0f}", "reloads ❤"),
+            ("a\u{200b}b", "AB"),
+            ("\u{2028}é", "\u{2028}E\u{301}"),
+        ] {
+            assert_eq!(search_form(one), search_form(other), "{one} {other}");
+        }
+        for (one, other) in [("é", "e"), ("\u{2028}é", "\u{2029}é"), ("\u{e000}ä", "\u{e001}ä"), ("क्ष", "क\u{94d}\u{200c}ष")] {
+            assert_ne!(search_form(one), search_form(other), "{one} {other}");
+        }
+        assert_eq!(search_form("A b_C-1"), "a b_c-1");
+        assert!(search_form("Bestellungen für KÖLN").contains(&search_form("ko\u{308}ln")));
+    }
+
+    #[test]
+    fn k8_letters_are_seen_and_blanks_are_not() {
+        for c in ['a', '1', '-', '€', 'é', '中', 'ي', '😀', '\u{e000}', '\u{fffd}'] {
+            assert!(is_visible(c), "{c:?}");
+        }
+        for c in [
+            ' ', '\t', '\u{a0}', '\u{ad}', '\u{300}', '\u{34f}', '\u{903}', '\u{115f}', '\u{1160}', '\u{180e}', '\u{200b}',
+            '\u{200d}', '\u{200e}', '\u{2028}', '\u{2060}', '\u{2065}', '\u{20dd}', '\u{2800}', '\u{3000}', '\u{3164}',
+            '\u{fe0f}', '\u{feff}', '\u{ffa0}', '\u{fff9}', '\u{1d173}', '\u{e0041}', '\u{e0100}',
+        ] {
+            assert!(!is_visible(c), "{c:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn k8_the_form_of_a_form_is_itself(text in any::<String>()) {
+            let form = search_form(&text);
+            prop_assert_eq!(search_form(&form), form.clone());
+            prop_assert_eq!(search_form(&text.to_lowercase()), search_form(&text));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The text of a message: the one place where it becomes what SQS and the scheduler take.
+
+use std::fmt::Write as _;
+
+use serde::de::IgnoredAny;
+
+/// Bytes that a message may have, its attributes included: SQS's own bound since 2025.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
+pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// The text of a message. Every message goes out as one, and there is no other way to make one than [`Body::new`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Body(String);
+
+impl Body {
+    /// The same text in characters that SQS takes. JSON stays the same JSON: what SQS refuses stands in its strings, names included, and is
+    /// written as an escape there. In other text it is replaced by U+FFFD, and no text at all by a space, as a message must not be empty.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        if text.is_empty() {
+            return Self(" ".to_owned());
+        }
+        if text.bytes().all(is_harmless) || text.chars().all(is_allowed) {
+            return Self(text);
+        }
+        // Behind a backslash that escapes it, such a character would make the text no JSON.
+        let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+        Self(if is_json { escaped(&text) } else { replaced(&text) })
+    }
+
+    /// The same text, cut when it has more than `most` bytes.
+    pub(crate) fn within(mut self, most: usize) -> Self {
+        self.0.truncate(self.0.floor_char_boundary(most));
+        self
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// In bytes, as SQS counts.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl From<Body> for String {
+    fn from(body: Body) -> Self {
+        body.0
+    }
+}
+
+/// A value for a message attribute of the type `String`, to which the same rule applies; of at most `most` bytes.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html>
+pub(crate) fn attribute(value: &str, most: usize) -> String {
+    let mut value = replaced(value);
+    value.truncate(value.floor_char_boundary(most));
+    value
+}
+
+/// Whether SQS takes a character: `#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF`.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+pub(crate) fn is_allowed(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// Whether a byte of UTF-8 is of an allowed character for sure. U+FFFE and U+FFFF begin with 0xEF.
+fn is_harmless(byte: u8) -> bool {
+    byte >= b' ' && byte != 0xef
+}
+
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() + json.len() / 8);
+    for c in json.chars() {
+        if is_allowed(c) {
+            out.push(c);
+        } else {
+            // To write to a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+    }
+    out
+}
+
+fn replaced(text: &str) -> String {
+    text.chars().map(|c| if is_allowed(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn text_of(body: &Body) -> &str {
+        assert!(body.as_str().chars().all(is_allowed), "{body:?}");
+        body.as_str()
+    }
+
+    #[test]
+    fn k4_json_with_ffff_is_queued_as_its_escape() {
+        for (json, queued) in [
+            ("{\"t\":\"a\u{ffff}b\"}", r#"{"t":"a\uffffb"}"#),
+            ("{\"\u{fffe}\":[\"\u{ffff}\u{ffff}\"]}", r#"{"\ufffe":["\uffff\uffff"]}"#),
+            ("\"\\\\\u{ffff}\"", r#""\\\uffff""#),
+            ("\"\\\\\\\"\u{ffff}\\n\"", r#""\\\"\uffff\n""#),
+            (" \"\u{fffd}\u{1fffe}\u{7f}\"\n", " \"\u{fffd}\u{1fffe}\u{7f}\"\n"),
+        ] {
+            let body = Body::new(json);
+            assert_eq!(text_of(&body), queued);
+            let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            assert_eq!(read(body.as_str()), read(json));
+        }
+    }
+
+    #[test]
+    fn k4_text_that_is_no_json_keeps_what_it_can() {
+        for (text, queued) in [
+            ("", " "),
+            ("\u{ffff}", "\u{fffd}"),
+            ("{\"a\":\"\\\u{ffff}\"}", "{\"a\":\"\\\u{fffd}\"}"),
+            ("{\"a\":\"\u{0}\"}", "{\"a\":\"\u{fffd}\"}"),
+            ("\u{ffff}{}", "\u{fffd}{}"),
+            ("a\u{1b}[2J\tb", "a\u{fffd}[2J\tb"),
+        ] {
+            assert_eq!(text_of(&Body::new(text)), queued);
+        }
+    }
+
+    #[test]
+    fn k4_what_is_cut_is_cut_between_characters() {
+        assert_eq!(Body::new("aéb").within(2).as_str(), "a");
+        assert_eq!(attribute("a\u{ffff}b", 4), "a\u{fffd}");
+        assert_eq!(attribute("a\u{ffff}b", 3), "a");
+    }
+
+    /// Pieces of JSON text, and of what is none: often enough both.
+    const PIECES: [&str; 22] = [
+        "{", "}", "[", "]", ":", ",", "\"", "\"a\"", "\"\u{ffff}\"", "\"b\":", "\\", "\\\\", "\\\"", "\\uffff", "\\u",
+        "\u{ffff}", "\u{fffe}", "\u{0}", "\n", "1.50", "null", "é",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn k4_any_text_is_taken_and_json_means_the_same(picks in proptest::collection::vec(0..PIECES.len(), 0..14)) {
+            let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
+            check(&text)?;
+        }
+
+        #[test]
+        fn k4_any_string_is_taken_and_means_the_same(text in any::<String>(), name in "[\u{fffd}-\u{ffff}\\\\\"a\u{0}-\u{1f}]{0,8}") {
+            check(&text)?;
+            let json = serde_json::json!({ &name: [&text, &name], "x": { &name: 1 } });
+            check(&json.to_string())?;
+            check(&serde_json::to_string_pretty(&json).unwrap())?;
+        }
+    }
+
+    fn check(text: &str) -> Result<(), TestCaseError> {
+        let body = Body::new(text);
+        prop_assert!(!body.as_str().is_empty() && body.as_str().chars().all(is_allowed), "{:?}", body);
+        if let Ok(value) = serde_json::from_str::<Value>(text) {
+            prop_assert_eq!(serde_json::from_str::<Value>(body.as_str()).unwrap(), value);
+        }
+        if text.chars().all(is_allowed) && !text.is_empty() {
+            prop_assert_eq!(body.as_str(), text);
+        }
+        prop_assert_eq!(Body::new(body.as_str()), body.clone());
+        prop_assert!(attribute(text, 10).chars().all(is_allowed) && attribute(text, 10).len() <= 10);
+        Ok(())
+    }
+}
