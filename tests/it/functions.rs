@@ -354,6 +354,7 @@ async fn the_console_serves_its_files_and_nothing_else() {
         issuer: "https://issuer.example".to_owned(),
         tenant_claim: "custom:tenantId".to_owned(),
         roles_claim: "cognito:groups".to_owned(),
+        admin_role: "TenantAdmin".to_owned(),
         webhook_cap: 7,
     };
     let api = Api(anzol_console::router(config).unwrap());

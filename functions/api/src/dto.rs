@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
 use anzol_domain::filter::MAX_FILTER;
+use anzol_domain::headers::Before;
 use anzol_domain::webhook::{MAX_DESCRIPTION, MAX_NAME, RawSpec};
 use anzol_domain::{
     Delivery, DeliveryId, Disabled, FailureKind, Filter, Headers, Invalid, Level, Origin, Secrets, Status,
@@ -84,6 +85,7 @@ pub(crate) struct Defaults<'a> {
     pub(crate) owner: &'a UserId,
     pub(crate) enabled: bool,
     pub(crate) cloud_events: bool,
+    pub(crate) before: Before,
 }
 
 /// Reads a request; anything but an object is refused, and a member of the wrong kind is named.
@@ -129,7 +131,7 @@ impl WebhookIn {
             enabled: self.enabled.unwrap_or(defaults.enabled),
             cloud_events: self.enable_cloud_event_delivery.unwrap_or(defaults.cloud_events),
         };
-        let checked = problems.take(raw.check());
+        let checked = problems.take(raw.check_after(&defaults.before));
         problems.finish(checked)
     }
 }

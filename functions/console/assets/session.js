@@ -56,7 +56,7 @@ export function user(config) {
     id: said.sub ?? "",
     name: said.email ?? said.name ?? said["cognito:username"] ?? said.sub ?? "",
     tenant: said[config?.tenantClaim ?? "custom:tenantId"] ?? "",
-    admin: roles.includes("TenantAdmin"),
+    admin: roles.includes(config?.adminRole ?? "TenantAdmin"),
   };
 }
 

@@ -38,6 +38,8 @@ pub struct Config {
     pub tenant_claim: String,
     /// Token claim that lists the roles.
     pub roles_claim: String,
+    /// The role in it that makes a tenant admin.
+    pub admin_role: String,
     /// Most webhooks a tenant may have.
     pub webhook_cap: u32,
 }
@@ -160,6 +162,7 @@ mod tests {
             issuer: "https://issuer.example.com".to_owned(),
             tenant_claim: "tenant".to_owned(),
             roles_claim: "roles".to_owned(),
+            admin_role: "Admin".to_owned(),
             webhook_cap: 7,
         }
     }
@@ -184,6 +187,7 @@ mod tests {
             assert!(!policy.contains("unsafe"), "{policy}");
             assert_eq!(headers["cross-origin-opener-policy"], "same-origin", "{path}");
             assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+            assert!(headers.contains_key("strict-transport-security"), "{path}");
         }
     }
 
@@ -219,7 +223,7 @@ mod tests {
         let (_, _, body) = get("/console/config.json", "").await;
         let config: serde_json::Value = serde_json::from_slice(&body).unwrap();
         for name in
-            ["signInUrl", "hostedUiUrl", "clientId", "issuer", "tenantClaim", "rolesClaim", "webhookCap"]
+            ["signInUrl", "hostedUiUrl", "clientId", "issuer", "tenantClaim", "rolesClaim", "adminRole", "webhookCap"]
         {
             assert!(config.get(name).is_some(), "{name}: {config}");
         }

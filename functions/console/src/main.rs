@@ -2,6 +2,7 @@
 
 use anzol_console::{Config, router};
 use anzol_domain::webhook::WEBHOOK_CAP;
+use anzol_http::RoleName;
 use anzol_runtime::config::{Env, optional};
 
 #[tokio::main(flavor = "current_thread")]
@@ -11,6 +12,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let (issuer, region) = (env.required("AUTH_ISSUER"), env.required("AWS_REGION"));
     let (tenant_claim, roles_claim) = (env.required("TENANT_CLAIM"), env.required("ROLES_CLAIM"));
     let webhook_cap = env.within("WEBHOOK_CAP", WEBHOOK_CAP, 1..=100_000);
+    let admin_role = env.maybe::<RoleName>("ANZOL_ADMIN_ROLE");
+    let admin_role = admin_role.map_or_else(|| RoleName::ADMIN.to_owned(), |role| role.to_string());
     env.finish()?;
 
     let client_id = optional("USER_POOL_CLIENT_ID");
@@ -20,7 +23,15 @@ async fn main() -> Result<(), lambda_http::Error> {
     let hosted_ui_url = optional("HOSTED_UI_URL").filter(|_| local.is_none());
     let user_pools = local.unwrap_or_else(|| format!("https://cognito-idp.{region}.amazonaws.com"));
     let sign_in_url = client_id.as_ref().map(|_| format!("{}/", user_pools.trim_end_matches('/')));
-    let config =
-        Config { sign_in_url, hosted_ui_url, client_id, issuer, tenant_claim, roles_claim, webhook_cap };
+    let config = Config {
+        sign_in_url,
+        hosted_ui_url,
+        client_id,
+        issuer,
+        tenant_claim,
+        roles_claim,
+        admin_role,
+        webhook_cap,
+    };
     lambda_http::run(router(config)?).await
 }

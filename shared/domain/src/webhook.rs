@@ -10,7 +10,7 @@ use crate::error::{Invalid, Problems};
 use crate::event::Event;
 use crate::event_type;
 use crate::filter::Filter;
-use crate::headers::{EncryptedHeaders, Headers};
+use crate::headers::{Before, EncryptedHeaders, Headers};
 use crate::health::Health;
 use crate::id::{TenantId, UserId, WebhookId};
 use crate::operational;
@@ -106,6 +106,11 @@ pub struct RawSpec {
 impl RawSpec {
     /// Checks every part, and takes apart what is secret and what is not; all problems are reported together.
     pub fn check(self) -> Result<(WebhookSpec, Secrets), Invalid> {
+        self.check_after(&Before::default())
+    }
+
+    /// The same for a webhook that is changed; `before` says of its headers what the rules for them ask.
+    pub fn check_after(self, before: &Before) -> Result<(WebhookSpec, Secrets), Invalid> {
         let mut problems = Problems::default();
         let name = problems.take(required("name", self.name).and_then(|name| text("name", name, MAX_NAME)));
         let description = self.description.filter(|text| !text.is_empty());
@@ -113,8 +118,8 @@ impl RawSpec {
             problems.take(description.map(|d| text("description", d, MAX_DESCRIPTION)).transpose());
         let url = problems.take(required("url", self.url).and_then(|url| WebhookUrl::parse(&url)));
         let secret = problems.take(self.secret.filter(|s| !s.is_empty()).map(Secret::parse).transpose());
-        let headers = problems.take(Headers::parse(self.headers));
-        let encrypted_headers = problems.take(EncryptedHeaders::parse(self.encrypted_headers));
+        let headers = problems.take(Headers::parse_after(self.headers, before));
+        let encrypted_headers = problems.take(EncryptedHeaders::parse_after(self.encrypted_headers, before));
         if let (Some(headers), Some(encrypted)) = (&headers, &encrypted_headers) {
             problems.take(headers.check_apart_from(encrypted.names()));
         }
