@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use anzol_domain::delivery::BodyError;
 use anzol_domain::error::Problems;
 use anzol_domain::filter::MAX_FILTER;
-use anzol_domain::webhook::{MAX_DESCRIPTION, MAX_NAME, RawSpec};
+use anzol_domain::webhook::{Earlier, MAX_DESCRIPTION, MAX_NAME, RawSpec};
 use anzol_domain::{
     Delivery, DeliveryId, Disabled, FailureKind, Filter, Headers, Invalid, Level, Origin, Secrets, Status,
     Trigger, UserId, Webhook, WebhookId, WebhookSpec,
@@ -86,7 +86,7 @@ pub(crate) struct Defaults<'a> {
     pub(crate) enabled: bool,
     pub(crate) cloud_events: bool,
     /// What is changed, if this is a change.
-    pub(crate) stored: Option<&'a WebhookSpec>,
+    pub(crate) earlier: Earlier<'a>,
 }
 
 /// Reads a request; anything but an object is refused, and a member of the wrong kind is named.
@@ -132,7 +132,7 @@ impl WebhookIn {
             enabled: self.enabled.unwrap_or(defaults.enabled),
             cloud_events: self.enable_cloud_event_delivery.unwrap_or(defaults.cloud_events),
         };
-        let checked = problems.take(raw.check_change(defaults.stored));
+        let checked = problems.take(raw.check_change(&defaults.earlier));
         problems.finish(checked)
     }
 }

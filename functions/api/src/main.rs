@@ -31,6 +31,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
     let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
     let own_hosts: OwnHosts = env.maybe("ANZOL_OWN_HOSTS").unwrap_or_default();
+    let claims = Claims::read(optional)
+        .with_roles(env.maybe("ANZOL_ADMIN_ROLE"), env.maybe("ANZOL_PUBLISHER_ROLE"));
     env.finish()?;
     // Local stacks say where AWS is; AWS itself does not.
     let token_url = optional("TOKEN_URL").map(|url| match optional("AWS_ENDPOINT_URL") {
@@ -55,7 +57,7 @@ async fn main() -> Result<(), lambda_http::Error> {
             .with_names(names)
             .with_own_hosts(own_hosts),
         tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
-        claims: Claims::read(optional),
+        claims,
         cursors,
         cap,
         clock: anzol_runtime::now,

@@ -6,6 +6,7 @@ use json_patch::Patch;
 use serde_json::{Value, json};
 
 use anzol_domain::error::Problems;
+use anzol_domain::headers::Before;
 use anzol_domain::{Invalid, Secret, Secrets, Webhook, WebhookSpec};
 use anzol_http::ApiError;
 
@@ -77,7 +78,7 @@ pub fn patched(
         owner: &spec.owner_id,
         enabled: false,
         cloud_events: false,
-        stored: Some(spec),
+        earlier: Earlier { spec: Some(spec), headers: before(stored, patch) },
     };
     let (new, secrets) = apply(spec, secrets, patch, version)?.check(&kept)?;
     check_new_url(stored, &new, patch)?;
@@ -165,18 +166,31 @@ fn check_operation(
     None
 }
 
+/// What the webhook had before a patch; or before anything that is none, which then gives all it is to have.
+pub(crate) fn before(stored: &Webhook, patch: &Value) -> Before {
+    let encrypted = || stored.encrypted_header_names().map(str::to_owned);
+    let plain = stored.spec.headers.iter().map(|(name, _)| name.to_owned());
+    let kept = encrypted().filter(|name| patch.is_array() && !gives(patch, name)).collect();
+    Before { names: plain.chain(encrypted()).collect(), kept }
+}
+
+/// Whether a patch gives an encrypted header of this name anew, or removes it.
+fn gives(patch: &Value, name: &str) -> bool {
+    let whole = format!("/{ENCRYPTED_HEADERS}");
+    // As a JSON Pointer spells it (RFC 6901); a slash cannot be in a header's name.
+    let own = format!("{whole}/{}", name.replace('~', "~0"));
+    paths(patch).any(|path| path == whole || path == own)
+}
+
 /// Checks that no encrypted header goes to a URL it was not meant for: a patch that changes `url` has to give every one of them
 /// anew, or remove it. Else whoever may edit a webhook could have its secrets sent to themselves.
 fn check_new_url(stored: &Webhook, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
     if stored.spec.url == new.url {
         return Ok(());
     }
-    let whole = format!("/{ENCRYPTED_HEADERS}");
     let mut problems = Problems::default();
     for name in stored.encrypted_header_names() {
-        // As a JSON Pointer spells it (RFC 6901); a slash cannot be in a header's name.
-        let own = format!("{whole}/{}", name.replace('~', "~0"));
-        if !paths(patch).any(|path| path == whole || path == own) {
+        if !gives(patch, name) {
             problems.add(
                 format!("{ENCRYPTED_HEADERS}.{name}"),
                 "must be given anew, or removed, in the same patch that changes `url`",

@@ -38,7 +38,7 @@ pub struct Config {
     pub tenant_claim: String,
     /// Token claim that lists the roles.
     pub roles_claim: String,
-    /// Role of tenant admins.
+    /// The role in it that makes a tenant admin.
     pub admin_role: String,
     /// Most webhooks a tenant may have.
     pub webhook_cap: u32,
@@ -187,6 +187,7 @@ mod tests {
             assert!(!policy.contains("unsafe"), "{policy}");
             assert_eq!(headers["cross-origin-opener-policy"], "same-origin", "{path}");
             assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+            assert!(headers.contains_key("strict-transport-security"), "{path}");
         }
     }
 

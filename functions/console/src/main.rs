@@ -2,6 +2,7 @@
 
 use anzol_console::{Config, router};
 use anzol_domain::webhook::WEBHOOK_CAP;
+use anzol_http::RoleName;
 use anzol_runtime::config::{Env, optional};
 
 #[tokio::main(flavor = "current_thread")]
@@ -12,6 +13,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let (tenant_claim, roles_claim) = (env.required("TENANT_CLAIM"), env.required("ROLES_CLAIM"));
     let admin_role = env.or("ANZOL_ADMIN_ROLE", "TenantAdmin".to_owned());
     let webhook_cap = env.within("WEBHOOK_CAP", WEBHOOK_CAP, 1..=100_000);
+    let admin_role = env.maybe::<RoleName>("ANZOL_ADMIN_ROLE");
+    let admin_role = admin_role.map_or_else(|| RoleName::ADMIN.to_owned(), |role| role.to_string());
     env.finish()?;
 
     let client_id = optional("USER_POOL_CLIENT_ID");

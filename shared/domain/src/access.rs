@@ -25,12 +25,21 @@ pub struct Roles {
     pub platform: bool,
 }
 
+/// Webhooks of a tenant's cap that only admins create: a tenth, and at most 10.
+#[must_use]
+pub fn admin_reserve(cap: u32) -> u32 {
+    (cap / 10).min(10)
+}
+
 impl Caller {
-    /// Whether the webhook exists as far as this caller is concerned: admins see their tenant's, users their own.
+    /// Whether the webhook exists as far as this caller is concerned: admins see their tenant's, users their own of level `user`.
+    ///
+    /// Not those of level `tenant`, whose history is every event of the tenant: their owner was an admin once, or was given them by one.
     #[must_use]
     pub fn sees(&self, webhook: &Webhook) -> bool {
         self.tenant.as_ref() == Some(&webhook.tenant_id)
-            && (self.roles.admin || webhook.spec.owner_id == self.user)
+            && (self.roles.admin
+                || (webhook.spec.owner_id == self.user && webhook.spec.level == Level::User))
     }
 
     /// Whether the caller may give a webhook this level: `tenant` hears every event of the tenant, so it takes an admin.
@@ -45,10 +54,38 @@ impl Caller {
         self.roles.admin || *owner == self.user
     }
 
+    /// How many webhooks the tenant may have, at `cap` in all, for the caller to create one more: the last ones are for admins, so
+    /// that users cannot use up what there is for all.
+    #[must_use]
+    pub fn cap(&self, cap: u32) -> u32 {
+        if self.roles.admin { cap } else { cap - admin_reserve(cap) }
+    }
+
     /// Whether the caller may publish events for `tenant`.
     #[must_use]
     pub fn may_publish_for(&self, tenant: &TenantId) -> bool {
         self.roles.platform
             || ((self.roles.publisher || self.roles.admin) && self.tenant.as_ref() == Some(tenant))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn l3_users_leave_a_tenth_for_admins(cap in 1..=100_000_u32) {
+            let user = |admin| Caller {
+                tenant: None,
+                user: UserId::parse("u").unwrap(),
+                roles: Roles { admin, ..Roles::default() },
+            };
+            prop_assert_eq!(user(true).cap(cap), cap);
+            let left = cap - user(false).cap(cap);
+            prop_assert!(left <= 10 && left <= cap / 10 && (cap < 10 || left >= 1));
+        }
     }
 }

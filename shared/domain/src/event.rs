@@ -427,6 +427,13 @@ impl Event {
         self
     }
 
+    /// When it happened, as it says itself.
+    #[must_use]
+    pub fn happened_at(&self) -> Option<OffsetDateTime> {
+        let text: String = serde_json::from_str(self.attributes.get("time")?.get()).ok()?;
+        OffsetDateTime::parse(&text, &Rfc3339).ok()
+    }
+
     /// Bytes of the event as it travels, near enough to its size as a payload. There is never more of it in a message, but for some
     /// hundred bytes around it.
     #[must_use]

@@ -13,13 +13,15 @@ use crate::error::{Invalid, Problems};
 pub const MAX_HEADERS: usize = 2048;
 
 /// Names a webhook may not set: the ones we set, the ones that frame a message, and the ones that speak to intermediaries.
-pub const RESERVED: [&str; 19] = [
+pub const RESERVED: [&str; 24] = [
     "accept-encoding",
+    "cdn-loop",
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
     "expect",
+    "forwarded",
     "host",
     "keep-alive",
     "proxy-authenticate",
@@ -29,17 +31,38 @@ pub const RESERVED: [&str; 19] = [
     "te",
     "trailer",
     "transfer-encoding",
+    "true-client-ip",
     "upgrade",
     "user-agent",
     "via",
+    "x-client-ip",
     "x-forwarded-for",
+    "x-real-ip",
 ];
+
+/// Those of [`RESERVED`] that webhooks may have from before they were: they say where a request comes from, and harm nobody but who believes
+/// them. Such a webhook keeps them, and they are sent, until somebody takes them away.
+const RESERVED_LATER: [&str; 5] = ["cdn-loop", "forwarded", "true-client-ip", "x-client-ip", "x-real-ip"];
 
 /// Those of [`RESERVED`] that we set ourselves, and so are there when a request goes out.
 const OURS: [&str; 3] = ["content-type", QLIK_SIGNATURE, "user-agent"];
 
-/// Prefix of the Standard Webhooks headers, all ours.
-pub const RESERVED_PREFIX: &str = "webhook-";
+/// How further reserved names begin: the Standard Webhooks headers, all ours; `CloudEvents` in binary mode, which are the event's; and what
+/// intermediaries say of where a request comes from.
+pub const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "ce-", "x-forwarded-"];
+
+/// Encrypted headers of a webhook at most once some were given apart from others. Each may take [`MAX_HEADERS`] bytes then: what the stored
+/// ones take must make no difference, or else whoever may edit a webhook could find out how long they are.
+pub const MAX_APART: usize = 8;
+
+/// What a webhook had before a change, as far as the rules of headers ask for it. Nothing, for a new one.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// Names of its headers, plain and encrypted. They stay allowed, whatever has become reserved since.
+    pub names: BTreeSet<String>,
+    /// Names of encrypted headers whose values are not given anew.
+    pub kept: BTreeSet<String>,
+}
 
 /// Name of a header that the deployment chooses: at most 64 characters, and none that HTTP, intermediaries or we need otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +93,7 @@ impl FromStr for HeaderName {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let lower = text.to_ascii_lowercase();
         let ours = lower == QLIK_SIGNATURE; // reserved so that no webhook sets it; here it is the default
-        let taken = !ours && (RESERVED.contains(&lower.as_str()) || lower.starts_with(RESERVED_PREFIX));
+        let taken = !ours && is_reserved(&lower);
         let fine = text.len() <= 64 && is_token(text) && !taken;
         fine.then(|| Self(text.to_owned()))
             .ok_or_else(|| Invalid::one("header", "must be a free header name"))
@@ -98,7 +121,13 @@ pub struct Headers(BTreeMap<String, String>);
 impl Headers {
     /// Checks names (RFC 9110 tokens, not reserved, unique), values (visible ASCII, inner spaces and tabs) and the size of all.
     pub fn parse(raw: BTreeMap<String, String>) -> Result<Self, Invalid> {
-        check("headers", &raw)?;
+        Self::parse_after(raw, &Before::default())
+    }
+
+    /// The same for a webhook that had some before.
+    pub fn parse_after(raw: BTreeMap<String, String>, before: &Before) -> Result<Self, Invalid> {
+        let all = Before { names: before.names.clone(), kept: BTreeSet::new() };
+        check("headers", &raw, &all)?;
         Ok(Self(raw))
     }
 
@@ -126,8 +155,20 @@ pub struct EncryptedHeaders(BTreeMap<String, Zeroizing<String>>);
 impl EncryptedHeaders {
     /// Checks the same rules as [`Headers::parse`].
     pub fn parse(raw: BTreeMap<String, String>) -> Result<Self, Invalid> {
-        check("encryptedHeaders", &raw)?;
+        Self::parse_after(raw, &Before::default())
+    }
+
+    /// The same for a webhook that had some before. What is not given anew does not count, only how many headers there are: see
+    /// [`MAX_APART`].
+    pub fn parse_after(raw: BTreeMap<String, String>, before: &Before) -> Result<Self, Invalid> {
+        check("encryptedHeaders", &raw, before)?;
         Ok(Self(raw.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect()))
+    }
+
+    /// Those that were stored: checked when they were, by the rules of then, and once more before they are sent.
+    #[must_use]
+    pub fn stored(headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(headers.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect())
     }
 
     /// Names and values, sorted by name; for sending and for storing only.
@@ -154,7 +195,7 @@ impl fmt::Debug for EncryptedHeaders {
 }
 
 /// `of` is the member they are in. Problems never repeat a value: it may be meant to stay secret.
-fn check(of: &str, raw: &BTreeMap<String, String>) -> Result<(), Invalid> {
+fn check(of: &str, raw: &BTreeMap<String, String>, before: &Before) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let mut seen = BTreeSet::new();
     for (name, value) in raw {
@@ -162,7 +203,7 @@ fn check(of: &str, raw: &BTreeMap<String, String>) -> Result<(), Invalid> {
         let lower = name.to_ascii_lowercase();
         if !is_token(name) {
             problems.add(&field, "must have a name of letters, digits and !#$%&'*+-.^_`|~");
-        } else if RESERVED.contains(&lower.as_str()) || lower.starts_with(RESERVED_PREFIX) {
+        } else if is_reserved(&lower) && !before.names.contains(name) {
             problems.add(&field, "is a reserved header name");
         } else if !seen.insert(lower) {
             problems.add(&field, "appears twice (names are compared without regard to case)");
@@ -171,15 +212,26 @@ fn check(of: &str, raw: &BTreeMap<String, String>) -> Result<(), Invalid> {
             problems.add(&field, "must have a value of visible ASCII characters, with spaces only inside");
         }
     }
-    let size: usize = raw.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let given: Vec<_> = raw.iter().filter(|(name, _)| !before.kept.contains(*name)).collect();
+    if !given.is_empty() && given.len() < raw.len() && raw.len() > MAX_APART {
+        let rule = format!("must have at most {MAX_APART} headers, unless all of them are given in one request");
+        problems.add(of, rule);
+    }
+    let size: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
     if size > MAX_HEADERS {
         problems.add(of, format!("must have at most {MAX_HEADERS} bytes of names and values together"));
     }
     problems.finish(Some(()))
 }
 
+/// Whether webhooks may not set a header of this name, in lower case.
+fn is_reserved(lower: &str) -> bool {
+    RESERVED.contains(&lower) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+}
+
 /// Checks headers just before they go out, ours among them, whatever was checked when they were stored: names and values that cannot
-/// end their line, no name twice, and none that frames the message or speaks to intermediaries.
+/// end their line, no name twice, and none that frames the message or speaks to intermediaries; but for what a webhook may still have from
+/// before it was reserved.
 ///
 /// # Errors
 /// Every rule broken; problems repeat no value.
@@ -188,7 +240,8 @@ pub fn check_sendable<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>)
     let mut seen = BTreeSet::new();
     for (name, value) in headers {
         let lower = name.to_ascii_lowercase();
-        let framing = RESERVED.contains(&lower.as_str()) && !OURS.contains(&lower.as_str());
+        let sent = || OURS.iter().chain(&RESERVED_LATER).any(|known| *known == lower);
+        let framing = RESERVED.contains(&lower.as_str()) && !sent();
         if !is_token(name) || !is_value(value) || framing || !seen.insert(lower) {
             problems.add(format!("headers.{}", name.escape_debug()), "is not a header that can be sent");
         }
@@ -281,7 +334,74 @@ mod tests {
         assert_eq!(headers.names().collect::<Vec<_>>(), ["Authorization"]);
     }
 
+    fn one(name: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn info_names_that_speak_for_intermediaries_are_reserved() {
+        for name in [
+            "Forwarded", "X-Real-IP", "X-Forwarded-Host", "x-forwarded-proto", "X-Forwarded-Port", "X-Forwarded-Server", "Via",
+            "X-Forwarded-For", "CDN-Loop", "True-Client-IP", "X-Client-IP", "X-Forwarded-", "ce-id", "CE-Type",
+        ] {
+            assert!(Headers::parse(one(name, "1")).is_err(), "{name}");
+            assert!(EncryptedHeaders::parse(one(name, "1")).is_err(), "{name}");
+            assert!(name.parse::<HeaderName>().is_err(), "{name}");
+        }
+        for name in ["X-Forwarded", "Cecil", "X-Real-Estate", "CDN-Loops"] {
+            assert!(Headers::parse(one(name, "1")).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn info_what_was_stored_before_it_was_reserved_is_kept_and_sent() {
+        for name in ["Forwarded", "X-Real-IP", "X-Forwarded-Host", "cdn-loop", "ce-id"] {
+            let before = Before { names: [name.to_owned()].into(), ..Before::default() };
+            let kept = Headers::parse_after(one(name, "1"), &before).unwrap();
+            assert!(check_sendable(kept.iter()).is_ok(), "{name}");
+            let kept = EncryptedHeaders::stored(one(name, "1"));
+            assert!(check_sendable(kept.expose()).is_ok(), "{name}");
+            assert!(Headers::parse_after(one("X-Forwarded-Port", "1"), &before).is_err(), "no other");
+        }
+        // What could never be stored is never sent.
+        for name in ["Via", "X-Forwarded-For", "Host"] {
+            assert!(check_sendable([(name, "1")]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn l8_headers_given_apart_from_others_are_counted_not_measured() {
+        let with = |count: usize, size: usize| {
+            let mut all: BTreeMap<_, _> = (1..count).map(|n| (format!("X-{n}"), "v".repeat(2000))).collect();
+            let kept = all.keys().cloned().collect();
+            all.insert("X-P".to_owned(), "v".repeat(size));
+            EncryptedHeaders::parse_after(all, &Before { kept, ..Before::default() })
+        };
+        assert!(with(MAX_APART, MAX_HEADERS - 3).is_ok());
+        assert!(with(MAX_APART, MAX_HEADERS - 2).is_err());
+        let error = with(MAX_APART + 1, 1).unwrap_err().to_string();
+        assert!(error.contains("at most 8 headers"), "{error}");
+        // One that has more, from a request that gave all, may have some taken away.
+        let many: BTreeMap<_, _> = (0..500).map(|n| (format!("{n}"), String::new())).collect();
+        let before = Before { kept: many.keys().cloned().collect(), ..Before::default() };
+        assert!(EncryptedHeaders::parse_after(many, &before).is_ok());
+    }
+
     proptest! {
+        #[test]
+        fn l8_no_answer_depends_on_the_length_of_a_kept_value(
+            lengths in prop::collection::vec(0..=MAX_HEADERS, 1..10), given in 0..2100_usize,
+        ) {
+            let answer = |length: &dyn Fn(usize) -> usize| {
+                let mut all: BTreeMap<_, _> =
+                    lengths.iter().enumerate().map(|(n, size)| (format!("X-{n}"), "v".repeat(length(*size)))).collect();
+                let kept = all.keys().cloned().collect();
+                all.insert("X-P".to_owned(), "v".repeat(given));
+                EncryptedHeaders::parse_after(all, &Before { kept, ..Before::default() }).map(drop)
+            };
+            prop_assert_eq!(answer(&|size| size), answer(&|_| 0));
+        }
+
         #[test]
         fn no_accepted_header_can_end_its_line(name in "\\PC{0,12}|[ -~\r\n\0]{0,12}", value in "[ -~\r\n\t\0é]{0,20}") {
             if let Ok(accepted) = headers(&[(&name, &value)]) {

@@ -25,7 +25,11 @@ pub enum RecoveryStatus {
     Stopped,
 }
 
-/// A recovery and how far it has come: from the newest failure to the oldest.
+/// How long a recovery may make no step before it counts as lost, its messages with it, and another may begin. A busy slow lane is late by
+/// minutes.
+pub const STALLED_AFTER: Duration = Duration::HOUR;
+
+/// A recovery and how far it has come: from the oldest failure to the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
     /// Its id.
@@ -40,8 +44,13 @@ pub struct Recovery {
     pub until: OffsetDateTime,
     /// Whether it goes on.
     pub status: RecoveryStatus,
-    /// Rows below this one are still to be looked at.
+    /// Rows up to this one have been looked at; none yet when it is absent, or all that a release did that went the other way.
+    pub newer_than: Option<DeliveryId>,
+    /// Rows below this one are to be looked at: when it was asked for, or as far down as a release has come that went from the newest
+    /// failure to the oldest.
     pub older_than: DeliveryId,
+    /// When it made its last step.
+    pub stepped_at: Option<OffsetDateTime>,
     /// Deliveries that had failed for good, so far: `requeued` and `skipped` together.
     pub found: u32,
     /// Those of them queued again, so far.
@@ -80,7 +89,9 @@ impl Recovery {
             since,
             until: now,
             status: RecoveryStatus::Running,
+            newer_than: None,
             older_than: DeliveryId::floor(now),
+            stepped_at: None,
             found: 0,
             requeued: 0,
             skipped: 0,
@@ -96,10 +107,24 @@ impl Recovery {
         self
     }
 
-    /// The oldest id it looks at.
+    /// The first id it has still to look at, and the one below which the last is.
     #[must_use]
-    pub fn oldest(&self) -> DeliveryId {
-        DeliveryId::floor(self.since)
+    pub fn range(&self) -> (DeliveryId, DeliveryId) {
+        let oldest = DeliveryId::floor(self.since);
+        (self.newer_than.map_or(oldest, |seen| seen.max(oldest)), self.older_than)
+    }
+
+    /// The first id of deliveries that are none of its business: they were triggered after it was asked for.
+    #[must_use]
+    pub fn end(&self) -> DeliveryId {
+        DeliveryId::floor(self.until)
+    }
+
+    /// Whether it stands in the way of another at `now`: it runs, and has made a step in the last [`STALLED_AFTER`].
+    #[must_use]
+    pub fn is_under_way(&self, now: OffsetDateTime) -> bool {
+        let stepped_at = self.stepped_at.unwrap_or(self.until);
+        self.status == RecoveryStatus::Running && now - stepped_at < STALLED_AFTER
     }
 
     /// The message that carries it on.
@@ -136,6 +161,20 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+
+    #[test]
+    fn h3_a_recovery_is_under_way_until_it_ends_or_stalls() {
+        let now = datetime!(2026-11-24 10:00 UTC);
+        let (tenant, webhook) = (TenantId::parse("acme").unwrap(), WebhookId::mint(now));
+        let begun = Recovery::new(tenant, webhook, now - Duration::DAY, now);
+        assert!(begun.is_under_way(now) && begun.is_under_way(now + Duration::minutes(59)));
+        assert!(!begun.is_under_way(now + STALLED_AFTER));
+        let stepped = Recovery { stepped_at: Some(now + Duration::minutes(59)), ..begun.clone() };
+        assert!(stepped.is_under_way(now + Duration::minutes(118)));
+        for status in [RecoveryStatus::Done, RecoveryStatus::Stopped] {
+            assert!(!begun.clone().finished(status, now).is_under_way(now));
+        }
+    }
 
     #[test]
     fn the_window_reaches_back_as_far_as_the_history_and_not_into_the_future() {

@@ -10,7 +10,7 @@ use crate::error::{Invalid, Problems};
 use crate::event::Event;
 use crate::event_type;
 use crate::filter::Filter;
-use crate::headers::{EncryptedHeaders, Headers};
+use crate::headers::{Before, EncryptedHeaders, Headers};
 use crate::health::Health;
 use crate::id::{TenantId, UserId, WebhookId};
 use crate::operational;
@@ -104,16 +104,26 @@ pub struct RawSpec {
     pub cloud_events: bool,
 }
 
+/// What a webhook was before a change; nothing, for one that is new.
+#[derive(Debug, Clone, Default)]
+pub struct Earlier<'a> {
+    /// What the tenant had decided.
+    pub spec: Option<&'a WebhookSpec>,
+    /// What the rules for headers ask.
+    pub headers: Before,
+}
+
 impl RawSpec {
     /// Checks every part, and takes apart what is secret and what is not; all problems are reported together.
     pub fn check(self) -> Result<(WebhookSpec, Secrets), Invalid> {
-        self.check_change(None)
+        self.check_change(&Earlier::default())
     }
 
-    /// The same, of a change to `stored`. Its name and description are not judged anew where they stay as they are: an older release took
-    /// some that this one refuses, and whoever wants to disable such a webhook need not rename it. A URL is judged anew, as that is what
-    /// keeps requests from where they must not go.
-    pub fn check_change(self, stored: Option<&WebhookSpec>) -> Result<(WebhookSpec, Secrets), Invalid> {
+    /// The same, of a change. Its name and description are not judged anew where they stay as they are: an older release took some that
+    /// this one refuses, and whoever wants to disable such a webhook need not rename it; nor are the names of headers that it has had. A URL
+    /// is judged anew, as that is what keeps requests from where they must not go.
+    pub fn check_change(self, earlier: &Earlier<'_>) -> Result<(WebhookSpec, Secrets), Invalid> {
+        let (stored, before) = (earlier.spec, &earlier.headers);
         let mut problems = Problems::default();
         let name = match stored {
             Some(stored) if self.name.as_ref() == Some(&stored.name) => self.name,
@@ -126,8 +136,8 @@ impl RawSpec {
         };
         let url = problems.take(required("url", self.url).and_then(|url| WebhookUrl::parse(&url)));
         let secret = problems.take(self.secret.filter(|s| !s.is_empty()).map(Secret::parse).transpose());
-        let headers = problems.take(Headers::parse(self.headers));
-        let encrypted_headers = problems.take(EncryptedHeaders::parse(self.encrypted_headers));
+        let headers = problems.take(Headers::parse_after(self.headers, before));
+        let encrypted_headers = problems.take(EncryptedHeaders::parse_after(self.encrypted_headers, before));
         if let (Some(headers), Some(encrypted)) = (&headers, &encrypted_headers) {
             problems.take(headers.check_apart_from(encrypted.names()));
         }

@@ -1,12 +1,15 @@
 //! Who calls: the claims of the token that the gateway has verified. Never the path, the query or the body.
 
+use std::fmt;
+use std::str::FromStr;
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use lambda_http::RequestExt as _;
 use lambda_http::request::RequestContext;
 
 use anzol_domain::access::Roles;
-use anzol_domain::{Caller, TenantId, UserId};
+use anzol_domain::{Caller, Invalid, TenantId, UserId};
 
 use crate::error::ApiError;
 
@@ -21,6 +24,40 @@ pub struct Claims {
     pub publish_scope: String,
     /// Scope that allows publishing for every tenant.
     pub platform_scope: String,
+    /// Group or role of tenant admins.
+    pub admin_role: RoleName,
+    /// Group or role of users who may publish for their tenant.
+    pub publisher_role: RoleName,
+}
+
+/// Name of a group or role: 1 to 256 characters, none of them white space, a control character, a bracket or a quotation mark. The
+/// gateway writes a list of names as `[a b]`, so a name with one of these could not be told from two names, or from part of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleName(String);
+
+impl RoleName {
+    /// The group of tenant admins in the user pool that the template brings.
+    pub const ADMIN: &str = "TenantAdmin";
+    /// The group of its publishers.
+    pub const PUBLISHER: &str = "Publisher";
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for RoleName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']' | '"');
+        let fine = (1..=256).contains(&text.chars().count()) && !text.contains(odd);
+        fine.then(|| Self(text.to_owned())).ok_or_else(|| {
+            Invalid::one("role", "must have 1 to 256 characters, without spaces, brackets and quotation marks")
+        })
+    }
 }
 
 impl Default for Claims {
@@ -30,14 +67,11 @@ impl Default for Claims {
             roles: "cognito:groups".to_owned(),
             publish_scope: "anzol/publish".to_owned(),
             platform_scope: "anzol/publish.any".to_owned(),
+            admin_role: RoleName(RoleName::ADMIN.to_owned()),
+            publisher_role: RoleName(RoleName::PUBLISHER.to_owned()),
         }
     }
 }
-
-/// Group or role of tenant admins.
-const ADMIN: &str = "TenantAdmin";
-/// Group or role of users who may publish for their tenant.
-const PUBLISHER: &str = "Publisher";
 
 /// A caller who has been verified; what [`Caller`] looks like to a handler.
 pub struct Verified(pub Caller);
@@ -52,6 +86,17 @@ impl Claims {
             roles: variable("ROLES_CLAIM").unwrap_or(default.roles),
             publish_scope: variable("PUBLISH_SCOPE").unwrap_or(default.publish_scope),
             platform_scope: variable("PLATFORM_SCOPE").unwrap_or(default.platform_scope),
+            ..default
+        }
+    }
+
+    /// The same with other names of roles, by the variables `ANZOL_ADMIN_ROLE` and `ANZOL_PUBLISHER_ROLE`, where they are set.
+    #[must_use]
+    pub fn with_roles(self, admin: Option<RoleName>, publisher: Option<RoleName>) -> Self {
+        Self {
+            admin_role: admin.unwrap_or(self.admin_role),
+            publisher_role: publisher.unwrap_or(self.publisher_role),
+            ..self
         }
     }
 
@@ -78,25 +123,32 @@ impl Claims {
         let tenant = claim(&self.tenant).map(TenantId::parse).transpose();
         let tenant = tenant
             .map_err(|_| ApiError::Forbidden(format!("the token's {} cannot be a tenant", self.tenant)))?;
-        let groups = claim(&self.roles).map(list).unwrap_or_default();
-        let scopes = claim("scope").map(list).unwrap_or_default();
+        let names = |name: &str| claim(name).map(|text| list(name, text)).unwrap_or_default();
+        let (groups, scopes) = (names(&self.roles), names(SCOPE));
         let has = |list: &[String], name: &str| list.iter().any(|item| item == name);
         let roles = Roles {
-            admin: has(&groups, ADMIN),
-            publisher: has(&groups, PUBLISHER) || has(&scopes, &self.publish_scope),
+            admin: has(&groups, &self.admin_role.0),
+            publisher: has(&groups, &self.publisher_role.0) || has(&scopes, &self.publish_scope),
             platform: has(&scopes, &self.platform_scope),
         };
         Ok(Caller { tenant, user, roles })
     }
 }
 
-/// Reads a claim that is a list: `["a","b"]` in JSON, or `[a b]` and `a b` as the gateway and OAuth write it.
-fn list(text: &str) -> Vec<String> {
+/// The one claim whose text is a list by itself, its items between spaces (RFC 6749, section 3.3; RFC 8693, section 4.2).
+const SCOPE: &str = "scope";
+
+/// Reads a claim that is a list: `["a","b"]` in JSON, or `[a b]`, as the gateway writes an array. Any other text is one name, whatever
+/// is in it, but for that of [`SCOPE`].
+fn list(claim: &str, text: &str) -> Vec<String> {
     if let Ok(list) = serde_json::from_str(text) {
         return list;
     }
-    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    inner.split_ascii_whitespace().map(str::to_owned).collect()
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bracketed.or((claim == SCOPE).then_some(text)) {
+        Some(items) => items.split_ascii_whitespace().map(str::to_owned).collect(),
+        None => vec![text.to_owned()],
+    }
 }
 
 impl<S> FromRequestParts<S> for Verified
@@ -116,9 +168,61 @@ mod tests {
 
     #[test]
     fn lists_are_read_in_every_spelling_and_only_whole_names_count() {
-        for text in ["[TenantAdmin Publisher]", r#"["TenantAdmin","Publisher"]"#, "TenantAdmin Publisher"] {
-            assert_eq!(list(text), ["TenantAdmin", "Publisher"], "{text}");
+        for text in ["[TenantAdmin Publisher]", r#"["TenantAdmin","Publisher"]"#] {
+            assert_eq!(list("roles", text), ["TenantAdmin", "Publisher"], "{text}");
         }
-        assert_eq!(list("[NotTenantAdmin,TenantAdmin]"), ["NotTenantAdmin,TenantAdmin"]);
+        assert_eq!(list("roles", "[NotTenantAdmin,TenantAdmin]"), ["NotTenantAdmin,TenantAdmin"]);
+        assert_eq!(list("scope", "openid anzol/publish"), ["openid", "anzol/publish"]);
+    }
+
+    fn roles_of(names: &Claims, roles: &str) -> Roles {
+        let mut context = serde_json::json!({
+            "http": { "method": "GET", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t" },
+            "routeKey": "$default", "stage": "$default", "requestId": "r", "accountId": "1", "apiId": "a",
+            "domainName": "d", "timeEpoch": 0,
+        });
+        let claims = serde_json::json!({ "sub": "ann", (names.roles.as_str()): roles });
+        context["authorizer"] = serde_json::json!({ "jwt": { "claims": claims, "scopes": null } });
+        let event = serde_json::json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "", "headers": {},
+            "requestContext": context, "isBase64Encoded": false,
+        });
+        let request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        names.caller(&request.into_parts().0).unwrap().roles
+    }
+
+    #[test]
+    fn l1_a_claim_that_is_one_text_is_one_name() {
+        let names = Claims::default();
+        for text in ["Junior TenantAdmin", "TenantAdmin ", "TenantAdmin Publisher", "x\tTenantAdmin", "\"TenantAdmin\""] {
+            assert_eq!(roles_of(&names, text), Roles::default(), "{text}");
+        }
+        for text in ["TenantAdmin", "[TenantAdmin]", "[Junior TenantAdmin]", r#"["Junior","TenantAdmin"]"#] {
+            assert!(roles_of(&names, text).admin, "{text}");
+        }
+        assert!(!roles_of(&names, r#"["Junior TenantAdmin"]"#).admin);
+        // Where roles are scopes, they are between spaces.
+        let scoped = Claims { roles: "scope".to_owned(), ..names };
+        assert!(roles_of(&scoped, "openid TenantAdmin").admin);
+    }
+
+    #[test]
+    fn l1_the_names_of_roles_are_the_deployments() {
+        let role = |text: &str| Some(text.parse().unwrap());
+        let names = Claims::default().with_roles(role("urn:acme:anzol:admin"), role("urn:acme:anzol:publisher"));
+        assert!(roles_of(&names, "[urn:acme:anzol:admin other]").admin);
+        assert!(roles_of(&names, "urn:acme:anzol:publisher").publisher);
+        assert_eq!(roles_of(&names, "[TenantAdmin Publisher]"), Roles::default());
+        assert_eq!(Claims::default().with_roles(None, None), Claims::default());
+    }
+
+    #[test]
+    fn l1_a_name_that_could_be_two_is_refused() {
+        for bad in ["", "Tenant Admin", "Tenant\tAdmin", "[TenantAdmin]", "a]", "\"a\"", "a\u{a0}b", "a\n", &"x".repeat(257)] {
+            assert!(bad.parse::<RoleName>().is_err(), "{bad:?}");
+        }
+        for good in ["TenantAdmin", "https://acme.example/roles/admin", "Administração", &"x".repeat(256)] {
+            assert!(good.parse::<RoleName>().is_ok(), "{good:?}");
+        }
     }
 }

@@ -43,6 +43,9 @@ pub enum ApiError {
     UnsupportedEncoding(String),
     /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again when `Retry-After` says so will do.
     Throttled,
+    /// As many calls of this kind are under way as may be; nothing was done. The text has the rule; trying again after so many seconds
+    /// may do.
+    TooMany(String, u16),
     /// Something we need does not answer; trying again soon will do.
     Busy,
     /// Our fault; logged where it was noticed.
@@ -116,7 +119,7 @@ impl ApiError {
             Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
-            Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Self::Throttled | Self::TooMany(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
@@ -135,6 +138,7 @@ impl ApiError {
             Self::UnsupportedEncoding(encoding) => {
                 vec![format!("the header Content-Encoding must be one of {ENCODINGS}; it is `{encoding}`")]
             }
+            Self::TooMany(rule, seconds) => vec![format!("{rule}; try again in {seconds} seconds")],
             Self::TooLarge(bytes) => vec![format!("the body must have at most {bytes} bytes")],
             Self::UriTooLong => vec![format!("path and query must have at most {MAX_TARGET} bytes")],
             Self::Throttled => {
@@ -211,6 +215,10 @@ impl From<RecoverError> for ApiError {
     fn from(error: RecoverError) -> Self {
         match error {
             RecoverError::Store(error) => error.into(),
+            RecoverError::Running(recovery) => Self::Conflict(vec![format!(
+                "`recovery` {} of this webhook is still running: wait until it is done; `Location` says where that is seen",
+                recovery.id
+            )]),
             RecoverError::Queue(_) | RecoverError::NextStep(_) => {
                 tracing::error!(%error, "the queue failed");
                 Self::Busy
@@ -223,10 +231,14 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         let encoding = matches!(self, Self::UnsupportedEncoding(_));
-        let again = matches!(self, Self::Throttled | Self::Busy);
+        let again = match self {
+            Self::Throttled | Self::Busy => Some(RETRY_SECONDS),
+            Self::TooMany(_, seconds) => Some(seconds),
+            _ => None,
+        };
         let mut response = status.into_response();
-        if again {
-            response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS.into());
+        if let Some(seconds) = again {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         if encoding {
             // RFC 9110, section 12.5.3.

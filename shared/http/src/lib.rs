@@ -10,7 +10,7 @@ mod trace;
 
 pub use base::PublicBase;
 pub use body::{Fields, Json, check_charset, content_type, decoded, json};
-pub use caller::{Claims, Verified};
+pub use caller::{Claims, RoleName, Verified};
 pub use error::ApiError;
 pub use params::{Links, Params};
 pub use shell::{ErrorBody, MAX_TARGET, shell};

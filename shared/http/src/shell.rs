@@ -5,7 +5,9 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use lambda_http::RequestExt as _;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -38,6 +40,21 @@ pub fn shell(router: Router) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(middleware::from_fn(bound_target))
         .layer(middleware::from_fn(write_errors))
+        .layer(middleware::from_fn(protect))
+}
+
+/// A year, in which a browser that was here once comes by https only.
+const HTTPS_ONLY: &str = "max-age=31536000";
+
+/// Puts on every answer what keeps others from keeping it, or from taking it for something else. What says itself how long it may be kept is
+/// left alone.
+async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
+    response
 }
 
 /// Before anything reads a path, a query or a cursor in it.
@@ -87,6 +104,30 @@ mod tests {
             response.headers().get("retry-after").map_or("", |value| value.to_str().unwrap()).to_owned();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, wait, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn info_every_answer_says_that_it_is_not_to_be_kept() {
+        let router = || {
+            Router::new()
+                .route("/", get(|| async { "fine" }))
+                .route("/kept", get(|| async { ([(CACHE_CONTROL, "public, max-age=300")], "kept") }))
+        };
+        for (path, kept) in [("/", "no-store"), ("/nothing", "no-store"), ("/kept", "public, max-age=300")] {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = shell(router()).oneshot(request).await.unwrap();
+            let headers = response.headers();
+            assert_eq!(headers[CACHE_CONTROL], kept, "{path}");
+            assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+            assert_eq!(headers[STRICT_TRANSPORT_SECURITY], "max-age=31536000", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn h3_who_has_too_many_under_way_is_told_the_rule() {
+        let (status, wait, body) = answer(|| ApiError::TooMany("at most 5 of them".to_owned(), 5)).await;
+        assert_eq!((status, wait.as_str()), (429, "5"));
+        assert_eq!(body["errors"][0]["detail"], "at most 5 of them; try again in 5 seconds");
     }
 
     #[tokio::test]

@@ -1,16 +1,18 @@
 //! What failed for good since some time → the same events, queued again.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anzol_domain::recovery::{RecoveryStatus, RecoveryTask};
+#[cfg(doc)]
+use anzol_domain::recovery::STALLED_AFTER;
 use anzol_domain::{
-    Clock, Delivery, DeliveryId, DeliveryTask, Event, Lane, Recovery, RecoveryId, TenantId, Trigger, Webhook,
-    WebhookId,
+    Clock, Delivery, DeliveryId, DeliveryTask, Event, Lane, Recovery, RecoveryId, Status, TenantId, Trigger,
+    Webhook, WebhookId,
 };
 use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
 use anzol_signing as signing;
-use anzol_store::{Deliveries, StoreError};
+use anzol_store::{Deliveries, StoreError, Taking};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use time::OffsetDateTime;
 
@@ -20,6 +22,11 @@ pub const PAGE: usize = 100;
 const CONCURRENCY: usize = 16;
 /// How late an attempt may be before it counts as lost. A busy slow lane is late by minutes.
 const OVERDUE: time::Duration = time::Duration::HOUR;
+/// Most attempts that are followed from one to the next: more than any schedule has.
+const MOST_ATTEMPTS: usize = 32;
+/// Messages in a call to the queue (SQS takes no more), and bytes of their events, well below what it takes.
+const BATCH: usize = 10;
+const BATCH_BYTES: usize = 128 * 1024;
 /// How long the message that carries a recovery on waits at first: whoever asked makes the first step meanwhile.
 const HEAD_START: Duration = Duration::from_secs(5);
 
@@ -32,6 +39,9 @@ pub enum RecoverError {
     /// Not all could be queued.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// A recovery of the webhook is under way: this one.
+    #[error("recovery {} of the webhook is still running", .0.id)]
+    Running(Box<Recovery>),
     /// The message that carries the recovery on could not be queued.
     #[error("the next step was not queued: {0}")]
     NextStep(String),
@@ -39,9 +49,17 @@ pub enum RecoverError {
 
 /// Sends again what failed for good.
 ///
-/// A recovery goes from the newest failure to the oldest, [`PAGE`] at a step. Each step is: look, take the events that are free,
+/// A recovery goes from the oldest failure to the newest, [`PAGE`] at a step, and an event has the place of the first of its failures: so events
+/// are queued in the order in which they first failed, and receivers that keep the last write end with the newest state. That is the order of
+/// queuing, no more: standard queues hand out messages in about the order they came in, several senders take ten each and send them at once,
+/// and delays of whole seconds would slow a recovery down without promising more. Receivers to whom it matters compare the event's `time`.
+///
+/// Each step is: look, take the events that are free,
 /// queue them, write how far it has come, queue the next step. Whatever breaks off in between, the message of the step is still on its
 /// queue, and the step is made over: what it takes, it gets again, under the same delivery ids, which the sender does not send twice.
+///
+/// One recovery of a webhook runs at a time. One that has not made a step for [`STALLED_AFTER`] stands in nobody's way any more; should it go on
+/// after all, they run side by side and take turns.
 ///
 /// What remains: a message received twice at the very same moment is sent twice, under one `webhook-id`. A failure that is written
 /// after its turn came (its message waited long, or the index lagged) is left to the next recovery. A step that ends among the dead
@@ -61,10 +79,15 @@ impl Recoverer {
     }
 
     /// Begins to recover a webhook's deliveries since then, and makes the first step; answers how far it came.
+    ///
+    /// # Errors
+    /// [`RecoverError::Running`] while another recovery of the webhook is under way.
     pub async fn begin(&self, webhook: &Webhook, since: OffsetDateTime) -> Result<Recovery, RecoverError> {
         let now = (self.clock)();
         let begun = Recovery::new(webhook.tenant_id.clone(), webhook.id, since, now);
-        self.deliveries.begin_recovery(&begun).await?;
+        if let Some(running) = self.deliveries.begin_recovery(&begun, now).await? {
+            return Err(RecoverError::Running(Box::new(running)));
+        }
         // Before the first step: from then on somebody will carry it on, whatever becomes of us.
         if let Err(error) = self.queues.send_recovery(&begun.task(), HEAD_START).await {
             let stopped = begun.clone().finished(RecoveryStatus::Stopped, now);
@@ -123,37 +146,53 @@ impl Recoverer {
 
     async fn step(&self, recovery: &Recovery, webhook: &Webhook) -> Result<Recovery, RecoverError> {
         let page = self.deliveries.failures(recovery, PAGE).await?;
-        let rows = futures::stream::iter(page.rows).map(|row| async {
-            let ended = self.has_ended(&row).await?;
-            Ok::<_, StoreError>(ended.then_some(row))
-        });
-        let rows: Vec<_> = rows.buffered(CONCURRENCY).try_collect().await?;
-        let ended: Vec<_> = rows.into_iter().flatten().collect();
-        let found = count(ended.len());
-        let mut seen = BTreeSet::new();
-        let candidates = ended.iter().filter_map(|row| self.candidate(row));
-        let candidates = candidates.filter(|candidate| seen.insert(candidate.message_id.clone()));
-        let taken: Vec<Option<Outgoing>> = futures::stream::iter(candidates.collect::<Vec<_>>())
-            .map(|Candidate { failed, message_id, event }| async move {
-                let free = self.deliveries.take_event(recovery, &message_id, failed).await?;
-                Ok::<_, StoreError>(free.then(|| again(recovery, failed, event)))
-            })
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
-        let outgoing: Vec<_> = taken.into_iter().flatten().collect();
-        let mut requeued = count(outgoing.len());
-        match self.queues.send(outgoing).await {
-            // What the queue will never take is skipped: making the step again would not help, and the older failures would wait for ever.
-            Err(error) if error.unsent.is_empty() => {
-                tracing::error!(%error, recovery.id = %recovery.id, "deliveries were refused by the queue for good");
-                requeued -= count(error.refused.len());
+        // Failures of one event one after the other, events beside each other.
+        let (mut events, mut others) = (HashMap::<String, Vec<Candidate>>::new(), Vec::new());
+        for row in page.rows {
+            match self.candidate(&row) {
+                Some((message_id, event)) => {
+                    events.entry(message_id).or_default().push(Candidate { row, event });
+                }
+                None => others.push(row),
             }
-            queued => queued?,
+        }
+        let weighed = futures::stream::iter(events).map(|(message_id, rows)| async move {
+            let mut sum = Weighed::default();
+            for candidate in rows {
+                sum.add(self.weigh(recovery, &message_id, candidate).await?);
+            }
+            Ok::<_, StoreError>(sum)
+        });
+        let mut sum = Weighed::default();
+        for one in weighed.buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>().await? {
+            sum.add(one);
+        }
+        let ended = futures::stream::iter(others).map(|row| async move {
+            let end = self.end_of(&row).await?;
+            Ok::<_, StoreError>(end == Some(row.id))
+        });
+        let ended: Vec<_> = ended.buffered(CONCURRENCY).try_collect().await?;
+        sum.found += count(ended.into_iter().filter(|ended| *ended).count());
+
+        let Weighed { found, mut outgoing } = sum;
+        let mut requeued = count(outgoing.len());
+        // Of the same millisecond, as the events of one request are, by what they say of their time.
+        outgoing.sort_by_key(|(place, happened_at, _)| (place.time(), *happened_at, *place));
+        let outgoing: Vec<_> = outgoing.into_iter().map(|(_, _, outgoing)| outgoing).collect();
+        for batch in in_order(outgoing) {
+            match self.queues.send(batch).await {
+                // What the queue will never take is skipped: making the step again would not help, and the rest would wait for ever.
+                Err(error) if error.unsent.is_empty() => {
+                    tracing::error!(%error, recovery.id = %recovery.id, "deliveries were refused by the queue for good");
+                    requeued -= count(error.refused.len());
+                }
+                queued => queued?,
+            }
         }
 
         let mut next = Recovery {
-            older_than: page.next.unwrap_or_else(|| recovery.oldest()),
+            newer_than: page.next.or(recovery.newer_than),
+            stepped_at: Some((self.clock)()),
             found: recovery.found + found,
             requeued: recovery.requeued + requeued,
             skipped: recovery.skipped + found - requeued,
@@ -169,22 +208,92 @@ impl Recoverer {
         Ok(next)
     }
 
-    /// Whether nothing more follows from a failed attempt. What is tried again comes by itself, unless its message got lost on the way,
-    /// among the dead letters say.
-    async fn has_ended(&self, failed: &Delivery) -> Result<bool, StoreError> {
-        let Some(next) = failed.next_attempt else { return Ok(true) };
-        let overdue = (self.clock)() - next.at > OVERDUE;
-        Ok(overdue && !self.deliveries.has(&failed.tenant_id, failed.webhook_id, next.id).await?)
+    /// What becomes of a failed delivery, and of its event with it.
+    async fn weigh(
+        &self,
+        recovery: &Recovery,
+        message_id: &str,
+        candidate: Candidate,
+    ) -> Result<Weighed, StoreError> {
+        let Candidate { row, event } = candidate;
+        let sent_as = |failed| signing::following_id(failed, "recover", recovery.until);
+        let take = async |failed: DeliveryId| {
+            let taking = Taking { message_id, place: row.id, failed, sent_as: sent_as(failed) };
+            self.deliveries.take_event(recovery, taking).await
+        };
+        let again = |found: u32, failed| {
+            let happened_at = event.happened_at();
+            let outgoing = again(recovery, sent_as(failed), event);
+            Ok(Weighed { found, outgoing: vec![(row.id, happened_at, outgoing)] })
+        };
+        let left_alone = |found: bool| Ok(Weighed { found: u32::from(found), outgoing: Vec::new() });
+
+        let ended = row.next_attempt.is_none();
+        if ended && take(row.id).await? {
+            return again(1, row.id);
+        }
+        match self.deliveries.handled_event(recovery, message_id).await? {
+            Some(handled) if handled.recovery_id == Some(recovery.id) => {
+                let failed = handled.handled_delivery;
+                if handled.taken_for.unwrap_or(failed) == row.id {
+                    // By this step, made once before.
+                    return again(1, failed);
+                }
+                // The last of the attempts that it was taken for was counted with the first.
+                left_alone(failed != row.id && (ended || self.end_of(&row).await? == Some(row.id)))
+            }
+            handled => {
+                let end = if ended { Some(row.id) } else { self.end_of(&row).await? };
+                // Another recovery sent it again in this one's place; what counts is how that ended.
+                let resent = handled.and_then(|handled| handled.sent_as).filter(|sent| *sent > row.id);
+                let found = end == Some(row.id);
+                match resent {
+                    Some(resent) => match self.end_after(recovery, resent).await? {
+                        Some(failed) if take(failed).await? => again(u32::from(found) + 1, failed),
+                        _ => left_alone(found),
+                    },
+                    None => match end {
+                        Some(failed) if !ended && take(failed).await? => again(1, failed),
+                        _ => left_alone(found),
+                    },
+                }
+            }
+        }
+    }
+
+    /// The last of the attempts that followed from a failed one, itself perhaps, when that failed and nothing more follows: what is tried
+    /// again comes by itself, unless its message got lost on the way, among the dead letters say.
+    async fn end_of(&self, failed: &Delivery) -> Result<Option<DeliveryId>, StoreError> {
+        let (tenant, webhook, now) = (&failed.tenant_id, failed.webhook_id, (self.clock)());
+        let (mut last, mut next) = (failed.id, failed.next_attempt);
+        for _ in 0..MOST_ATTEMPTS {
+            let Some(attempt) = next else { return Ok(Some(last)) };
+            if attempt.at > now {
+                return Ok(None);
+            }
+            match self.deliveries.get(tenant, webhook, attempt.id, now).await? {
+                None => return Ok((now - attempt.at > OVERDUE).then_some(last)),
+                Some(made) if made.status == Status::Success => return Ok(None),
+                Some(made) => (last, next) = (made.id, made.next_attempt),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same of a delivery that may not have been made yet.
+    async fn end_after(&self, recovery: &Recovery, first: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
+        let (tenant, webhook) = (&recovery.tenant_id, recovery.webhook_id);
+        match self.deliveries.get(tenant, webhook, first, (self.clock)()).await? {
+            Some(made) if made.status == Status::Fail => self.end_of(&made).await,
+            _ => Ok(None),
+        }
     }
 
     /// What a failed delivery sent, unless that was a test.
-    fn candidate(&self, row: &Delivery) -> Option<Candidate> {
+    fn candidate(&self, row: &Delivery) -> Option<(String, Event)> {
         match Event::from_payload(&row.request.body, (self.clock)()) {
             Ok(event) if event.is_test() => None,
-            Ok(event) => {
-                let message_id = signing::message_id(&row.tenant_id, row.webhook_id, &event);
-                Some(Candidate { failed: row.id, message_id, event })
-            }
+            Ok(event) => Some((signing::message_id(&row.tenant_id, row.webhook_id, &event), event)),
             Err(error) => {
                 tracing::error!(%error, webhook.id = %row.webhook_id, delivery.id = %row.id, "a stored payload cannot be read");
                 None
@@ -193,19 +302,34 @@ impl Recoverer {
     }
 }
 
-/// An event that may be sent again.
+/// A failed delivery, and the event that may be sent again because of it.
 struct Candidate {
-    failed: DeliveryId,
-    message_id: String,
+    row: Delivery,
     event: Event,
 }
 
+/// What failed deliveries come to.
+#[derive(Default)]
+struct Weighed {
+    /// How many had failed for good.
+    found: u32,
+    /// What is sent again: each with the failed delivery in whose place, and when its event happened.
+    outgoing: Vec<(DeliveryId, Option<OffsetDateTime>, Outgoing)>,
+}
+
+impl Weighed {
+    fn add(&mut self, other: Self) {
+        self.found += other.found;
+        self.outgoing.extend(other.outgoing);
+    }
+}
+
 /// A first attempt, as if the event had happened when the recovery began. Its id is the same however often it is worked out.
-fn again(recovery: &Recovery, failed: DeliveryId, event: Event) -> Outgoing {
+fn again(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> Outgoing {
     let task = DeliveryTask {
         tenant_id: recovery.tenant_id.clone(),
         webhook_id: recovery.webhook_id,
-        delivery_id: signing::following_id(failed, "recover", recovery.until),
+        delivery_id,
         attempt: 1,
         trigger: Trigger::Recover,
         accepted_at: None, // long ago: it would tell of the outage, not of us
@@ -213,6 +337,26 @@ fn again(recovery: &Recovery, failed: DeliveryId, event: Event) -> Outgoing {
         event,
     };
     Outgoing { task, lane: Lane::Slow, delay: Duration::ZERO }
+}
+
+/// Cuts what is to be sent into what one call may hold, so that no call overtakes another.
+fn in_order(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let mut batches = Vec::<Vec<Outgoing>>::new();
+    let mut bytes = 0;
+    for one in outgoing {
+        let size = one.task.event.size();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH && bytes + size <= BATCH_BYTES => {
+                bytes += size;
+                batch.push(one);
+            }
+            _ => {
+                bytes = size;
+                batches.push(vec![one]);
+            }
+        }
+    }
+    batches
 }
 
 fn count(length: usize) -> u32 {

@@ -7,6 +7,7 @@
 //! | `TENANT#<tenant>` | `QUOTA` | `webhookCount`, `revision` | every write to a webhook of the tenant | dispatch, on each call |
 //! | `TENANT#<tenant>` | `WEBHOOK#<id>` | the webhook, as `webhook_item` has it | api | api, dispatch (when `revision` moved), sender |
 //! | `TENANT#<tenant>` | `PACE#<id>` | how quickly its receiver answers bursts: `quickUntil`, `probedUntil` | sender, of webhooks that get bursts | sender |
+//! | `TENANT#<tenant>` | `LEASES` | the tests and resends under way: `version`, and one attribute a lease | api, with each of them | api |
 //! | `DEPLOYMENT` | `CURSOR_KEY` | `key`, which signs page cursors | api, once | api, at cold start |
 //!
 //! **deliveries**: `expiresAt` is the table's TTL attribute
@@ -15,7 +16,8 @@
 //! |---|---|---|---|
 //! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so the sort key is the time | failed rows only: `failedOf` = pk, `sk`, `eventType`, and no more: it is written, and kept, as often as they |
 //! | `<tenant>#<webhook id>#RECOVERIES` | `<recovery id>` | a recovery, and how far it has come | never |
-//! | `<tenant>#<webhook id>#HANDLED` | `<webhook-id header>` | an event that was sent again: `handledDelivery` is the last failed delivery that was made good, `recoveryId` by which recovery | never |
+//! | `<tenant>#<webhook id>#RECOVERIES` | `RUNNING` | the newest recovery, `recoveryId`; while that runs, no other begins | never |
+//! | `<tenant>#<webhook id>#HANDLED` | `<webhook-id header>` | an event that was sent again, or arrived after all: `handledDelivery` is the last delivery that was made good, `recoveryId` by which recovery, and what `recoveries` says of the rest | never |
 //! | `<tenant>#EVENTS` | `<event type>` | that an event of the type came: `at`, in milliseconds | never |
 //! | `<tenant>#<webhook id>#MISSED` | `level` or `filter` | that the webhook missed one by that rule: `at`, `eventType`, and what the `rule` was | never |
 //!
@@ -91,6 +93,11 @@ pub(crate) fn pace_key(tenant: &TenantId, id: WebhookId) -> Key {
     key(tenant_pk(tenant), format!("PACE#{id}"))
 }
 
+/// Apart from the quota item, whose transactions it would get in the way of.
+pub(crate) fn leases_key(tenant: &TenantId) -> Key {
+    key(tenant_pk(tenant), "LEASES".to_owned())
+}
+
 pub(crate) fn history_pk(tenant: &TenantId, webhook: WebhookId) -> String {
     format!("{tenant}#{webhook}")
 }
@@ -105,6 +112,11 @@ pub(crate) fn recoveries_pk(tenant: &TenantId, webhook: WebhookId) -> String {
 
 pub(crate) fn recovery_key(tenant: &TenantId, webhook: WebhookId, id: RecoveryId) -> Key {
     key(recoveries_pk(tenant, webhook), id.to_string())
+}
+
+/// No recovery's id is spelled so.
+pub(crate) fn running_key(tenant: &TenantId, webhook: WebhookId) -> Key {
+    key(recoveries_pk(tenant, webhook), "RUNNING".to_owned())
 }
 
 pub(crate) fn handled_key(tenant: &TenantId, webhook: WebhookId, message_id: &str) -> Key {

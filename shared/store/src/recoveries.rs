@@ -1,9 +1,16 @@
 //! Recoveries in the deliveries table: how far each has come, what failed in its time, and which events were sent again already.
+//!
+//! One runs at a time for each webhook. The item `RUNNING` names the newest; whether that runs, its own row says, so its end takes no further
+//! write, and frees the webhook whatever release makes it.
+//!
+//! Of an event that was sent again, `handledDelivery` is the last failed delivery that was made good by it, and `recoveryId` by which recovery;
+//! what else is there, releases before had not: `takenFor`, the delivery in whose place it was sent; `sentAs`, the delivery it was sent
+//! as; and `handledUntil`, from when on a failure is a new one.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Put};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -13,12 +20,18 @@ use anzol_domain::{Delivery, DeliveryId, Recovery, RecoveryId, Status, TenantId,
 
 use crate::deliveries::{Deliveries, DeliveryFilter};
 use crate::error::StoreError;
+use crate::keys::Item;
+use crate::webhooks::{Refusal, pause, put_item, refusal};
 use crate::{delivery_item, keys};
 
 /// Names of attributes, as expressions mention them.
 const OLDER_THAN: &str = "olderThan";
 const HANDLED: &str = "handledDelivery";
 const BY: &str = "recoveryId";
+const TAKEN_FOR: &str = "takenFor";
+const SENT_AS: &str = "sentAs";
+const HANDLED_UNTIL: &str = "handledUntil";
+const NEWER_THAN: &str = "newerThan";
 const EXPIRES_AT: &str = "expiresAt";
 
 #[derive(Serialize, Deserialize)]
@@ -32,7 +45,11 @@ struct RecoveryItem {
     #[serde(with = "time::serde::rfc3339")]
     until: OffsetDateTime,
     status: RecoveryStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newer_than: Option<DeliveryId>,
     older_than: DeliveryId,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    stepped_at: Option<OffsetDateTime>,
     found: u32,
     requeued: u32,
     skipped: u32,
@@ -43,17 +60,104 @@ struct RecoveryItem {
 /// Some of a webhook's failures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailurePage {
-    /// The rows, newest first.
+    /// The rows, oldest first.
     pub rows: Vec<Delivery>,
-    /// Where to go on: below this id. Nothing when there are no more.
+    /// Where to go on: above this id. Nothing when there are no more.
     pub next: Option<DeliveryId>,
 }
 
+/// What is known of an event that was sent again, or arrived after all.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Handled {
+    /// The last delivery that was made good, or by which it arrived.
+    pub handled_delivery: DeliveryId,
+    /// The recovery that sent it again; nothing when it arrived by a resend.
+    #[serde(default)]
+    pub recovery_id: Option<RecoveryId>,
+    /// The failed delivery in whose place that was.
+    #[serde(default)]
+    pub taken_for: Option<DeliveryId>,
+    /// The delivery it was sent as.
+    #[serde(default)]
+    pub sent_as: Option<DeliveryId>,
+}
+
+/// An event to be taken by a recovery.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    /// Its `webhook-id` header.
+    pub message_id: &'a str,
+    /// The failed delivery in whose place it is to be sent again: the first of the event's that the recovery came to.
+    pub place: DeliveryId,
+    /// The last attempt that followed from that, and failed.
+    pub failed: DeliveryId,
+    /// The delivery it will be sent as.
+    pub sent_as: DeliveryId,
+}
+
+/// The item `RUNNING`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Newest {
+    recovery_id: RecoveryId,
+}
+
+/// Tries to begin a recovery while others begin.
+const TRIES: u32 = 6;
+
 impl Deliveries {
-    /// Writes a recovery that begins.
-    pub async fn begin_recovery(&self, recovery: &Recovery) -> Result<(), StoreError> {
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(write(recovery)?));
-        put.send().await.map(drop).map_err(|error| StoreError::from_sdk(&error))
+    /// Writes a recovery that begins at `now`, unless one of the same webhook is under way: then answers that one.
+    ///
+    /// However many begin at once, one does. A recovery that began in a release of before, which noted none, is not seen.
+    ///
+    /// # Errors
+    /// [`StoreError::Throttled`] when others kept getting in the way.
+    pub async fn begin_recovery(
+        &self,
+        recovery: &Recovery,
+        now: OffsetDateTime,
+    ) -> Result<Option<Recovery>, StoreError> {
+        let (tenant, webhook) = (&recovery.tenant_id, recovery.webhook_id);
+        let expires_at = recovery.expires_at().unix_timestamp().to_string();
+        for round in 0..TRIES {
+            pause(round).await;
+            let key = keys::running_key(tenant, webhook);
+            let read = self.client.get_item().table_name(&self.table).set_key(Some(key.clone()));
+            let read = read.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
+            let newest = read.item.map(serde_dynamo::from_item::<_, Newest>).transpose();
+            let newest = newest.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            if let Some(Newest { recovery_id }) = &newest
+                && let Some(running) = self.recovery(tenant, webhook, *recovery_id, now).await?
+                && running.is_under_way(now)
+            {
+                return Ok(Some(running));
+            }
+            let note = Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(key))
+                .item(BY, AttributeValue::S(recovery.id.to_string()))
+                .item(EXPIRES_AT, AttributeValue::N(expires_at.clone()));
+            let note = match newest {
+                None => note.condition_expression("attribute_not_exists(pk)"),
+                Some(Newest { recovery_id }) => note
+                    .condition_expression(format!("{BY} = :before"))
+                    .expression_attribute_values(":before", AttributeValue::S(recovery_id.to_string())),
+            };
+            let row = Put::builder().table_name(&self.table).set_item(Some(write(recovery)?));
+            let transaction = self
+                .client
+                .transact_write_items()
+                .transact_items(put_item(note)?)
+                .transact_items(put_item(row)?)
+                .client_request_token(recovery.id.to_string());
+            let Err(error) = transaction.send().await else { return Ok(None) };
+            match refusal(&error) {
+                Refusal::Condition(_) | Refusal::Collision => {}
+                Refusal::Other => return Err(StoreError::from_sdk(&error)),
+            }
+        }
+        Err(StoreError::Throttled("too many recoveries of the webhook begin at once".to_owned()))
     }
 
     /// Writes how far a recovery has come since it was read.
@@ -61,13 +165,24 @@ impl Deliveries {
     /// # Errors
     /// [`StoreError::Changed`] when somebody else took it further meanwhile.
     pub async fn advance_recovery(&self, read: &Recovery, recovery: &Recovery) -> Result<(), StoreError> {
+        let seen = match read.newer_than {
+            None => format!("attribute_not_exists({NEWER_THAN})"),
+            Some(_) => format!("{NEWER_THAN} = :seen"),
+        };
+        let seen_id = read.newer_than.map(|seen| AttributeValue::S(seen.to_string()));
         let put = self
             .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(write(recovery)?))
-            .condition_expression(format!("{OLDER_THAN} = :read AND attribute_not_exists(finishedAt)"))
+            .condition_expression(format!(
+                "{OLDER_THAN} = :read AND {seen} AND attribute_not_exists(finishedAt)"
+            ))
             .expression_attribute_values(":read", AttributeValue::S(read.older_than.to_string()));
+        let put = match seen_id {
+            Some(id) => put.expression_attribute_values(":seen", id),
+            None => put,
+        };
         match put.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Err(StoreError::Changed),
@@ -100,7 +215,9 @@ impl Deliveries {
             since: item.since,
             until: item.until,
             status: item.status,
+            newer_than: item.newer_than,
             older_than: item.older_than,
+            stepped_at: item.stepped_at,
             found: item.found,
             requeued: item.requeued,
             skipped: item.skipped,
@@ -109,54 +226,74 @@ impl Deliveries {
         Ok(Some(recovery).filter(|recovery| recovery.expires_at() > now))
     }
 
-    /// The newest failures that a recovery has not looked at yet; at most `limit`, and fewer when they are large.
+    /// The oldest failures that a recovery has not looked at yet; at most `limit`.
     ///
     /// From the index, which lags behind by a moment: a failure of right now may be missing.
     pub async fn failures(&self, recovery: &Recovery, limit: usize) -> Result<FailurePage, StoreError> {
         let (tenant, webhook) = (&recovery.tenant_id, recovery.webhook_id);
         let filter = DeliveryFilter { status: Some(Status::Fail), event_types: Vec::new() };
-        let range = (recovery.oldest(), Some(recovery.older_than));
-        if recovery.older_than < recovery.oldest() {
+        let (from, to) = recovery.range();
+        if from >= to {
             return Ok(FailurePage { rows: Vec::new(), next: None });
         }
-        // The range includes its ends, and the upper one was looked at before.
-        let rows = i32::try_from(limit + 1).unwrap_or(i32::MAX);
-        let query = self.query(tenant, webhook, &filter, range, false).limit(rows);
+        // The range includes its ends: the lower may have been looked at before, and the upper is beyond it.
+        let entries = i32::try_from(limit + 1).unwrap_or(i32::MAX);
+        let query = self.query(tenant, webhook, &filter, (from, Some(to)), true).limit(entries);
         let answer = query.send().await.map_err(|error| StoreError::from_sdk(&error))?;
-        let items = self.whole(answer.items.unwrap_or_default()).await?.into_iter();
-        let mut rows =
-            items.map(|item| delivery_item::read(tenant, webhook, item)).collect::<Result<Vec<_>, _>>()?;
-        rows.retain(|row| row.id < recovery.older_than);
-        let more = answer.last_evaluated_key.is_some() || rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows.last().map(|row| row.id).filter(|_| more);
+        let is_new = |entry: &(DeliveryId, Item)| Some(entry.0) != recovery.newer_than && entry.0 < to;
+        let entries = answer.items.unwrap_or_default().into_iter().filter_map(|entry| {
+            let id = entry.get(keys::SK)?.as_s().ok()?.parse().ok()?;
+            Some((id, entry)).filter(is_new)
+        });
+        let mut entries: Vec<_> = entries.collect();
+        let more = answer.last_evaluated_key.is_some() || entries.len() > limit;
+        entries.truncate(limit);
+        // By what the index says: of the rows themselves, some may be gone.
+        let next = entries.last().map(|(id, _)| *id).filter(|_| more);
+        let rows = self.whole(entries.into_iter().map(|(_, entry)| entry).collect()).await?.into_iter();
+        let rows = rows.map(|item| delivery_item::read(tenant, webhook, item)).collect::<Result<_, _>>()?;
         Ok(FailurePage { rows, next })
     }
 
-    /// Takes an event for `recovery` to be sent again because of the failed delivery `failed`. Answers whether it was free: of several who
-    /// want it, one gets it, and only a later failure makes it free again. Whoever has it gets it again, so that what broke off
+    /// Takes an event for `recovery` to be sent again. Answers whether it was free: of several who want it, one gets it, and only a later
+    /// failure, of after that one began, makes it free again. Whoever has it gets it again for the same failure, so that what broke off
     /// in between can be done over.
-    pub async fn take_event(
-        &self,
-        recovery: &Recovery,
-        message_id: &str,
-        failed: DeliveryId,
-    ) -> Result<bool, StoreError> {
-        let free = format!(
-            "attribute_not_exists(pk) OR {HANDLED} < :failed OR ({HANDLED} = :failed AND {BY} = :recovery)"
-        );
-        let by = AttributeValue::S(recovery.id.to_string());
+    pub async fn take_event(&self, recovery: &Recovery, taking: Taking<'_>) -> Result<bool, StoreError> {
+        let Taking { message_id, place, failed, sent_as } = taking;
+        let later = format!("{HANDLED} < :failed AND (attribute_not_exists({HANDLED_UNTIL}) OR {HANDLED_UNTIL} <= :failed)");
+        let others = format!("(attribute_not_exists({BY}) OR {BY} <> :recovery)");
+        let own = format!("{HANDLED} = :failed AND {BY} = :recovery");
+        let same_place = format!("(attribute_not_exists({TAKEN_FOR}) OR {TAKEN_FOR} = :place)");
+        let free = format!("attribute_not_exists(pk) OR ({later} AND {others}) OR ({own} AND {same_place})");
+        let (by, id) = (AttributeValue::S(recovery.id.to_string()), |id: DeliveryId| AttributeValue::S(id.to_string()));
         let put = self
             .handled(&recovery.tenant_id, recovery.webhook_id, message_id, failed)
             .item(BY, by.clone())
+            .item(TAKEN_FOR, id(place))
+            .item(SENT_AS, id(sent_as))
+            .item(HANDLED_UNTIL, id(recovery.end()))
             .condition_expression(free)
-            .expression_attribute_values(":failed", AttributeValue::S(failed.to_string()))
+            .expression_attribute_values(":failed", id(failed))
+            .expression_attribute_values(":place", id(place))
             .expression_attribute_values(":recovery", by);
         match put.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
             Err(error) => Err(StoreError::from_sdk(&error)),
         }
+    }
+
+    /// What is known of an event, if it was sent again or arrived after all.
+    pub async fn handled_event(
+        &self,
+        recovery: &Recovery,
+        message_id: &str,
+    ) -> Result<Option<Handled>, StoreError> {
+        let key = keys::handled_key(&recovery.tenant_id, recovery.webhook_id, message_id);
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
+        let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
+        let handled = answer.item.map(serde_dynamo::from_item).transpose();
+        handled.map_err(|error| StoreError::Corrupt(error.to_string()))
     }
 
     /// Notes that an event arrived after all, by this delivery: no recovery needs to send it because of an earlier one.
@@ -190,7 +327,9 @@ fn write(recovery: &Recovery) -> Result<HashMap<String, AttributeValue>, StoreEr
         since: recovery.since,
         until: recovery.until,
         status: recovery.status,
+        newer_than: recovery.newer_than,
         older_than: recovery.older_than,
+        stepped_at: recovery.stepped_at,
         found: recovery.found,
         requeued: recovery.requeued,
         skipped: recovery.skipped,

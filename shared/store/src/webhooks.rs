@@ -254,7 +254,7 @@ impl Webhooks {
     }
 }
 
-fn put_item(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, StoreError> {
+pub(crate) fn put_item(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, StoreError> {
     let put = put.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
     Ok(TransactWriteItem::builder().put(put).build())
 }
@@ -265,7 +265,7 @@ pub(crate) fn update_item(update: UpdateBuilder) -> Result<TransactWriteItem, St
 }
 
 /// Why a transaction was refused.
-enum Refusal {
+pub(crate) enum Refusal {
     /// The condition of the item at this place did not hold.
     Condition(usize),
     /// Another transaction was at work on one of the items; the SDK does not retry this by itself.
@@ -273,7 +273,7 @@ enum Refusal {
     Other,
 }
 
-fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Refusal {
+pub(crate) fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Refusal {
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
             let codes: Vec<_> = cancelled.cancellation_reasons().iter().map(|reason| reason.code()).collect();

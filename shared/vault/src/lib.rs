@@ -19,7 +19,15 @@ pub use error::VaultError;
 /// Most bytes that KMS encrypts at once (KMS API reference, Encrypt).
 pub const MAX_PLAINTEXT: usize = 4096;
 
-/// Webhooks whose secrets are kept open in memory: some 8 MB if all are as large as can be, usually less than one.
+/// Most bytes that secrets take: [`anzol_domain::headers::MAX_APART`] encrypted headers, each as large as can be, and the longest signing
+/// secrets.
+const LARGEST: usize = 5 * MAX_PLAINTEXT;
+
+/// Begins the sealed form of what takes several calls of KMS; then come the ciphertexts, each after its length in two bytes. KMS begins
+/// none of its own so.
+const PARTS: &[u8] = b"anzol parts 1\n";
+
+/// Webhooks whose secrets are kept open in memory: some 20 MB if all are as large as can be, usually less than one.
 const KEPT_OPEN: usize = 1000;
 
 /// Bounds on a try, and on a call with all its tries: a sender that waited for one still has time to send.
@@ -79,7 +87,7 @@ impl Vault {
         Self { client, key_id: key_id.into(), open }
     }
 
-    /// Seals secrets for a webhook; nothing when there are none. One call of KMS, unless there are none.
+    /// Seals secrets for a webhook; nothing when there are none. One call of KMS, unless there are none, or more than fit one.
     pub async fn seal(
         &self,
         tenant: &TenantId,
@@ -89,22 +97,26 @@ impl Vault {
         if secrets.is_empty() {
             return Ok(None);
         }
-        let mut buffer = Zeroizing::new([0; MAX_PLAINTEXT]);
-        let plain = plain::write(secrets, &mut *buffer)?;
-        let request = self
-            .client
-            .encrypt()
-            .key_id(&self.key_id)
-            .set_encryption_context(Some(context(tenant, webhook)))
-            .plaintext(Blob::new(&*plain));
+        let mut buffer = Zeroizing::new(vec![0; LARGEST]);
+        let plain = plain::write(secrets, &mut buffer)?;
         tracing::debug!(webhook.id = %webhook, "asking KMS to seal secrets");
-        let answer = request.send().await.map_err(|error| VaultError::from_sdk(&error))?;
-        let ciphertext = answer.ciphertext_blob.map(Blob::into_inner).unwrap_or_default();
-        if ciphertext.is_empty() {
-            return Err(VaultError::Unavailable("KMS answered without a ciphertext".to_owned()));
+        let mut ciphertexts = Vec::new();
+        for part in plain.chunks(MAX_PLAINTEXT) {
+            let request = self
+                .client
+                .encrypt()
+                .key_id(&self.key_id)
+                .set_encryption_context(Some(context(tenant, webhook)))
+                .plaintext(Blob::new(part));
+            let answer = request.send().await.map_err(|error| VaultError::from_sdk(&error))?;
+            let ciphertext = answer.ciphertext_blob.map(Blob::into_inner).unwrap_or_default();
+            if ciphertext.is_empty() {
+                return Err(VaultError::Unavailable("KMS answered without a ciphertext".to_owned()));
+            }
+            ciphertexts.push(ciphertext);
         }
         Ok(Some(Sealed {
-            ciphertext,
+            ciphertext: joined(ciphertexts)?,
             has_secret: secrets.secret.is_some(),
             header_names: secrets.encrypted_headers.names().map(str::to_owned).collect(),
         }))
@@ -129,17 +141,49 @@ impl Vault {
         webhook: WebhookId,
         sealed: &Sealed,
     ) -> Result<Arc<Secrets>, VaultError> {
-        let request = self
-            .client
-            .decrypt()
-            .key_id(&self.key_id)
-            .set_encryption_context(Some(context(tenant, webhook)))
-            .ciphertext_blob(Blob::new(sealed.ciphertext.as_slice()));
         tracing::debug!(webhook.id = %webhook, "asking KMS to open secrets");
-        let answer = request.send().await.map_err(|error| VaultError::from_sdk(&error))?;
-        let plain = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
+        // With room for all, so that it never leaves a part of itself behind in growing.
+        let mut plain = Zeroizing::new(Vec::with_capacity(LARGEST));
+        for ciphertext in parts(&sealed.ciphertext)? {
+            let request = self
+                .client
+                .decrypt()
+                .key_id(&self.key_id)
+                .set_encryption_context(Some(context(tenant, webhook)))
+                .ciphertext_blob(Blob::new(ciphertext));
+            let answer = request.send().await.map_err(|error| VaultError::from_sdk(&error))?;
+            let part = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
+            plain.extend_from_slice(&part);
+        }
         plain::read(&plain, &sealed.header_names).map(Arc::new)
     }
+}
+
+/// The sealed form of these ciphertexts: that of a single one is itself.
+fn joined(mut ciphertexts: Vec<Vec<u8>>) -> Result<Vec<u8>, VaultError> {
+    if ciphertexts.len() < 2 {
+        return Ok(ciphertexts.pop().unwrap_or_default());
+    }
+    let mut all = PARTS.to_vec();
+    for ciphertext in ciphertexts {
+        let length = u16::try_from(ciphertext.len()).map_err(|_| VaultError::Corrupt("they are too large"))?;
+        all.extend(length.to_be_bytes());
+        all.extend(ciphertext);
+    }
+    Ok(all)
+}
+
+/// The ciphertexts in a sealed form.
+fn parts(sealed: &[u8]) -> Result<Vec<&[u8]>, VaultError> {
+    let Some(mut rest) = sealed.strip_prefix(PARTS) else { return Ok(vec![sealed]) };
+    let mut parts = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (part, after) = after.split_at_checked(length).ok_or(VaultError::Corrupt("a part is missing"))?;
+        parts.push(part);
+        rest = after;
+    }
+    if rest.is_empty() { Ok(parts) } else { Err(VaultError::Corrupt("a part is missing")) }
 }
 
 /// What has to be the same when a ciphertext is opened. The names are those of the key's policy in `infra/template.yaml`.

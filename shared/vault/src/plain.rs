@@ -1,8 +1,6 @@
-//! The form of secrets inside their seal: small enough for one call of KMS, however large they may be.
+//! The form of secrets inside their seal: small enough for one call of KMS, but for encrypted headers that were given one by one.
 //!
 //! The names of headers are not in it: they may be shown, so they lie beside it, and a thousand short ones would not fit.
-
-use std::collections::BTreeMap;
 
 use anzol_domain::{EncryptedHeaders, RetiredSecret, Secret, Secrets};
 use serde::{Deserialize, Serialize};
@@ -60,19 +58,20 @@ pub(crate) fn read(plain: &[u8], header_names: &[String]) -> Result<Secrets, Vau
     Ok(Secrets {
         secret: plain.secret.map(secret).transpose()?,
         retired: retired.collect::<Result<_, VaultError>>()?,
-        encrypted_headers: EncryptedHeaders::parse(headers.collect::<BTreeMap<_, _>>())
-            .map_err(|_| unknown())?,
+        encrypted_headers: EncryptedHeaders::stored(headers),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use anzol_domain::headers::MAX_HEADERS;
+    use std::collections::BTreeMap;
+
+    use anzol_domain::headers::{Before, MAX_APART, MAX_HEADERS};
     use anzol_domain::secret::SECRET_CHARS;
     use anzol_domain::secrets::MAX_RETIRED;
 
     use super::*;
-    use crate::MAX_PLAINTEXT;
+    use crate::{LARGEST, MAX_PLAINTEXT};
 
     /// As many secrets as there can be, each as long as it can be.
     fn largest_secrets() -> Secrets {
@@ -117,6 +116,20 @@ mod tests {
             assert!(plain.len() < MAX_PLAINTEXT - 512, "room is left: {}", plain.len());
             assert_eq!(read(plain, &names).unwrap(), secrets);
         }
+    }
+
+    #[test]
+    fn l8_the_largest_headers_given_one_by_one_can_be_sealed() {
+        let all: BTreeMap<_, _> =
+            (0..MAX_APART).map(|n| (format!("{n}"), "v".repeat(MAX_HEADERS - 1))).collect();
+        let kept = all.keys().skip(1).cloned().collect();
+        let all = EncryptedHeaders::parse_after(all, &Before { kept, ..Before::default() }).unwrap();
+        let secrets = Secrets { encrypted_headers: all, ..largest_secrets() };
+        let mut buffer = [0; LARGEST];
+        let plain = write(&secrets, &mut buffer).unwrap();
+        let names: Vec<_> = secrets.encrypted_headers.names().map(str::to_owned).collect();
+        assert!(plain.len() < LARGEST - 512, "room is left: {}", plain.len());
+        assert_eq!(read(plain, &names).unwrap(), secrets);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Regular expressions of the document (ECMA-262, as JSON Schema has them), made from the constants the checks themselves use.
 
 use anzol_domain::filter::{Attribute, STATUSES};
-use anzol_domain::headers::{RESERVED, RESERVED_PREFIX};
+use anzol_domain::headers::{RESERVED, RESERVED_PREFIXES};
 use anzol_domain::secret::SECRET_CHARS;
 use anzol_domain::url::PRIVATE_SUFFIXES;
 
@@ -58,7 +58,7 @@ pub(crate) fn header_pointer(member: &str) -> String {
 }
 
 fn not_reserved() -> String {
-    format!("(?!(?:{})$)(?!{})", alternatives(RESERVED), any_case(RESERVED_PREFIX))
+    format!("(?!(?:{})$)(?!{})", alternatives(RESERVED), alternatives(RESERVED_PREFIXES))
 }
 
 /// A filter, or none: the grammar of [`anzol_domain::filter`], which is regular.

@@ -9,12 +9,12 @@ use http::{HeaderMap, StatusCode};
 use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order};
 use anzol_domain::{
-    DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, Webhook, event_type, test_event,
+    DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, UserId, Webhook, event_type, test_event,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_pipeline::{Attempt, Verdict};
 use anzol_runtime::metrics::{self, Label, Metric};
-use anzol_store::{DeliveryFilter, DeliveryQuery, StatusQuery};
+use anzol_store::{DeliveryFilter, DeliveryQuery, LeaseError, StatusQuery, TENANT_LEASES, USER_LEASES};
 
 use crate::dto::{self, DeliveryOut, PageOut, TestIn};
 use crate::state::{AppState, Shared};
@@ -22,6 +22,9 @@ use crate::version::Version;
 
 /// Where these deliveries waited, in the metrics: nowhere.
 const LABEL: Label = Label::Lane("direct");
+
+/// Seconds after which whoever has as many tests and resends under way as may be is told to try again: most attempts are over by then.
+const AGAIN_SECONDS: u16 = 5;
 
 /// What the list can be sorted by (contract section 2.3).
 pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
@@ -101,7 +104,7 @@ pub(crate) async fn resend(
         ApiError::Internal
     })?;
     let task = task(&webhook, DeliveryId::mint(now), Trigger::Resend, event, &headers);
-    send_now(&state, &webhook, task).await
+    send_leased(&state, &caller.user, &webhook, task).await
 }
 
 /// Sends a test event of one of the webhook's types, and answers how that went, as [`resend`] does. Filters are not asked.
@@ -119,7 +122,7 @@ pub(crate) async fn test(
     let delivery_id = DeliveryId::mint(now);
     let event = test_event::event(&webhook, event_type, delivery_id, now)?;
     let task = task(&webhook, delivery_id, Trigger::Test, event, &headers);
-    send_now(&state, &webhook, task).await
+    send_leased(&state, &caller.user, &webhook, task).await
 }
 
 /// The attempt that somebody asks for now, in the trace of the request.
@@ -140,6 +143,30 @@ fn task(
         trace: anzol_http::trace(headers),
         event,
     }
+}
+
+/// [`send_now`], while no more attempts of the tenant and the user are under way than may be: each holds an invocation for as long as
+/// its receiver takes.
+async fn send_leased(
+    state: &AppState,
+    user: &UserId,
+    webhook: &Webhook,
+    task: DeliveryTask,
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
+    let too_many = |most: usize, whose: &str| {
+        ApiError::TooMany(format!("at most {most} tests and resends {whose} may be under way"), AGAIN_SECONDS)
+    };
+    let lease =
+        state.webhooks.lease(&webhook.tenant_id, user, (state.clock)()).await.map_err(|error| match error {
+            LeaseError::TenantFull => too_many(TENANT_LEASES, "of a tenant"),
+            LeaseError::UserFull => too_many(USER_LEASES, "of one user"),
+            LeaseError::Store(error) => error.into(),
+        })?;
+    let sent = send_now(state, webhook, task).await;
+    if let Err(error) = state.webhooks.release(&lease).await {
+        tracing::warn!(%error, tenant.id = %webhook.tenant_id, "a lease was not given back; it ends by itself");
+    }
+    sent
 }
 
 /// Makes an attempt that somebody asked for, records it, and counts it.

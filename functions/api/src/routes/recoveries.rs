@@ -2,10 +2,13 @@
 
 use axum::Extension;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 
+use anzol_domain::Recovery;
 use anzol_http::{ApiError, Json, PublicBase, Verified};
+use anzol_pipeline::RecoverError;
 
 use crate::dto::{self, RecoverIn, RecoveryOut};
 use crate::state::Shared;
@@ -13,7 +16,8 @@ use crate::version::Version;
 
 /// Begins a recovery, and answers with how far it came at once: 202, and `Location` says where its progress is seen.
 ///
-/// A disabled webhook would get none of it, so that is a conflict: enable it first.
+/// A disabled webhook would get none of it, so that is a conflict: enable it first. So is one whose last recovery still runs, and then
+/// `Location` says where that is seen.
 pub(crate) async fn begin(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
@@ -21,7 +25,7 @@ pub(crate) async fn begin(
     PublicBase(base): PublicBase,
     Path(id): Path<String>,
     Json(body): Json,
-) -> Result<(StatusCode, [(http::HeaderName, String); 1], axum::Json<RecoveryOut>), ApiError> {
+) -> Result<Response, ApiError> {
     let webhook = state.visible(&caller, &id).await?;
     let since = dto::read::<RecoverIn>(&body)?.check((state.clock)())?;
     if !webhook.spec.enabled {
@@ -29,9 +33,20 @@ pub(crate) async fn begin(
             "`enabled` is false: enable the webhook before its failed deliveries are sent again".to_owned(),
         ]));
     }
-    let recovery = state.recoverer.begin(&webhook, since).await?;
-    let location = format!("{base}{}/{id}/recoveries/{}", version.base(), recovery.id);
-    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], axum::Json(recovery.into())))
+    let location = |recovery: &Recovery| {
+        [(LOCATION, format!("{base}{}/{id}/recoveries/{}", version.base(), recovery.id))]
+    };
+    match state.recoverer.begin(&webhook, since).await {
+        Ok(recovery) => {
+            let location = location(&recovery);
+            Ok((StatusCode::ACCEPTED, location, axum::Json(RecoveryOut::from(recovery))).into_response())
+        }
+        Err(RecoverError::Running(running)) => {
+            let location = location(&running);
+            Ok((location, ApiError::from(RecoverError::Running(running))).into_response())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Shows how far a recovery has come.

@@ -3,10 +3,12 @@
 use axum::Extension;
 use axum::extract::{Path, State};
 use http::StatusCode;
+use serde_json::Value;
 
 use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order, Position};
 use anzol_domain::text::search_form;
+use anzol_domain::webhook::Earlier;
 use anzol_domain::{
     Caller, Health, Invalid, Level, Origin, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec,
     event_type,
@@ -39,10 +41,11 @@ pub(crate) async fn create(
         owner: &caller.user,
         enabled: true,
         cloud_events: false,
-        stored: None,
+        earlier: Earlier::default(),
     })?;
     authorize(&caller, &spec, &caller.user)?;
     state.deliverer.own_hosts().check(spec.url.as_url())?;
+    let cap = caller.cap(state.cap);
     let now = (state.clock)();
     let id = WebhookId::mint(now);
     let webhook = Webhook {
@@ -59,7 +62,14 @@ pub(crate) async fn create(
         disabled: None,
         version: 1,
     };
-    state.webhooks.create(&webhook, state.cap).await?;
+    state.webhooks.create(&webhook, cap).await.map_err(|error| match error {
+        StoreError::CapReached(cap) if cap < state.cap => ApiError::Forbidden(format!(
+            "the tenant already has {cap} webhooks; the last {} of its {} are kept for tenant admins",
+            state.cap - cap,
+            state.cap
+        )),
+        error => error.into(),
+    })?;
     Ok((StatusCode::CREATED, axum::Json(state.show(webhook))))
 }
 
@@ -91,7 +101,7 @@ pub(crate) async fn replace(
             enabled: false,
             // To core, leaving it out is to say no; clients of v1 have never heard of it (contract section 1.4).
             cloud_events: version == Version::V1 && webhook.spec.cloud_events,
-            stored: Some(&webhook.spec),
+            earlier: Earlier { spec: Some(&webhook.spec), headers: patch::before(webhook, &Value::Null) },
         })?;
         if version == Version::Core {
             let shown = serde_json::to_value(state.show(webhook.clone())).map_err(|_| ApiError::Internal)?;
