@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use anzol_domain::error::Problems;
 use anzol_domain::headers::Before;
+use anzol_domain::webhook::Earlier;
 use anzol_domain::{Invalid, Secret, Secrets, Webhook, WebhookSpec};
 use anzol_http::ApiError;
 

@@ -46,6 +46,10 @@ async function errorOf(response) {
   const { status } = response;
   const missing = status === 404 && /^there is no \//.test(answer.errors?.[0]?.detail ?? "");
   const general = { 401: "api.unauthorized", 429: "api.throttled", 500: "api.internal", 503: "api.busy" }[status];
+  const said = answer.errors?.[0]?.detail ?? "";
+  // A bound of our own says which, and when to try again; the gateway's throttle says nothing of use.
+  if (status === 429 && /^at most /.test(said)) return new ApiError(status, [{ text: fromServer(said) }], { retryAfter });
+  if (status === 409 && response.headers.get("location")) return new ApiError(status, [{ text: t("recover.already") }]);
   if (general) return new ApiError(status, [{ text: t(general) }], { retryAfter });
   const problems = (answer.errors ?? []).map(({ detail, title }) => (detail ? problemOf(detail) : { text: fromServer(title) }));
   if (status === 409 && !problems.some(({ field }) => field)) return new ApiError(status, [{ text: t("api.conflict") }]);

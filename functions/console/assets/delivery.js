@@ -2,7 +2,7 @@
 
 import { button, h, icon } from "./dom.js";
 import { exactly, pretty } from "./format.js";
-import { t } from "./i18n.js";
+import { has, t } from "./i18n.js";
 import { copy } from "./overlays.js";
 import { messageOf } from "./status.js";
 
@@ -23,6 +23,13 @@ function headersOf(headers) {
   ];
 }
 
+/** What was wrong with the rest of an answer, by the API's word for it; nothing when it came whole. */
+export function bodyErrorOf({ bodyError }) {
+  if (!bodyError) return null;
+  const key = `delivery.bodyError.${bodyError}`;
+  return t(has(key) ? key : "delivery.bodyError.other", { word: bodyError });
+}
+
 function payloadOf(name, text, cut) {
   if (!text) return h("p", { class: "soft" }, t("delivery.noBody"));
   const { text: shown } = pretty(text);
@@ -36,10 +43,13 @@ function payloadOf(name, text, cut) {
 /** A word for a POSIX shell. */
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** The request as a curl command. What is omitted has to be filled in; what depends on the sending is left to curl. */
+/**
+ * The request as a curl command: to this URL as it is written, brackets and braces included, and by https alone. What is omitted has to be
+ * filled in; what depends on the sending is left to curl.
+ */
 export function curlOf({ request }) {
   const skipped = /^(content-length|accept-encoding|host)$/i;
-  const lines = [`curl -i ${quoted(request.url)}`];
+  const lines = [`curl -g -i --proto ${quoted("=https")} ${quoted(request.url)}`];
   for (const [name, value] of Object.entries(request.headers)) if (!skipped.test(name)) lines.push(`  -H ${quoted(`${name}: ${value}`)}`);
   lines.push(`  --data-raw ${quoted(JSON.stringify(request.body))}`);
   return lines.join(" \\\n");
@@ -70,7 +80,7 @@ export function detailsOf(delivery) {
         { "aria-label": t("delivery.response") },
         h("h3", {}, t("delivery.response")),
         response
-          ? [h("p", { class: "target" }, h("strong", {}, `HTTP ${response.statusCode}`)), headersOf(response.headers), payloadOf(t("delivery.body"), response.body, response.bodyTruncated)]
+          ? [h("p", { class: "target" }, h("strong", {}, `HTTP ${response.statusCode}`)), headersOf(response.headers), payloadOf(t("delivery.body"), response.body, response.bodyTruncated), bodyErrorOf(response) && h("p", { class: "hint" }, icon("alert"), bodyErrorOf(response))]
           : h("p", { class: "notice" }, icon("info"), h("span", {}, message ? `${t("delivery.noResponse")} ${message}` : t("delivery.noResponse"))),
       ),
     ),

@@ -142,21 +142,37 @@ export async function leaveToSignIn(config) {
 /** Whether the address is that of somebody who comes back from the hosted page. */
 export const isBack = () => new URLSearchParams(location.search).has("state");
 
-/** Exchanges the code that the hosted page gave, and goes on where the reader was. */
+/** What the hosted page may say instead of giving a code (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6), in our words. */
+const REFUSALS = {
+  access_denied: "signIn.denied",
+  interaction_required: "signIn.notDone",
+  login_required: "signIn.notDone",
+  account_selection_required: "signIn.notDone",
+  consent_required: "signIn.notDone",
+  server_error: "signIn.unreachable",
+  temporarily_unavailable: "signIn.unreachable",
+};
+
+/**
+ * Exchanges the code that the hosted page gave, and goes on where the reader was. Anybody can make a link to this page with any query: it
+ * ends no sign-in that it does not belong to, and what it says is not shown.
+ */
 export async function finishSignIn(config) {
   const query = new URLSearchParams(location.search);
   const pending = read(PENDING);
+  const ours = Boolean(pending) && pending.state === query.get("state");
+  history.replaceState(null, "", `${location.pathname}${(ours && pending.hash) || ""}`);
+  if (!ours) throw new SignInError("signIn.stale");
   sessionStorage.removeItem(PENDING);
-  history.replaceState(null, "", `${location.pathname}${pending?.hash ?? ""}`);
-  if (query.has("error")) throw new SignInError("signIn.failed", { reason: query.get("error_description") ?? query.get("error") });
-  if (!pending || pending.state !== query.get("state")) throw new SignInError("signIn.stale");
+  if (query.has("error")) throw new SignInError((Object.hasOwn(REFUSALS, query.get("error")) && REFUSALS[query.get("error")]) || "signIn.refused");
   const { ok, answer } = await hosted(config, "token", {
     grant_type: "authorization_code",
     code: query.get("code") ?? "",
     redirect_uri: redirectUri(),
     code_verifier: pending.verifier,
   });
-  if (!ok) throw new SignInError("signIn.failed", { reason: answer.error_description ?? answer.error ?? "" });
+  // The token endpoint refuses a code that is used, over, or not ours.
+  if (!ok) throw new SignInError("signIn.stale");
   keep({ idToken: answer.id_token, refreshToken: answer.refresh_token });
 }
 

@@ -83,6 +83,7 @@ export function verifyPage(root, id) {
             ),
           ),
         ),
+        h("p", { class: "hint" }, t("verify.names")),
         h("h2", {}, t("verify.recipeTitle")),
         h("ol", {}, ["raw", "content", "hmac", "compare", "time", "twice", "answer"].map((step) => h("li", {}, t(`verify.step.${step}`)))),
         h("p", { class: "hint" }, t("verify.legacy")),
