@@ -14,8 +14,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::{Invalid, Problems};
+use crate::hops::{self, HOPS};
 use crate::id::TenantId;
 use crate::members::{Members, as_text, json_string, minified};
+use crate::published;
 use crate::test_event::ATTRIBUTE;
 use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
@@ -33,7 +35,7 @@ pub const EVENT_KIB: RangeInclusive<usize> = 1..=240;
 
 /// Members of the legacy 0.1 form that have another name, or none, in `CloudEvents` 1.0. `extensions` is not among them:
 /// data-integration events have a member of that name in the 1.0 form too.
-const LEGACY_NAMES: [&str; 6] =
+pub(crate) const LEGACY_NAMES: [&str; 6] =
     ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventTypeVersion", "eventType"];
 
 /// Legacy `extensions` members and the `CloudEvents` attributes they became.
@@ -85,6 +87,14 @@ struct Head {
     tenant: Option<TenantId>,
     user: Option<String>,
     owner: Option<String>,
+    hops: u32,
+}
+
+/// Who wrote what is read: producers are held to rules that what we stored or queued, also by an older release, need not keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Producer,
+    Us,
 }
 
 /// How an event travels through our queues.
@@ -107,7 +117,7 @@ impl Event {
 
     /// The same with another bound, in bytes of minified JSON.
     fn parse_within(json: &str, now: OffsetDateTime, largest: usize) -> Result<Self, Invalid> {
-        Self::from_payload(json, now)?.bounded(largest)
+        Self::read(json, now, Writer::Producer)?.bounded(largest)
     }
 
     fn bounded(self, largest: usize) -> Result<Self, Invalid> {
@@ -134,72 +144,105 @@ impl Event {
         let (mut members, mut problems) = (Members::default(), Problems::default());
         let own = ["datacontenttype", "data", "data_base64"];
         for (name, value) in attributes {
-            let named =
-                !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            if !named || own.contains(&name) || members.get(name).is_some() {
+            if !published::is_name(name) || own.contains(&name) || members.get(name).is_some() {
                 problems.add(format!("ce-{name}"), "must be an attribute of letters and digits, given once");
             } else {
                 members.set(name, json_string(value));
             }
         }
+        problems.take(published::check(&members).map_err(|invalid| invalid.within("ce-")));
         if let Some(content_type) = content_type {
+            if !published::is_media_type(content_type) {
+                problems.add("content-type", published::MEDIA_TYPE);
+            }
             members.set("datacontenttype", json_string(content_type));
         }
-        let kind = content_type.unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
-        let is_json =
-            kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json");
+        // Bytes in another character set are kept as they are: whoever reads `datacontenttype` can tell what they mean.
+        let (is_json, is_utf8) = content_type.map_or((true, true), |content_type| {
+            (published::is_json(content_type), published::is_utf8(content_type))
+        });
+        if is_json && !is_utf8 {
+            problems.add("content-type", "must have the charset utf-8, as JSON has");
+        }
+        let body = if is_json { without_mark(body)? } else { body };
         match std::str::from_utf8(body) {
             Ok("") => {}
             Ok(text) if is_json => match serde_json::from_str::<Box<RawValue>>(text) {
                 Ok(data) => members.set("data", minified(data).map_err(|rule| Invalid::one("body", rule))?),
                 Err(error) => problems.add("body", format!("is not valid JSON: {error}")),
             },
-            Ok(text) => members.set("data", json_string(text)),
+            Ok(text) if is_utf8 => members.set("data", json_string(text)),
             Err(_) if is_json => problems.add("body", "must be UTF-8"),
-            Err(_) => members.set("data_base64", json_string(&STANDARD.encode(body))),
+            Ok(_) | Err(_) => members.set("data_base64", json_string(&STANDARD.encode(body))),
         }
         problems.finish(Some(()))?;
         let names = &["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time"];
-        Self::checked(members, Legacy::default(), names, now)?.bounded(largest)
+        Self::checked(members, Legacy::default(), names, now, Writer::Producer)?.bounded(largest)
     }
 
-    /// Reads an event back from what was sent, which may be larger than what a producer may publish: the hybrid says things twice.
+    /// Reads an event back from what was sent, as it was before: what was sent has made one hop more. It may be larger than what a
+    /// producer may publish, as the hybrid says things twice.
     ///
     /// # Errors
-    /// As [`Event::parse`], but for the size.
+    /// As [`Event::parse`], but for the size and for rules that are younger than what is stored.
     pub fn from_payload(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
-        let members: Members = serde_json::from_str(json)
-            .map_err(|error| Invalid::one("event", format!("is not valid: {error}")))?;
-        if members.get("specversion").is_some() {
-            Self::from_cloudevent(members, now)
-        } else if members.get("cloudEventsVersion").is_some() {
-            Self::from_legacy(members, now)
-        } else {
-            Err(Invalid::one("specversion", "is required (or `cloudEventsVersion` for the legacy form)"))
+        let mut event = Self::read(json, now, Writer::Us)?;
+        match event.head.hops.saturating_sub(1) {
+            // Sent the first time, or by a release that did not count.
+            0 => drop(event.attributes.take(HOPS)),
+            hops => event.attributes.set(HOPS, hops::json(hops)),
         }
+        event.head.hops = event.head.hops.saturating_sub(1);
+        Ok(event)
     }
 
-    fn from_cloudevent(mut members: Members, now: OffsetDateTime) -> Result<Self, Invalid> {
+    fn read(json: &str, now: OffsetDateTime, writer: Writer) -> Result<Self, Invalid> {
+        let mut members: Members = serde_json::from_str(json)
+            .map_err(|error| Invalid::one("event", format!("is not valid: {error}")))?;
+        unset_nulls(&mut members);
+        let mut problems = Problems::default();
+        if writer == Writer::Producer {
+            problems.take(published::check(&members));
+        }
+        let event = if members.get("specversion").is_some() {
+            Self::from_cloudevent(members, now, writer)
+        } else if members.get("cloudEventsVersion").is_some() {
+            Self::from_legacy(members, now, writer)
+        } else {
+            Err(Invalid::one("specversion", "is required (or `cloudEventsVersion` for the legacy form)"))
+        };
+        let event = problems.take(event);
+        problems.finish(event)
+    }
+
+    fn from_cloudevent(mut members: Members, now: OffsetDateTime, writer: Writer) -> Result<Self, Invalid> {
         let mut legacy = Legacy::default();
-        // Both forms at once: the 1.0 names say it all, but for these two.
-        if members.get("cloudEventsVersion").is_some() {
-            legacy.event_type_version = members.take("eventTypeVersion");
+        let is_hybrid = members.get("cloudEventsVersion").is_some();
+        // The 1.0 names say it all, but for the version of the type; and no attribute of 1.0 has one of these names.
+        legacy.event_type_version = members.take("eventTypeVersion");
+        for name in LEGACY_NAMES {
+            members.take(name);
+        }
+        if is_hybrid {
             legacy.extensions = members.take("extensions").map(|raw| read_extensions(&raw)).transpose()?;
-            for name in LEGACY_NAMES {
-                members.take(name);
-            }
             if let Some(extensions) = &legacy.extensions {
                 agree(extensions, &members)?;
                 adopt(extensions, &mut members, |_| true);
             }
         } else if let Some(Ok(own)) = members.get("extensions").map(read_extensions) {
             // A member of that name is the producer's own here; but the hybrid shows it to receivers who look there for these.
+            if writer == Writer::Producer {
+                agree(&own, &members)?;
+            }
+            if let Ok(without_nulls) = serde_json::value::to_raw_value(&own) {
+                members.set("extensions", without_nulls);
+            }
             adopt(&own, &mut members, |name| attribute_of(name).is_some());
         }
-        Self::checked(members, legacy, &["specversion", "id", "source", "type", "time"], now)
+        Self::checked(members, legacy, &["specversion", "id", "source", "type", "time"], now, writer)
     }
 
-    fn from_legacy(mut members: Members, now: OffsetDateTime) -> Result<Self, Invalid> {
+    fn from_legacy(mut members: Members, now: OffsetDateTime, writer: Writer) -> Result<Self, Invalid> {
         let mut problems = Problems::default();
         match members.take("cloudEventsVersion").as_deref().and_then(as_text).as_deref() {
             Some("0.1") => {}
@@ -220,6 +263,7 @@ impl Event {
             ("eventType", "type"),
             ("eventTime", "time"),
             ("contentType", "datacontenttype"),
+            ("schemaURL", "dataschema"),
         ] {
             if let Some(value) = members.take(old) {
                 attributes.set(new, value);
@@ -242,6 +286,7 @@ impl Event {
             legacy,
             &["cloudEventsVersion", "eventId", "source", "eventType", "eventTime"],
             now,
+            writer,
         )
     }
 
@@ -251,6 +296,7 @@ impl Event {
         legacy: Legacy,
         names: &[&str; 5],
         now: OffsetDateTime,
+        writer: Writer,
     ) -> Result<Self, Invalid> {
         let mut problems = Problems::default();
         let [specversion, id, source, event_type, time] = *names;
@@ -285,7 +331,12 @@ impl Event {
         let tenant = problems.take(tenant.transpose());
         let optional = |name| attributes.get(name).and_then(as_text);
         let (user, owner) = (optional("userid"), optional("ownerid"));
-        let head = tenant.map(|tenant| Head { id, source, event_type, tenant, user, owner });
+        let hops = attributes.get(HOPS).map(hops::count);
+        if writer == Writer::Producer {
+            problems.take(hops::check(hops));
+        }
+        let hops = hops.flatten().unwrap_or_default();
+        let head = tenant.map(|tenant| Head { id, source, event_type, tenant, user, owner, hops });
         let head = problems.finish(head)?;
         Ok(Self { attributes, legacy, head, subject: OnceLock::new() })
     }
@@ -326,6 +377,12 @@ impl Event {
         self.head.owner.as_deref()
     }
 
+    /// How often it came out of a deployment like this one and was published again; see [`crate::hops`].
+    #[must_use]
+    pub fn hops(&self) -> u32 {
+        self.head.hops
+    }
+
     /// The trace it belongs to, when it says so (`CloudEvents` extension "distributed tracing").
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
@@ -337,6 +394,11 @@ impl Event {
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.attributes.get(ATTRIBUTE).is_some_and(|value| value.get() == "true")
+    }
+
+    /// Whether it has the attribute of tests, with whatever value.
+    pub(crate) fn says_test(&self) -> bool {
+        self.attributes.get(ATTRIBUTE).is_some()
     }
 
     /// What filters look at. Old events have the resource in `data.attributes`, newer ones in `data` itself.
@@ -397,10 +459,9 @@ fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
 fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -> bool) {
     for (name, value) in extensions.iter().filter(|(name, _)| wanted(name)) {
         let name = name.to_ascii_lowercase();
-        // Attributes of CloudEvents 1.0 are scalars with names of lower-case letters and digits; others stay in `extensions` only.
-        let scalar = !value.get().starts_with(['{', '[', 'n']);
-        let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if scalar && named && attributes.get(&name).is_none() && name != "data" {
+        // What is no attribute of CloudEvents 1.0 by its name or value stays in `extensions` only.
+        let fits = published::is_name(&name) && published::attribute_rule(value).is_none();
+        if fits && attributes.get(&name).is_none() && name != "data" {
             attributes.set(&name, value.to_owned());
         }
     }
@@ -412,8 +473,16 @@ fn members_of(raw: &RawValue) -> BTreeMap<String, &RawValue> {
 }
 
 fn read_extensions(raw: &RawValue) -> Result<Members, Invalid> {
-    serde_json::from_str(raw.get())
-        .map_err(|error| Invalid::one("extensions", format!("must be an object: {error}")))
+    let mut extensions: Members = serde_json::from_str(raw.get())
+        .map_err(|error| Invalid::one("extensions", format!("must be an object: {error}")))?;
+    extensions.retain(|_, value| value.get() != "null");
+    Ok(extensions)
+}
+
+/// An attribute that is null is not set (`CloudEvents` 1.0.2, JSON format, section 2.2). `data` is no attribute: null is what the event
+/// carries then, and another thing than to carry nothing (section 3.1.1).
+fn unset_nulls(members: &mut Members) {
+    members.retain(|name, value| name == "data" || value.get() != "null");
 }
 
 impl From<Event> for Wire {
@@ -424,11 +493,26 @@ impl From<Event> for Wire {
 
 impl TryFrom<Wire> for Event {
     type Error = Invalid;
-    fn try_from(wire: Wire) -> Result<Self, Invalid> {
+    fn try_from(mut wire: Wire) -> Result<Self, Invalid> {
+        unset_nulls(&mut wire.cloud_event);
         // `now` is never used: an event of ours always has a time.
         let names = &["specversion", "id", "source", "type", "time"];
-        Self::checked(wire.cloud_event, wire.legacy, names, OffsetDateTime::UNIX_EPOCH)
+        Self::checked(wire.cloud_event, wire.legacy, names, OffsetDateTime::UNIX_EPOCH, Writer::Us)
     }
+}
+
+/// The same bytes without the byte order mark of UTF-8, which some editors and libraries put before a text.
+///
+/// # Errors
+/// They begin with the mark of UTF-16 or UTF-32: the text would have to be written anew.
+pub fn without_mark(body: &[u8]) -> Result<&[u8], Invalid> {
+    let of = match body {
+        [0xef, 0xbb, 0xbf, text @ ..] => return Ok(text),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => "UTF-32",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
+        text => return Ok(text),
+    };
+    Err(Invalid::one("body", format!("must be UTF-8, but begins with the byte order mark of {of}")))
 }
 
 /// Reads a request body or queue message: one event, or an array of events (the `CloudEvents` JSON batch format), each of at most
@@ -440,6 +524,7 @@ pub fn parse_one_or_many(json: &str, now: OffsetDateTime, largest: usize) -> Res
     if json.len() > MAX_TEXT {
         return Err(Invalid::one("body", format!("must have at most {MAX_TEXT} bytes")));
     }
+    let json = json.strip_prefix('\u{feff}').unwrap_or(json); // the byte order mark
     if !json.trim_start().starts_with('[') {
         return Event::parse_within(json, now, largest).map(|event| vec![event]);
     }
@@ -567,7 +652,7 @@ mod tests {
     #[test]
     fn no_legacy_name_says_otherwise_than_the_event_that_was_matched() {
         let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","eventId":"2","eventType":"other",
-            "eventTime":"never","contentType":"x","cloudeventsversion":"9","extensions":{"tenantId":"globex","actor":{}}}"#;
+            "eventTime":"never","contentType":"x","cloudeventsversion":"9","extensions":{"tenantId":"acme","actor":{}}}"#;
         let event = Event::parse(json, NOW).unwrap();
         let hybrid: serde_json::Value = serde_json::from_str(&event.payload(false)).unwrap();
         assert_eq!((&hybrid["eventId"], &hybrid["eventType"]), (&"1".into(), &"t".into()), "{hybrid:#}");

@@ -39,6 +39,11 @@ impl Members {
         Some(self.0.remove(index).1)
     }
 
+    /// Drops the members that do not hold; no copy, and no work for those that stay.
+    pub(crate) fn retain(&mut self, holds: impl Fn(&str, &RawValue) -> bool) {
+        self.0.retain(|(name, value)| holds(name, value));
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref()))
     }

@@ -10,6 +10,8 @@ use crate::webhook::Webhook;
 
 /// Start of the names of all of them. Producers may not publish under it.
 pub const PREFIX: &str = "anzol.";
+/// The `source` of all of them. Reserved, too.
+pub const SOURCE: &str = "anzol";
 
 /// What there is to say of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl News {
         let event = json!({
             "specversion": "1.0",
             "id": format!("{}/{}/{run}", webhook.id, self.event_type()),
-            "source": "anzol",
+            "source": SOURCE,
             "type": self.event_type(),
             "time": spelled(now),
             "datacontenttype": "application/json",

@@ -1,15 +1,39 @@
 //! What receivers get: the hybrid object (legacy names and `CloudEvents` names side by side) or pure `CloudEvents` 1.0.
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::event::{EXTENSIONS, Event, attribute_of};
+use crate::hops::HOPS;
 use crate::members::{Members, json_string};
 
 /// Legacy names that only repeat an attribute.
 const DERIVED: [&str; 5] = ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventType"];
 
+/// Members as they are sent: with the hops they will have made by then.
+struct Outgoing<'a>(&'a Members, u32);
+
+impl Serialize for Outgoing<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(members, hops) = self;
+        let (mut map, mut counted) = (serializer.serialize_map(None)?, false);
+        for (name, value) in members.iter().filter(|(name, _)| *name != HOPS) {
+            if !counted && ["data", "data_base64"].contains(&name) {
+                map.serialize_entry(HOPS, hops)?;
+                counted = true;
+            }
+            map.serialize_entry(name, value)?;
+        }
+        if !counted {
+            map.serialize_entry(HOPS, hops)?;
+        }
+        map.end()
+    }
+}
+
 impl Event {
-    /// The body a webhook gets, as minified JSON: pure `CloudEvents` 1.0, or the hybrid of contract section 3.3 (b).
+    /// The event as it came, as minified JSON: pure `CloudEvents` 1.0, or the hybrid of contract section 3.3 (b).
     #[must_use]
     pub fn payload(&self, cloud_events: bool) -> String {
         let written = if cloud_events {
@@ -18,6 +42,18 @@ impl Event {
             serde_json::to_string(&self.hybrid())
         };
         // Members are names and values that are JSON already: writing them cannot fail.
+        written.unwrap_or_default()
+    }
+
+    /// The body a webhook gets: [`Event::payload`] with one hop more, before `data`. [`Event::from_payload`] reads it back.
+    #[must_use]
+    pub fn outgoing(&self, cloud_events: bool) -> String {
+        let hops = self.hops().saturating_add(1);
+        let written = if cloud_events {
+            serde_json::to_string(&Outgoing(&self.attributes, hops))
+        } else {
+            serde_json::to_string(&Outgoing(&self.hybrid(), hops))
+        };
         written.unwrap_or_default()
     }
 

@@ -111,7 +111,7 @@ impl Deliverer {
     /// The request as it goes out, encrypted headers in plain: the body in the form the webhook asked for, our headers, then
     /// the webhook's own.
     fn request(&self, webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> SentRequest {
-        let body = task.event.payload(webhook.spec.cloud_events);
+        let body = task.event.outgoing(webhook.spec.cloud_events);
         let message_id = signing::message_id(&task.tenant_id, task.webhook_id, &task.event);
         let now = (self.clock)();
         let timestamp = now.unix_timestamp();
