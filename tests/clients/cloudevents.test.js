@@ -99,6 +99,8 @@ const EVENTS = {
   'plain text': { data: `${HARD}\r\n`, datacontenttype: 'text/plain; charset=utf-8' },
   XML: { data: '<?xml version="1.0"?>\n<a b="1">é &amp; 漢字</a>', datacontenttype: 'application/xml' },
   'binary data': { data: Uint8Array.from([0, 255, 195, 40, 10, 13]), datacontenttype: 'application/octet-stream' },
+  // Bytes that would be another text in UTF-8.
+  'text in another character set': { data: Uint8Array.from([0xc3, 0xa9]), datacontenttype: 'text/plain; charset=ISO-8859-1' },
   // The SDK's schema has a dataschema and a source in plain ASCII.
   'hard text in attributes': { subject: HARD, myown: HARD, dataschema: 'https://schemas.example/%C3%A9?a=%20b', data: { a: HARD } },
   'extensions of each type': { text: 'x', whole: 2147483647, yes: true, no: false, zero: 0, day: '2026-11-28T10:30:00+01:00' },
@@ -224,6 +226,12 @@ describe('binary mode', { concurrency: 5 }, () => {
     }
   });
 
+  test('k5c a value that begins with a quote and is not quoted is refused by name', async () => {
+    for (const subject of ['"hello" world', '"hello', '"hello\\"', '"']) {
+      assert.match(await refused(HTTP.binary(create({ subject }))), /ce-subject.*quote/, subject);
+    }
+  });
+
   test('k5b JSON with ce- headers is the data of an event', async () => {
     // Data that looks like an event is data all the same.
     const data = json(create({ subject: 'inner' }));
@@ -234,6 +242,16 @@ describe('binary mode', { concurrency: 5 }, () => {
 
   test('a string that the SDK sends as JSON, which it is not, is refused by name', async () => {
     assert.match(await refused(HTTP.binary(create({ data: 'just text' }))), /`body`.*JSON/);
+  });
+
+  test('binary data that could be text keeps its bytes', async () => {
+    const data = Uint8Array.from(Buffer.from('\n\u0003é\0'));
+    const event = create({ data, datacontenttype: 'application/protobuf' });
+    await publish(HTTP.binary(event));
+    const delivery = await arrived(event.id);
+    const { data: text, data_base64: base64 } = delivery.event;
+    assert.deepEqual(Buffer.from(text ?? base64, text === undefined ? 'base64' : 'utf8'), Buffer.from(data));
+    assert.equal(read(delivery).validate(), true);
   });
 
   test('hard text in what names an event arrives as published', async () => {
@@ -284,9 +302,36 @@ describe('batch mode', { concurrency: 5 }, () => {
     for (const event of events) assertSays(await arrived(event.id), asSent(event));
   });
 
+  test('a batch may be empty', async () => {
+    assert.deepEqual(HTTP.toEvent(batch([])), []);
+    await publish(batch([]), 0);
+  });
+
   test('k5d an attribute of a bad name is refused by its place', async () => {
     assert.match(await refused(batch([create({}), create({ myOwn: 1 }, false)])), /\[1\]\.myOwn/);
   });
+});
+
+test('h1 an event that is received and published again counts its hops, until it is refused', async () => {
+  let event = create({ data: { a: 1 }, datacontenttype: 'application/json' });
+  const publishIn = [HTTP.structured, HTTP.binary, HTTP.structured, HTTP.binary];
+  for (const [sent, mode] of publishIn.entries()) {
+    await publish(mode(event));
+    const delivery = await arrived(event.id);
+    assert.equal(delivery.event.anzolhop, sent + 1);
+    event = read(delivery).cloneWith({ id: s.unique('event') });
+  }
+  for (const mode of [HTTP.structured, HTTP.binary]) assert.match(await refused(mode(event)), /anzolhop.*loop/);
+});
+
+test('h1 a delivery cannot be published as it came', async () => {
+  const event = create({});
+  await publish(HTTP.structured(event));
+  for (const name of [pure, hybrid]) {
+    const { headers, body } = await arrived(event.id, name);
+    const kept = Object.entries(headers).filter(([header]) => !['host', 'content-length'].includes(header));
+    assert.match(await refused({ headers: Object.fromEntries(kept), body }), /webhook-id/);
+  }
 });
 
 test('the hybrid form is an event to the SDK, though not a valid one', async () => {

@@ -169,7 +169,7 @@ class Peer(unittest.TestCase):
             "XML": create('<?xml version="1.0"?>\n<a b="1">é &amp; 漢字</a>', datacontenttype="application/xml"),
             "binary": create(bytes([0, 255, 195, 40, 10, 13]), datacontenttype="application/octet-stream"),
             "hard text": create(
-                {"a": HARD}, id=f"{HARD} {uuid.uuid4()}", source=HARD, subject=HARD, myown=HARD, dataschema="https://schemas.example/é"
+                {"a": HARD}, id=f"{HARD} {uuid.uuid4()}", source=HARD, subject=HARD, myown=HARD, dataschema="https://schemas.example/%C3%A9?a=%20b"
             ),
             "extensions": create(text="x", whole=2147483647, yes=True, no=False, zero=0, day=TIME + timedelta(days=1)),
             "a time to the microsecond": create(time=datetime(2026, 11, 28, 10, 30, 0, 123456, timezone(timedelta(hours=1)))),
