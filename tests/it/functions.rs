@@ -44,6 +44,7 @@ pub(crate) fn ingest(cloud: &Cloud) -> Api {
         claims: Claims::default().into(),
         clock: now,
         largest_event: MAX_EVENT,
+        signature: None,
     };
     Api(anzol_ingest::router(state))
 }
@@ -167,6 +168,7 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
         claims: Claims::default().into(),
         clock: now,
         largest_event: MAX_EVENT,
+        signature: None,
     }));
     let admin = As::admin("acme");
     let head = [

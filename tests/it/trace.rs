@@ -48,6 +48,7 @@ fn ingest(engine: &Engine) -> Api {
         claims: Claims::default().into(),
         clock: now,
         largest_event: MAX_EVENT,
+        signature: None,
     }))
 }
 

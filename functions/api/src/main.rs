@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anzol_api::{AppState, Cursors, router};
 use anzol_domain::health::DisablePolicy;
+use anzol_domain::url::OwnHosts;
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_egress::{Egress, Settings, TokenEndpoint};
 use anzol_http::Claims;
@@ -29,6 +30,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     egress.timeout = Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15));
     egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
     let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
+    let own_hosts: OwnHosts = env.maybe("ANZOL_OWN_HOSTS").unwrap_or_default();
     env.finish()?;
     // Local stacks say where AWS is; AWS itself does not.
     let token_url = optional("TOKEN_URL").map(|url| match optional("AWS_ENDPOINT_URL") {
@@ -49,7 +51,9 @@ async fn main() -> Result<(), lambda_http::Error> {
         webhooks,
         vault: Vault::new(&aws, secrets_key),
         deliveries,
-        deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now).with_names(names),
+        deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now)
+            .with_names(names)
+            .with_own_hosts(own_hosts),
         tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
         claims: Claims::read(optional),
         cursors,

@@ -7,9 +7,11 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 
+use anzol_domain::error::Problems;
 use anzol_domain::event::parse_one_or_many;
+use anzol_domain::published::{Way, check_reserved};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
-use anzol_domain::{Clock, TraceContext};
+use anzol_domain::{Clock, Event, Invalid, TraceContext};
 use anzol_pipeline::{Arrival, Dispatcher};
 use anzol_queue::Queue;
 use anzol_runtime::metrics::{self, Label, Metric};
@@ -69,9 +71,8 @@ impl Fanout {
 
     async fn take(&self, message: &SqsMessage) -> bool {
         let (message_id, body) = (message.message_id.as_deref(), message.body.as_deref().unwrap_or_default());
-        let events = match parse_one_or_many(body, (self.clock)(), self.largest_event) {
-            Ok(events) if events.iter().all(|event| event.tenant().is_some()) => events,
-            Ok(_) => return self.bury(message_id, body, "`tenantid` is required").await,
+        let events = match self.read(body) {
+            Ok(events) => events,
             Err(error) => return self.bury(message_id, body, &error.to_string()).await,
         };
         let now = (self.clock)();
@@ -100,6 +101,19 @@ impl Fanout {
                 false
             }
         }
+    }
+
+    /// Events that each name their tenant and nothing that is only ours to say.
+    fn read(&self, body: &str) -> Result<Vec<Event>, Invalid> {
+        let events = parse_one_or_many(body, (self.clock)(), self.largest_event)?;
+        let mut problems = Problems::default();
+        if events.iter().any(|event| event.tenant().is_none()) {
+            problems.add("tenantid", "is required");
+        }
+        for event in &events {
+            problems.take(check_reserved(event, Way::Queue));
+        }
+        problems.finish(Some(events))
     }
 
     async fn bury(&self, message_id: Option<&str>, body: &str, reason: &str) -> bool {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,14 +13,20 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
-use anzol_domain::event::{MAX_TEXT, parse_one_or_many};
-use anzol_domain::{Caller, Clock, Event, Invalid, TenantId, operational};
-use anzol_http::{ApiError, Claims, Verified, content_type};
+use anzol_domain::event::{MAX_TEXT, parse_one_or_many, without_mark};
+use anzol_domain::headers::HeaderName;
+use anzol_domain::published::{Way, check_reserved};
+use anzol_domain::{Caller, Clock, Event, Invalid, TenantId};
+use anzol_http::{ApiError, Claims, Verified, check_charset, content_type, decoded};
 use anzol_pipeline::{Arrival, Dispatcher};
 use anzol_runtime::metrics::{self, Label, Metric};
+use anzol_signing::{QLIK_SIGNATURE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 
 /// Largest request body, in bytes.
 pub const MAX_BODY: usize = MAX_TEXT;
+
+/// The media type of the JSON batch format.
+const BATCH: &str = "application/cloudevents-batch+json";
 
 /// How events come here, in the metrics.
 const SOURCE: Label = Label::Source("http");
@@ -35,6 +42,8 @@ pub struct IngestState {
     pub clock: Clock,
     /// Largest event taken, in bytes of minified JSON.
     pub largest_event: usize,
+    /// Name of the header with the deployment's signature, where it chose one.
+    pub signature: Option<HeaderName>,
 }
 
 impl AsRef<Claims> for IngestState {
@@ -64,7 +73,9 @@ async fn publish(
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<(StatusCode, axum::Json<Published>), ApiError> {
+    check_not_delivered(&headers, state.signature.as_ref())?;
     let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
+    let body = decoded(&headers, body, MAX_BODY)?;
     let events = read(&headers, &body, (state.clock)(), state.largest_event)?;
     let events = authorize(&caller, events)?;
     let arrival = Arrival::new((state.clock)(), anzol_http::trace(&headers));
@@ -87,39 +98,90 @@ async fn publish(
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
 }
 
-/// Reads the events of a request: in binary mode (headers `ce-…` and a body that is the data), else one event or several in JSON.
+/// Checks that a request is no delivery, of this deployment or of another: those carry headers that nobody else may set, and to publish
+/// one again would be a loop.
+fn check_not_delivered(headers: &HeaderMap, signature: Option<&HeaderName>) -> Result<(), Invalid> {
+    let mut problems = Problems::default();
+    let ours = [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE, QLIK_SIGNATURE];
+    let ours = ours.into_iter().chain(signature.map(HeaderName::as_str));
+    for name in ours.filter(|name| headers.contains_key(*name)) {
+        problems.add(name, "must not be set: what a webhook delivered cannot be published as it came");
+    }
+    problems.finish(Some(()))
+}
+
+/// Reads the events of a request. The media type decides how (`CloudEvents` 1.0.2, HTTP protocol binding, section 3): that of an event
+/// or a batch means the body, whatever headers stand beside it; any other, with a header `ce-specversion`, means headers and a body that
+/// is the data. Plain JSON without one is an event or several in the body, which is how Qlik's own come.
 fn read(
     headers: &HeaderMap,
     body: &[u8],
     now: OffsetDateTime,
     largest: usize,
 ) -> Result<Vec<Event>, ApiError> {
-    if headers.contains_key("ce-specversion") {
-        let named =
-            headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value)));
-        let (mut attributes, mut problems) = (Vec::new(), Problems::default());
-        for (name, value) in named {
-            // HTTP protocol binding, section 3.1.3.2.
-            match percent_encoding::percent_decode(value.as_bytes()).decode_utf8() {
-                Ok(value) => attributes.push((name, value)),
-                Err(_) => problems.add(format!("ce-{name}"), "must be percent-encoded UTF-8"),
-            }
-        }
-        problems.finish(Some(()))?;
-        let attributes = attributes.iter().map(|(name, value)| (*name, value.as_ref()));
-        let kind =
-            headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).filter(|kind| !kind.is_empty());
-        return Ok(vec![Event::from_binary(attributes, kind, body, now, largest)?]);
+    let kind = content_type(headers);
+    let is_cloudevent = kind.as_deref().is_some_and(|kind| kind.starts_with("application/cloudevents"));
+    if !is_cloudevent && headers.contains_key("ce-specversion") {
+        return Ok(vec![read_binary(headers, body, now, largest)?]);
     }
-    let kinds = ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
-    if content_type(headers).is_some_and(|kind| !kinds.contains(&kind.as_str())) {
+    let kinds = ["application/json", "application/cloudevents+json", BATCH];
+    if kind.as_deref().is_some_and(|kind| !kinds.contains(&kind)) {
         let text =
             format!("the body must be one of {}; or send ce- headers, in binary mode", kinds.join(", "));
         return Err(ApiError::UnsupportedMediaType(text));
     }
-    let text =
-        std::str::from_utf8(body).map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
+    check_charset(headers)?;
+    let text = std::str::from_utf8(without_mark(body)?)
+        .map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
+    // A batch may be empty (section 3.3.2).
+    if kind.as_deref() == Some(BATCH) && text.chars().filter(|c| !c.is_ascii_whitespace()).eq("[]".chars()) {
+        return Ok(Vec::new());
+    }
     Ok(parse_one_or_many(text, now, largest)?)
+}
+
+/// Reads an event of binary mode.
+fn read_binary(
+    headers: &HeaderMap,
+    body: &[u8],
+    now: OffsetDateTime,
+    largest: usize,
+) -> Result<Event, ApiError> {
+    let named = headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value)));
+    let (mut attributes, mut problems) = (Vec::new(), Problems::default());
+    for (name, value) in named {
+        // Section 3.1.3.2: first the quotes, then one round of percent-decoding.
+        let Some(value) = unquoted(value.as_bytes()) else {
+            problems.add(format!("ce-{name}"), "must end with the double quote that it begins with");
+            continue;
+        };
+        match percent_encoding::percent_decode(&value).decode_utf8() {
+            Ok(value) => attributes.push((name, value.into_owned())),
+            Err(_) => problems.add(format!("ce-{name}"), "must be percent-encoded UTF-8"),
+        }
+    }
+    problems.finish(Some(()))?;
+    let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
+    let kind = headers.get(CONTENT_TYPE).filter(|kind| !kind.is_empty());
+    let kind = kind
+        .map(|kind| kind.to_str().map_err(|_| Invalid::one("content-type", "must be visible ASCII")))
+        .transpose()?;
+    Ok(Event::from_binary(attributes, kind, body, now, largest)?)
+}
+
+/// A header's value without the double quotes around it, and without the backslashes before what they escape (RFC 7230, section 3.2.6).
+/// One that does not begin with a quote is as it is; `None` when one that does is not a quoted string.
+fn unquoted(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let Some(rest) = value.strip_prefix(b"\"") else { return Some(value.into()) };
+    let (mut out, mut bytes) = (Vec::with_capacity(rest.len()), rest.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => out.push(*bytes.next()?),
+            b'"' => return bytes.as_slice().is_empty().then_some(out.into()),
+            byte => out.push(*byte),
+        }
+    }
+    None
 }
 
 /// Events of tenants the caller may publish for; those that name no tenant belong to the caller's.
@@ -132,8 +194,8 @@ fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, ApiError
     let mut problems = Problems::default();
     let mut allowed = Vec::with_capacity(events.len());
     for (index, event) in events.into_iter().enumerate() {
-        if event.event_type().starts_with(operational::PREFIX) {
-            problems.add(format!("[{index}].type"), "must not begin with `anzol.`: those events are our own");
+        let reserved = check_reserved(&event, Way::Http);
+        if problems.take(reserved.map_err(|invalid| invalid.within(&format!("[{index}].")))).is_none() {
             continue;
         }
         let event = match (event.tenant(), &caller.tenant) {

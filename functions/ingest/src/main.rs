@@ -17,6 +17,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
     let largest_event = env.within("LARGEST_EVENT", MAX_EVENT / 1024, EVENT_KIB) * 1024;
+    let signature = env.maybe("SIGNATURE_HEADER");
     env.finish()?;
 
     let aws = anzol_runtime::aws::config()?;
@@ -30,6 +31,7 @@ async fn main() -> Result<(), lambda_http::Error> {
         claims: Arc::new(Claims::read(optional)),
         clock: anzol_runtime::now,
         largest_event,
+        signature,
     };
     lambda_http::run(router(state)).await
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::retry::Schedule;
+use anzol_domain::url::OwnHosts;
 use anzol_egress::{Egress, Settings};
 use anzol_pipeline::{Deliverer, HealthKeeper, Names, Recoverer, Settler};
 use anzol_queue::{DeliveryQueues, MAX_DELAY, Queue, Scheduler, SchedulerSettings};
@@ -36,6 +37,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     egress.timeout = Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15));
     egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
     let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
+    let own_hosts: OwnHosts = env.maybe("ANZOL_OWN_HOSTS").unwrap_or_default();
     env.finish()?;
 
     let aws = anzol_runtime::aws::config()?;
@@ -45,7 +47,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let scheduler = Scheduler::new(&aws, settings, longest, anzol_runtime::now);
     let queues = DeliveryQueues::new(&aws, fast, slow).with_scheduler(scheduler);
     let sender = &Sender {
-        deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now).with_names(names),
+        deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now)
+            .with_names(names)
+            .with_own_hosts(own_hosts),
         recoverer: Recoverer::new(deliveries.clone(), queues.clone(), anzol_runtime::now),
         settler: Settler::new(deliveries, queues, schedule, anzol_runtime::now),
         health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),

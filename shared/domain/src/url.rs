@@ -1,6 +1,7 @@
 //! Where a webhook posts to: an https URL with a public-looking domain name, never an IP address.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -103,6 +104,41 @@ pub fn check(url: &Url) -> Result<(), Invalid> {
     }
 }
 
+/// The names that the deployment itself is reached by, which no webhook may lead to: its deliveries would be published again, in a loop.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnHosts(Vec<String>);
+
+impl OwnHosts {
+    /// Asked with [`check`]: when a webhook is written, and again before each sending.
+    ///
+    /// # Errors
+    /// The URL's name is one of these, or below one.
+    pub fn check(&self, url: &Url) -> Result<(), Invalid> {
+        let name = url.host_str().unwrap_or_default();
+        let is_own = |own: &String| {
+            name.strip_suffix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        if self.0.iter().any(is_own) {
+            return Err(Invalid::one("url", "must not lead back to this deployment's own API"));
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for OwnHosts {
+    type Err = Invalid;
+
+    /// Reads names with commas between them, in any case; what is empty counts for nothing.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let names = text.split(',').map(|name| name.trim().trim_end_matches('.'));
+        let names = names.filter(|name| !name.is_empty()).map(|name| match Host::parse(name) {
+            Ok(Host::Domain(name)) => Ok(name),
+            _ => Err(Invalid::one("hosts", "must be domain names with commas between them")),
+        });
+        names.collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// What is between `https://` and the path, as it is written.
 fn authority(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
@@ -162,6 +198,32 @@ mod tests {
             "https://my_hooks.example.com:/",
         ] {
             assert!(WebhookUrl::parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn h1_own_hosts_are_no_targets_nor_anything_below() {
+        let own: OwnHosts =
+            " hooks.Example.com., ,abc.execute-api.us-east-1.amazonaws.com,bücher.example".parse().unwrap();
+        for (url, is_own) in [
+            ("https://hooks.example.com/api/v1/events", true),
+            ("https://HOOKS.example.com:443/", true),
+            ("https://x.y.hooks.example.com/", true),
+            ("https://abc.execute-api.us-east-1.amazonaws.com/api/v1/events", true),
+            ("https://xn--bcher-kva.example/", true),
+            ("https://bücher.example/", true),
+            ("https://myhooks.example.com/", false),
+            ("https://example.com/", false),
+            ("https://hooks.example.com.evil.example/", false),
+            ("https://abd.execute-api.us-east-1.amazonaws.com/", false),
+        ] {
+            let url = WebhookUrl::parse(url).unwrap();
+            assert_eq!(own.check(url.as_url()).is_err(), is_own, "{url}");
+            assert_eq!(OwnHosts::default().check(url.as_url()), Ok(()));
+        }
+        assert_eq!("".parse(), Ok(OwnHosts::default()));
+        for bad in ["https://hooks.example.com", "127.0.0.1", "a b", "[::1]"] {
+            assert!(bad.parse::<OwnHosts>().is_err(), "{bad}");
         }
     }
 

@@ -1,21 +1,27 @@
 //! Request bodies: any JSON, or a form, with the place in every error. What it means is for the route.
 
 use std::fmt;
+use std::io::{ErrorKind, Read as _};
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
+use flate2::bufread::MultiGzDecoder;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use url::form_urlencoded;
 
 use anzol_domain::Invalid;
+use anzol_domain::event::without_mark;
+use anzol_domain::published::is_utf8;
 
 use crate::error::ApiError;
 
 /// Largest body of a management call. The largest webhook that can be written is far below.
 const MAX_BODY: usize = 64 * 1024;
+/// Encodings of bodies that are read.
+pub(crate) const ENCODINGS: &str = "gzip, identity";
 
 /// A JSON body. An empty `content-type` counts as JSON, as some of Qlik's clients send none.
 #[derive(Debug, Clone)]
@@ -46,6 +52,7 @@ impl<S: Send + Sync> OptionalFromRequest<S> for Json {
 }
 
 fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    check_charset(headers)?;
     match content_type(headers).as_deref() {
         None | Some("application/json" | "application/json-patch+json") => Ok(()),
         Some(_) => Err(ApiError::UnsupportedMediaType("the body must be application/json".to_owned())),
@@ -80,8 +87,63 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 }
 
 async fn bounded<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let headers = request.headers().clone();
     let body = Bytes::from_request(request, state).await.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
-    if body.len() > MAX_BODY { Err(ApiError::TooLarge(MAX_BODY)) } else { Ok(body) }
+    decoded(&headers, body, MAX_BODY)
+}
+
+/// A body as it was before its `Content-Encoding`: gzip, of one or more members, or as it is. Never more than `most` bytes are kept of
+/// it, encoded or decoded.
+///
+/// # Errors
+/// It has more bytes (413), is not what the header says (400), or is encoded in another way (415).
+pub fn decoded(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, ApiError> {
+    let mut encodings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        let words = value.split(',').map(|word| word.trim().to_owned());
+        encodings.extend(words.filter(|word| !word.is_empty() && word != "identity"));
+    }
+    if body.len() > most {
+        return Err(ApiError::TooLarge(most));
+    }
+    match encodings.as_slice() {
+        [] => Ok(body),
+        [one] if one == "gzip" || one == "x-gzip" => {
+            // RFC 9110, section 8.4.1.3. An empty body is empty, whatever was to be done with it.
+            if body.is_empty() { Ok(body) } else { unzipped(&body, most).map(Bytes::from) }
+        }
+        others => Err(ApiError::UnsupportedEncoding(others.join(", ").chars().take(256).collect())),
+    }
+}
+
+fn unzipped(body: &[u8], most: usize) -> Result<Vec<u8>, ApiError> {
+    let one_too_many = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let mut out = Vec::new();
+    match MultiGzDecoder::new(body).take(one_too_many).read_to_end(&mut out) {
+        _ if out.len() > most => Err(ApiError::TooLarge(most)),
+        Ok(_) => Ok(out),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Err(Invalid::one("body", "is not whole: its gzip ends too early").into())
+        }
+        Err(error) => {
+            Err(Invalid::one("body", format!("is not gzip, as Content-Encoding says: {error}")).into())
+        }
+    }
+}
+
+/// Checks that a text in JSON, or in a format like it, says no other character set than UTF-8.
+///
+/// # Errors
+/// It does (415).
+pub fn check_charset(headers: &HeaderMap) -> Result<(), ApiError> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if kind.is_none_or(is_utf8) {
+        return Ok(());
+    }
+    Err(ApiError::UnsupportedMediaType(
+        "the header Content-Type must name the charset utf-8, or none".to_owned(),
+    ))
 }
 
 /// Reads JSON in which no object has a member twice.
@@ -89,7 +151,7 @@ async fn bounded<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, A
 /// # Errors
 /// What is wrong, and where.
 pub fn json(body: &[u8]) -> Result<Value, Invalid> {
-    let json = serde_json::from_slice::<Strict>(body);
+    let json = serde_json::from_slice::<Strict>(without_mark(body)?);
     json.map(|Strict(value)| value)
         .map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))
 }
@@ -202,11 +264,13 @@ mod tests {
             (r#"{"a":1e999}"#, "number out of range"),
             ("{\"a\":\"\u{0}\"}", "control character"),
             ("{} {}", "trailing characters"),
-            ("\u{feff}{}", "expected value"),
+            ("\u{feff}\u{feff}{}", "expected value"),
         ] {
             assert!(problem(bad.as_bytes()).contains(said), "{bad}: {}", problem(bad.as_bytes()));
         }
         assert!(problem(b"{\"a\":\"\xff\"}").contains("line 1"));
+        assert!(problem(b"\xff\xfe{\0}\0").contains("byte order mark of UTF-16"));
+        assert_eq!(json(b"\xef\xbb\xbf{}").unwrap(), serde_json::json!({}));
         for nested in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
             assert!(problem(nested.as_bytes()).contains("recursion limit"), "{}", problem(nested.as_bytes()));
         }

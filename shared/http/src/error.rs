@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::RETRY_AFTER;
+use http::header::{ACCEPT_ENCODING, HeaderValue, RETRY_AFTER};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use anzol_pipeline::{DispatchError, RecoverError};
 use anzol_store::StoreError;
 use anzol_vault::VaultError;
 
+use crate::body::ENCODINGS;
 use crate::shell::MAX_TARGET;
 
 /// Seconds that a client told to wait is told to wait.
@@ -38,6 +39,8 @@ pub enum ApiError {
     UriTooLong,
     /// The body is not of a kind that is read here; the text says which are.
     UnsupportedMediaType(String),
+    /// The body is encoded in a way that is not read here; named as the request names it.
+    UnsupportedEncoding(String),
     /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again when `Retry-After` says so will do.
     Throttled,
     /// Something we need does not answer; trying again soon will do.
@@ -110,7 +113,9 @@ impl ApiError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -127,6 +132,9 @@ impl ApiError {
             | Self::UnsupportedMediaType(detail)
             | Self::NotImplemented(detail) => vec![detail],
             Self::Conflict(details) => details,
+            Self::UnsupportedEncoding(encoding) => {
+                vec![format!("the header Content-Encoding must be one of {ENCODINGS}; it is `{encoding}`")]
+            }
             Self::TooLarge(bytes) => vec![format!("the body must have at most {bytes} bytes")],
             Self::UriTooLong => vec![format!("path and query must have at most {MAX_TARGET} bytes")],
             Self::Throttled => {
@@ -203,10 +211,15 @@ impl From<RecoverError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
+        let encoding = matches!(self, Self::UnsupportedEncoding(_));
         let again = matches!(self, Self::Throttled | Self::Busy);
         let mut response = status.into_response();
         if again {
             response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS.into());
+        }
+        if encoding {
+            // RFC 9110, section 12.5.3.
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
         }
         response.extensions_mut().insert(Errors::of(status, self.details()));
         response

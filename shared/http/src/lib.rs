@@ -9,7 +9,7 @@ mod shell;
 mod trace;
 
 pub use base::PublicBase;
-pub use body::{Fields, Json, content_type, json};
+pub use body::{Fields, Json, check_charset, content_type, decoded, json};
 pub use caller::{Claims, Verified};
 pub use error::ApiError;
 pub use params::{Links, Params};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::headers::{HeaderName, HeaderText};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
+use anzol_domain::url::OwnHosts;
 use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Secrets, Status, Webhook};
 use anzol_egress::{Answer, Egress, Failure};
 use anzol_signing as signing;
@@ -46,6 +47,7 @@ const MAX_TARGET: usize = 500;
 pub struct Deliverer {
     egress: Egress,
     names: Names,
+    own_hosts: OwnHosts,
     clock: Clock,
 }
 
@@ -53,13 +55,25 @@ impl Deliverer {
     /// A deliverer that sends through `egress`.
     #[must_use]
     pub fn new(egress: Egress, clock: Clock) -> Self {
-        Self { egress, names: Names::default(), clock }
+        Self { egress, names: Names::default(), own_hosts: OwnHosts::default(), clock }
     }
 
     /// The same, under other names.
     #[must_use]
     pub fn with_names(self, names: Names) -> Self {
         Self { names, ..self }
+    }
+
+    /// The same, for a deployment that is reached by these names, to which it sends nothing.
+    #[must_use]
+    pub fn with_own_hosts(self, own_hosts: OwnHosts) -> Self {
+        Self { own_hosts, ..self }
+    }
+
+    /// The names that this deployment is reached by.
+    #[must_use]
+    pub fn own_hosts(&self) -> &OwnHosts {
+        &self.own_hosts
     }
 
     /// The longest an attempt can take.
@@ -86,6 +100,10 @@ impl Deliverer {
     /// connection just as we used it. The receiver has answered nothing by then.
     async fn post(&self, webhook: &Webhook, request: &SentRequest) -> Answer {
         let url = webhook.spec.url.as_url();
+        if let Err(refused) = self.own_hosts.check(url) {
+            let failure = Failure { kind: FailureKind::Blocked, message: format!("not sent: {refused}") };
+            return Answer { outcome: Err(failure), duration: Duration::ZERO };
+        }
         let first = self.egress.post(url, &request.headers, request.body.clone()).await;
         let connection_failed = first.outcome.as_ref().is_err_and(|f| f.kind == FailureKind::Connect);
         if !connection_failed || first.duration >= INSTANT {

@@ -40,6 +40,7 @@ pub(crate) async fn create(
         cloud_events: false,
     })?;
     authorize(&caller, &spec, &caller.user)?;
+    state.deliverer.own_hosts().check(spec.url.as_url())?;
     let now = (state.clock)();
     let id = WebhookId::mint(now);
     let webhook = Webhook {
@@ -155,6 +156,7 @@ async fn change(
             make(&stored, &Secrets::default())?
         };
         authorize(caller, &spec, &stored.spec.owner_id)?;
+        state.deliverer.own_hosts().check(spec.url.as_url())?;
         if stored.spec.cloud_events && !spec.cloud_events {
             return Err(ApiError::Forbidden(
                 "`enableCloudEventDelivery` cannot be turned off again".to_owned(),
