@@ -2,6 +2,7 @@
 // The numbers of sections are those of CloudEvents 1.0.2: its HTTP protocol binding and its JSON format.
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 
 import { CloudEvent, HTTP } from 'cloudevents';
 
@@ -332,6 +333,20 @@ test('h1 a delivery cannot be published as it came', async () => {
     const kept = Object.entries(headers).filter(([header]) => !['host', 'content-length'].includes(header));
     assert.match(await refused({ headers: Object.fromEntries(kept), body }), /webhook-id/);
   }
+});
+
+test('k6 gzip is undone in every mode, and other encodings are refused', async () => {
+  const gzipped = ({ headers, body }) => ({ headers: { ...headers, 'content-encoding': 'gzip' }, body: gzipSync(body) });
+  const data = Uint8Array.from([0, 255, 195, 40]);
+  const [event, binary, one, two] = [create({ data: HARD }), create({ data, datacontenttype: 'image/x-own' }), create({}), create({})];
+  await publish(gzipped(HTTP.structured(event)));
+  await publish(gzipped(HTTP.binary(binary)));
+  await publish(gzipped({ headers: { 'content-type': BATCH }, body: JSON.stringify([one, two]) }), 2);
+  for (const published of [event, binary, one, two]) assertSays(await arrived(published.id), asSent(published));
+  const { headers, body } = HTTP.structured(create({}));
+  const { status, answer } = await send({ headers: { ...headers, 'content-encoding': 'br' }, body: brotliCompressSync(body) });
+  assert.equal(status, 415);
+  assert.match(answer.errors[0].detail, /gzip/);
 });
 
 test('the hybrid form is an event to the SDK, though not a valid one', async () => {
