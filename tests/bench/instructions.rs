@@ -55,7 +55,7 @@ fn sign(times: usize) -> Result<()> {
     let secret = secrets.secret.as_ref().context("a webhook without a secret")?;
     let mut bytes = 0;
     for _ in 0..times {
-        let body = black_box(&event).payload(false);
+        let body = black_box(&event).outgoing(false);
         let id = anzol_signing::message_id(&webhook.tenant_id, webhook.id, &event);
         let signed = anzol_signing::qlik_signature(secret, body.as_bytes());
         let standard = anzol_signing::standard_signature(secrets.signing(AT), &id, 0, body.as_bytes());
@@ -142,7 +142,7 @@ fn delivery(event: &Event) -> Result<Delivery> {
         request: SentRequest {
             url: webhook.spec.url.to_string(),
             headers: headers.map(text).into(),
-            body: event.payload(false),
+            body: event.outgoing(false),
         },
         response: Some(ReceivedResponse {
             status_code: 200,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anzol_api::{Version, patched};
 use anzol_domain::error::MAX_INVALID;
 use anzol_domain::event::{MAX_EVENT, MAX_EVENTS, parse_one_or_many};
+use anzol_domain::hops::{HOPS, MAX_HOPS};
 use anzol_domain::url::{MAX_URL, PRIVATE_SUFFIXES, check};
 use anzol_domain::webhook::{Level, Origin, RawSpec};
 use anzol_domain::{
@@ -61,13 +62,14 @@ fn head(event: &Event) -> impl PartialEq + std::fmt::Debug {
     (
         (event.id().to_owned(), event.source().to_owned(), event.event_type().to_owned()),
         (event.tenant().cloned(), owned(event.user_id()), owned(event.owner_id()), event.is_test()),
+        event.hops(),
     )
 }
 
 fn one_event(event: &Event) {
     assert!(event.size() <= MAX_EVENT);
     for cloud_events in [true, false] {
-        let payload = event.payload(cloud_events);
+        let payload = event.outgoing(cloud_events);
         // As a receiver reads it, whose parser takes the last of two members.
         let value: Value = match serde_json::from_str(&payload) {
             Ok(value) => value,
@@ -83,6 +85,11 @@ fn one_event(event: &Event) {
         assert_eq!(text("/source"), Some(event.source()), "{payload}");
         assert_eq!(text("/tenantid").map(str::to_owned), tenant, "{payload}");
         assert_eq!(text("/userid"), event.user_id(), "{payload}");
+        // One hop more, and no attribute that is not set.
+        assert!(event.hops() <= MAX_HOPS);
+        assert_eq!(value[HOPS], event.hops() + 1, "{payload}");
+        let members = value.as_object().expect("an object");
+        assert!(members.iter().all(|(name, value)| name == "data" || !value.is_null()), "{payload}");
         if !cloud_events {
             assert_eq!(text("/eventType"), Some(event.event_type()), "{payload}");
             assert_eq!(text("/eventId"), Some(event.id()), "{payload}");
@@ -114,10 +121,10 @@ fn one_event(event: &Event) {
         let again = Event::from_payload(&payload, NOW).unwrap_or_else(|error| panic!("{error}: {payload}"));
         assert_eq!(head(&again), head(event), "{payload}");
         if cloud_events {
-            assert_eq!(again.payload(true), payload);
+            assert_eq!(again.outgoing(true), payload);
         } else {
-            let third = Event::from_payload(&again.payload(false), NOW).map(|third| third.payload(false));
-            assert_eq!(third, Ok(again.payload(false)), "from {payload}");
+            let third = Event::from_payload(&again.outgoing(false), NOW).map(|third| third.outgoing(false));
+            assert_eq!(third, Ok(again.outgoing(false)), "from {payload}");
         }
     }
     let queued = serde_json::to_string(event).expect("an event has a JSON form");

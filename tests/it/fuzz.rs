@@ -21,7 +21,7 @@ mod checks;
 const CASES: u32 = 2_000;
 
 /// What mutants are made of, beside bytes: what the things that are read give a meaning to.
-const TOKENS: [&str; 47] = [
+const TOKENS: [&str; 50] = [
     "\"",
     "\\",
     "\\ud800",
@@ -45,6 +45,9 @@ const TOKENS: [&str; 47] = [
     "\"tenantid\":\"globex\",",
     "\"userId\":\"v\",",
     "\"eventType\":\"other\",",
+    "\"anzolhop\":2,",
+    "\"subject\":null,",
+    "\u{feff}",
     "\"specversion\":\"1.0\",",
     "\"cloudEventsVersion\":\"0.1\",",
     "\"op\":\"remove\",",

@@ -12,7 +12,7 @@ use crate::cloud::{Cloud, webhook};
 const SEED: &str = include_str!("../events/app-deleted.json");
 
 pub(crate) fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) -> Delivery {
-    let body = Event::parse(SEED, now()).unwrap().payload(false);
+    let body = Event::parse(SEED, now()).unwrap().outgoing(false);
     let signature = "04d0cb10af02069aabc4eb1b185d379574f9cc812bb3e4a346d4f6e1271e1805";
     let headers = [
         ("Content-Type", "application/json"),

@@ -13,6 +13,7 @@
 mod api;
 mod aws_http;
 mod cloud;
+mod cloudevents;
 mod contract;
 mod deployable;
 mod egress;

@@ -104,7 +104,7 @@ fn failed(hook: &Webhook, ago: Duration, event_id: &str) -> Delivery {
         json!({ "specversion": "1.0", "id": event_id, "source": "s", "type": "com.qlik.v1.app.created" });
     let event = Event::parse(&json.to_string(), now()).unwrap();
     let mut row = delivery(hook, now() - ago, Status::Fail);
-    row.request.body = event.payload(false);
+    row.request.body = event.outgoing(false);
     row
 }
 
@@ -158,7 +158,7 @@ async fn what_failed_for_good_arrives_after_all_and_once() {
     let test =
         test_event::event(&it.hook, "com.qlik.v1.app.created", DeliveryId::mint(now()), now()).unwrap();
     let mut tested = of("a test", 1);
-    (tested.request.body, tested.trigger) = (test.payload(false), Trigger::Test);
+    (tested.request.body, tested.trigger) = (test.outgoing(false), Trigger::Test);
     it.put(&[tried, disabled, arrived, tested]).await;
     it.put(&retried).await;
     it.put(&resent).await;

@@ -16,7 +16,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::error::{Invalid, Problems};
 use crate::hops::{self, HOPS};
 use crate::id::TenantId;
-use crate::members::{Members, as_text, json_string, minified};
+use crate::members::{MAX_MEMBERS, Members, as_text, json_string, minified};
 use crate::published;
 use crate::test_event::ATTRIBUTE;
 use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
@@ -476,6 +476,9 @@ fn read_extensions(raw: &RawValue) -> Result<Members, Invalid> {
     let mut extensions: Members = serde_json::from_str(raw.get())
         .map_err(|error| Invalid::one("extensions", format!("must be an object: {error}")))?;
     extensions.retain(|_, value| value.get() != "null");
+    if extensions.len() > MAX_MEMBERS {
+        return Err(Invalid::one("extensions", format!("must have at most {MAX_MEMBERS} members")));
+    }
     Ok(extensions)
 }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::error::{Invalid, Problems};
 use crate::event::{Event, LEGACY_NAMES};
 use crate::hops::HOPS;
-use crate::members::{Members, as_text};
+use crate::members::{MAX_MEMBERS, Members, as_text};
 use crate::operational;
 use crate::test_event::{self, ATTRIBUTE};
 
@@ -66,6 +66,9 @@ pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
 
 /// Checks names and values of the members that an event came with, nulls left out; in either form, or both at once.
 pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
+    if members.len() > MAX_MEMBERS {
+        return Err(Invalid::one("event", format!("must have at most {MAX_MEMBERS} members")));
+    }
     let is_legacy = members.get("specversion").is_none();
     let mut problems = Problems::default();
     for (name, value) in members.iter() {

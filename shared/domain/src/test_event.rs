@@ -155,7 +155,7 @@ mod tests {
             assert!(event.is_test() && event.event_type() == known.name);
             assert_eq!(event.tenant(), Some(&webhook.tenant_id));
             for cloud_events in [false, true] {
-                let payload = event.payload(cloud_events);
+                let payload = event.outgoing(cloud_events);
                 assert!(Event::from_payload(&payload, NOW).unwrap().is_test(), "also when it is sent again");
                 let payload: Value = serde_json::from_str(&payload).unwrap();
                 assert_eq!(payload[ATTRIBUTE], true);
