@@ -152,7 +152,7 @@ describe('structured mode', { concurrency: 5 }, () => {
     assertSays(await arrived(event.id), asSent(event));
   });
 
-  test('k5d data that is there twice, or no base64, is refused by name', async () => {
+  test('k5d data that is there twice or no base64 is refused by name', async () => {
     const structured = (members) => ({
       headers: HTTP.structured(create({})).headers,
       body: JSON.stringify({ ...json(create({})), ...members }),
