@@ -49,7 +49,7 @@ pub(crate) enum Suite {
     Operations,
     /// What the documents say to do, done as they say it: on the stack of `up`, and a deployment of SAM's beside it
     Docs,
-    /// Qlik's own JavaScript client and the verifier of Standard Webhooks, on the same stack
+    /// Qlik's own JavaScript client, the verifier of Standard Webhooks and two SDKs of CloudEvents, on the same stack
     Clients,
     /// The console in a browser, on the same stack
     Console,
@@ -343,11 +343,20 @@ fn docs(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
     run_well(command.env("PYTHONDONTWRITEBYTECODE", "1").env("PATH", path))
 }
 
+/// `tests/clients`, in Node and then in a Python of its own.
 fn clients(root: &Path, ground: &mut Ground<'_>) -> Result<()> {
-    let node = Node::prepare(&root.join("tests/clients"))?;
+    let suite = root.join("tests/clients");
+    let node = Node::prepare(&suite)?;
+    let requirements = root.join("infra/local/requirements-clients.txt");
+    let python = Python::prepare(&requirements, &root.join("target/local/venv-clients"))?;
     ground.stack(&[])?;
+    let stack = Home::test(root).description();
     let tests = ["--import", "./localhost.js", "--test", "--test-reporter=spec"];
-    run_well(node.command().args(tests).env("ANZOL_STACK", Home::test(root).description()))
+    let in_node = run_well(node.command().args(tests).env("ANZOL_STACK", &stack));
+    let mut command = Command::new(python.program("python"));
+    command.args(["-m", "unittest", "--verbose", "cloudevents_peer"]).current_dir(suite);
+    let in_python = run_well(command.env("PYTHONDONTWRITEBYTECODE", "1").env("ANZOL_STACK", stack));
+    in_node.and(in_python)
 }
 
 /// In Chromium of the system. What a failing test leaves to look at is in target/console.
