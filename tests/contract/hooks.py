@@ -186,6 +186,10 @@ UNSAID = [
     # Whether a test is of the webhook as it is stored.
     (("POST",), r"`eventType` must be one of the webhook's own `eventTypes`, or left out"),
     (("POST",), r"`eventTypes` names no event type yet, so there is nothing to test"),
+    # What events say twice, in names of any case; numbers as they are spelled; who may publish what.
+    (("POST",), r"`(?:\[\d+\]\.)?extensions\..*` must be the same as `.*`"),
+    (("POST",), r"`(?:\[\d+\]\.)?.*` must be a whole number.*"),
+    (("POST",), r"`(?:\[\d+\]\.)?(?:event|extensions)` must have at most 256 members"),
     # Whether a patch fits the webhook as it is stored.
     (("PATCH",), r"`\[\d+\]` cannot be applied at .*"),
     (("PATCH",), r"`eventTypes` must name at least one event type while the webhook is enabled"),

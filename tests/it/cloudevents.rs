@@ -475,7 +475,7 @@ async fn k5b_charset_other_than_utf8_is_refused() {
 #[tokio::test]
 async fn k5_batch_may_be_empty_and_is_sent_as_one_version() {
     let door = Door::open().await;
-    for body in ["[]", " [\n] "] {
+    for body in ["[]", " [\n] ", "\u{feff}[]"] {
         let answer = door.post(&[("content-type", BATCH)], body.as_bytes()).await;
         assert_eq!((answer.status, &answer.body), (202, &json!({ "accepted": 0, "deliveries": 0 })));
     }
@@ -732,7 +732,7 @@ async fn k5_what_is_sent_is_an_event_of_version_1_0() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     /// Whatever members an event has: one that is taken goes out as CloudEvents asks.
     #[test]
@@ -751,7 +751,7 @@ proptest! {
                 prop_assert!(is_attribute || ["data", "data_base64"].contains(&name.as_str()), "{name} in {sent} of {json}");
             }
             prop_assert!(sent.get("data").is_none() || sent.get("data_base64").is_none());
-            prop_assert_eq!(Event::from_payload(&event.outgoing(true), now()).unwrap().payload(true), event.payload(true));
+            prop_assert_eq!(Event::from_payload(&event.outgoing(true), now()).unwrap().outgoing(true), event.outgoing(true));
         }
     }
 }

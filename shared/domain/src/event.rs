@@ -35,7 +35,7 @@ pub const EVENT_KIB: RangeInclusive<usize> = 1..=240;
 
 /// Members of the legacy 0.1 form that have another name, or none, in `CloudEvents` 1.0. `extensions` is not among them:
 /// data-integration events have a member of that name in the 1.0 form too.
-pub(crate) const LEGACY_NAMES: [&str; 6] =
+pub const LEGACY_NAMES: [&str; 6] =
     ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventTypeVersion", "eventType"];
 
 /// Legacy `extensions` members and the `CloudEvents` attributes they became.

@@ -361,7 +361,8 @@ fn publish() -> Operation {
     let kinds = ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
     Operation::new("post", "/api/v1/events", "publishEvents", "Events", "Publish events",
         "Takes the role TenantAdmin or Publisher, or a publish scope. Every form of body may come as any of the media types. The answer \
-         comes when every delivery is queued.")
+         comes when every delivery is queued. A request with a header that only deliveries have (`webhook-id`, `Qlik-Signature`, …) is \
+         refused.")
         .reading(&kinds, "Events", &examples)
         .answering(202, "Every delivery is queued.", Some("Published"))
         .failing(&[400, 401, 403, 413, 415])

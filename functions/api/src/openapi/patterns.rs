@@ -1,5 +1,6 @@
 //! Regular expressions of the document (ECMA-262, as JSON Schema has them), made from the constants the checks themselves use.
 
+use anzol_domain::event::LEGACY_NAMES;
 use anzol_domain::filter::{Attribute, STATUSES};
 use anzol_domain::headers::{RESERVED, RESERVED_PREFIXES};
 use anzol_domain::secret::SECRET_CHARS;
@@ -19,6 +20,26 @@ pub(crate) const OUTSIDE_ID: &str = r#"^[!"$-~]+$"#;
 pub(crate) const ID: &str = "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
 /// CloudEvents 1.0, and what would be compatible with it.
 pub(crate) const SPEC_VERSION: &str = r"^1\.0(?:\..*)?$";
+
+/// A media type, with parameters or without.
+pub(crate) const MEDIA_TYPE: &str = r#"^[-A-Za-z0-9!#$&^_.+]+/[-A-Za-z0-9!#$&^_.+]+(?: *; *[-A-Za-z0-9]+=(?:[-A-Za-z0-9!#$&^_.+]+|"[^";]*"))*$"#;
+/// An absolute URI. The server lets more of them through.
+pub(crate) const URI: &str =
+    r"^[A-Za-z][-A-Za-z0-9+.]*:(?:[-A-Za-z0-9._~:/?#@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$";
+/// Bytes in base64, with its padding.
+pub(crate) const BASE64: &str =
+    "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
+
+/// A string that is an attribute of an event.
+pub(crate) fn no_control() -> String {
+    format!("^[^{CONTROL}]*$")
+}
+
+/// The name of a member that an event may have: of an attribute, of the older form, or one of `more`.
+pub(crate) fn event_member(more: &[&str]) -> String {
+    let older = LEGACY_NAMES.iter().chain(more).copied().collect::<Vec<_>>().join("|");
+    format!("^(?:[a-z0-9]+|data_base64|{older})$")
+}
 
 /// A name: no control characters, and something to see.
 pub(crate) fn name() -> String {

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use anzol_domain::Level;
 use anzol_domain::event::{MAX_ATTRIBUTE, MAX_EVENTS};
+use anzol_domain::hops::MAX_HOPS;
 use anzol_domain::id::MAX_NAME as MAX_OUTSIDE_ID;
+use anzol_domain::{operational, test_event};
 
 use super::{patterns, schemas};
 use crate::patch;
@@ -104,35 +106,66 @@ pub(super) fn json_patch(version: Version, webhook: &Value) -> Value {
 
 /// Schemas of events: one, in either form, and what may be published.
 pub(super) fn events() -> [(&'static str, Value); 3] {
-    let text = |description: &str| json!({ "description": description, "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE });
+    let no_control = patterns::no_control();
+    let text = |description: &str| json!({ "description": description, "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE, "pattern": no_control });
     let tenant = json!({
         "description": "The tenant it happened in; without it, the caller's own.",
-        "type": "string", "minLength": 1, "maxLength": MAX_OUTSIDE_ID, "pattern": patterns::OUTSIDE_ID,
+        "type": ["string", "null"], "minLength": 1, "maxLength": MAX_OUTSIDE_ID, "pattern": patterns::OUTSIDE_ID,
     });
     let time = json!({
-        "description": "When it happened; without it, now.", "type": "string", "format": "date-time",
+        "description": "When it happened; without it, now.", "type": ["string", "null"], "format": "date-time",
     });
+    let attribute = json!({
+        "type": ["string", "integer", "boolean", "null"], "pattern": no_control, "minimum": i32::MIN, "maximum": i32::MAX,
+    });
+    let described = |description: &str| {
+        let mut attribute = attribute.clone();
+        attribute["description"] = json!(description);
+        attribute
+    };
+    let optional = |description: &str, pattern: &str| json!({ "description": description, "type": ["string", "null"], "pattern": pattern });
+    let media_type = optional("The media type of `data`.", patterns::MEDIA_TYPE);
+    let schema = optional("The schema of `data`.", patterns::URI);
+    let base64 = optional("What the event says, when that is bytes. Not beside `data`.", patterns::BASE64);
+    let hops = json!({
+        "description": "How often it was sent by a deployment and published again.",
+        "anyOf": [{ "type": "integer", "minimum": 0, "maximum": MAX_HOPS }, { "type": "string", "pattern": "^0*[0-3]$" }, { "type": "null" }],
+    });
+    let test = json!({ "description": "Marks test events, which are our own.", "type": "null" });
+    let reserved = json!([operational::SOURCE, test_event::SOURCE]);
+    let mut source = text("The system it comes from; at most 1024 bytes.");
+    source["not"] = json!({ "enum": reserved });
     let user = "Reaches webhooks of level `user` that belong to this user.";
     let cloud_event = json!({
-        "description": "An event in the JSON format of CloudEvents 1.0. Other members are kept, and sent on as they are.",
+        "description": "An event in the JSON format of CloudEvents 1.0. Other attributes are kept, and sent on as they are; those that are null are not set.",
         "type": "object",
         "required": ["specversion", "id", "source", "type"],
         "properties": {
             "specversion": { "description": "The version of the specification.", "type": "string", "pattern": patterns::SPEC_VERSION },
             "id": text("The producer's id of the event, unique together with `source`; at most 1024 bytes."),
-            "source": text("The system it comes from; at most 1024 bytes."),
+            "source": source,
             "type": text("What happened. Webhooks hear of the types they subscribe to; others reach nobody."),
             "time": time,
+            "subject": { "description": "What it is about, for the receiver.", "type": ["string", "null"], "minLength": 1, "pattern": no_control },
+            "datacontenttype": media_type,
+            "dataschema": schema,
             "tenantid": tenant,
-            "userid": { "description": format!("The user who caused it. {user}") },
-            "ownerid": { "description": format!("The user who owns the resource. {user}") },
-            "spaceid": { "description": "The space of the resource, for filters." },
-            "toplevelresourceid": { "description": "The resource it belongs to, for filters." },
+            "userid": described(&format!("The user who caused it. {user}")),
+            "ownerid": described(&format!("The user who owns the resource. {user}")),
+            "spaceid": described("The space of the resource, for filters."),
+            "toplevelresourceid": described("The resource it belongs to, for filters."),
+            "anzolhop": hops,
+            "anzoltest": test,
+            "extensions": { "description": "What Qlik's events have of that name. It says nothing else than the attributes do.", "type": ["object", "null"] },
             "data": { "description": "What the event says; any JSON, nested at most 64 deep." },
+            "data_base64": base64,
         },
+        "propertyNames": { "pattern": patterns::event_member(&[]) },
+        "additionalProperties": attribute,
+        "not": { "required": ["data", "data_base64"], "properties": { "data_base64": { "type": "string" } } },
     });
     // Only scalars become attributes; the rest stays in `extensions` and says nothing of the tenant.
-    let legacy_tenant = json!({ "anyOf": [tenant, { "type": ["null", "array", "object"] }] });
+    let legacy_tenant = json!({ "anyOf": [tenant, { "type": ["array", "object"] }] });
     let legacy_event = json!({
         "description": "An event in the form of CloudEvents 0.1 that older producers send. `specversion` would make it one of 1.0.",
         "type": "object",
@@ -140,14 +173,17 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
         "properties": {
             "cloudEventsVersion": { "description": "The version of the specification.", "const": "0.1" },
             "eventId": text("The producer's id of the event, unique together with `source`; at most 1024 bytes."),
-            "source": text("The system it comes from; at most 1024 bytes."),
+            "source": source,
             "eventType": text("What happened. Webhooks hear of the types they subscribe to; others reach nobody."),
             "eventTime": time,
-            "contentType": { "description": "The media type of `data`." },
-            "eventTypeVersion": { "description": "The version of the type." },
+            "contentType": media_type,
+            "schemaURL": schema,
+            "eventTypeVersion": described("The version of the type."),
+            "anzolhop": hops,
+            "anzoltest": test,
             "extensions": {
                 "description": "What says where the event belongs.",
-                "type": "object",
+                "type": ["object", "null"],
                 "properties": {
                     "tenantId": legacy_tenant,
                     "userId": { "description": format!("The user who caused it. {user}") },
@@ -157,8 +193,15 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
                 },
             },
             "data": { "description": "What the event says; any JSON, nested at most 64 deep." },
-            "specversion": false,
+            "data_base64": base64,
+            "subject": cloud_event["properties"]["subject"],
+            "datacontenttype": media_type,
+            "dataschema": schema,
+            "specversion": { "type": "null" },
         },
+        "propertyNames": { "pattern": patterns::event_member(&["schemaURL"]) },
+        "additionalProperties": attribute,
+        "not": cloud_event["not"],
     });
     let either = json!({ "anyOf": [reference("CloudEvent"), reference("LegacyEvent")] });
     let events = json!({
@@ -166,7 +209,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
         "anyOf": [
             reference("CloudEvent"),
             reference("LegacyEvent"),
-            { "type": "array", "minItems": 1, "maxItems": MAX_EVENTS, "items": either },
+            { "type": "array", "maxItems": MAX_EVENTS, "items": either },
         ],
     });
     [("CloudEvent", cloud_event), ("LegacyEvent", legacy_event), ("Events", events)]
