@@ -12,6 +12,7 @@
 
 mod api;
 mod aws_http;
+mod bounds;
 mod cloud;
 mod contract;
 mod deployable;
