@@ -62,7 +62,7 @@ def kind(key):
     """What an item is, for the person who reads the counts."""
     pk, sk = key["pk"], key["sk"]
     if pk.startswith("TENANT#"):
-        return "webhooks" if sk.startswith("WEBHOOK#") else "their quota and pace"
+        return "webhooks" if sk.startswith("WEBHOOK#") else "their quota, pace and leases"
     parts = pk.split("#")
     return "deliveries" if len(parts) == 2 and parts[1] != "EVENTS" else "recoveries" if parts[-1] in ("RECOVERIES", "HANDLED") else "markers"
 

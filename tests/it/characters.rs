@@ -49,6 +49,7 @@ impl Doors {
             claims: Claims::default().into(),
             clock: now,
             largest_event,
+            signature: None,
         }));
         let fanout = Fanout {
             dispatcher: engine.dispatcher(),

@@ -13,6 +13,7 @@
 mod answers;
 mod api;
 mod aws_http;
+mod bounds;
 mod characters;
 mod cloud;
 mod cloudevents;

@@ -60,6 +60,19 @@ impl Recovering {
         progress
     }
 
+    /// As if no recovery had been noted to run.
+    async fn forget_running(&self) {
+        let pk = format!("{}#{}#RECOVERIES", self.hook.tenant_id, self.hook.id);
+        let key = json!({ "pk": { "S": pk }, "sk": { "S": "RUNNING" } });
+        let request = json!({ "TableName": self.engine.cloud.deliveries_table, "Key": key });
+        self.dynamodb("DeleteItem", request).await;
+    }
+
+    async fn dynamodb(&self, call: &str, request: Value) -> Value {
+        let (raw, target) = (self.engine.cloud.raw.clone(), format!("DynamoDB_20120810.{call}"));
+        tokio::task::spawn_blocking(move || raw.call("dynamodb", &target, &request)).await.unwrap().unwrap()
+    }
+
     /// Everything on the slow lane, deliveries and steps apart.
     fn queued(&self) -> (Vec<Sent>, Vec<Sent>) {
         let step = |sent: &Sent| sent.body.contains(r#""recovery":"#);
@@ -178,7 +191,7 @@ async fn what_failed_for_good_arrives_after_all_and_once() {
     assert_eq!(shown, before, "nothing of a recovery is history before it is sent");
 
     let (deliveries, steps) = it.queued();
-    assert_eq!(it.events(), ["resent in vain", "was disabled", "gave up"], "the newest first");
+    assert_eq!(it.events(), ["resent in vain", "gave up", "was disabled"], "the oldest first");
     assert!(deliveries.iter().all(|sent| sent.group == "acme" && sent.delay == 0));
     assert!(
         deliveries.iter().all(|sent| (sent.task().attempt, sent.task().trigger) == (1, Trigger::Recover))
@@ -247,7 +260,7 @@ async fn what_arrived_by_a_resend_is_not_sent_again() {
     }
     // Three from before, and one resend in vain.
     assert_eq!(counts(&it.recover(HOUR).await), (4, 2, 2));
-    assert_eq!(it.events(), ["e1", "e2"]);
+    assert_eq!(it.events(), ["e2", "e1"]);
 }
 
 #[tokio::test]
@@ -279,8 +292,10 @@ async fn a_long_recovery_goes_on_page_by_page_in_the_sender() {
 async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 230)).await;
-    // Two recoveries side by side, and each step received three times at once.
-    let (one, other) = futures::join!(it.recover(HOUR), it.recover(HOUR));
+    // Two recoveries side by side, as when one was taken for lost, and each step received three times at once.
+    let one = it.recover(HOUR).await;
+    it.forget_running().await;
+    let other = it.recover(HOUR).await;
     let mut made = 0;
     for round in 0.. {
         assert!(round < 20, "it never comes to an end");
@@ -435,7 +450,7 @@ async fn a_queue_that_fails_loses_nothing() {
     it.engine.queues.refuse(r#""id":"e1""#);
     let begun = it.recover(HOUR).await;
     assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (0, 0, 0)), "{begun}");
-    assert_eq!(it.events(), ["e0", "e2"]);
+    assert_eq!(it.events(), ["e2", "e0"]);
     let (deliveries, steps) = it.queued();
     let step = std::slice::from_ref(&steps[0].body);
     assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "it has to come back");
@@ -454,7 +469,7 @@ async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
     let (tenant, id) = (&it.hook.tenant_id, it.hook.id);
     let old = now() - RETENTION - Duration::MINUTE;
     let gone = Recovery::new(tenant.clone(), id, old - HOUR, old);
-    it.engine.cloud.deliveries.begin_recovery(&gone).await.unwrap();
+    assert_eq!(it.engine.cloud.deliveries.begin_recovery(&gone, now()).await.unwrap(), None);
     assert_eq!(it.engine.cloud.deliveries.recovery(tenant, id, gone.id, now()).await.unwrap(), None);
     it.put(&many(&it.hook, 1)).await;
     let begun = it.recover(HOUR).await;
@@ -476,9 +491,9 @@ async fn of_two_who_make_the_same_step_one_is_counted() {
     let it = Recovering::start().await;
     let deliveries = &it.engine.cloud.deliveries;
     let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
-    deliveries.begin_recovery(&read).await.unwrap();
-    let below = DeliveryId::mint(now() - Duration::MINUTE);
-    let further = Recovery { older_than: below, found: 5, requeued: 5, ..read.clone() };
+    assert_eq!(deliveries.begin_recovery(&read, now()).await.unwrap(), None);
+    let above = DeliveryId::mint(now() - Duration::MINUTE);
+    let further = Recovery { newer_than: Some(above), found: 5, requeued: 5, ..read.clone() };
     deliveries.advance_recovery(&read, &further).await.unwrap();
     let again = deliveries.advance_recovery(&read, &further).await;
     assert!(matches!(again, Err(StoreError::Changed)), "{again:?}");
@@ -488,4 +503,150 @@ async fn of_two_who_make_the_same_step_one_is_counted() {
     assert!(matches!(reopened, Err(StoreError::Changed)), "what is finished stays so: {reopened:?}");
     let stored = deliveries.recovery(&read.tenant_id, read.webhook_id, read.id, now()).await.unwrap();
     assert_eq!(stored, Some(done));
+}
+
+/// Events by their ids, in the order they were queued.
+fn numbers(count: usize, last: usize) -> Vec<String> {
+    (last..count).rev().map(|n| format!("e{n}")).collect()
+}
+
+#[tokio::test]
+async fn k9_a_recovery_queues_the_oldest_first_page_by_page() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 230)).await;
+    let begun = it.recover(HOUR).await;
+    assert_eq!(it.events(), numbers(230, 130));
+    // What fails meanwhile is another recovery's.
+    it.put(&[failed(&it.hook, Duration::ZERO, "later")]).await;
+    it.make_all_steps().await;
+    let done = it.progress(&begun).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
+    assert_eq!(it.events(), numbers(230, 0));
+    assert_eq!(counts(&it.recover(HOUR).await), (231, 1, 230));
+}
+
+#[tokio::test]
+async fn k9_an_event_has_the_place_of_its_first_failure() {
+    let it = Recovering::start().await;
+    let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
+    // The first state was tried three times, the last of them after the second state had failed; then resent in vain.
+    let mut rows = [of("first", 50), of("first", 40), of("first", 20), of("second", 30), of("third", 10)];
+    rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(40)));
+    rows[1].next_attempt = Some(followed_by(&rows[2], now() - Duration::minutes(20)));
+    it.put(&rows).await;
+    it.put(&[Delivery { trigger: Trigger::Resend, ..of("first", 5) }]).await;
+    let recovery = it.recover(HOUR).await;
+    assert_eq!(it.events(), ["first", "second", "third"]);
+    assert_eq!(counts(&recovery), (4, 3, 1), "of the first, the last attempt and the resend: {recovery}");
+    assert_eq!(counts(&it.recover(HOUR).await), (4, 0, 4), "and none of it again");
+}
+
+#[tokio::test]
+async fn k9_what_a_recovery_sent_in_vain_keeps_its_place() {
+    let it = Recovering::start().await;
+    let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
+    it.put(&[of("first", 50), of("second", 30)]).await;
+    it.recover(HOUR).await;
+    it.engine.answers("in", 308).await;
+    it.work_off(&it.queued().0).await;
+    it.put(&[of("third", 10)]).await;
+    let recovery = it.recover(HOUR).await;
+    assert_eq!(it.events().split_off(2), ["first", "second", "third"]);
+    assert_eq!(counts(&recovery), (5, 3, 2), "{recovery}");
+}
+
+#[tokio::test]
+async fn k9_events_of_one_request_go_by_their_own_time() {
+    let it = Recovering::start().await;
+    let at = now() - Duration::MINUTE;
+    let rows: Vec<_> = (0..20_u8)
+        .map(|n| {
+            let mut row = failed(&it.hook, Duration::MINUTE, &format!("e{n}"));
+            let json = json!({
+                "specversion": "1.0", "id": format!("e{n}"), "source": "s", "type": "com.qlik.v1.app.created",
+                "time": format!("2026-11-24T10:00:{n:02}Z"),
+            });
+            row.request.body = Event::parse(&json.to_string(), now()).unwrap().payload(n % 2 == 0);
+            row.id = DeliveryId::with_bits(at, &[255 - n; 10]);
+            row
+        })
+        .collect();
+    it.put(&rows).await;
+    it.recover(HOUR).await;
+    assert_eq!(it.events(), (0..20).map(|n| format!("e{n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn k9_a_recovery_of_the_release_before_is_carried_on() {
+    let it = Recovering::start().await;
+    let rows = many(&it.hook, 230);
+    it.put(&rows).await;
+    // It went from the newest to the oldest, and has done a page; row and events as it wrote them.
+    let mut old = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
+    old.older_than = rows[99].id;
+    (old.found, old.requeued) = (100, 100);
+    let pk = format!("acme#{}#RECOVERIES", it.hook.id);
+    let text = |text: String| json!({ "S": text });
+    let item = json!({
+        "pk": text(pk), "sk": text(old.id.to_string()), "expiresAt": { "N": old.expires_at().unix_timestamp().to_string() },
+        "since": text(spelled(old.since)), "until": text(spelled(old.until)), "status": text("running".to_owned()),
+        "olderThan": text(old.older_than.to_string()), "found": { "N": "100" }, "requeued": { "N": "100" }, "skipped": { "N": "0" },
+    });
+    let table = it.engine.cloud.deliveries_table.clone();
+    it.dynamodb("PutItem", json!({ "TableName": table, "Item": item })).await;
+    let step = anzol_queue::encode_recovery(&old.task());
+    assert!(it.engine.handle(&[step], SLOW_ARN).await.is_empty());
+    it.make_all_steps().await;
+    let done = it.progress(&json!({ "id": old.id })).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
+    assert_eq!(it.events(), numbers(230, 100), "the rest, oldest first");
+}
+
+#[tokio::test]
+async fn h3_of_forty_recoveries_at_once_one_begins() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 120)).await;
+    let since = json!({ "since": spelled(now() - HOUR) });
+    let answers = futures::future::join_all((0..40).map(|_| it.post(since.clone()))).await;
+    let (begun, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
+    assert_eq!((begun.len(), refused.len()), (1, 39));
+    for answer in refused {
+        assert_eq!((answer.status, answer.header("location")), (409, begun[0].header("location")), "{answer:?}");
+        assert!(answer.details().contains("is still running"), "{}", answer.details());
+    }
+    assert_eq!(it.events().len(), 100);
+    // Its end frees the webhook.
+    it.make_all_steps().await;
+    assert_eq!(it.progress(&begun[0].body).await["status"], "done");
+    assert_eq!(counts(&it.recover(HOUR).await), (120, 0, 120));
+}
+
+#[tokio::test]
+async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
+    let it = Recovering::start().await;
+    let deliveries = &it.engine.cloud.deliveries;
+    let at = |ago: Duration| Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR * 5, now() - ago);
+    let lost = at(HOUR * 4);
+    assert_eq!(deliveries.begin_recovery(&lost, now() - HOUR * 4).await.unwrap(), None);
+    let other = at(HOUR * 3);
+    let soon = deliveries.begin_recovery(&other, lost.until + Duration::minutes(59)).await.unwrap();
+    assert_eq!(soon, Some(lost.clone()));
+    // It made a step after all, and counts from then.
+    let stepped = Recovery { stepped_at: Some(now() - HOUR * 3), newer_than: Some(other.end()), ..lost.clone() };
+    deliveries.advance_recovery(&lost, &stepped).await.unwrap();
+    assert!(deliveries.begin_recovery(&other, lost.until + Duration::minutes(90)).await.unwrap().is_some());
+    assert_eq!(deliveries.begin_recovery(&other, lost.until + HOUR * 2).await.unwrap(), None);
+    assert_eq!(deliveries.begin_recovery(&at(HOUR), other.until).await.unwrap(), Some(other));
+    assert_eq!(it.recover(HOUR).await["status"], "done");
+}
+
+#[tokio::test]
+async fn h3_recoveries_of_other_webhooks_run_beside_it() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 120)).await;
+    assert_eq!(it.recover(HOUR).await["status"], "running");
+    let other = it.engine.create("other").await;
+    let path = format!("{BASE}/{}/actions/recover", other.id);
+    let since = Some(json!({ "since": spelled(now() - HOUR) }));
+    assert_eq!(it.api.call(Some(&As::admin("acme")), "POST", &path, since).await.0, 202);
 }

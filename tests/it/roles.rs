@@ -3,6 +3,7 @@
 //! The expectations are worked out from the rules of contract section 1.8, not written down case by case.
 
 use anzol_api::AppState;
+use anzol_domain::recovery::RecoveryStatus;
 use anzol_domain::{Level, Recovery, Status, UserId, Webhook};
 use anzol_egress::Settings;
 use anzol_pipeline::Recoverer;
@@ -57,14 +58,16 @@ enum Target {
     Anns,
     Bobs,
     Roots,
+    /// Of level `tenant`, from when ann was an admin.
+    AnnsAsAdmin,
 }
 
 impl Target {
-    const ALL: [Self; 3] = [Self::Anns, Self::Bobs, Self::Roots];
+    const ALL: [Self; 4] = [Self::Anns, Self::Bobs, Self::Roots, Self::AnnsAsAdmin];
 
     fn owner(self) -> &'static str {
         match self {
-            Self::Anns => "ann",
+            Self::Anns | Self::AnnsAsAdmin => "ann",
             Self::Bobs => "bob",
             Self::Roots => "root",
         }
@@ -73,8 +76,15 @@ impl Target {
     fn webhook(self) -> Webhook {
         let mut webhook = webhook("acme");
         webhook.spec.owner_id = UserId::parse(self.owner()).unwrap();
-        webhook.spec.level = if matches!(self, Self::Roots) { Level::Tenant } else { Level::User };
+        webhook.spec.level = self.level();
         webhook
+    }
+
+    fn level(self) -> Level {
+        match self {
+            Self::Anns | Self::Bobs => Level::User,
+            Self::Roots | Self::AnnsAsAdmin => Level::Tenant,
+        }
     }
 }
 
@@ -140,7 +150,7 @@ fn operations_of_core() -> Vec<Operation> {
 }
 
 fn sees(role: &Role, target: Target) -> bool {
-    role.tenant == Some("acme") && (role.admin || role.user == target.owner())
+    role.tenant == Some("acme") && (role.admin || role.user == target.owner() && target.level() == Level::User)
 }
 
 fn expected(role: &Role, target: Target, operation: &Operation) -> u16 {
@@ -182,7 +192,8 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
                     let row = delivery(&stored, now(), Status::Fail);
                     assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
                     let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
-                    cloud.deliveries.begin_recovery(&recovery).await.unwrap();
+                    let recovery = recovery.finished(RecoveryStatus::Done, now());
+                    cloud.deliveries.begin_recovery(&recovery, now()).await.unwrap();
                     let tail = operation.tail.replace("{delivery}", &row.id.to_string());
                     let tail = tail.replace("{recovery}", &recovery.id.to_string());
                     let path = format!("{base}/{}{tail}", stored.id);
@@ -295,4 +306,39 @@ async fn lists_show_what_the_caller_may_see_and_creation_takes_the_right_role() 
             }
         }
     }
+}
+
+#[tokio::test]
+async fn m3_who_was_an_admin_has_no_more_of_the_tenants_webhooks() {
+    let (cloud, way_out, api) = start().await;
+    let all = roles();
+    let ann = all.iter().find(|role| role.name == "ann").unwrap();
+    let mut asked = 0;
+    for base in BASES {
+        let mut calls = operations();
+        if base.contains("core") {
+            calls.extend(operations_of_core());
+        }
+        for operation in calls {
+            let stored = Target::AnnsAsAdmin.webhook();
+            cloud.webhooks.create(&stored, 100).await.unwrap();
+            let row = delivery(&stored, now(), Status::Fail);
+            assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+            let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
+            let recovery = recovery.finished(RecoveryStatus::Done, now());
+            cloud.deliveries.begin_recovery(&recovery, now()).await.unwrap();
+            let tail = operation.tail.replace("{delivery}", &row.id.to_string());
+            let tail = tail.replace("{recovery}", &recovery.id.to_string());
+            let path = format!("{base}/{}{tail}", stored.id);
+            let answer = call(&api, ann, operation.method, &path, operation.body.clone()).await;
+            assert_eq!(answer.status, 404, "{} {path} {:?}: {answer:?}", operation.method, operation.body);
+            assert_eq!(cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored.clone()));
+            let list = call(&api, ann, "GET", base, None).await;
+            assert_eq!(list.body["data"], json!([]), "{list:?}");
+            asked += 1;
+            cloud.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
+        }
+    }
+    assert_eq!(asked, 2 * operations().len() + operations_of_core().len());
+    assert_eq!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().len(), 0);
 }

@@ -11,7 +11,6 @@ async fn main() -> Result<(), lambda_http::Error> {
     let mut env = Env::new();
     let (issuer, region) = (env.required("AUTH_ISSUER"), env.required("AWS_REGION"));
     let (tenant_claim, roles_claim) = (env.required("TENANT_CLAIM"), env.required("ROLES_CLAIM"));
-    let admin_role = env.or("ANZOL_ADMIN_ROLE", "TenantAdmin".to_owned());
     let webhook_cap = env.within("WEBHOOK_CAP", WEBHOOK_CAP, 1..=100_000);
     let admin_role = env.maybe::<RoleName>("ANZOL_ADMIN_ROLE");
     let admin_role = admin_role.map_or_else(|| RoleName::ADMIN.to_owned(), |role| role.to_string());

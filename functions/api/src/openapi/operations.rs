@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use anzol_domain::access::admin_reserve;
 use anzol_domain::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_domain::{Level, Origin, Status};
@@ -92,6 +93,16 @@ impl Operation {
         self
     }
 
+    /// With another answer of 409, as this one has a header of its own.
+    fn conflicting(mut self, header: &Value) -> Self {
+        self.json["responses"]["409"] = json!({
+            "description": "The webhook is disabled, or a recovery of it is under way.",
+            "content": { "application/json": { "schema": reference("Errors") } },
+            "headers": { "Location": header },
+        });
+        self
+    }
+
     /// Without a caller's token.
     fn public(mut self, security: Value) -> Self {
         self.json["security"] = security;
@@ -163,7 +174,7 @@ fn webhooks(version: Version) -> [Operation; 7] {
         .map(|name| (id(version, name), json!({ "id": MADE })));
     [
         Operation::new("get", at(version, ""), &id(version, "listWebhookEntries"), WEBHOOKS, "List webhooks",
-            "Tenant admins see every webhook of the tenant, others their own. Every filter that is given has to hold.")
+            "Tenant admins see every webhook of the tenant, others their own of level `user`. Every filter that is given has to hold.")
             .taking(&[
                 "Limit", "WebhookSort", "Next", "Prev", "NamePart", "UrlPart", "Enabled", "EventTypes", "EventTypeAlias", "LevelIs",
                 "Origins", "CreatedByUserId", "UpdatedByUserId", "OwnerId",
@@ -171,8 +182,8 @@ fn webhooks(version: Version) -> [Operation; 7] {
             .answering(200, "A page of webhooks.", Some("WebhookPage"))
             .failing(&[400, 401, 403]),
         Operation::new("post", at(version, ""), &id(version, "createWebhook"), WEBHOOKS, "Create a webhook",
-            &format!("A tenant has at most {WEBHOOK_CAP} webhooks, unless the deployment says otherwise; one more is forbidden. A \
-                webhook of level `tenant` takes a tenant admin, and so does one that belongs to somebody else."))
+            &format!("A tenant has at most {WEBHOOK_CAP} webhooks, unless the deployment says otherwise; one more is forbidden. The \
+                last {} of them are kept for tenant admins. A webhook of level `tenant` takes a tenant admin, and so does one that belongs to somebody else.", admin_reserve(WEBHOOK_CAP)))
             .reading(&["application/json"], "WebhookCreation", &webhook_examples(true))
             .answering(201, "The webhook as it was made.", Some("Webhook"))
             .leading(&links)
@@ -223,7 +234,8 @@ fn history(version: Version) -> [Operation; 3] {
         Operation::new("post", at(version, "/{id}/deliveries/{deliveryId}/actions/resend"),
             &id(version, "resendDelivery"), HISTORY, "Resend a delivery",
             "Sends the event again, now, to the webhook as it is now, enabled or not. A new delivery tells how that went, so `status` \
-             may be `fail`; it is not retried. A body is ignored.")
+             may be `fail`; it is not retried. A body is ignored. While as many tests and resends are under way as a tenant or a user may have, \
+             one more is refused (429).")
             .taking(&["WebhookId", "DeliveryId"])
             .answering(201, "The new delivery.", Some("Delivery"))
             .leading(&links)
@@ -240,10 +252,13 @@ fn beyond_the_contract(version: Version) -> [Operation; 4] {
     let recover =
         json!({ "since": { "summary": "Since some time", "value": { "since": "2026-11-24T10:00:00Z" } } });
     let location = json!({ "description": "Where its progress is seen.", "required": true, "schema": { "type": "string", "format": "uri" } });
+    let running = json!({
+        "description": "Where the progress of the recovery under way is seen.", "schema": { "type": "string", "format": "uri" },
+    });
     [
         Operation::new("post", at(version, "/{id}/actions/test"), &id(version, "testWebhook"), HISTORY, "Send a test event",
             "Sends an event of one of the webhook's types, made up and marked by the attribute `anzoltest`, now, enabled or not. The \
-             delivery tells how that went, as for a resend. The body may be left out.")
+             delivery tells how that went, as for a resend, and as many may be under way. The body may be left out.")
             .taking(&["WebhookId"])
             .reading(&["application/json"], "TestRequest", &test)
             .optionally()
@@ -252,14 +267,16 @@ fn beyond_the_contract(version: Version) -> [Operation; 4] {
             .failing(&[400, 401, 403, 404, 413, 415]),
         Operation::new("post", at(version, "/{id}/actions/recover"), &id(version, "recoverDeliveries"), HISTORY,
             "Send again what failed",
-            "Queues again, once each, the events whose deliveries failed for good since some time: those still being retried come by \
-             themselves. Asking twice sends once. Large recoveries go on by themselves; a disabled webhook has to be enabled first.")
+            "Queues again, once each and the oldest first, the events whose deliveries failed for good since some time: those still being \
+             retried come by themselves. One recovery of a webhook runs at a time: another is a conflict, and `Location` names the one that \
+             runs. Asking twice sends once. Large recoveries go on by themselves; a disabled webhook has to be enabled first.")
             .taking(&["WebhookId"])
             .reading(&["application/json"], "RecoveryRequest", &recover)
             .answering(202, "The recovery, and how far it came at once.", Some("Recovery"))
             .with_headers(&[("Location", location)])
             .leading(&recovery)
-            .failing(&[400, 401, 403, 404, 409, 413, 415]),
+            .failing(&[400, 401, 403, 404, 409, 413, 415])
+            .conflicting(&running),
         Operation::new("get", at(version, "/{id}/recoveries/{recoveryId}"), &id(version, "getRecovery"), HISTORY, "Get a recovery",
             "How far it has come.")
             .taking(&["WebhookId", "RecoveryId"])

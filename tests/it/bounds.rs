@@ -1,0 +1,315 @@
+//! What one caller may take of what there is for all: tests and resends under way, webhooks of a tenant; and what bounds may not tell.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anzol_domain::{TenantId, UserId};
+use anzol_egress::Settings;
+use anzol_runtime::now;
+use anzol_store::{LEASE_TIME, LeaseError, TENANT_LEASES, USER_LEASES};
+use anzol_tests::receiver::Behaviour;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::cloud::{Answer, Api, As, Cloud, WayOut};
+
+const WEBHOOKS: &str = "/api/v1/webhooks";
+
+fn acme() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+fn user(name: impl std::fmt::Display) -> UserId {
+    UserId::parse(&name.to_string()).unwrap()
+}
+
+async fn start() -> (Cloud, WayOut, Api) {
+    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let api = cloud.api(&way_out);
+    (cloud, way_out, api)
+}
+
+async fn create(api: &Api, who: &As, name: &str) -> Answer {
+    let body = json!({
+        "name": name, "url": format!("https://hooks.receiver.test/{name}"), "level": "user",
+        "eventTypes": ["com.qlik.v1.app.created"],
+    });
+    api.exchange(Some(who), "POST", WEBHOOKS, Some("application/json"), Some(body)).await
+}
+
+fn path(created: &Answer) -> String {
+    assert_eq!(created.status, 201, "{created:?}");
+    format!("{WEBHOOKS}/{}", created.body["id"].as_str().unwrap())
+}
+
+/// The item with the leases, as the database has it.
+async fn leases(cloud: &Cloud, tenant: &str) -> Value {
+    let (raw, key) = (cloud.raw.clone(), json!({ "pk": { "S": format!("TENANT#{tenant}") }, "sk": { "S": "LEASES" } }));
+    let request = json!({ "TableName": cloud.webhooks_table, "Key": key });
+    let read = move || raw.call("dynamodb", "DynamoDB_20120810.GetItem", &request);
+    tokio::task::spawn_blocking(read).await.unwrap().unwrap()["Item"].clone()
+}
+
+fn held(item: &Value) -> usize {
+    item.as_object().map_or(0, |item| item.keys().filter(|name| name.starts_with("lease")).count())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn h3_no_more_leases_are_held_than_may_be() {
+    let cloud = Arc::new(Cloud::start().await);
+    let (under_way, most, taken) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let users: Arc<Mutex<BTreeMap<usize, usize>>> = Arc::default();
+    let callers = (0..60_usize).map(|n| {
+        let (cloud, under_way, most, taken, users) =
+            (Arc::clone(&cloud), Arc::clone(&under_way), Arc::clone(&most), Arc::clone(&taken), Arc::clone(&users));
+        tokio::spawn(async move {
+            for _ in 0..3 {
+                let lease = match cloud.webhooks.lease(&acme(), &user(n % 4), now()).await {
+                    Ok(lease) => lease,
+                    Err(LeaseError::TenantFull | LeaseError::UserFull | LeaseError::Store(_)) => continue,
+                };
+                most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                *users.lock().unwrap().entry(n % 4).or_default() += 1;
+                assert!(users.lock().unwrap()[&(n % 4)] <= USER_LEASES);
+                taken.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                *users.lock().unwrap().entry(n % 4).or_default() -= 1;
+                under_way.fetch_sub(1, Ordering::SeqCst);
+                cloud.webhooks.release(&lease).await.unwrap();
+            }
+        })
+    });
+    for caller in join_all(callers).await {
+        caller.unwrap();
+    }
+    let (most, taken) = (most.load(Ordering::SeqCst), taken.load(Ordering::SeqCst));
+    assert!(most <= TENANT_LEASES && most > 1 && taken >= TENANT_LEASES, "{most} at once, {taken} in all");
+    assert_eq!(held(&leases(&cloud, "acme").await), 0, "all came free");
+    let again = join_all((0..30).map(|n| {
+        let cloud = Arc::clone(&cloud);
+        async move { cloud.webhooks.lease(&acme(), &user(n), now()).await }
+    }));
+    let granted = again.await.iter().filter(|lease| lease.is_ok()).count();
+    assert_eq!((granted, held(&leases(&cloud, "acme").await)), (TENANT_LEASES, TENANT_LEASES));
+}
+
+#[tokio::test]
+async fn h3_leases_end_by_themselves_and_nobody_frees_anothers() {
+    let cloud = Cloud::start().await;
+    let begin = now();
+    let take = |who: &'static str, at| {
+        let cloud = &cloud;
+        async move { cloud.webhooks.lease(&acme(), &user(who), at).await }
+    };
+    let mut first = Vec::new();
+    for _ in 0..USER_LEASES {
+        first.push(take("ann", begin).await.unwrap());
+    }
+    assert!(matches!(take("ann", begin).await, Err(LeaseError::UserFull)));
+    for _ in USER_LEASES..TENANT_LEASES {
+        take("bob", begin).await.unwrap();
+    }
+    assert!(matches!(take("root", begin).await, Err(LeaseError::TenantFull)));
+    // Another tenant has its own.
+    cloud.webhooks.lease(&TenantId::parse("globex").unwrap(), &user("ann"), begin).await.unwrap();
+    let before = begin + LEASE_TIME - Duration::from_millis(1);
+    assert!(matches!(take("ann", before).await, Err(LeaseError::TenantFull)));
+    let after = begin + LEASE_TIME;
+    for _ in 0..USER_LEASES {
+        take("ann", after).await.unwrap();
+    }
+    assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES, "those that had ended are gone");
+    // Whoever thought to hold one still gives back what is nobody's.
+    for lease in &first {
+        cloud.webhooks.release(lease).await.unwrap();
+    }
+    assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES);
+    assert_eq!(cloud.webhooks.revision(&acme()).await.unwrap(), 0, "nothing of it moves the revision");
+    // No lease is believed that ends later than any can.
+    take("root", begin + Duration::from_hours(1)).await.unwrap();
+    take("ann", begin).await.unwrap();
+    // A tenant that was deleted stays so.
+    cloud.webhooks.release(&first[0]).await.unwrap();
+    let gone = TenantId::parse("gone").unwrap();
+    let lease = cloud.webhooks.lease(&gone, &user("ann"), begin).await.unwrap();
+    let key = json!({ "pk": { "S": "TENANT#gone" }, "sk": { "S": "LEASES" } });
+    let (raw, request) = (cloud.raw.clone(), json!({ "TableName": cloud.webhooks_table, "Key": key }));
+    let delete = move || raw.call("dynamodb", "DynamoDB_20120810.DeleteItem", &request);
+    tokio::task::spawn_blocking(delete).await.unwrap().unwrap();
+    cloud.webhooks.release(&lease).await.unwrap();
+    assert_eq!(leases(&cloud, "gone").await, Value::Null);
+}
+
+#[tokio::test]
+async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
+    let (cloud, way_out, api) = start().await;
+    let (ann, admin) = (As::user("acme", "ann"), As::admin("acme"));
+    let created = create(&api, &ann, "slow").await;
+    let test = format!("{}/actions/test", path(&created));
+    let slow = Behaviour { delay_ms: 700, ..Behaviour::default() };
+    way_out.control(move |receiver| receiver.behave("/slow", &slow)).await.unwrap();
+    let post = |who: As| {
+        let (api, test) = (&api, test.clone());
+        async move { api.exchange(Some(&who), "POST", &test, None, None).await }
+    };
+    let anns = join_all((0..24).map(|_| post(ann.clone())));
+    let admins = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        post(admin.clone()).await
+    };
+    let (anns, admins) = futures::join!(anns, admins);
+    let (sent, refused): (Vec<_>, Vec<_>) = anns.into_iter().partition(|answer| answer.status == 201);
+    assert!((1..=USER_LEASES).contains(&sent.len()), "{}", sent.len());
+    for answer in &refused {
+        assert_eq!((answer.status, &answer.body["errors"][0]["code"]), (429, &json!("HTTP-429")), "{answer:?}");
+        assert!(answer.header("retry-after").parse::<u16>().unwrap() >= 1);
+    }
+    assert!(refused.iter().any(|answer| answer.details().starts_with("at most 5 tests and resends of one user")));
+    assert_eq!(admins.status, 201, "{admins:?}");
+    let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    assert_eq!(requests, sent.len() + 1, "nothing is sent that is refused");
+    assert_eq!(held(&leases(&cloud, "acme").await), 0);
+
+    // A resend takes a lease too, and calls that do not send take none.
+    let version = leases(&cloud, "acme").await["version"].clone();
+    let delivery = sent[0].body["id"].as_str().unwrap();
+    let history = format!("{}/deliveries/{delivery}", path(&created));
+    let none = format!("{}/deliveries/none/actions/resend", path(&created));
+    for (method, path) in [("GET", history.as_str()), ("GET", WEBHOOKS), ("POST", none.as_str())] {
+        api.call(Some(&ann), method, path, None).await;
+    }
+    assert_eq!(leases(&cloud, "acme").await["version"], version);
+    let resend = format!("{history}/actions/resend");
+    assert_eq!(api.call(Some(&ann), "POST", &resend, None).await.0, 201);
+    assert_ne!(leases(&cloud, "acme").await["version"], version);
+    assert_eq!(held(&leases(&cloud, "acme").await), 0);
+}
+
+#[tokio::test]
+async fn h3_a_lease_of_a_call_that_was_broken_off_ends_in_time() {
+    let (cloud, way_out, api) = start().await;
+    let ann = As::user("acme", "ann");
+    let created = create(&api, &ann, "stuck").await;
+    let test = format!("{}/actions/test", path(&created));
+    let slow = Behaviour { delay_ms: 5_000, ..Behaviour::default() };
+    way_out.control(move |receiver| receiver.behave("/stuck", &slow)).await.unwrap();
+    let call = api.exchange(Some(&ann), "POST", &test, None, None);
+    tokio::time::timeout(Duration::from_millis(400), call).await.unwrap_err();
+    let item = leases(&cloud, "acme").await;
+    assert_eq!(held(&item), 1, "{item}");
+    let lease = item.as_object().unwrap().iter().find(|(name, _)| name.starts_with("lease")).unwrap().1;
+    let end: i128 = lease["M"]["end"]["N"].as_str().unwrap().parse().unwrap();
+    let left = end - now().unix_timestamp_nanos() / 1_000_000;
+    assert!((30_000..=35_000).contains(&left), "{left}");
+    assert_eq!(lease["M"]["user"]["S"], "ann");
+}
+
+#[tokio::test]
+async fn l3_users_leave_admins_the_last_ten_webhooks() {
+    let (_cloud, _way_out, api) = start().await;
+    let (ann, bob, admin) = (As::user("acme", "ann"), As::user("acme", "bob"), As::admin("acme"));
+    let anns = join_all((0..98).map(|n| create(&api, if n % 2 == 0 { &ann } else { &bob }, "mine"))).await;
+    let (made, refused): (Vec<_>, Vec<_>) = anns.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!((made.len(), refused.len()), (90, 8), "under any concurrency");
+    for answer in refused {
+        assert_eq!(answer.status, 403);
+        assert_eq!(
+            answer.details(),
+            "the tenant already has 90 webhooks; the last 10 of its 100 are kept for tenant admins"
+        );
+    }
+    let admins = join_all((0..12).map(|_| create(&api, &admin, "ours"))).await;
+    assert_eq!(admins.iter().filter(|answer| answer.status == 201).count(), 10);
+    let full = admins.iter().find(|answer| answer.status == 403).unwrap();
+    assert!(full.details().starts_with("the tenant already has 100 webhooks"), "{full:?}");
+    // One that is deleted is free for whose turn it is: of 99, users still get none.
+    assert_eq!(api.call(Some(&ann), "DELETE", &path(&made[0]), None).await.0 / 100, 2);
+    assert_eq!(create(&api, &bob, "mine").await.status, 403);
+    assert_eq!(create(&api, &admin, "ours").await.status, 201);
+}
+
+fn patch(op: &str, path: &str, value: Value) -> Option<Value> {
+    Some(json!([{ "op": op, "path": path, "value": value }]))
+}
+
+#[tokio::test]
+async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
+    let (_cloud, way_out, api) = start().await;
+    let admin = As::admin("acme");
+    let mut answers = Vec::new();
+    for length in [0, 1, 37, 1500, 2000] {
+        let body = json!({
+            "name": "long", "url": "https://hooks.receiver.test/long", "eventTypes": ["com.qlik.v1.app.created"],
+            "encryptedHeaders": { "Authorization": "v".repeat(length) },
+        });
+        let created = api.exchange(Some(&admin), "POST", WEBHOOKS, Some("application/json"), Some(body)).await;
+        let path = path(&created);
+        let mut series = Vec::new();
+        for size in [1, 500, 1000, 1500, 2000, 2044, 2045, 2046, 3000] {
+            let op = patch("add", "/encryptedHeaders/X-P", json!("p".repeat(size)));
+            series.push(api.call(Some(&admin), "PATCH", &path, op).await);
+        }
+        for n in 0..12 {
+            let op = patch("add", &format!("/encryptedHeaders/X-{n}"), json!("p".repeat(2040)));
+            series.push(api.call(Some(&admin), "PATCH", &path, op).await);
+        }
+        series.push(api.call(Some(&admin), "PATCH", &path, patch("remove", "/encryptedHeaders/X-P", json!(0))).await);
+        let traces: Vec<_> = series.iter().map(|(status, body)| (*status, body["errors"].to_string())).collect();
+        answers.push(traces);
+        // What came of it is sent, whatever its size.
+        let (status, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
+        assert_eq!((status, &sent["status"]), (201, &json!("success")), "{sent}");
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    let statuses: Vec<_> = answers[0].iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses[..9], [204, 204, 204, 204, 204, 204, 204, 400, 400].map(|status| if status == 204 { 204 } else { 400 }));
+    assert_eq!(statuses.iter().skip(9).take(12).filter(|status| **status == 204).count(), 6, "eight in all");
+    let requests = way_out.control(|receiver| receiver.requests("/long")).await.unwrap();
+    assert_eq!(requests.last().unwrap().header("authorization").len(), 2000);
+}
+
+#[tokio::test]
+async fn info_a_webhook_keeps_a_header_that_was_reserved_later() {
+    let (cloud, way_out, api) = start().await;
+    let admin = As::admin("acme");
+    let created = create(&api, &admin, "forwarded").await;
+    let path = path(&created);
+    // As the release before let it be stored.
+    let key = json!({ "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{}", created.body["id"].as_str().unwrap()) } });
+    let raw = cloud.raw.clone();
+    let table = cloud.webhooks_table.clone();
+    let plant = move || {
+        let place = json!({ "TableName": table, "Key": key });
+        let mut item = raw.call("dynamodb", "DynamoDB_20120810.GetItem", &place).unwrap()["Item"].clone();
+        let body = item["webhook"]["S"].as_str().unwrap().replace(r#""headers":{}"#, r#""headers":{"X-Real-IP":"10.0.0.1"}"#);
+        assert!(body.contains("X-Real-IP"), "{body}");
+        item["webhook"]["S"] = json!(body);
+        raw.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({ "TableName": table, "Item": item })).unwrap();
+    };
+    tokio::task::spawn_blocking(plant).await.unwrap();
+    let get = || api.call(Some(&admin), "GET", &path, None);
+    assert_eq!(get().await.1["headers"], json!({ "X-Real-IP": "10.0.0.1" }));
+    let (_, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
+    assert_eq!(sent["status"], "success", "{sent}");
+    let requests = way_out.control(|receiver| receiver.requests("/forwarded")).await.unwrap();
+    assert_eq!(requests[0].header("x-real-ip"), "10.0.0.1");
+    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("replace", "/name", json!("Other"))).await.0, 204);
+    let (status, answer) = api.call(Some(&admin), "PATCH", &path, patch("add", "/headers/Forwarded", json!("for=x"))).await;
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("remove", "/headers/X-Real-IP", json!(0))).await.0, 204);
+    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("add", "/headers/X-Real-IP", json!("1"))).await.0, 400);
+}
+
+#[tokio::test]
+async fn info_answers_with_tenants_data_are_kept_nowhere() {
+    let (_cloud, _way_out, api) = start().await;
+    let admin = As::admin("acme");
+    for (who, path) in [(Some(&admin), WEBHOOKS), (Some(&admin), "/api/core/webhooks/none"), (None, WEBHOOKS)] {
+        let answer = api.exchange(who, "GET", path, None, None).await;
+        assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(answer.header("strict-transport-security").starts_with("max-age="));
+    }
+}
