@@ -213,7 +213,11 @@ async fn m1_fanout_buries_the_refused_event_alone_with_its_reason() {
     events.push(event("20", r#","data":"unwanted-by\u002dfast","x\uffff":1"#));
     let message = format!("[{}]", events.join(","));
     doors.engine.queues.refuse_for_good(r"unwanted-by\u002dfast");
-    assert_eq!(failed(doors.fanout.handle(batch(&[message.clone()])).await), ["m0"], "where it cannot be buried");
+    assert_eq!(
+        failed(doors.fanout.handle(batch(&[message.clone()])).await),
+        ["m0"],
+        "where it cannot be buried"
+    );
     doors.engine.queues.accept_all();
     doors.engine.queues.refuse_for_good(r#""trigger":"event","acceptedAt""#);
     let alone = event("a", "");
@@ -245,7 +249,10 @@ async fn m1_a_retry_refused_for_good_does_not_come_back() {
     // Moved to another lane nothing was sent yet: its queue keeps it.
     let mut moved = engine.stored(&hook).await;
     moved.spec.enabled = true;
-    assert!(engine.sender.health.slow_down(&moved).await || engine.stored(&hook).await.health.lane == anzol_domain::Lane::Slow);
+    assert!(
+        engine.sender.health.slow_down(&moved).await
+            || engine.stored(&hook).await.health.lane == anzol_domain::Lane::Slow
+    );
     let bodies = [anzol_queue::encode(&tasks[1])];
     assert_eq!(engine.handle(&bodies, "fast").await, ["m0"]);
     assert_eq!(engine.received("down").await, 2);
@@ -263,7 +270,10 @@ async fn k4_news_of_a_webhook_named_with_ffff_goes_out() {
     assert!(!engine.stored(&hook).await.spec.enabled);
     let [news] = &engine.queues.on(EVENTS)[..] else { panic!("nobody is told") };
     let news: Value = serde_json::from_str(&news.body).unwrap();
-    assert_eq!((&news["type"], &news["data"]["name"]), (&json!("anzol.webhook.disabled"), &json!("n\u{ffff}x")));
+    assert_eq!(
+        (&news["type"], &news["data"]["name"]),
+        (&json!("anzol.webhook.disabled"), &json!("n\u{ffff}x"))
+    );
 }
 
 #[tokio::test]
@@ -283,7 +293,10 @@ async fn k4_dead_letters_are_taken_whatever_they_hold() {
         let letter = doors.engine.queues.on(DEAD).pop().unwrap();
         assert!(letter.body == buried, "{reason}");
         let said = letter.attributes["reason"]["StringValue"].as_str().unwrap_or_default();
-        assert!(said.len() <= 4096 && said.is_empty() == (reason.is_empty() || buried.len() > 1_000_000), "{said}");
+        assert!(
+            said.len() <= 4096 && said.is_empty() == (reason.is_empty() || buried.len() > 1_000_000),
+            "{said}"
+        );
     }
     // Another implementation takes less, and the letter without its reason.
     doors.engine.queues.take_at_most(100);
@@ -305,7 +318,13 @@ async fn k4_what_outgrows_the_bound_by_its_escapes_is_a_400() {
         (raw(MAX_EVENT / 3 - 100), 400),
         (event("2", &format!(",\"{}\":1", r"\u0001".repeat(MAX_EVENT / 6 - 200))), 202),
         (event("3", &format!(",\"{}\":1", r"\u0001".repeat(MAX_EVENT / 3))), 400),
-        (event("4", &format!(r#","cloudEventsVersion":"0.1","eventTypeVersion":"{}""#, "v".repeat(MAX_EVENT))), 400),
+        (
+            event(
+                "4",
+                &format!(r#","cloudEventsVersion":"0.1","eventTypeVersion":"{}""#, "v".repeat(MAX_EVENT)),
+            ),
+            400,
+        ),
     ] {
         let answer = doors.publish(&body).await;
         assert_eq!(answer.status, status, "{} bytes: {answer:?}", body.len());
@@ -420,9 +439,11 @@ async fn k8_names_are_found_and_sorted_by_either_form() {
         cloud.webhooks.create(&hook, 100).await.unwrap();
     }
     let names = async |query: &str| {
-        let (status, page) = api.call(Some(&admin), "GET", &format!("/api/core/webhooks?{query}"), None).await;
+        let (status, page) =
+            api.call(Some(&admin), "GET", &format!("/api/core/webhooks?{query}"), None).await;
         assert_eq!(status, 200, "{page}");
-        let names = page["data"].as_array().unwrap().iter().map(|hook| hook["name"].as_str().unwrap().to_owned());
+        let names =
+            page["data"].as_array().unwrap().iter().map(|hook| hook["name"].as_str().unwrap().to_owned());
         names.collect::<Vec<_>>()
     };
     for wanted in ["caf%C3%A9", "cafe%CC%81", "CAF%C3%89", "CAFE%CC%81"] {
@@ -468,7 +489,8 @@ async fn k8_an_old_name_is_shown_and_the_webhook_can_be_changed() {
 async fn k8_the_api_refuses_names_of_nothing_and_turned_text() {
     let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
     let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
-    let body = |name: &str| json!({ "name": name, "url": "https://hooks.receiver.test/in", "eventTypes": [TYPE] });
+    let body =
+        |name: &str| json!({ "name": name, "url": "https://hooks.receiver.test/in", "eventTypes": [TYPE] });
     for (name, status) in [
         ("\u{200b}", 400),
         ("\u{2800}\u{3164}\u{301}", 400),
