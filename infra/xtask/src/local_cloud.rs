@@ -37,8 +37,12 @@ pub(crate) struct Client {
     secret: String,
 }
 
-/// How packages are installed: only files whose hashes the lock has; and nothing is built here, as what a build needs has no hashes.
-const HASHED: [&str; 2] = ["--require-hashes", "--only-binary=:all:"];
+/// How packages are installed: only files whose hashes the lock has. What a build needs has no hashes, so nothing is built; but where
+/// a package has no wheel for the system, which none lacks on Linux (cryptography has none for Macs with Intel's processors).
+fn hashed() -> impl Iterator<Item = &'static str> {
+    let wheels_only = cfg!(all(target_os = "linux", target_env = "gnu")).then_some("--only-binary=:all:");
+    ["--require-hashes"].into_iter().chain(wheels_only)
+}
 
 /// A Python environment that holds what a lock file names, to the byte.
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl Python {
         process::run_well(
             Command::new(&this.0)
                 .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-                .args(HASHED)
+                .args(hashed())
                 .arg("--requirement")
                 .arg(requirements),
         )
