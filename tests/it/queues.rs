@@ -198,8 +198,11 @@ async fn sqs(
             for entry in entries {
                 if let Some(code) = inner.refusal(entry) {
                     bad.push(json!({ "Id": entry["Id"], "Code": code, "SenderFault": true }));
-                } else if inner.busy.iter().any(|text| entry["MessageBody"].as_str().unwrap().contains(text)) {
-                    bad.push(json!({ "Id": entry["Id"], "Code": "ThrottlingException", "SenderFault": false }));
+                } else if inner.busy.iter().any(|text| entry["MessageBody"].as_str().unwrap().contains(text))
+                {
+                    bad.push(
+                        json!({ "Id": entry["Id"], "Code": "ThrottlingException", "SenderFault": false }),
+                    );
                 } else {
                     good.push(json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" }));
                     inner.sent.push(sent(entry));

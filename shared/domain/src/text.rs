@@ -38,9 +38,9 @@ pub(crate) fn refusal(c: char) -> Option<&'static str> {
         c if c.is_control() => Some("must not contain control characters"),
         // They turn round what stands next to them, also outside of the text (UAX #9, section 2; Unicode security considerations,
         // section 2.10). The marks U+200E, U+200F and U+061C are no more than letters without a shape, and names in two scripts need them.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            Some("must not contain characters that override or isolate the direction of text (U+202A–U+202E, U+2066–U+2069)")
-        }
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(
+            "must not contain characters that override or isolate the direction of text (U+202A–U+202E, U+2066–U+2069)",
+        ),
         // Never to be exchanged with others (The Unicode Standard, section 23.7).
         '\u{fdd0}'..='\u{fdef}' => Some(NONCHARACTERS),
         c if u32::from(c) & 0xfffe == 0xfffe => Some(NONCHARACTERS),
@@ -98,7 +98,9 @@ mod tests {
         ] {
             assert_eq!(search_form(one), search_form(other), "{one} {other}");
         }
-        for (one, other) in [("é", "e"), ("\u{2028}é", "\u{2029}é"), ("\u{e000}ä", "\u{e001}ä"), ("क्ष", "क\u{94d}\u{200c}ष")] {
+        for (one, other) in
+            [("é", "e"), ("\u{2028}é", "\u{2029}é"), ("\u{e000}ä", "\u{e001}ä"), ("क्ष", "क\u{94d}\u{200c}ष")]
+        {
             assert_ne!(search_form(one), search_form(other), "{one} {other}");
         }
         assert_eq!(search_form("A b_C-1"), "a b_c-1");
@@ -111,9 +113,33 @@ mod tests {
             assert!(is_visible(c), "{c:?}");
         }
         for c in [
-            ' ', '\t', '\u{a0}', '\u{ad}', '\u{300}', '\u{34f}', '\u{903}', '\u{115f}', '\u{1160}', '\u{180e}', '\u{200b}',
-            '\u{200d}', '\u{200e}', '\u{2028}', '\u{2060}', '\u{2065}', '\u{20dd}', '\u{2800}', '\u{3000}', '\u{3164}',
-            '\u{fe0f}', '\u{feff}', '\u{ffa0}', '\u{fff9}', '\u{1d173}', '\u{e0041}', '\u{e0100}',
+            ' ',
+            '\t',
+            '\u{a0}',
+            '\u{ad}',
+            '\u{300}',
+            '\u{34f}',
+            '\u{903}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{2028}',
+            '\u{2060}',
+            '\u{2065}',
+            '\u{20dd}',
+            '\u{2800}',
+            '\u{3000}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fff9}',
+            '\u{1d173}',
+            '\u{e0041}',
+            '\u{e0100}',
         ] {
             assert!(!is_visible(c), "{c:?}");
         }

@@ -168,7 +168,9 @@ fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
 fn name(value: Option<String>) -> Result<String, Invalid> {
     let value = value.filter(|name| !name.is_empty());
     let value = value.ok_or_else(|| Invalid::one("name", "is required and must not be empty"))?;
-    if !value.chars().any(text::is_visible) {
+    // Of what has no shape, control characters other than spaces have a rule of their own.
+    let seen = |c: char| text::is_visible(c) || c.is_control() && !c.is_whitespace();
+    if !value.chars().any(seen) {
         return Err(Invalid::one("name", "must have at least one visible character"));
     }
     text("name", value, MAX_NAME)
@@ -430,8 +432,18 @@ pub(crate) mod tests {
     fn k8_a_name_of_nothing_to_see_is_refused() {
         let rule = Some("`name` must have at least one visible character".to_owned());
         for name in [
-            "\u{200b}", " \u{200b}\t", "\u{2800}\u{2800}", "\u{3164}", "\u{301}\u{20dd}", "\u{200d}\u{feff}\u{ad}",
-            "\u{a0}\u{3000}", " ", "\u{fe0f}", "\u{115f}\u{1160}\u{ffa0}", "\u{e0041}\u{e007f}", "\u{202e}\u{200e}",
+            "\u{200b}",
+            " \u{200b}\t",
+            "\u{2800}\u{2800}",
+            "\u{3164}",
+            "\u{301}\u{20dd}",
+            "\u{200d}\u{feff}\u{ad}",
+            "\u{a0}\u{3000}",
+            " ",
+            "\u{fe0f}",
+            "\u{115f}\u{1160}\u{ffa0}",
+            "\u{e0041}\u{e007f}",
+            "\u{202e}\u{200e}",
         ] {
             assert_eq!(rule_of(RawSpec { name: Some(name.to_owned()), ..raw() }), rule, "{name:?}");
         }
@@ -441,9 +453,11 @@ pub(crate) mod tests {
 
     #[test]
     fn k8_what_turns_text_round_or_is_no_character_is_refused() {
-        let texts = ["\u{202e}", "\u{202a}", "\u{2066}", "\u{2069}"].map(|c| (c, "direction")).into_iter().chain(
-            ["\u{ffff}", "\u{fffe}", "\u{fdd0}", "\u{fdef}", "\u{1fffe}", "\u{10ffff}"].map(|c| (c, "noncharacters")),
-        );
+        let texts =
+            ["\u{202e}", "\u{202a}", "\u{2066}", "\u{2069}"].map(|c| (c, "direction")).into_iter().chain(
+                ["\u{ffff}", "\u{fffe}", "\u{fdd0}", "\u{fdef}", "\u{1fffe}", "\u{10ffff}"]
+                    .map(|c| (c, "noncharacters")),
+            );
         for (c, said) in texts.chain(["\u{85}", "\u{9f}", "\u{0}"].map(|c| (c, "control"))) {
             for field in ["name", "description"] {
                 let text = Some(format!("Orders{c} exe"));
@@ -461,8 +475,16 @@ pub(crate) mod tests {
     #[test]
     fn k8_names_in_any_script_and_joined_emoji_are_taken() {
         for name in [
-            "👩\u{200d}💻 Orders", "❤\u{fe0f}", "می\u{200c}خواهم", "क्\u{200d}ष", "Cafe\u{301}", "טלפון \u{200e}C++\u{200f}",
-            "🏴\u{e0067}\u{e0062}\u{e007f}", "中", "-", "\u{fdcf}\u{fdf0}\u{fffd}",
+            "👩\u{200d}💻 Orders",
+            "❤\u{fe0f}",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
+            "Cafe\u{301}",
+            "טלפון \u{200e}C++\u{200f}",
+            "🏴\u{e0067}\u{e0062}\u{e007f}",
+            "中",
+            "-",
+            "\u{fdcf}\u{fdf0}\u{fffd}",
         ] {
             assert_eq!(rule_of(RawSpec { name: Some(name.to_owned()), ..raw() }), None, "{name:?}");
         }
@@ -473,7 +495,8 @@ pub(crate) mod tests {
         let mut stored = raw().check().unwrap().0;
         stored.name = "\u{200b}".to_owned();
         stored.description = Some("\u{202e}\u{ffff}".to_owned());
-        let same = || RawSpec { name: Some(stored.name.clone()), description: stored.description.clone(), ..raw() };
+        let same =
+            || RawSpec { name: Some(stored.name.clone()), description: stored.description.clone(), ..raw() };
         let kept = RawSpec { enabled: false, ..same() }.check_change(Some(&stored)).unwrap().0;
         assert_eq!((&kept.name, &kept.description), (&stored.name, &stored.description));
         assert_eq!(fields(same()), ["name", "description"], "a new webhook gets no such name");

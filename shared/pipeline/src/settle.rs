@@ -96,7 +96,8 @@ impl Settler {
     /// Notes that no attempt follows where the queue will never take it. The message does not come back for that: it would be sent again each
     /// time, and end no better. A recovery finds such a failure like any that is final.
     async fn give_up(&self, rows: &[Delivery], reports: &mut [Report], error: &QueueError) {
-        let is_lost = |next: Option<NextAttempt>| next.is_some_and(|next| error.refused.contains_key(&next.id));
+        let is_lost =
+            |next: Option<NextAttempt>| next.is_some_and(|next| error.refused.contains_key(&next.id));
         let last = rows.iter().filter(|row| is_lost(row.next_attempt)).cloned();
         let last: Vec<_> = last.map(|row| Delivery { next_attempt: None, ..row }).collect();
         if last.is_empty() {

@@ -137,8 +137,28 @@ mod tests {
 
     /// Pieces of JSON text, and of what is none: often enough both.
     const PIECES: [&str; 22] = [
-        "{", "}", "[", "]", ":", ",", "\"", "\"a\"", "\"\u{ffff}\"", "\"b\":", "\\", "\\\\", "\\\"", "\\uffff", "\\u",
-        "\u{ffff}", "\u{fffe}", "\u{0}", "\n", "1.50", "null", "é",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\"a\"",
+        "\"\u{ffff}\"",
+        "\"b\":",
+        "\\",
+        "\\\\",
+        "\\\"",
+        "\\uffff",
+        "\\u",
+        "\u{ffff}",
+        "\u{fffe}",
+        "\u{0}",
+        "\n",
+        "1.50",
+        "null",
+        "é",
     ];
 
     proptest! {

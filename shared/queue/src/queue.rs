@@ -193,7 +193,11 @@ impl Queue {
         let mut entries = match messages.into_iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>() {
             Ok(entries) => entries,
             Err(error) => {
-                return QueueError { unsent: ids.into_iter().collect(), reason: error.to_string(), ..outcome };
+                return QueueError {
+                    unsent: ids.into_iter().collect(),
+                    reason: error.to_string(),
+                    ..outcome
+                };
             }
         };
         for round in 0..TRIES {
@@ -212,7 +216,9 @@ impl Queue {
             }
             // What is wrong with a message stays wrong; what is wrong with the queue may pass.
             let (ours, theirs): (Vec<_>, Vec<_>) = failed.into_iter().partition(|f| f.sender_fault);
-            outcome.refused.extend(ours.into_iter().filter_map(|failed| Some((id_of(&failed.id)?, failed.code))));
+            outcome
+                .refused
+                .extend(ours.into_iter().filter_map(|failed| Some((id_of(&failed.id)?, failed.code))));
             entries.retain(|entry| theirs.iter().any(|failed| failed.id == entry.id));
             if entries.is_empty() {
                 return outcome;
