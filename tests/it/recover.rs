@@ -464,6 +464,16 @@ async fn a_queue_that_fails_loses_nothing() {
 }
 
 #[tokio::test]
+async fn m1_a_recovery_skips_what_the_queue_refuses_for_good() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 3)).await;
+    it.engine.queues.refuse_for_good(r#""id":"e1""#);
+    let done = it.recover(HOUR).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (3, 2, 1)), "{done}");
+    assert_eq!(it.events(), ["e0", "e2"]);
+}
+
+#[tokio::test]
 async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
     let it = Recovering::start().await;
     let (tenant, id) = (&it.hook.tenant_id, it.hook.id);

@@ -178,7 +178,9 @@ fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
 fn name(value: Option<String>) -> Result<String, Invalid> {
     let value = value.filter(|name| !name.is_empty());
     let value = value.ok_or_else(|| Invalid::one("name", "is required and must not be empty"))?;
-    if !value.chars().any(text::is_visible) {
+    // Of what has no shape, control characters other than spaces have a rule of their own.
+    let seen = |c: char| text::is_visible(c) || c.is_control() && !c.is_whitespace();
+    if !value.chars().any(seen) {
         return Err(Invalid::one("name", "must have at least one visible character"));
     }
     text("name", value, MAX_NAME)

@@ -41,14 +41,20 @@ pub(crate) fn event_member(more: &[&str]) -> String {
     format!("^(?:[a-z0-9]+|data_base64|{older})$")
 }
 
-/// A name: no control characters, and something to see.
+/// Characters that turn text round, and noncharacters as far as one unit of UTF-16 goes, inside a character class.
+const UNFIT: &str = r"\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff";
+/// Characters that nobody sees by themselves, inside a character class: formats, fillers, and the blocks of nothing but marks. Not all: marks
+/// of single scripts are refused too when there is nothing else.
+const INVISIBLE: &str = r"\u00ad\u0300-\u036f\u0600-\u0605\u061c\u06dd\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff\u200b-\u200f\u2060-\u206f\u20d0-\u20ff\u2800\u3164\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\uffa0\ufff0-\ufffb";
+
+/// A name: no control characters, nothing that turns text round, and something to see.
 pub(crate) fn name() -> String {
-    format!("^[^{CONTROL}]*[^{CONTROL}{SPACE}][^{CONTROL}]*$")
+    format!("^[^{CONTROL}{UNFIT}]*[^{CONTROL}{UNFIT}{SPACE}{INVISIBLE}][^{CONTROL}{UNFIT}]*$")
 }
 
-/// A description: no control characters but line ends.
-pub(crate) fn description() -> &'static str {
-    r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*$"
+/// A description: no control characters but line ends, and nothing that turns text round.
+pub(crate) fn description() -> String {
+    format!(r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f{UNFIT}]*$")
 }
 
 /// A secret, or none.
