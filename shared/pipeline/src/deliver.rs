@@ -76,8 +76,9 @@ impl Deliverer {
         // Before anything is made of them: messages may quote an answer.
         let encrypted = &secrets.encrypted_headers;
         redact::request(&mut request, encrypted);
-        if let Ok(response) = &mut outcome {
-            redact::response(response, encrypted);
+        match &mut outcome {
+            Ok(response) => redact::response(response, encrypted),
+            Err(failure) => redact::message(&mut failure.message, encrypted),
         }
         row(task, request, judge(&outcome), duration, outcome.ok())
     }
