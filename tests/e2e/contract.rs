@@ -68,8 +68,8 @@ fn encrypted_headers_reach_the_receiver_and_nobody_else() {
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     assert_eq!(row["request"]["headers"]["Authorization"], "**OMITTED**", "{row:#}");
     assert_eq!(row["request"]["headers"]["X-Plain"], "seen", "{row:#}");
-    assert_eq!(row["response"]["headers"]["x-you-sent"], "Authorization: **OMITTED**", "{row:#}");
-    assert_eq!(row["response"]["body"], "{\"authorization\":\"**OMITTED**\"}", "{row:#}");
+    assert_eq!(row["response"]["headers"]["x-you-sent"], "**OMITTED**", "{row:#}");
+    assert_eq!(row["response"]["body"], "**OMITTED**", "{row:#}");
 
     let resend = format!("{CORE}/{}/deliveries/{}/actions/resend", hook.id, row["id"].as_str().unwrap());
     let again = world().admin.post_nothing(&resend).unwrap().expect_status(201).unwrap();

@@ -8,7 +8,7 @@ import { messageOf } from "./status.js";
 
 const OMITTED = "**OMITTED**";
 
-function headersOf(headers) {
+function headersOf(headers, hint) {
   const entries = Object.entries(headers ?? {});
   const omitted = entries.some(([, value]) => value.includes(OMITTED));
   return [
@@ -19,7 +19,7 @@ function headersOf(headers) {
           entries.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: value.includes(OMITTED) ? "omitted" : null }, value))),
         )
       : h("p", { class: "soft" }, t("delivery.noHeaders")),
-    omitted && h("p", { class: "hint" }, icon("info"), t("delivery.omitted")),
+    omitted && h("p", { class: "hint" }, icon("info"), hint),
   ];
 }
 
@@ -37,6 +37,7 @@ function payloadOf(name, text, cut) {
     h("div", { class: "payload-head" }, h("h4", {}, name), button("quiet", { text: t("copy.payload"), glyph: "copy" }, () => copy(shown))),
     h("pre", { tabindex: "0", "aria-label": name }, h("code", {}, shown), cut && h("span", { class: "cut" }, `\n… ${t("delivery.cut")}`)),
     cut && h("p", { class: "hint" }, icon("info"), t("delivery.cutText")),
+    text === OMITTED && h("p", { class: "hint" }, icon("info"), t("delivery.echoed")),
   ];
 }
 
@@ -74,13 +75,13 @@ export function detailsOf(delivery) {
     h(
       "div",
       { class: "sides" },
-      h("section", { "aria-label": t("delivery.request") }, h("h3", {}, t("delivery.request")), h("p", { class: "target" }, h("strong", {}, "POST"), " ", request.url), headersOf(request.headers), payloadOf(t("delivery.payload"), sent, false)),
+      h("section", { "aria-label": t("delivery.request") }, h("h3", {}, t("delivery.request")), h("p", { class: "target" }, h("strong", {}, "POST"), " ", request.url), headersOf(request.headers, t("delivery.omitted")), payloadOf(t("delivery.payload"), sent, false)),
       h(
         "section",
         { "aria-label": t("delivery.response") },
         h("h3", {}, t("delivery.response")),
         response
-          ? [h("p", { class: "target" }, h("strong", {}, `HTTP ${response.statusCode}`)), headersOf(response.headers), payloadOf(t("delivery.body"), response.body, response.bodyTruncated), bodyErrorOf(response) && h("p", { class: "hint" }, icon("alert"), bodyErrorOf(response))]
+          ? [h("p", { class: "target" }, h("strong", {}, `HTTP ${response.statusCode}`)), headersOf(response.headers, t("delivery.echoed")), payloadOf(t("delivery.body"), response.body, response.bodyTruncated), bodyErrorOf(response) && h("p", { class: "hint" }, icon("alert"), bodyErrorOf(response))]
           : h("p", { class: "notice" }, icon("info"), h("span", {}, message ? `${t("delivery.noResponse")} ${message}` : t("delivery.noResponse"))),
       ),
     ),

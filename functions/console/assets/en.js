@@ -278,6 +278,7 @@ export const texts = {
   "delivery.bodyError.length": "The answer is not as long as its headers say. Its status counts all the same.",
   "delivery.bodyError.other": "The rest of the answer could not be read ({word}). Its status counts all the same.",
   "delivery.omitted": "**OMITTED** stands for the value of an encrypted header. It was sent, but is never shown.",
+  "delivery.echoed": "**OMITTED** stands for all of what may repeat the value of an encrypted header.",
   "trigger.event": "Event",
   "trigger.retry": "Retry",
   "trigger.resend": "Resend",

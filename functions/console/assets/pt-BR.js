@@ -278,6 +278,7 @@ export const texts = {
   "delivery.bodyError.length": "A resposta não tem o tamanho que os headers dizem. O status vale mesmo assim.",
   "delivery.bodyError.other": "Não foi possível ler o resto da resposta ({word}). O status vale mesmo assim.",
   "delivery.omitted": "**OMITTED** está no lugar do valor de um header criptografado. Ele foi enviado, mas nunca é exibido.",
+  "delivery.echoed": "**OMITTED** está no lugar de tudo o que pode repetir o valor de um header criptografado.",
   "trigger.event": "Evento",
   "trigger.retry": "Nova tentativa",
   "trigger.resend": "Reenvio",

@@ -6,7 +6,7 @@ use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::headers::{HeaderName, HeaderText};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::url::OwnHosts;
-use anzol_domain::{Clock, Delivery, DeliveryTask, FailureKind, Secrets, Status, Webhook};
+use anzol_domain::{Clock, Delivery, DeliveryTask, EncryptedHeaders, FailureKind, Secrets, Status, Webhook};
 use anzol_egress::{Answer, Egress, Failure, Received, Reuse};
 use anzol_signing as signing;
 use anzol_vault::Opened;
@@ -96,17 +96,14 @@ impl Deliverer {
         let (webhook, secrets) = (opened.webhook(), opened.secrets());
         let mut request = self.request(webhook, secrets, task);
         let Answer { outcome, duration } = self.post(webhook, &request).await;
-        let mut failure = judge(&outcome);
+        // What is kept and shown must not hold what is to stay secret; what is decided by does not matter for that.
+        let encrypted = &secrets.encrypted_headers;
+        let failure = judge(&outcome, encrypted);
         let retry_after = outcome.as_ref().ok().and_then(|received| retry_after(received, self.clock));
         let mut response = outcome.ok().map(|received| received.kept);
-        // Only now, when all is decided: what is kept and shown must not hold what is to stay secret.
-        let encrypted = &secrets.encrypted_headers;
         redact::request(&mut request, encrypted);
         if let Some(response) = &mut response {
             redact::response(response, encrypted);
-        }
-        if let Some((_, message)) = &mut failure {
-            redact::text(message, encrypted);
         }
         Delivery { retry_after, ..row(task, request, failure, duration, response) }
     }
@@ -185,10 +182,18 @@ fn trace_headers(webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> V
 }
 
 /// Judges what came back, by its status and all its headers. Success is 2xx; our choice, the contract does not say.
-fn judge(outcome: &Result<Received, Failure>) -> Option<(FailureKind, String)> {
+/// Messages quote no `encrypted` header.
+fn judge(
+    outcome: &Result<Received, Failure>,
+    encrypted: &EncryptedHeaders,
+) -> Option<(FailureKind, String)> {
     let received = match outcome {
         Ok(received) => received,
-        Err(failure) => return Some((failure.kind, failure.message.clone())),
+        Err(failure) => {
+            let mut message = failure.message.clone();
+            redact::message(&mut message, encrypted);
+            return Some((failure.kind, message));
+        }
     };
     let status = received.kept.status_code;
     if (200..300).contains(&status) {
@@ -197,8 +202,9 @@ fn judge(outcome: &Result<Received, Failure>) -> Option<(FailureKind, String)> {
     match received.headers.get(LOCATION).filter(|_| REDIRECTS.contains(&status)) {
         None => Some((FailureKind::HttpStatus, format!("the receiver answered {status}"))),
         Some(target) => {
-            let target = String::from_utf8_lossy(target.as_bytes());
-            let target: String = target.chars().take(MAX_TARGET).collect();
+            let mut whole = String::from_utf8_lossy(target.as_bytes()).into_owned();
+            redact::message(&mut whole, encrypted);
+            let target: String = whole.chars().take(MAX_TARGET).collect();
             let message =
                 format!("the receiver answered {status}, a redirect to {target}; redirects are not followed");
             Some((FailureKind::Redirect, message))
@@ -291,7 +297,7 @@ mod tests {
 
     #[test]
     fn k10_only_redirects_with_a_target_are_redirects() {
-        let judged = |status, headers: &[(&'static str, &str)]| judge(&Ok(received(status, headers)));
+        let judged = |status, headers: &[(&'static str, &str)]| judge(&Ok(received(status, headers)), &EncryptedHeaders::default());
         let to = [("location", "https://elsewhere.example/")];
         for status in 300..400 {
             let redirect = [301, 302, 303, 307, 308].contains(&status);
