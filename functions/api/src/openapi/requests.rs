@@ -209,7 +209,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
         "anyOf": [
             reference("CloudEvent"),
             reference("LegacyEvent"),
-            { "type": "array", "maxItems": MAX_EVENTS, "items": either },
+            { "type": "array", "minItems": 1, "maxItems": MAX_EVENTS, "items": either },
         ],
     });
     [("CloudEvent", cloud_event), ("LegacyEvent", legacy_event), ("Events", events)]
