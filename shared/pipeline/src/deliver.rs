@@ -183,10 +183,7 @@ fn trace_headers(webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> V
 
 /// Judges what came back, by its status and all its headers. Success is 2xx; our choice, the contract does not say.
 /// Messages quote no `encrypted` header.
-fn judge(
-    outcome: &Result<Received, Failure>,
-    encrypted: &EncryptedHeaders,
-) -> Option<(FailureKind, String)> {
+fn judge(outcome: &Result<Received, Failure>, encrypted: &EncryptedHeaders) -> Option<(FailureKind, String)> {
     let received = match outcome {
         Ok(received) => received,
         Err(failure) => {
@@ -297,7 +294,9 @@ mod tests {
 
     #[test]
     fn k10_only_redirects_with_a_target_are_redirects() {
-        let judged = |status, headers: &[(&'static str, &str)]| judge(&Ok(received(status, headers)), &EncryptedHeaders::default());
+        let judged = |status, headers: &[(&'static str, &str)]| {
+            judge(&Ok(received(status, headers)), &EncryptedHeaders::default())
+        };
         let to = [("location", "https://elsewhere.example/")];
         for status in 300..400 {
             let redirect = [301, 302, 303, 307, 308].contains(&status);

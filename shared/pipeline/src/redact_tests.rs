@@ -21,8 +21,14 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// What is kept of a body.
 fn kept(body: &str, values: &EncryptedHeaders) -> String {
-    let mut received =
-        ReceivedResponse { status_code: 200, headers: Vec::new(), body: body.to_owned(), body_cut: false };
+    let mut received = ReceivedResponse {
+        status_code: 200,
+        headers: Vec::new(),
+        body: body.to_owned(),
+        body_cut: false,
+        headers_cut: false,
+        body_error: None,
+    };
     response(&mut received, values);
     received.body
 }
@@ -30,7 +36,14 @@ fn kept(body: &str, values: &EncryptedHeaders) -> String {
 /// What is kept of a header.
 fn kept_header(name: &str, value: &str, values: &EncryptedHeaders) -> (String, String) {
     let headers = pairs(&[(name, value)]);
-    let mut received = ReceivedResponse { status_code: 200, headers, body: String::new(), body_cut: false };
+    let mut received = ReceivedResponse {
+        status_code: 200,
+        headers,
+        body: String::new(),
+        body_cut: false,
+        headers_cut: false,
+        body_error: None,
+    };
     response(&mut received, values);
     received.headers.remove(0)
 }
@@ -121,6 +134,8 @@ fn m2_values_are_gone_wherever_they_were() {
         headers: pairs(&[("x-echo", "got Bearer 0123456789!"), ("x-pin", "1"), ("content-length", "11")]),
         body: r#"{"authorization":"Bearer 0123456789","count":1}"#.to_owned(),
         body_cut: false,
+        headers_cut: false,
+        body_error: None,
     };
     response(&mut received, &values);
     assert_eq!(received.headers, pairs(&[("x-echo", OMITTED), ("x-pin", OMITTED), ("content-length", "11")]));
