@@ -46,7 +46,8 @@ fn path(created: &Answer) -> String {
 
 /// The item with the leases, as the database has it.
 async fn leases(cloud: &Cloud, tenant: &str) -> Value {
-    let (raw, key) = (cloud.raw.clone(), json!({ "pk": { "S": format!("TENANT#{tenant}") }, "sk": { "S": "LEASES" } }));
+    let (raw, key) =
+        (cloud.raw.clone(), json!({ "pk": { "S": format!("TENANT#{tenant}") }, "sk": { "S": "LEASES" } }));
     let request = json!({ "TableName": cloud.webhooks_table, "Key": key });
     let read = move || raw.call("dynamodb", "DynamoDB_20120810.GetItem", &request);
     tokio::task::spawn_blocking(read).await.unwrap().unwrap()["Item"].clone()
@@ -59,11 +60,17 @@ fn held(item: &Value) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn h3_no_more_leases_are_held_than_may_be() {
     let cloud = Arc::new(Cloud::start().await);
-    let (under_way, most, taken) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (under_way, most, taken) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let users: Arc<Mutex<BTreeMap<usize, usize>>> = Arc::default();
     let callers = (0..60_usize).map(|n| {
-        let (cloud, under_way, most, taken, users) =
-            (Arc::clone(&cloud), Arc::clone(&under_way), Arc::clone(&most), Arc::clone(&taken), Arc::clone(&users));
+        let (cloud, under_way, most, taken, users) = (
+            Arc::clone(&cloud),
+            Arc::clone(&under_way),
+            Arc::clone(&most),
+            Arc::clone(&taken),
+            Arc::clone(&users),
+        );
         tokio::spawn(async move {
             for _ in 0..3 {
                 let lease = match cloud.webhooks.lease(&acme(), &user(n % 4), now()).await {
@@ -163,10 +170,16 @@ async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
     let (sent, refused): (Vec<_>, Vec<_>) = anns.into_iter().partition(|answer| answer.status == 201);
     assert!((1..=USER_LEASES).contains(&sent.len()), "{}", sent.len());
     for answer in &refused {
-        assert_eq!((answer.status, &answer.body["errors"][0]["code"]), (429, &json!("HTTP-429")), "{answer:?}");
+        assert_eq!(
+            (answer.status, &answer.body["errors"][0]["code"]),
+            (429, &json!("HTTP-429")),
+            "{answer:?}"
+        );
         assert!(answer.header("retry-after").parse::<u16>().unwrap() >= 1);
     }
-    assert!(refused.iter().any(|answer| answer.details().starts_with("at most 5 tests and resends of one user")));
+    assert!(
+        refused.iter().any(|answer| answer.details().starts_with("at most 5 tests and resends of one user"))
+    );
     assert_eq!(admins.status, 201, "{admins:?}");
     let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
     assert_eq!(requests, sent.len() + 1, "nothing is sent that is refused");
@@ -244,7 +257,8 @@ async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
             "name": "long", "url": "https://hooks.receiver.test/long", "eventTypes": ["com.qlik.v1.app.created"],
             "encryptedHeaders": { "Authorization": "v".repeat(length) },
         });
-        let created = api.exchange(Some(&admin), "POST", WEBHOOKS, Some("application/json"), Some(body)).await;
+        let created =
+            api.exchange(Some(&admin), "POST", WEBHOOKS, Some("application/json"), Some(body)).await;
         let path = path(&created);
         let mut series = Vec::new();
         for size in [1, 500, 1000, 1500, 2000, 2044, 2045, 2046, 3000] {
@@ -255,8 +269,11 @@ async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
             let op = patch("add", &format!("/encryptedHeaders/X-{n}"), json!("p".repeat(2040)));
             series.push(api.call(Some(&admin), "PATCH", &path, op).await);
         }
-        series.push(api.call(Some(&admin), "PATCH", &path, patch("remove", "/encryptedHeaders/X-P", json!(0))).await);
-        let traces: Vec<_> = series.iter().map(|(status, body)| (*status, body["errors"].to_string())).collect();
+        series.push(
+            api.call(Some(&admin), "PATCH", &path, patch("remove", "/encryptedHeaders/X-P", json!(0))).await,
+        );
+        let traces: Vec<_> =
+            series.iter().map(|(status, body)| (*status, body["errors"].to_string())).collect();
         answers.push(traces);
         // What came of it is sent, whatever its size.
         let (status, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
@@ -264,7 +281,10 @@ async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
     let statuses: Vec<_> = answers[0].iter().map(|(status, _)| *status).collect();
-    assert_eq!(statuses[..9], [204, 204, 204, 204, 204, 204, 204, 400, 400].map(|status| if status == 204 { 204 } else { 400 }));
+    assert_eq!(
+        statuses[..9],
+        [204, 204, 204, 204, 204, 204, 204, 400, 400].map(|status| if status == 204 { 204 } else { 400 })
+    );
     assert_eq!(statuses.iter().skip(9).take(12).filter(|status| **status == 204).count(), 6, "eight in all");
     let requests = way_out.control(|receiver| receiver.requests("/long")).await.unwrap();
     assert_eq!(requests.last().unwrap().header("authorization").len(), 2000);
@@ -283,10 +303,14 @@ async fn info_a_webhook_keeps_a_header_that_was_reserved_later() {
     let plant = move || {
         let place = json!({ "TableName": table, "Key": key });
         let mut item = raw.call("dynamodb", "DynamoDB_20120810.GetItem", &place).unwrap()["Item"].clone();
-        let body = item["webhook"]["S"].as_str().unwrap().replace(r#""headers":{}"#, r#""headers":{"X-Real-IP":"10.0.0.1"}"#);
+        let body = item["webhook"]["S"]
+            .as_str()
+            .unwrap()
+            .replace(r#""headers":{}"#, r#""headers":{"X-Real-IP":"10.0.0.1"}"#);
         assert!(body.contains("X-Real-IP"), "{body}");
         item["webhook"]["S"] = json!(body);
-        raw.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({ "TableName": table, "Item": item })).unwrap();
+        raw.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({ "TableName": table, "Item": item }))
+            .unwrap();
     };
     tokio::task::spawn_blocking(plant).await.unwrap();
     let get = || api.call(Some(&admin), "GET", &path, None);
@@ -295,18 +319,29 @@ async fn info_a_webhook_keeps_a_header_that_was_reserved_later() {
     assert_eq!(sent["status"], "success", "{sent}");
     let requests = way_out.control(|receiver| receiver.requests("/forwarded")).await.unwrap();
     assert_eq!(requests[0].header("x-real-ip"), "10.0.0.1");
-    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("replace", "/name", json!("Other"))).await.0, 204);
-    let (status, answer) = api.call(Some(&admin), "PATCH", &path, patch("add", "/headers/Forwarded", json!("for=x"))).await;
+    assert_eq!(
+        api.call(Some(&admin), "PATCH", &path, patch("replace", "/name", json!("Other"))).await.0,
+        204
+    );
+    let (status, answer) =
+        api.call(Some(&admin), "PATCH", &path, patch("add", "/headers/Forwarded", json!("for=x"))).await;
     assert_eq!(status, 400, "{answer}");
-    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("remove", "/headers/X-Real-IP", json!(0))).await.0, 204);
-    assert_eq!(api.call(Some(&admin), "PATCH", &path, patch("add", "/headers/X-Real-IP", json!("1"))).await.0, 400);
+    assert_eq!(
+        api.call(Some(&admin), "PATCH", &path, patch("remove", "/headers/X-Real-IP", json!(0))).await.0,
+        204
+    );
+    assert_eq!(
+        api.call(Some(&admin), "PATCH", &path, patch("add", "/headers/X-Real-IP", json!("1"))).await.0,
+        400
+    );
 }
 
 #[tokio::test]
 async fn info_answers_with_tenants_data_are_kept_nowhere() {
     let (_cloud, _way_out, api) = start().await;
     let admin = As::admin("acme");
-    for (who, path) in [(Some(&admin), WEBHOOKS), (Some(&admin), "/api/core/webhooks/none"), (None, WEBHOOKS)] {
+    for (who, path) in [(Some(&admin), WEBHOOKS), (Some(&admin), "/api/core/webhooks/none"), (None, WEBHOOKS)]
+    {
         let answer = api.exchange(who, "GET", path, None, None).await;
         assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");

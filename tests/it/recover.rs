@@ -611,7 +611,11 @@ async fn h3_of_forty_recoveries_at_once_one_begins() {
     let (begun, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
     assert_eq!((begun.len(), refused.len()), (1, 39));
     for answer in refused {
-        assert_eq!((answer.status, answer.header("location")), (409, begun[0].header("location")), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (409, begun[0].header("location")),
+            "{answer:?}"
+        );
         assert!(answer.details().contains("is still running"), "{}", answer.details());
     }
     assert_eq!(it.events().len(), 100);
@@ -625,14 +629,16 @@ async fn h3_of_forty_recoveries_at_once_one_begins() {
 async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
     let it = Recovering::start().await;
     let deliveries = &it.engine.cloud.deliveries;
-    let at = |ago: Duration| Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR * 5, now() - ago);
+    let at =
+        |ago: Duration| Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR * 5, now() - ago);
     let lost = at(HOUR * 4);
     assert_eq!(deliveries.begin_recovery(&lost, now() - HOUR * 4).await.unwrap(), None);
     let other = at(HOUR * 3);
     let soon = deliveries.begin_recovery(&other, lost.until + Duration::minutes(59)).await.unwrap();
     assert_eq!(soon, Some(lost.clone()));
     // It made a step after all, and counts from then.
-    let stepped = Recovery { stepped_at: Some(now() - HOUR * 3), newer_than: Some(other.end()), ..lost.clone() };
+    let stepped =
+        Recovery { stepped_at: Some(now() - HOUR * 3), newer_than: Some(other.end()), ..lost.clone() };
     deliveries.advance_recovery(&lost, &stepped).await.unwrap();
     assert!(deliveries.begin_recovery(&other, lost.until + Duration::minutes(90)).await.unwrap().is_some());
     assert_eq!(deliveries.begin_recovery(&other, lost.until + HOUR * 2).await.unwrap(), None);

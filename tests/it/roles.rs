@@ -150,7 +150,8 @@ fn operations_of_core() -> Vec<Operation> {
 }
 
 fn sees(role: &Role, target: Target) -> bool {
-    role.tenant == Some("acme") && (role.admin || role.user == target.owner() && target.level() == Level::User)
+    role.tenant == Some("acme")
+        && (role.admin || role.user == target.owner() && target.level() == Level::User)
 }
 
 fn expected(role: &Role, target: Target, operation: &Operation) -> u16 {

@@ -29,8 +29,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     egress.timeout = Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15));
     egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
     let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
-    let claims = Claims::read(optional)
-        .with_roles(env.maybe("ANZOL_ADMIN_ROLE"), env.maybe("ANZOL_PUBLISHER_ROLE"));
+    let claims =
+        Claims::read(optional).with_roles(env.maybe("ANZOL_ADMIN_ROLE"), env.maybe("ANZOL_PUBLISHER_ROLE"));
     env.finish()?;
     // Local stacks say where AWS is; AWS itself does not.
     let token_url = optional("TOKEN_URL").map(|url| match optional("AWS_ENDPOINT_URL") {

@@ -222,9 +222,16 @@ mod tests {
     async fn the_configuration_is_spelled_as_the_page_reads_it() {
         let (_, _, body) = get("/console/config.json", "").await;
         let config: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        for name in
-            ["signInUrl", "hostedUiUrl", "clientId", "issuer", "tenantClaim", "rolesClaim", "adminRole", "webhookCap"]
-        {
+        for name in [
+            "signInUrl",
+            "hostedUiUrl",
+            "clientId",
+            "issuer",
+            "tenantClaim",
+            "rolesClaim",
+            "adminRole",
+            "webhookCap",
+        ] {
             assert!(config.get(name).is_some(), "{name}: {config}");
         }
     }

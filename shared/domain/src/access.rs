@@ -38,8 +38,7 @@ impl Caller {
     #[must_use]
     pub fn sees(&self, webhook: &Webhook) -> bool {
         self.tenant.as_ref() == Some(&webhook.tenant_id)
-            && (self.roles.admin
-                || (webhook.spec.owner_id == self.user && webhook.spec.level == Level::User))
+            && (self.roles.admin || (webhook.spec.owner_id == self.user && webhook.spec.level == Level::User))
     }
 
     /// Whether the caller may give a webhook this level: `tenant` hears every event of the tenant, so it takes an admin.

@@ -214,7 +214,8 @@ fn check(of: &str, raw: &BTreeMap<String, String>, before: &Before) -> Result<()
     }
     let given: Vec<_> = raw.iter().filter(|(name, _)| !before.kept.contains(*name)).collect();
     if !given.is_empty() && given.len() < raw.len() && raw.len() > MAX_APART {
-        let rule = format!("must have at most {MAX_APART} headers, unless all of them are given in one request");
+        let rule =
+            format!("must have at most {MAX_APART} headers, unless all of them are given in one request");
         problems.add(of, rule);
     }
     let size: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -341,8 +342,20 @@ mod tests {
     #[test]
     fn info_names_that_speak_for_intermediaries_are_reserved() {
         for name in [
-            "Forwarded", "X-Real-IP", "X-Forwarded-Host", "x-forwarded-proto", "X-Forwarded-Port", "X-Forwarded-Server", "Via",
-            "X-Forwarded-For", "CDN-Loop", "True-Client-IP", "X-Client-IP", "X-Forwarded-", "ce-id", "CE-Type",
+            "Forwarded",
+            "X-Real-IP",
+            "X-Forwarded-Host",
+            "x-forwarded-proto",
+            "X-Forwarded-Port",
+            "X-Forwarded-Server",
+            "Via",
+            "X-Forwarded-For",
+            "CDN-Loop",
+            "True-Client-IP",
+            "X-Client-IP",
+            "X-Forwarded-",
+            "ce-id",
+            "CE-Type",
         ] {
             assert!(Headers::parse(one(name, "1")).is_err(), "{name}");
             assert!(EncryptedHeaders::parse(one(name, "1")).is_err(), "{name}");

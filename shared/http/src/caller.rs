@@ -55,7 +55,10 @@ impl FromStr for RoleName {
         let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']' | '"');
         let fine = (1..=256).contains(&text.chars().count()) && !text.contains(odd);
         fine.then(|| Self(text.to_owned())).ok_or_else(|| {
-            Invalid::one("role", "must have 1 to 256 characters, without spaces, brackets and quotation marks")
+            Invalid::one(
+                "role",
+                "must have 1 to 256 characters, without spaces, brackets and quotation marks",
+            )
         })
     }
 }
@@ -194,7 +197,13 @@ mod tests {
     #[test]
     fn l1_a_claim_that_is_one_text_is_one_name() {
         let names = Claims::default();
-        for text in ["Junior TenantAdmin", "TenantAdmin ", "TenantAdmin Publisher", "x\tTenantAdmin", "\"TenantAdmin\""] {
+        for text in [
+            "Junior TenantAdmin",
+            "TenantAdmin ",
+            "TenantAdmin Publisher",
+            "x\tTenantAdmin",
+            "\"TenantAdmin\"",
+        ] {
             assert_eq!(roles_of(&names, text), Roles::default(), "{text}");
         }
         for text in ["TenantAdmin", "[TenantAdmin]", "[Junior TenantAdmin]", r#"["Junior","TenantAdmin"]"#] {
@@ -209,7 +218,8 @@ mod tests {
     #[test]
     fn l1_the_names_of_roles_are_the_deployments() {
         let role = |text: &str| Some(text.parse().unwrap());
-        let names = Claims::default().with_roles(role("urn:acme:anzol:admin"), role("urn:acme:anzol:publisher"));
+        let names =
+            Claims::default().with_roles(role("urn:acme:anzol:admin"), role("urn:acme:anzol:publisher"));
         assert!(roles_of(&names, "[urn:acme:anzol:admin other]").admin);
         assert!(roles_of(&names, "urn:acme:anzol:publisher").publisher);
         assert_eq!(roles_of(&names, "[TenantAdmin Publisher]"), Roles::default());
@@ -218,7 +228,17 @@ mod tests {
 
     #[test]
     fn l1_a_name_that_could_be_two_is_refused() {
-        for bad in ["", "Tenant Admin", "Tenant\tAdmin", "[TenantAdmin]", "a]", "\"a\"", "a\u{a0}b", "a\n", &"x".repeat(257)] {
+        for bad in [
+            "",
+            "Tenant Admin",
+            "Tenant\tAdmin",
+            "[TenantAdmin]",
+            "a]",
+            "\"a\"",
+            "a\u{a0}b",
+            "a\n",
+            &"x".repeat(257),
+        ] {
             assert!(bad.parse::<RoleName>().is_err(), "{bad:?}");
         }
         for good in ["TenantAdmin", "https://acme.example/roles/admin", "Administração", &"x".repeat(256)] {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anzol_domain::recovery::{RecoveryStatus, RecoveryTask};
 #[cfg(doc)]
 use anzol_domain::recovery::STALLED_AFTER;
+use anzol_domain::recovery::{RecoveryStatus, RecoveryTask};
 use anzol_domain::{
     Clock, Delivery, DeliveryId, DeliveryTask, Event, Lane, Recovery, RecoveryId, Status, TenantId, Trigger,
     Webhook, WebhookId,
@@ -274,7 +274,11 @@ impl Recoverer {
     }
 
     /// The same of a delivery that may not have been made yet.
-    async fn end_after(&self, recovery: &Recovery, first: DeliveryId) -> Result<Option<DeliveryId>, StoreError> {
+    async fn end_after(
+        &self,
+        recovery: &Recovery,
+        first: DeliveryId,
+    ) -> Result<Option<DeliveryId>, StoreError> {
         let (tenant, webhook) = (&recovery.tenant_id, recovery.webhook_id);
         match self.deliveries.get(tenant, webhook, first, (self.clock)()).await? {
             Some(made) if made.status == Status::Fail => self.end_of(&made).await,

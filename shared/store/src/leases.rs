@@ -75,7 +75,8 @@ impl Webhooks {
         for round in 0..TRIES {
             pause(round).await;
             let read = self.client.get_item().table_name(&self.table).set_key(Some(key.clone()));
-            let read = read.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
+            let read =
+                read.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
             let item = read.item.unwrap_or_default();
             if item.contains_key(&attribute) {
                 // Taken the time before, by a call whose answer was lost.
@@ -86,7 +87,9 @@ impl Webhooks {
             if held.len() >= TENANT_LEASES {
                 return Err(LeaseError::TenantFull);
             }
-            if held.iter().filter(|(_, lease)| text(lease, USER) == Some(user.as_str())).count() >= USER_LEASES {
+            if held.iter().filter(|(_, lease)| text(lease, USER) == Some(user.as_str())).count()
+                >= USER_LEASES
+            {
                 return Err(LeaseError::UserFull);
             }
             let gone: Vec<_> = (0..ended.len()).map(|index| format!("#ended{index}")).collect();

@@ -124,7 +124,8 @@ impl Deliveries {
             pause(round).await;
             let key = keys::running_key(tenant, webhook);
             let read = self.client.get_item().table_name(&self.table).set_key(Some(key.clone()));
-            let read = read.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
+            let read =
+                read.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
             let newest = read.item.map(serde_dynamo::from_item::<_, Newest>).transpose();
             let newest = newest.map_err(|error| StoreError::Corrupt(error.to_string()))?;
             if let Some(Newest { recovery_id }) = &newest
@@ -260,12 +261,15 @@ impl Deliveries {
     /// in between can be done over.
     pub async fn take_event(&self, recovery: &Recovery, taking: Taking<'_>) -> Result<bool, StoreError> {
         let Taking { message_id, place, failed, sent_as } = taking;
-        let later = format!("{HANDLED} < :failed AND (attribute_not_exists({HANDLED_UNTIL}) OR {HANDLED_UNTIL} <= :failed)");
+        let later = format!(
+            "{HANDLED} < :failed AND (attribute_not_exists({HANDLED_UNTIL}) OR {HANDLED_UNTIL} <= :failed)"
+        );
         let others = format!("(attribute_not_exists({BY}) OR {BY} <> :recovery)");
         let own = format!("{HANDLED} = :failed AND {BY} = :recovery");
         let same_place = format!("(attribute_not_exists({TAKEN_FOR}) OR {TAKEN_FOR} = :place)");
         let free = format!("attribute_not_exists(pk) OR ({later} AND {others}) OR ({own} AND {same_place})");
-        let (by, id) = (AttributeValue::S(recovery.id.to_string()), |id: DeliveryId| AttributeValue::S(id.to_string()));
+        let (by, id) =
+            (AttributeValue::S(recovery.id.to_string()), |id: DeliveryId| AttributeValue::S(id.to_string()));
         let put = self
             .handled(&recovery.tenant_id, recovery.webhook_id, message_id, failed)
             .item(BY, by.clone())

@@ -254,7 +254,9 @@ impl Webhooks {
     }
 }
 
-pub(crate) fn put_item(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, StoreError> {
+pub(crate) fn put_item(
+    put: aws_sdk_dynamodb::types::builders::PutBuilder,
+) -> Result<TransactWriteItem, StoreError> {
     let put = put.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
     Ok(TransactWriteItem::builder().put(put).build())
 }

@@ -166,7 +166,8 @@ fn joined(mut ciphertexts: Vec<Vec<u8>>) -> Result<Vec<u8>, VaultError> {
     }
     let mut all = PARTS.to_vec();
     for ciphertext in ciphertexts {
-        let length = u16::try_from(ciphertext.len()).map_err(|_| VaultError::Corrupt("they are too large"))?;
+        let length =
+            u16::try_from(ciphertext.len()).map_err(|_| VaultError::Corrupt("they are too large"))?;
         all.extend(length.to_be_bytes());
         all.extend(ciphertext);
     }

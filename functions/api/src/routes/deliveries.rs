@@ -157,11 +157,13 @@ async fn send_leased(
         ApiError::TooMany(format!("at most {most} tests and resends {whose} may be under way"), AGAIN_SECONDS)
     };
     let lease =
-        state.webhooks.lease(&webhook.tenant_id, user, (state.clock)()).await.map_err(|error| match error {
-            LeaseError::TenantFull => too_many(TENANT_LEASES, "of a tenant"),
-            LeaseError::UserFull => too_many(USER_LEASES, "of one user"),
-            LeaseError::Store(error) => error.into(),
-        })?;
+        state.webhooks.lease(&webhook.tenant_id, user, (state.clock)()).await.map_err(
+            |error| match error {
+                LeaseError::TenantFull => too_many(TENANT_LEASES, "of a tenant"),
+                LeaseError::UserFull => too_many(USER_LEASES, "of one user"),
+                LeaseError::Store(error) => error.into(),
+            },
+        )?;
     let sent = send_now(state, webhook, task).await;
     if let Err(error) = state.webhooks.release(&lease).await {
         tracing::warn!(%error, tenant.id = %webhook.tenant_id, "a lease was not given back; it ends by itself");
