@@ -13,20 +13,20 @@ pub fn search_form(text: &str) -> String {
         return text.to_ascii_lowercase();
     }
     let mapper = Uts46MapperBorrowed::new();
-    let mapped = |part: &str| -> String {
+    let folded = |part: &str| -> String {
         // Not told apart by case: what is written as the last letter of a word may be looked for as any letter.
         mapper.map_normalize(part.chars()).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
     };
     // Characters that no host name may have become U+FFFD there, all of them. Here they stand for themselves.
-    let is_own = |c: char| mapped(c.encode_utf8(&mut [0; 4])).starts_with(char::REPLACEMENT_CHARACTER);
+    let is_own = |c: char| folded(c.encode_utf8(&mut [0; 4])).starts_with(char::REPLACEMENT_CHARACTER);
     let mut form = String::with_capacity(text.len());
     for part in text.split_inclusive(is_own) {
         match part.char_indices().next_back() {
             Some((at, last)) if is_own(last) => {
-                form.push_str(&mapped(part.get(..at).unwrap_or_default()));
+                form.push_str(&folded(part.get(..at).unwrap_or_default()));
                 form.push(last);
             }
-            _ => form.push_str(&mapped(part)),
+            _ => form.push_str(&folded(part)),
         }
     }
     form
