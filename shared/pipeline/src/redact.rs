@@ -56,10 +56,11 @@ pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHea
     }
 }
 
-/// The same for a message that may quote an answer.
+/// The same for a message of a failure: what stands before its first colon is ours, what follows may quote an answer.
 pub(crate) fn message(message: &mut String, encrypted: &EncryptedHeaders) {
-    if !encrypted.is_empty() && found(message, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
-        OMITTED.clone_into(message);
+    let Some((ours, quote)) = message.split_once(": ").filter(|_| !encrypted.is_empty()) else { return };
+    if found(quote, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
+        *message = format!("{ours}: {OMITTED}");
     }
 }
 
