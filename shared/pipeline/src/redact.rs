@@ -56,11 +56,16 @@ pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHea
     }
 }
 
-/// The same for a message of a failure: what stands before its first colon is ours, what follows may quote an answer.
+/// The same for a message of a failure, which quotes an answer in quotation marks only; the other words are ours.
 pub(crate) fn message(message: &mut String, encrypted: &EncryptedHeaders) {
-    let Some((ours, quote)) = message.split_once(": ").filter(|_| !encrypted.is_empty()) else { return };
+    if encrypted.is_empty() {
+        return;
+    }
+    let Some((before, rest)) = message.split_once('"') else { return };
+    // Up to the last one: a quote may hold some itself.
+    let (quote, after) = rest.rsplit_once('"').unwrap_or((rest, ""));
     if found(quote, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
-        *message = format!("{ours}: {OMITTED}");
+        *message = format!("{before}\"{OMITTED}\"{after}");
     }
 }
 

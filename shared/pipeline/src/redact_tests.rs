@@ -313,7 +313,10 @@ fn m2_hostile_bodies_take_bounded_time() {
 fn m2_failure_messages_quote_nothing_of_a_value() {
     let values = encrypted(&[("X-Key", TOKEN)]);
     for (said, left) in [
-        (format!("the answer is not HTTP/1.1: {TOKEN:?}"), format!("the answer is not HTTP/1.1: {OMITTED}")),
+        (
+            format!("the answer is not HTTP/1.1: {TOKEN:?}"),
+            format!("the answer is not HTTP/1.1: \"{OMITTED}\""),
+        ),
         ("the connection failed: refused".to_owned(), "the connection failed: refused".to_owned()),
         (
             "no connection within the time allowed".to_owned(),
