@@ -4,7 +4,7 @@
 use anzol_api::AppState;
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{DeliveryTask, FailureKind, Health, Lane, Webhook, WebhookUrl};
-use anzol_tests::receiver::Received;
+use anzol_tests::receiver::{Behaviour, Received};
 use anzol_vault::Vault;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -166,6 +166,40 @@ async fn what_was_sealed_for_one_webhook_opens_for_no_other() {
     let mut renamed = engine.create("renamed").await;
     renamed.sealed.as_mut().unwrap().header_names.push("X-More".to_owned());
     assert!(engine.cloud.kms.vault().open(&renamed).await.is_err());
+}
+
+#[tokio::test]
+async fn m2_an_echo_in_another_spelling_is_not_in_the_history() {
+    let engine = engine().await;
+    let hook = engine.create("echo").await;
+    let percent = TOKEN.replace(' ', "%20");
+    engine
+        .behaves(
+            "echo",
+            Behaviour {
+                status: 308,
+                headers: [
+                    ("location".to_owned(), format!("https://hooks.receiver.test/?t={percent}")),
+                    ("x-other".to_owned(), hex::encode(TOKEN)),
+                    ("x-plain".to_owned(), "kept".to_owned()),
+                ]
+                .into(),
+                body: format!("<p>{}</p>", TOKEN.to_uppercase().replace(' ', "&#32;")),
+                ..Behaviour::default()
+            },
+        )
+        .await;
+    assert!(engine.send(&[task(&hook)]).await.is_empty());
+    let row = engine.history(&hook).await.remove(0);
+    let response = row.response.unwrap();
+    let header = |name: &str| {
+        response.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    };
+    assert_eq!(response.body, "**OMITTED**");
+    assert_eq!((header("location"), header("x-other")), (Some("**OMITTED**"), Some("**OMITTED**")));
+    assert_eq!(header("x-plain"), Some("kept"));
+    let said = row.status_message.unwrap();
+    assert!(said.contains("a redirect to **OMITTED**;"), "{said}");
 }
 
 #[tokio::test]

@@ -387,10 +387,10 @@ fn a_missing_intermediate_is_all_that_is_missing() {
     let chain = ca.issue_by_intermediate().unwrap().chain;
     let (leaf, rest) = chain.split_first().unwrap();
     let name = ServerName::try_from("hooks.receiver.test").unwrap();
-    let verified =
+    let judged =
         |rest| verifier.verify_server_cert(leaf, rest, &name, &[], rustls::pki_types::UnixTime::now());
-    assert!(verified(rest).is_ok());
-    assert!(verified(&[]).unwrap_err().to_string().contains("UnknownIssuer"));
+    assert!(judged(rest).is_ok());
+    assert!(judged(&[]).unwrap_err().to_string().contains("UnknownIssuer"));
 }
 
 #[test]

@@ -56,10 +56,16 @@ pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHea
     }
 }
 
-/// The same for a message that may quote an answer.
+/// The same for a message of a failure, which quotes an answer in quotation marks only; the other words are ours.
 pub(crate) fn message(message: &mut String, encrypted: &EncryptedHeaders) {
-    if !encrypted.is_empty() && found(message, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
-        OMITTED.clone_into(message);
+    if encrypted.is_empty() {
+        return;
+    }
+    let Some((before, rest)) = message.split_once('"') else { return };
+    // Up to the last one: a quote may hold some itself.
+    let (quote, after) = rest.rsplit_once('"').unwrap_or((rest, ""));
+    if found(quote, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
+        *message = format!("{before}\"{OMITTED}\"{after}");
     }
 }
 

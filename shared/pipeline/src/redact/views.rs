@@ -281,16 +281,13 @@ fn decimal(text: &[u8]) -> Option<View> {
     let mut found = false;
     for word in text.split(|byte| b", \t\r\n;".contains(byte)).filter(|word| !word.is_empty()) {
         let word = without_brackets(word);
-        match code(word, 10, 1, 3).filter(|(_, length)| *length == word.len()) {
-            Some((byte, _)) => {
-                view.push(byte);
-                in_a_row += 1;
-                found |= in_a_row >= SHORTEST_RUN;
-            }
-            None => {
-                view.push(OTHER);
-                in_a_row = 0;
-            }
+        if let Some((byte, _)) = code(word, 10, 1, 3).filter(|(_, length)| *length == word.len()) {
+            view.push(byte);
+            in_a_row += 1;
+            found |= in_a_row >= SHORTEST_RUN;
+        } else {
+            view.push(OTHER);
+            in_a_row = 0;
         }
     }
     found.then_some(view)
