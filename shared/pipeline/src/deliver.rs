@@ -200,7 +200,7 @@ fn judge(outcome: &Result<Received, Failure>, encrypted: &EncryptedHeaders) -> O
         None => Some((FailureKind::HttpStatus, format!("the receiver answered {status}"))),
         Some(target) => {
             let mut whole = String::from_utf8_lossy(target.as_bytes()).into_owned();
-            redact::message(&mut whole, encrypted);
+            redact::value(&mut whole, encrypted);
             let target: String = whole.chars().take(MAX_TARGET).collect();
             let message =
                 format!("the receiver answered {status}, a redirect to {target}; redirects are not followed");

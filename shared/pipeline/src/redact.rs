@@ -69,6 +69,13 @@ pub(crate) fn message(message: &mut String, encrypted: &EncryptedHeaders) {
     }
 }
 
+/// The same for one value of an answer, as a whole.
+pub(crate) fn value(value: &mut String, encrypted: &EncryptedHeaders) {
+    if !encrypted.is_empty() && found(value, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
+        OMITTED.clone_into(value);
+    }
+}
+
 fn found(text: &str, needles: &Needles) -> bool {
     needles.is_part(text) || looked_into(text, |view| needles.are_in(view))
 }
