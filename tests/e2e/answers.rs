@@ -1,4 +1,4 @@
-//! Answers as receivers really write them, byte for byte, through the whole stack: what the history says and how often was POSTed.
+//! Answers as receivers really write them, byte for byte, through the whole stack: what the history says and how many requests it took.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::failure::{first_row, message, quiet};
 use crate::world::*;
 
-/// The first row of an event whose receiver writes these bytes, and how often it was POSTed by then.
+/// The first row of an event whose receiver writes these bytes, and how many requests there were by then.
 fn answered(name: &str, behaviour: &Behaviour) -> (Hook, String, Value, usize) {
     let (hook, id, row) = first_row(name, USER_DELETED, behaviour);
     let posts = hook.received(&id).len();
@@ -57,12 +57,12 @@ fn k1_k3_wait_is_heard_behind_a_big_header_and_a_broken_body() {
         time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap()
     };
     let wait = at("nextAttemptAt") - at("triggeredAt");
-    assert!(wait >= Duration::from_secs(600), "{wait}");
+    assert!(wait >= Duration::from_mins(10), "{wait}");
 }
 
 #[test]
 fn k2_headers_that_browsers_tolerate_are_a_success() {
-    let many: String = (0..500).map(|n| format!("x-{n}: {n}\r\n")).collect();
+    let many = (0..500).map(|n| format!("x-{n}: {n}\r\n")).collect::<Vec<_>>().concat();
     for (name, headers) in [("k2-space", "X-Foo : bar\r\n".to_owned()), ("k2-many", many)] {
         let answer = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 2\r\n\r\nok");
         let (_hook, _, row, posts) = answered(name, &Behaviour::raw(answer, End::Open));

@@ -243,6 +243,11 @@ async fn l3_users_leave_admins_the_last_ten_webhooks() {
     assert_eq!(create(&api, &admin, "ours").await.status, 201);
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "callers make it on the spot, for a parameter that may be nothing"
+)]
 fn patch(op: &str, path: &str, value: Value) -> Option<Value> {
     Some(json!([{ "op": op, "path": path, "value": value }]))
 }

@@ -102,11 +102,9 @@ async fn m1_every_place_of_an_event_may_hold_what_sqs_refuses() {
     let bodies = [
         event("1", ",\"data\":{\"a\u{fffe}\":[\"\u{ffff}\"]}"),
         event("2", r#","data":"\uffff""#),
-        event("3", r#","x\uffff":1"#),
-        event("4", ",\"x\u{ffff}\":1"),
         event("5\u{ffff}", r#","source2":"\ufffe","userid":"u\uffff","ownerid":"\uffff""#),
         event("6", r#","data":{"\\\uffff\u0000\u001f":"\u007f\u0085"}"#),
-        event("7", ",\"traceparent\":\"\u{ffff}\",\"data_base64\":\"\u{fffe}\""),
+        event("7", ",\"traceparent\":\"\u{ffff}\",\"data\":[\"\u{fffe}\"]"),
         hybrid,
         legacy,
     ];
@@ -124,6 +122,15 @@ async fn m1_every_place_of_an_event_may_hold_what_sqs_refuses() {
         assert_eq!(queued, expected, "{body:?}");
     }
     assert_eq!(doors.deliver().await.len(), bodies.len());
+    // Names of attributes have letters and digits alone, so there it is refused, and named.
+    for name in [r"x\uffff", "x\u{ffff}", "\u{fffe}"] {
+        let answer = doors.publish(&event("3", &format!(",\"{name}\":1"))).await;
+        assert_eq!(
+            (answer.status, answer.details().contains("must be a name of lower-case")),
+            (400, true),
+            "{answer:?}"
+        );
+    }
     // By the events queue, all of them at once.
     let many = format!("[{}]", bodies.join(","));
     assert!(failed(doors.fanout.handle(batch(&[many])).await).is_empty());
@@ -136,7 +143,7 @@ async fn m1_binary_mode_with_ffff_in_a_header_is_queued() {
     let headers = [
         ("ce-specversion", "1.0"),
         ("ce-id", "%EF%BF%BF"),
-        ("ce-source", "s%EF%BF%BE%00"),
+        ("ce-source", "s%EF%BF%BE"),
         ("ce-type", TYPE),
         ("ce-tenantid", "acme"),
         ("content-type", "text/plain"),
@@ -146,7 +153,7 @@ async fn m1_binary_mode_with_ffff_in_a_header_is_queued() {
         doors.ingest.exchange_with(Some(&admin), "POST", PUBLISH, &headers, Some(json!("d\u{ffff}"))).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let sent = doors.queued()[0].task();
-    assert_eq!((sent.event.id(), sent.event.source()), ("\u{ffff}", "s\u{fffe}\u{0}"));
+    assert_eq!((sent.event.id(), sent.event.source()), ("\u{ffff}", "s\u{fffe}"));
     // A tenant or user of an identity provider cannot have such a name: the member is named.
     let mut foreign = headers;
     foreign[4] = ("ce-tenantid", "acme%EF%BF%BF");
@@ -209,11 +216,11 @@ async fn m1_fanout_buries_the_refused_event_alone_with_its_reason() {
     doors.engine.queues.refuse_for_good("unwanted-by-fast");
     // The dead-letter queue takes it: there it is another text.
     let mut events: Vec<_> = (0..20).map(|n| event(&n.to_string(), "")).collect();
-    events.push(event("20", r#","data":"unwanted-by\u002dfast","x\uffff":1"#));
+    events.push(event("20", r#","data":{"x\uffff":"unwanted-by\u002dfast"}"#));
     let message = format!("[{}]", events.join(","));
     doors.engine.queues.refuse_for_good(r"unwanted-by\u002dfast");
     assert_eq!(
-        failed(doors.fanout.handle(batch(&[message.clone()])).await),
+        failed(doors.fanout.handle(batch(std::slice::from_ref(&message))).await),
         ["m0"],
         "where it cannot be buried"
     );
@@ -315,8 +322,8 @@ async fn k4_what_outgrows_the_bound_by_its_escapes_is_a_400() {
     for (body, status) in [
         (raw(10_000), 202),
         (raw(MAX_EVENT / 3 - 100), 400),
-        (event("2", &format!(",\"{}\":1", r"\u0001".repeat(MAX_EVENT / 6 - 200))), 202),
-        (event("3", &format!(",\"{}\":1", r"\u0001".repeat(MAX_EVENT / 3))), 400),
+        (event("2", &format!(",\"data\":{{\"{}\":1}}", r"\u0001".repeat(MAX_EVENT / 6 - 200))), 202),
+        (event("3", &format!(",\"data\":{{\"{}\":1}}", r"\u0001".repeat(MAX_EVENT / 3))), 400),
         (
             event(
                 "4",

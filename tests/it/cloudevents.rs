@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::cloud::{Answer, Api, As, Cloud, webhook};
 use crate::engine::Engine;
 use crate::functions::{batch, failed};
-use crate::queues::{DEAD, FAST, Queues};
+use crate::queues::{DEAD, FAST, Queues, Sent};
 
 const EVENTS: &str = "/api/v1/events";
 const CREATED: &str = "com.qlik.v1.app.created";
@@ -274,7 +274,9 @@ impl Door {
         assert_eq!(answer.status, 400, "{answer:?} to {event}");
         assert!(answer.details().contains(said), "{} lacks {said}", answer.details());
         let reason = self.buries(&event.to_string()).await;
-        assert!(reason.contains(said), "{reason} lacks {said}");
+        // An attribute of a message cannot hold every character.
+        let said = said.replace('\u{ffff}', "\u{fffd}");
+        assert!(reason.contains(&said), "{reason} lacks {said}");
     }
 
     /// Puts a message on the events queue that cannot be taken; the dead letter's reason.
@@ -296,6 +298,7 @@ impl Door {
 }
 
 /// An event with these members besides; `null` takes one away.
+#[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn event(more: Value) -> Value {
     let mut event = json!({ "specversion": "1.0", "id": "e1", "source": "my/system", "type": CREATED, "tenantid": "acme" });
     for (name, value) in more.as_object().unwrap() {
@@ -304,6 +307,7 @@ fn event(more: Value) -> Value {
     event
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn legacy(more: Value) -> Value {
     let mut event =
         json!({ "cloudEventsVersion": "0.1", "eventId": "e1", "source": "my/system", "eventType": CREATED });
@@ -1184,7 +1188,7 @@ impl Loop {
     /// Sends what is queued; what arrived by that.
     async fn arrivals(&mut self) -> Vec<Received> {
         let queued = self.engine.queues.on(FAST);
-        let tasks: Vec<DeliveryTask> = queued[self.sent..].iter().map(|sent| sent.task()).collect();
+        let tasks: Vec<DeliveryTask> = queued[self.sent..].iter().map(Sent::task).collect();
         self.sent = queued.len();
         for ten in tasks.chunks(10) {
             assert!(self.engine.send(ten).await.is_empty());

@@ -32,10 +32,9 @@ enum Consent {
 /// By the variable, or else by whether somebody can be asked.
 fn consent(variable: Option<&str>, terminal: bool) -> Result<Consent> {
     Ok(match variable.unwrap_or_default() {
-        "yes" => Consent::Given,
         "no" => Consent::Refused,
         "" if terminal => Consent::Ask,
-        "" => Consent::Given,
+        "yes" | "" => Consent::Given,
         other => bail!("{VARIABLE} is yes or no, not {other:?}"),
     })
 }

@@ -109,13 +109,16 @@ mod tests {
                 !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
             };
             let hashes: Vec<_> = line.split("--hash=").skip(1).map(str::trim).collect();
-            let hashed = |hash: &&str| {
+            let is_sha256 = |hash: &&str| {
                 hash.strip_prefix("sha256:")
                     .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
             };
             let name = package.split('[').next()?;
-            (plain(name, "-_.") && plain(version, ".+!") && !hashes.is_empty() && hashes.iter().all(hashed))
-                .then_some(())
+            (plain(name, "-_.")
+                && plain(version, ".+!")
+                && !hashes.is_empty()
+                && hashes.iter().all(is_sha256))
+            .then_some(())
         };
         requirements(lock).into_iter().filter(|line| pinned(line).is_none()).collect()
     }
@@ -126,7 +129,7 @@ mod tests {
         for place in PLACES {
             for path in fs::read_dir(root().join(place)).unwrap().map(|entry| entry.unwrap().path()) {
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                if !name.starts_with("requirements") || !name.ends_with(".txt") {
+                if !name.starts_with("requirements") || path.extension() != Some("txt".as_ref()) {
                     continue;
                 }
                 let text = fs::read_to_string(&path).unwrap();

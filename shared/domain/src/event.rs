@@ -333,11 +333,12 @@ impl Event {
         let tenant = problems.take(tenant.transpose());
         let optional = |name| attributes.get(name).and_then(as_text);
         let (user, owner) = (optional("userid"), optional("ownerid"));
-        let hops = attributes.get(HOPS).map(hops::count);
-        if writer == Writer::Producer {
-            problems.take(hops::check(hops));
-        }
-        let hops = hops.flatten().unwrap_or_default();
+        let hops = hops::read(attributes.get(HOPS));
+        // What we wrote ourselves is not judged again.
+        let hops = match writer {
+            Writer::Producer => problems.take(hops.and_then(hops::check)).unwrap_or_default(),
+            Writer::Us => hops.unwrap_or_default(),
+        };
         let head = tenant.map(|tenant| Head { id, source, event_type, tenant, user, owner, hops });
         let head = problems.finish(head)?;
         Ok(Self { attributes, legacy, head, subject: OnceLock::new() })
@@ -521,10 +522,9 @@ impl TryFrom<Wire> for Event {
 /// They begin with the mark of UTF-16 or UTF-32: the text would have to be written anew.
 pub fn without_mark(body: &[u8]) -> Result<&[u8], Invalid> {
     let of = match body {
-        [0xef, 0xbb, 0xbf, text @ ..] => return Ok(text),
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => "UTF-32",
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
-        text => return Ok(text),
+        [0xef, 0xbb, 0xbf, text @ ..] | text => return Ok(text),
     };
     Err(Invalid::one("body", format!("must be UTF-8, but begins with the byte order mark of {of}")))
 }

@@ -11,26 +11,25 @@ pub const HOPS: &str = "anzolhop";
 /// Most hops of an event that is taken. One publish so leads to at most four generations of deliveries.
 pub const MAX_HOPS: u32 = 3;
 
-/// The count that an attribute says: a number, or its digits as a string, which is how headers have it. `None` when it is neither. A
-/// count beyond the type is its largest.
-pub(crate) fn count(value: &RawValue) -> Option<u32> {
-    let text = if value.get().starts_with('"') { as_text(value)? } else { value.get().to_owned() };
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().unwrap_or(u32::MAX))
+/// The count of an event, by its attribute if it has one: a number, or its digits as a string, which is how headers have it. A count beyond the
+/// type is its largest.
+pub(crate) fn read(attribute: Option<&RawValue>) -> Result<u32, Invalid> {
+    let Some(value) = attribute else { return Ok(0) };
+    let text = if value.get().starts_with('"') { as_text(value) } else { Some(value.get().to_owned()) };
+    let digits = text.filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let count = digits.map(|text| text.parse().unwrap_or(u32::MAX));
+    count.ok_or_else(|| Invalid::one(HOPS, "must be a whole number, 0 or more"))
 }
 
-/// The rule for what is published; `hops` is what [`count`] made of the attribute, if there is one.
-pub(crate) fn check(hops: Option<Option<u32>>) -> Result<(), Invalid> {
-    match hops {
-        Some(None) => Err(Invalid::one(HOPS, "must be a whole number, 0 or more")),
-        Some(Some(hops)) if hops > MAX_HOPS => Err(Invalid::one(
-            HOPS,
-            format!(
-                "must be at most {MAX_HOPS}: this event has been sent and published again too often, in a loop"
-            ),
-        )),
-        Some(Some(_)) | None => Ok(()),
+/// The rule for the count of what is published.
+pub(crate) fn check(hops: u32) -> Result<u32, Invalid> {
+    if hops <= MAX_HOPS {
+        return Ok(hops);
     }
+    let rule = format!(
+        "must be at most {MAX_HOPS}: this event has been sent and published again too often, in a loop"
+    );
+    Err(Invalid::one(HOPS, rule))
 }
 
 /// A count as a JSON value.

@@ -73,7 +73,6 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     for (name, value) in members.iter() {
         match name {
-            "data" => {}
             "data_base64" => {
                 if as_text(value).is_none_or(|text| STANDARD.decode(text).is_err()) {
                     problems.add(name, "must be a string of base64 (RFC 4648, section 4)");
@@ -84,8 +83,8 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
             }
             // Not an attribute of CloudEvents 1.0; but Qlik's data-integration events have an object of that name.
             "extensions" if value.get().starts_with('[') => problems.add(name, "must be an object"),
-            "extensions" => {}
-            _ if !is_name(name) && !LEGACY_NAMES.contains(&name) && !(is_legacy && name == "schemaURL") => {
+            "data" | "extensions" => {}
+            _ if !(is_name(name) || LEGACY_NAMES.contains(&name) || is_legacy && name == "schemaURL") => {
                 problems.add(name, "must be a name of lower-case letters and digits, as all attributes have");
             }
             _ => {

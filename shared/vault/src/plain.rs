@@ -125,7 +125,7 @@ mod tests {
         let kept = all.keys().skip(1).cloned().collect();
         let all = EncryptedHeaders::parse_after(all, &Before { kept, ..Before::default() }).unwrap();
         let secrets = Secrets { encrypted_headers: all, ..largest_secrets() };
-        let mut buffer = [0; LARGEST];
+        let mut buffer = vec![0; LARGEST];
         let plain = write(&secrets, &mut buffer).unwrap();
         let names: Vec<_> = secrets.encrypted_headers.names().map(str::to_owned).collect();
         assert!(plain.len() < LARGEST - 512, "room is left: {}", plain.len());

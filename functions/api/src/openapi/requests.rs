@@ -131,7 +131,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
         "description": "How often it was sent by a deployment and published again.",
         "anyOf": [{ "type": "integer", "minimum": 0, "maximum": MAX_HOPS }, { "type": "string", "pattern": "^0*[0-3]$" }, { "type": "null" }],
     });
-    let test = json!({ "description": "Marks test events, which are our own.", "type": "null" });
+    let mark = json!({ "description": "Marks test events, which are our own.", "type": "null" });
     let reserved = json!([operational::SOURCE, test_event::SOURCE]);
     let mut source = text("The system it comes from; at most 1024 bytes.");
     source["not"] = json!({ "enum": reserved });
@@ -155,7 +155,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
             "spaceid": described("The space of the resource, for filters."),
             "toplevelresourceid": described("The resource it belongs to, for filters."),
             "anzolhop": hops,
-            "anzoltest": test,
+            "anzoltest": mark,
             "extensions": { "description": "What Qlik's events have of that name. It says nothing else than the attributes do.", "type": ["object", "null"] },
             "data": { "description": "What the event says; any JSON, nested at most 64 deep." },
             "data_base64": base64,
@@ -164,45 +164,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
         "additionalProperties": attribute,
         "not": { "required": ["data", "data_base64"], "properties": { "data_base64": { "type": "string" } } },
     });
-    // Only scalars become attributes; the rest stays in `extensions` and says nothing of the tenant.
-    let legacy_tenant = json!({ "anyOf": [tenant, { "type": ["array", "object"] }] });
-    let legacy_event = json!({
-        "description": "An event in the form of CloudEvents 0.1 that older producers send. `specversion` would make it one of 1.0.",
-        "type": "object",
-        "required": ["cloudEventsVersion", "eventId", "source", "eventType"],
-        "properties": {
-            "cloudEventsVersion": { "description": "The version of the specification.", "const": "0.1" },
-            "eventId": text("The producer's id of the event, unique together with `source`; at most 1024 bytes."),
-            "source": source,
-            "eventType": text("What happened. Webhooks hear of the types they subscribe to; others reach nobody."),
-            "eventTime": time,
-            "contentType": media_type,
-            "schemaURL": schema,
-            "eventTypeVersion": described("The version of the type."),
-            "anzolhop": hops,
-            "anzoltest": test,
-            "extensions": {
-                "description": "What says where the event belongs.",
-                "type": ["object", "null"],
-                "properties": {
-                    "tenantId": legacy_tenant,
-                    "userId": { "description": format!("The user who caused it. {user}") },
-                    "ownerId": { "description": format!("The user who owns the resource. {user}") },
-                    "spaceId": { "description": "The space of the resource, for filters." },
-                    "topLevelResourceId": { "description": "The resource it belongs to, for filters." },
-                },
-            },
-            "data": { "description": "What the event says; any JSON, nested at most 64 deep." },
-            "data_base64": base64,
-            "subject": cloud_event["properties"]["subject"],
-            "datacontenttype": media_type,
-            "dataschema": schema,
-            "specversion": { "type": "null" },
-        },
-        "propertyNames": { "pattern": patterns::event_member(&["schemaURL"]) },
-        "additionalProperties": attribute,
-        "not": cloud_event["not"],
-    });
+    let legacy_event = legacy_event(&cloud_event);
     let either = json!({ "anyOf": [reference("CloudEvent"), reference("LegacyEvent")] });
     let events = json!({
         "description": "An event, or an array of them, which is taken whole or not at all. An event has at most 64 KiB unless the deployment says otherwise (240 at most), a request 1 MiB.",
@@ -213,6 +175,55 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
         ],
     });
     [("CloudEvent", cloud_event), ("LegacyEvent", legacy_event), ("Events", events)]
+}
+
+/// The schema of an event in the older form; what both have in common is as in the newer one.
+fn legacy_event(cloud_event: &Value) -> Value {
+    let common = &cloud_event["properties"];
+    let described = |description: &str| {
+        let mut attribute = cloud_event["additionalProperties"].clone();
+        attribute["description"] = json!(description);
+        attribute
+    };
+    // Only scalars become attributes; the rest stays in `extensions` and says nothing of the tenant.
+    let legacy_tenant = json!({ "anyOf": [common["tenantid"], { "type": ["array", "object"] }] });
+    json!({
+        "description": "An event in the form of CloudEvents 0.1 that older producers send. `specversion` would make it one of 1.0.",
+        "type": "object",
+        "required": ["cloudEventsVersion", "eventId", "source", "eventType"],
+        "properties": {
+            "cloudEventsVersion": { "description": "The version of the specification.", "const": "0.1" },
+            "eventId": common["id"],
+            "source": common["source"],
+            "eventType": common["type"],
+            "eventTime": common["time"],
+            "contentType": common["datacontenttype"],
+            "schemaURL": common["dataschema"],
+            "eventTypeVersion": described("The version of the type."),
+            "anzolhop": common["anzolhop"],
+            "anzoltest": common["anzoltest"],
+            "extensions": {
+                "description": "What says where the event belongs.",
+                "type": ["object", "null"],
+                "properties": {
+                    "tenantId": legacy_tenant,
+                    "userId": { "description": common["userid"]["description"] },
+                    "ownerId": { "description": common["ownerid"]["description"] },
+                    "spaceId": { "description": "The space of the resource, for filters." },
+                    "topLevelResourceId": { "description": "The resource it belongs to, for filters." },
+                },
+            },
+            "data": { "description": "What the event says; any JSON, nested at most 64 deep." },
+            "data_base64": common["data_base64"],
+            "subject": common["subject"],
+            "datacontenttype": common["datacontenttype"],
+            "dataschema": common["dataschema"],
+            "specversion": { "type": "null" },
+        },
+        "propertyNames": { "pattern": patterns::event_member(&["schemaURL"]) },
+        "additionalProperties": cloud_event["additionalProperties"],
+        "not": cloud_event["not"],
+    })
 }
 
 /// What `POST /oauth/token` reads, as JSON or as a form, in which nothing can be null.
