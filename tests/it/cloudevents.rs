@@ -140,7 +140,11 @@ const MUSTS: [(Of, &str, Is); 46] = [
         "attributes become members of the same name",
         Shown(&["k5_what_is_sent_is_an_event_of_version_1_0"]),
     ),
-    (Json, "binary data is data_base64", Shown(&["k5_binary_mode_keeps_bytes_as_base64"])),
+    (
+        Json,
+        "binary data is data_base64",
+        Shown(&["k5_binary_mode_keeps_bytes_as_base64", "k5_binary_mode_asks_the_type_not_the_bytes"]),
+    ),
     (Json, "JSON data is a JSON value, no string", Shown(&["k5_binary_mode_keeps_json_as_json"])),
     (Json, "other data is a string", Shown(&["k5_binary_mode_keeps_text_as_a_string"])),
     (Json, "data and data_base64 exclude each other", Shown(&["k5d_data_stands_alone_and_base64_is_base64"])),
@@ -556,6 +560,29 @@ async fn k5_binary_mode_keeps_bytes_as_base64() {
     let door = Door::open().await;
     let sent = payload(&door.takes(&binary(&[("content-type", "image/png")]), &[0xff, 0]).await);
     assert_eq!((&sent["data_base64"], sent.get("data")), (&json!("/wA="), None));
+}
+
+#[tokio::test]
+async fn k5_binary_mode_asks_the_type_not_the_bytes() {
+    let door = Door::open().await;
+    for kind in ["application/octet-stream", "application/protobuf", "image/png", "application/x-unheard-of"]
+    {
+        let sent = payload(&door.takes(&binary(&[("content-type", kind)]), b"hello").await);
+        assert_eq!((sent.get("data"), &sent["data_base64"]), (None, &json!("aGVsbG8=")), "{kind}");
+    }
+    for kind in ["text/csv", "application/xml", "image/svg+xml", "application/x-www-form-urlencoded"] {
+        let sent = payload(&door.takes(&binary(&[("content-type", kind)]), b"a=b").await);
+        assert_eq!((&sent["data"], sent.get("data_base64")), (&json!("a=b"), None), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn k5_batch_is_an_array() {
+    let door = Door::open().await;
+    let one = event(json!({})).to_string();
+    let answer = door.post(&[("content-type", "application/cloudevents-batch+json")], one.as_bytes()).await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(answer.details().contains("`body` must be an array of events"), "{answer:?}");
 }
 
 #[tokio::test]

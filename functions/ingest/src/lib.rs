@@ -137,9 +137,14 @@ fn read(
     let text =
         std::str::from_utf8(body).map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
     // A batch may be empty (section 3.3.2); where nobody said that it is one, that is more likely a mistake.
-    let written = text.chars().skip(usize::from(marked)).filter(|c| !c.is_ascii_whitespace());
-    if kind.as_deref() == Some(BATCH) && written.eq("[]".chars()) {
-        return Ok(Vec::new());
+    let mut written = text.chars().skip(usize::from(marked)).filter(|c| !c.is_ascii_whitespace());
+    if kind.as_deref() == Some(BATCH) {
+        if written.clone().eq("[]".chars()) {
+            return Ok(Vec::new());
+        }
+        if written.next() != Some('[') {
+            return Err(Invalid::one("body", format!("must be an array of events, as {BATCH} is")).into());
+        }
     }
     Ok(parse_one_or_many(text, now, largest)?)
 }

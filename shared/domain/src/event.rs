@@ -146,7 +146,11 @@ impl Event {
         let (mut members, mut problems) = (Members::default(), Problems::default());
         let own = ["datacontenttype", "data", "data_base64"];
         for (name, value) in attributes {
-            if !published::is_name(name) || own.contains(&name) || members.get(name).is_some() {
+            if own.contains(&name) {
+                let rule =
+                    "must not be a header: Content-Type says what the data is, and the body is the data";
+                problems.add(format!("ce-{name}"), rule);
+            } else if !published::is_name(name) || members.get(name).is_some() {
                 problems.add(format!("ce-{name}"), "must be an attribute of letters and digits, given once");
             } else {
                 members.set(name, json_string(value));
@@ -160,8 +164,9 @@ impl Event {
             members.set("datacontenttype", json_string(content_type));
         }
         // Bytes in another character set are kept as they are: whoever reads `datacontenttype` can tell what they mean.
-        let (is_json, is_utf8) = content_type.map_or((true, true), |content_type| {
-            (published::is_json(content_type), published::is_utf8(content_type))
+        let (is_json, is_utf8, is_text) = content_type.map_or((true, true, true), |content_type| {
+            let is_utf8 = published::is_utf8(content_type);
+            (published::is_json(content_type), is_utf8, is_utf8 && published::is_text(content_type))
         });
         if is_json && !is_utf8 {
             problems.add("content-type", "must have the charset utf-8, as JSON has");
@@ -173,7 +178,7 @@ impl Event {
                 Ok(data) => members.set("data", minified(data).map_err(|rule| Invalid::one("body", rule))?),
                 Err(error) => problems.add("body", format!("is not valid JSON: {error}")),
             },
-            Ok(text) if is_utf8 => members.set("data", json_string(text)),
+            Ok(text) if is_text => members.set("data", json_string(text)),
             Err(_) if is_json => problems.add("body", "must be UTF-8"),
             Ok(_) | Err(_) => members.set("data_base64", json_string(&STANDARD.encode(body))),
         }

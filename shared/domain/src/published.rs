@@ -171,6 +171,26 @@ pub(crate) fn is_json(media_type: &str) -> bool {
     subtype == "json" || subtype.ends_with("+json")
 }
 
+/// Whether data of this media type is text rather than bytes, so that it has one member whatever its bytes happen to be: `text`, XML, and
+/// the few others that are. JSON is for [`is_json`].
+pub(crate) fn is_text(media_type: &str) -> bool {
+    let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some((kind, subtype)) = kind.split_once('/') else { return false };
+    let texts = [
+        "xml",
+        "yaml",
+        "x-yaml",
+        "javascript",
+        "graphql",
+        "sql",
+        "toml",
+        "x-ndjson",
+        "jsonl",
+        "x-www-form-urlencoded",
+    ];
+    kind == "text" || texts.contains(&subtype) || subtype.ends_with("+xml") || subtype.ends_with("+yaml")
+}
+
 /// Whether a text of this media type is UTF-8, of which ASCII is a part: it names no other character set.
 #[must_use]
 pub fn is_utf8(media_type: &str) -> bool {
