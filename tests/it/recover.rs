@@ -283,6 +283,26 @@ async fn what_arrived_by_a_resend_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn what_arrived_by_a_resend_amid_its_retries_is_not_sent_again() {
+    let it = Recovering::start().await;
+    let of = |minutes| failed(&it.hook, Duration::minutes(minutes), "e");
+    let mut rows = [of(50), Delivery { trigger: Trigger::Retry, attempt: 2, ..of(20) }];
+    rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
+    it.put(&rows).await;
+    let (resent, event) = (of(30), Event::from_payload(&rows[0].request.body, now()).unwrap());
+    it.engine.sender.recoverer.note_arrival(&resent, &event).await;
+    assert_eq!(
+        counts(&it.recover(HOUR).await),
+        (1, 0, 1),
+        "the last retry had failed, after the event arrived"
+    );
+    assert_eq!(counts(&it.recover(Duration::minutes(25)).await), (1, 0, 1), "nor when that alone is seen");
+    // Whoever resends it once more wants it once more.
+    it.put(&[Delivery { trigger: Trigger::Resend, ..of(5) }]).await;
+    assert_eq!(counts(&it.recover(HOUR).await), (2, 1, 1));
+}
+
+#[tokio::test]
 async fn a_long_recovery_goes_on_page_by_page_in_the_sender() {
     let it = Recovering::start().await;
     let mut rows = many(&it.hook, 250);

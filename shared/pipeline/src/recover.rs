@@ -215,19 +215,21 @@ impl Recoverer {
         rows: Vec<Candidate>,
         handled: Option<Handled>,
     ) -> Result<Weighed, StoreError> {
-        let (mut taken, mut resent) = (None, None);
+        let (mut taken, mut resent, mut arrived) = (None, None, None);
         match handled {
             // By another page, or by this step, made once before.
             Some(own) if own.recovery_id == Some(recovery.id) => {
                 let failed = own.handled_delivery;
                 taken = Some(Taken { place: own.taken_for.unwrap_or(failed), failed });
             }
-            // By another recovery, or by hand.
-            other => resent = other.and_then(|other| other.sent_as),
+            Some(other) if other.recovery_id.is_some() => resent = other.sent_as,
+            by_hand => arrived = by_hand.map(|by_hand| by_hand.handled_delivery),
         }
         let mut sum = Weighed::default();
         for Candidate { row, event } in rows {
-            if taken.is_none() {
+            // A retry after the arrival follows from a failure before it.
+            let arrived = arrived.is_some_and(|arrived| row.id < arrived || row.trigger == Trigger::Retry);
+            if taken.is_none() && !arrived {
                 let last = match resent.filter(|resent| *resent > row.id) {
                     // It was sent again in this one's place; what counts is how that ended.
                     Some(resent) => self.end_after(recovery, resent).await?,
