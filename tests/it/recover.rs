@@ -11,6 +11,7 @@ use anzol_domain::{
 };
 use anzol_runtime::now;
 use anzol_store::StoreError;
+use anzol_tests::receiver::Behaviour;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -44,6 +45,20 @@ impl Recovering {
     async fn post(&self, body: Value) -> Answer {
         let path = format!("{BASE}/{}/actions/recover", self.hook.id);
         self.api.exchange(Some(&As::admin("acme")), "POST", &path, Some("application/json"), Some(body)).await
+    }
+
+    /// From now on the receiver answers what is final: a redirect, which is one only with its target.
+    async fn sends_elsewhere(&self) {
+        let headers = [("location".to_owned(), "https://elsewhere.example/".to_owned())].into();
+        self.engine.behaves("in", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
+    }
+
+    /// Begins a recovery of everything since `ago`, and carries it to its end.
+    async fn recover_all(&self, ago: Duration) -> Value {
+        let made = self.queued().1.len();
+        let begun = self.recover(ago).await;
+        self.make_steps_from(made).await;
+        self.progress(&begun).await
     }
 
     /// Begins a recovery of everything since `ago`.
@@ -95,7 +110,11 @@ impl Recovering {
 
     /// Makes every step that is queued, and those that follow from them; answers how many.
     async fn make_all_steps(&self) -> usize {
-        let mut made = 0;
+        self.make_steps_from(0).await
+    }
+
+    /// The same, but for the first ones.
+    async fn make_steps_from(&self, mut made: usize) -> usize {
         loop {
             let steps = self.queued().1.split_off(made);
             if steps.is_empty() {
@@ -226,7 +245,7 @@ async fn doing_it_again_sends_nothing_again_until_something_fails_again() {
     let (queued, _) = it.queued();
     // Before anything was sent, and after.
     assert_eq!(counts(&it.recover(HOUR).await), (7, 0, 7));
-    it.engine.answers("in", 308).await;
+    it.sends_elsewhere().await;
     it.work_off(&queued[..2]).await;
     it.engine.answers("in", 500).await;
     it.work_off(&queued[2..3]).await;
@@ -261,6 +280,26 @@ async fn what_arrived_by_a_resend_is_not_sent_again() {
     // Three from before, and one resend in vain.
     assert_eq!(counts(&it.recover(HOUR).await), (4, 2, 2));
     assert_eq!(it.events(), ["e2", "e1"]);
+}
+
+#[tokio::test]
+async fn what_arrived_by_a_resend_amid_its_retries_is_not_sent_again() {
+    let it = Recovering::start().await;
+    let of = |minutes| failed(&it.hook, Duration::minutes(minutes), "e");
+    let mut rows = [of(50), Delivery { trigger: Trigger::Retry, attempt: 2, ..of(20) }];
+    rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
+    it.put(&rows).await;
+    let (resent, event) = (of(30), Event::from_payload(&rows[0].request.body, now()).unwrap());
+    it.engine.sender.recoverer.note_arrival(&resent, &event).await;
+    assert_eq!(
+        counts(&it.recover(HOUR).await),
+        (1, 0, 1),
+        "the last retry had failed, after the event arrived"
+    );
+    assert_eq!(counts(&it.recover(Duration::minutes(25)).await), (1, 0, 1), "nor when that alone is seen");
+    // Whoever resends it once more wants it once more.
+    it.put(&[Delivery { trigger: Trigger::Resend, ..of(5) }]).await;
+    assert_eq!(counts(&it.recover(HOUR).await), (2, 1, 1));
 }
 
 #[tokio::test]
@@ -470,7 +509,7 @@ async fn m1_a_recovery_skips_what_the_queue_refuses_for_good() {
     it.engine.queues.refuse_for_good(r#""id":"e1""#);
     let done = it.recover(HOUR).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (3, 2, 1)), "{done}");
-    assert_eq!(it.events(), ["e0", "e2"]);
+    assert_eq!(it.events(), ["e2", "e0"], "the oldest first");
 }
 
 #[tokio::test]
@@ -532,7 +571,7 @@ async fn k9_a_recovery_queues_the_oldest_first_page_by_page() {
     let done = it.progress(&begun).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
     assert_eq!(it.events(), numbers(230, 0));
-    assert_eq!(counts(&it.recover(HOUR).await), (231, 1, 230));
+    assert_eq!(counts(&it.recover_all(HOUR).await), (231, 1, 230));
 }
 
 #[tokio::test]
@@ -557,7 +596,7 @@ async fn k9_what_a_recovery_sent_in_vain_keeps_its_place() {
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
     it.put(&[of("first", 50), of("second", 30)]).await;
     it.recover(HOUR).await;
-    it.engine.answers("in", 308).await;
+    it.sends_elsewhere().await;
     it.work_off(&it.queued().0).await;
     it.put(&[of("third", 10)]).await;
     let recovery = it.recover(HOUR).await;
@@ -584,6 +623,112 @@ async fn k9_events_of_one_request_go_by_their_own_time() {
     it.put(&rows).await;
     it.recover(HOUR).await;
     assert_eq!(it.events(), (0..20).map(|n| format!("e{n}")).collect::<Vec<_>>());
+}
+
+/// Failures of one millisecond, whose events say when they happened: in the order of their numbers, while ids have none.
+fn of_one_moment(hook: &Webhook, ago: Duration, count: u8) -> Vec<Delivery> {
+    let at = now() - ago;
+    let row = |n: u8| {
+        let mut row = failed(hook, ago, "any");
+        let json = json!({
+            "specversion": "1.0", "id": format!("m{n}"), "source": "s", "type": "com.qlik.v1.app.created",
+            "time": format!("2026-11-24T10:00:00.{n:03}Z"),
+        });
+        row.request.body = Event::parse(&json.to_string(), now()).unwrap().outgoing(false);
+        row.id = DeliveryId::with_bits(at, &[n.wrapping_mul(97); 10]);
+        row
+    };
+    (0..count).map(row).collect()
+}
+
+#[tokio::test]
+async fn k9_events_of_one_request_are_not_torn_apart_by_a_page() {
+    let it = Recovering::start().await;
+    // The page would end amid them.
+    it.put(&many(&it.hook, 210)[150..]).await;
+    it.put(&of_one_moment(&it.hook, Duration::seconds(30), 80)).await;
+    it.put(&many(&it.hook, 5)).await;
+    let begun = it.recover(HOUR).await;
+    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (60, 60, 0)), "{begun}");
+    it.make_all_steps().await;
+    assert_eq!(counts(&it.progress(&begun).await), (145, 145, 0));
+    let mut expected = numbers(210, 150);
+    expected.extend((0..80).map(|n| format!("m{n}")));
+    expected.extend(numbers(5, 0));
+    assert_eq!(it.events(), expected);
+}
+
+#[tokio::test]
+async fn k9_more_of_one_moment_than_a_page_holds_all_comes() {
+    let it = Recovering::start().await;
+    it.put(&of_one_moment(&it.hook, Duration::seconds(30), 230)).await;
+    let done = it.recover_all(HOUR).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
+    assert_eq!(it.events().into_iter().collect::<BTreeSet<_>>().len(), 230);
+}
+
+#[tokio::test]
+async fn k9_pages_of_tests_alone_do_not_end_a_recovery() {
+    let it = Recovering::start().await;
+    let test =
+        test_event::event(&it.hook, "com.qlik.v1.app.created", DeliveryId::mint(now()), now()).unwrap();
+    let mut rows = many(&it.hook, 230);
+    for row in &mut rows[5..] {
+        (row.request.body, row.trigger) = (test.outgoing(false), Trigger::Test);
+    }
+    it.put(&rows).await;
+    let done = it.recover_all(HOUR).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 5, 225)), "{done}");
+    assert_eq!(it.events(), numbers(5, 0));
+}
+
+#[tokio::test]
+async fn k9_a_step_made_over_queues_and_counts_the_same() {
+    let it = Recovering::start().await;
+    let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
+    // One sent in vain by a recovery before; one that was tried twice; one resent in vain.
+    it.put(&[of("before", 50)]).await;
+    it.recover(HOUR).await;
+    it.sends_elsewhere().await;
+    it.work_off(&it.queued().0).await;
+    let mut rows = [of("twice", 40), of("twice", 20), of("resent", 30), of("resent", 10), of("never", 15)];
+    rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
+    it.put(&rows).await;
+    it.engine.queues.refuse(r#""id":"never""#);
+    let begun = it.recover(HOUR).await;
+    assert_eq!(counts(&begun), (0, 0, 0), "{begun}");
+    let first: Vec<_> = it.queued().0[1..].iter().map(|sent| sent.task()).collect();
+    it.engine.queues.accept_all();
+    it.make_steps_from(1).await;
+    let done = it.progress(&begun).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (6, 4, 2)), "{done}");
+    let second: Vec<_> = it.queued().0[1 + first.len()..].iter().map(|sent| sent.task()).collect();
+    let ids = |tasks: &[anzol_domain::DeliveryTask]| {
+        tasks.iter().map(|task| (task.event.id().to_owned(), task.delivery_id)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        second.iter().map(|task| task.event.id()).collect::<Vec<_>>(),
+        ["before", "twice", "resent", "never"]
+    );
+    assert_eq!(ids(&first), ids(&second)[..3], "under the same ids");
+}
+
+#[tokio::test]
+async fn k9_rows_that_have_expired_are_not_recovered() {
+    let it = Recovering::start().await;
+    it.put(&many(&it.hook, 3)).await;
+    // Its time is over by what it says, and the store has not removed it yet, nor its entry in the index.
+    let rows = it.engine.history(&it.hook).await;
+    let key = json!({ "pk": { "S": format!("acme#{}", it.hook.id) }, "sk": { "S": rows[0].id } });
+    let expired = json!({ ":over": { "N": (now() - HOUR).unix_timestamp().to_string() } });
+    let table = it.engine.cloud.deliveries_table.clone();
+    let request = json!({
+        "TableName": table, "Key": key, "UpdateExpression": "SET expiresAt = :over", "ExpressionAttributeValues": expired,
+    });
+    it.dynamodb("UpdateItem", request).await;
+    let done = it.recover_all(HOUR).await;
+    assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (2, 2, 0)), "{done}");
+    assert_eq!(it.events(), ["e1", "e0"]);
 }
 
 #[tokio::test]
@@ -632,7 +777,7 @@ async fn h3_of_forty_recoveries_at_once_one_begins() {
     // Its end frees the webhook.
     it.make_all_steps().await;
     assert_eq!(it.progress(&begun[0].body).await["status"], "done");
-    assert_eq!(counts(&it.recover(HOUR).await), (120, 0, 120));
+    assert_eq!(counts(&it.recover_all(HOUR).await), (120, 0, 120));
 }
 
 #[tokio::test]
@@ -644,16 +789,39 @@ async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
     let lost = at(HOUR * 4);
     assert_eq!(deliveries.begin_recovery(&lost, now() - HOUR * 4).await.unwrap(), None);
     let other = at(HOUR * 3);
+    // Written already, by a call whose answer was lost.
+    assert_eq!(deliveries.begin_recovery(&lost, lost.until).await.unwrap(), None);
     let soon = deliveries.begin_recovery(&other, lost.until + Duration::minutes(59)).await.unwrap();
     assert_eq!(soon, Some(lost.clone()));
     // It made a step after all, and counts from then.
     let stepped =
-        Recovery { stepped_at: Some(now() - HOUR * 3), newer_than: Some(other.end()), ..lost.clone() };
+        Recovery { stepped_at: Some(lost.until + HOUR), newer_than: Some(other.end()), ..lost.clone() };
     deliveries.advance_recovery(&lost, &stepped).await.unwrap();
     assert!(deliveries.begin_recovery(&other, lost.until + Duration::minutes(90)).await.unwrap().is_some());
     assert_eq!(deliveries.begin_recovery(&other, lost.until + HOUR * 2).await.unwrap(), None);
     assert_eq!(deliveries.begin_recovery(&at(HOUR), other.until).await.unwrap(), Some(other));
     assert_eq!(it.recover(HOUR).await["status"], "done");
+}
+
+#[tokio::test]
+async fn h3_two_side_by_side_queue_an_event_once_each() {
+    let it = Recovering::start().await;
+    // On the first page, and by a resend on the second.
+    it.put(&[failed(&it.hook, Duration::minutes(30), "twice")]).await;
+    it.put(&many(&it.hook, 120)).await;
+    it.put(&[Delivery { trigger: Trigger::Resend, ..failed(&it.hook, Duration::seconds(5), "twice") }]).await;
+    it.sends_elsewhere().await;
+    let one = it.recover(HOUR).await;
+    it.work_off(&it.queued().0[..1]).await;
+    it.forget_running().await;
+    let other = it.recover(HOUR).await;
+    it.work_off(&it.queued().0[100..]).await;
+    assert_eq!(it.events().split_off(100), ["twice"], "what the first sent in vain");
+    it.make_all_steps().await;
+    for recovery in [&one, &other] {
+        assert_eq!(it.progress(recovery).await["status"], "done");
+    }
+    assert_eq!(it.events().iter().filter(|event| *event == "twice").count(), 2);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use anzol_domain::{
 };
 use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
 use anzol_signing as signing;
-use anzol_store::{Deliveries, StoreError, Taking};
+use anzol_store::{Deliveries, Handled, StoreError, Taking};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use time::OffsetDateTime;
 
@@ -59,7 +59,7 @@ pub enum RecoverError {
 /// queue, and the step is made over: what it takes, it gets again, under the same delivery ids, which the sender does not send twice.
 ///
 /// One recovery of a webhook runs at a time. One that has not made a step for [`STALLED_AFTER`] stands in nobody's way any more; should it go on
-/// after all, they run side by side and take turns.
+/// after all, they run side by side, and each queues an event at most once.
 ///
 /// What remains: a message received twice at the very same moment is sent twice, under one `webhook-id`. A failure that is written
 /// after its turn came (its message waited long, or the index lagged) is left to the next recovery. A step that ends among the dead
@@ -145,7 +145,7 @@ impl Recoverer {
     }
 
     async fn step(&self, recovery: &Recovery, webhook: &Webhook) -> Result<Recovery, RecoverError> {
-        let page = self.deliveries.failures(recovery, PAGE).await?;
+        let page = self.deliveries.failures(recovery, PAGE, (self.clock)()).await?;
         // Failures of one event one after the other, events beside each other.
         let (mut events, mut others) = (HashMap::<String, Vec<Candidate>>::new(), Vec::new());
         for row in page.rows {
@@ -156,21 +156,18 @@ impl Recoverer {
                 None => others.push(row),
             }
         }
-        let weighed = futures::stream::iter(events).map(|(message_id, rows)| async move {
-            let mut sum = Weighed::default();
-            for candidate in rows {
-                sum.add(self.weigh(recovery, &message_id, candidate).await?);
-            }
-            Ok::<_, StoreError>(sum)
+        let ids = events.keys().map(String::as_str);
+        let mut known = self.deliveries.handled_events(recovery, ids).await?;
+        let weighed = futures::stream::iter(events).map(|(message_id, rows)| {
+            let handled = known.remove(&message_id);
+            async move { self.weigh(recovery, &message_id, rows, handled).await }
         });
         let mut sum = Weighed::default();
         for one in weighed.buffer_unordered(CONCURRENCY).try_collect::<Vec<_>>().await? {
-            sum.add(one);
+            sum.found += one.found;
+            sum.outgoing.extend(one.outgoing);
         }
-        let ended = futures::stream::iter(others).map(|row| async move {
-            let end = self.end_of(&row).await?;
-            Ok::<_, StoreError>(end == Some(row.id))
-        });
+        let ended = futures::stream::iter(others).map(|row| async move { self.has_ended(&row).await });
         let ended: Vec<_> = ended.buffered(CONCURRENCY).try_collect().await?;
         sum.found += count(ended.into_iter().filter(|ended| *ended).count());
 
@@ -208,61 +205,68 @@ impl Recoverer {
         Ok(next)
     }
 
-    /// What becomes of a failed delivery, and of its event with it.
+    /// What becomes of an event that failed, and of these failures of it, oldest first; `handled` is what was known of it before.
+    ///
+    /// Taken once, it has its place, and every further failure is only counted. Made over, the step reads where that was.
     async fn weigh(
         &self,
         recovery: &Recovery,
         message_id: &str,
-        candidate: Candidate,
+        rows: Vec<Candidate>,
+        handled: Option<Handled>,
     ) -> Result<Weighed, StoreError> {
-        let Candidate { row, event } = candidate;
-        let sent_as = |failed| signing::following_id(failed, "recover", recovery.until);
-        let take = async |failed: DeliveryId| {
-            let taking = Taking { message_id, place: row.id, failed, sent_as: sent_as(failed) };
-            self.deliveries.take_event(recovery, taking).await
-        };
-        let again = |found: u32, failed| {
-            let happened_at = event.happened_at();
-            let outgoing = again(recovery, sent_as(failed), event);
-            Ok(Weighed { found, outgoing: vec![(row.id, happened_at, outgoing)] })
-        };
-        let left_alone = |found: bool| Ok(Weighed { found: u32::from(found), outgoing: Vec::new() });
-
-        let ended = row.next_attempt.is_none();
-        if ended && take(row.id).await? {
-            return again(1, row.id);
-        }
-        match self.deliveries.handled_event(recovery, message_id).await? {
-            Some(handled) if handled.recovery_id == Some(recovery.id) => {
-                let failed = handled.handled_delivery;
-                if handled.taken_for.unwrap_or(failed) == row.id {
-                    // By this step, made once before.
-                    return again(1, failed);
-                }
-                // The last of the attempts that it was taken for was counted with the first.
-                left_alone(failed != row.id && (ended || self.end_of(&row).await? == Some(row.id)))
+        let (mut taken, mut resent, mut arrived) = (None, None, None);
+        match handled {
+            // By another page, or by this step, made once before.
+            Some(own) if own.recovery_id == Some(recovery.id) => {
+                let failed = own.handled_delivery;
+                taken = Some(Taken { place: own.taken_for.unwrap_or(failed), failed });
             }
-            handled => {
-                let end = if ended { Some(row.id) } else { self.end_of(&row).await? };
-                // Another recovery sent it again in this one's place; what counts is how that ended.
-                let resent = handled.and_then(|handled| handled.sent_as).filter(|sent| *sent > row.id);
-                let found = end == Some(row.id);
-                match resent {
-                    Some(resent) => match self.end_after(recovery, resent).await? {
-                        Some(failed) if take(failed).await? => again(u32::from(found) + 1, failed),
-                        _ => left_alone(found),
-                    },
-                    None => match end {
-                        Some(failed) if !ended && take(failed).await? => again(1, failed),
-                        _ => left_alone(found),
-                    },
+            Some(other) if other.recovery_id.is_some() => resent = other.sent_as,
+            by_hand => arrived = by_hand.map(|by_hand| by_hand.handled_delivery),
+        }
+        let mut sum = Weighed::default();
+        for Candidate { row, event } in rows {
+            // A retry after the arrival follows from a failure before it.
+            let arrived = arrived.is_some_and(|arrived| row.id < arrived || row.trigger == Trigger::Retry);
+            if taken.is_none() && !arrived {
+                let last = match resent.filter(|resent| *resent > row.id) {
+                    // It was sent again in this one's place; what counts is how that ended.
+                    Some(resent) => self.end_after(recovery, resent).await?,
+                    None => self.end_of(&row).await?,
+                };
+                // Only what failed before it was asked for: so of two that run side by side, none takes an event back that it had already.
+                if let Some(failed) = last.filter(|failed| *failed < recovery.end()) {
+                    let sent_as = sent_as(recovery, failed);
+                    let taking = Taking { message_id, place: row.id, failed, sent_as };
+                    let is_free = self.deliveries.take_event(recovery, taking).await?;
+                    taken = is_free.then_some(Taken { place: row.id, failed });
                 }
             }
+            // The last attempt, which it is sent again for, is counted with the place; every other that had failed for good, by itself.
+            if taken.is_none_or(|taken| taken.failed != row.id) && self.has_ended(&row).await? {
+                sum.found += 1;
+            }
+            if let Some(Taken { place, failed }) = taken.filter(|taken| taken.place == row.id) {
+                let happened_at = event.happened_at();
+                sum.found += 1;
+                sum.outgoing.push((place, happened_at, again(recovery, sent_as(recovery, failed), event)));
+            }
         }
+        Ok(sum)
     }
 
-    /// The last of the attempts that followed from a failed one, itself perhaps, when that failed and nothing more follows: what is tried
-    /// again comes by itself, unless its message got lost on the way, among the dead letters say.
+    /// Whether nothing follows from a failed attempt: what is tried again comes by itself, unless its message got lost on the way, among
+    /// the dead letters say.
+    async fn has_ended(&self, failed: &Delivery) -> Result<bool, StoreError> {
+        let Some(next) = failed.next_attempt else { return Ok(true) };
+        let now = (self.clock)();
+        let made = || self.deliveries.get(&failed.tenant_id, failed.webhook_id, next.id, now);
+        Ok(now - next.at > OVERDUE && made().await?.is_none())
+    }
+
+    /// The last of the attempts that followed from a failed one, itself perhaps; nothing while there may be more, or when one of them
+    /// arrived.
     async fn end_of(&self, failed: &Delivery) -> Result<Option<DeliveryId>, StoreError> {
         let (tenant, webhook, now) = (&failed.tenant_id, failed.webhook_id, (self.clock)());
         let (mut last, mut next) = (failed.id, failed.next_attempt);
@@ -321,14 +325,21 @@ struct Weighed {
     outgoing: Vec<(DeliveryId, Option<OffsetDateTime>, Outgoing)>,
 }
 
-impl Weighed {
-    fn add(&mut self, other: Self) {
-        self.found += other.found;
-        self.outgoing.extend(other.outgoing);
-    }
+/// That this recovery sends an event again.
+#[derive(Clone, Copy)]
+struct Taken {
+    /// In the place of which failed delivery.
+    place: DeliveryId,
+    /// The last attempt that followed from that, and failed.
+    failed: DeliveryId,
 }
 
-/// A first attempt, as if the event had happened when the recovery began. Its id is the same however often it is worked out.
+/// The delivery that an event is sent again as: the same however often it is worked out.
+fn sent_as(recovery: &Recovery, failed: DeliveryId) -> DeliveryId {
+    signing::following_id(failed, "recover", recovery.until)
+}
+
+/// A first attempt, as if the event had happened when the recovery began.
 fn again(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> Outgoing {
     let task = DeliveryTask {
         tenant_id: recovery.tenant_id.clone(),

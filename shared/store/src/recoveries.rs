@@ -22,7 +22,7 @@ use crate::deliveries::{Deliveries, DeliveryFilter};
 use crate::error::StoreError;
 use crate::keys::Item;
 use crate::webhooks::{Refusal, pause, put_item, refusal};
-use crate::{delivery_item, keys};
+use crate::{batch, delivery_item, keys};
 
 /// Names of attributes, as expressions mention them.
 const OLDER_THAN: &str = "olderThan";
@@ -70,6 +70,7 @@ pub struct FailurePage {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Handled {
+    sk: String,
     /// The last delivery that was made good, or by which it arrived.
     pub handled_delivery: DeliveryId,
     /// The recovery that sent it again; nothing when it arrived by a resend.
@@ -128,6 +129,10 @@ impl Deliveries {
                 read.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
             let newest = read.item.map(serde_dynamo::from_item::<_, Newest>).transpose();
             let newest = newest.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            // A round that was done after all, though its answer was that it was still in progress.
+            if newest.as_ref().is_some_and(|newest| newest.recovery_id == recovery.id) {
+                return Ok(None);
+            }
             if let Some(Newest { recovery_id }) = &newest
                 && let Some(running) = self.recovery(tenant, webhook, *recovery_id, now).await?
                 && running.is_under_way(now)
@@ -146,12 +151,12 @@ impl Deliveries {
                     .expression_attribute_values(":before", AttributeValue::S(recovery_id.to_string())),
             };
             let row = Put::builder().table_name(&self.table).set_item(Some(write(recovery)?));
+            // With a token of the SDK's own, for one round and its repetitions: rounds say different things.
             let transaction = self
                 .client
                 .transact_write_items()
                 .transact_items(put_item(note)?)
-                .transact_items(put_item(row)?)
-                .client_request_token(recovery.id.to_string());
+                .transact_items(put_item(row)?);
             let Err(error) = transaction.send().await else { return Ok(None) };
             match refusal(&error) {
                 Refusal::Condition(_) | Refusal::Collision => {}
@@ -227,18 +232,24 @@ impl Deliveries {
         Ok(Some(recovery).filter(|recovery| recovery.expires_at() > now))
     }
 
-    /// The oldest failures that a recovery has not looked at yet; at most `limit`.
+    /// The oldest failures that a recovery has not looked at yet; at most `limit`, and none that has expired by `now`. What failed in the same
+    /// millisecond, as the events of one request may, is on one page, unless it fills more than one.
     ///
     /// From the index, which lags behind by a moment: a failure of right now may be missing.
-    pub async fn failures(&self, recovery: &Recovery, limit: usize) -> Result<FailurePage, StoreError> {
+    pub async fn failures(
+        &self,
+        recovery: &Recovery,
+        limit: usize,
+        now: OffsetDateTime,
+    ) -> Result<FailurePage, StoreError> {
         let (tenant, webhook) = (&recovery.tenant_id, recovery.webhook_id);
         let filter = DeliveryFilter { status: Some(Status::Fail), event_types: Vec::new() };
         let (from, to) = recovery.range();
         if from >= to {
             return Ok(FailurePage { rows: Vec::new(), next: None });
         }
-        // The range includes its ends: the lower may have been looked at before, and the upper is beyond it.
-        let entries = i32::try_from(limit + 1).unwrap_or(i32::MAX);
+        // The range includes its ends: the lower may have been looked at before, and the upper is beyond it. One more tells what follows.
+        let entries = i32::try_from(limit + 2).unwrap_or(i32::MAX);
         let query = self.query(tenant, webhook, &filter, (from, Some(to)), true).limit(entries);
         let answer = query.send().await.map_err(|error| StoreError::from_sdk(&error))?;
         let is_new = |entry: &(DeliveryId, Item)| Some(entry.0) != recovery.newer_than && entry.0 < to;
@@ -248,10 +259,14 @@ impl Deliveries {
         });
         let mut entries: Vec<_> = entries.collect();
         let more = answer.last_evaluated_key.is_some() || entries.len() > limit;
-        entries.truncate(limit);
+        if let Some((cut, _)) = entries.get(limit) {
+            let whole = entries.iter().take_while(|(id, _)| id.time() < cut.time()).count();
+            entries.truncate(if whole == 0 { limit } else { whole });
+        }
         // By what the index says: of the rows themselves, some may be gone.
         let next = entries.last().map(|(id, _)| *id).filter(|_| more);
         let rows = self.whole(entries.into_iter().map(|(_, entry)| entry).collect()).await?.into_iter();
+        let rows = rows.filter(|item| keys::is_kept(item, now));
         let rows = rows.map(|item| delivery_item::read(tenant, webhook, item)).collect::<Result<_, _>>()?;
         Ok(FailurePage { rows, next })
     }
@@ -287,17 +302,20 @@ impl Deliveries {
         }
     }
 
-    /// What is known of an event, if it was sent again or arrived after all.
-    pub async fn handled_event(
+    /// What is known of events that were sent again or arrived after all, by their `webhook-id` headers. Each may be named once.
+    pub async fn handled_events(
         &self,
         recovery: &Recovery,
-        message_id: &str,
-    ) -> Result<Option<Handled>, StoreError> {
-        let key = keys::handled_key(&recovery.tenant_id, recovery.webhook_id, message_id);
-        let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
-        let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
-        let handled = answer.item.map(serde_dynamo::from_item).transpose();
-        handled.map_err(|error| StoreError::Corrupt(error.to_string()))
+        message_ids: impl Iterator<Item = &str>,
+    ) -> Result<HashMap<String, Handled>, StoreError> {
+        let key = |id| keys::handled_key(&recovery.tenant_id, recovery.webhook_id, id);
+        let items = batch::get(&self.client, &self.table, message_ids.map(key).collect()).await?.into_iter();
+        let handled = items.map(|item| {
+            let handled: Handled =
+                serde_dynamo::from_item(item).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            Ok((handled.sk.clone(), handled))
+        });
+        handled.collect()
     }
 
     /// Notes that an event arrived after all, by this delivery: no recovery needs to send it because of an earlier one.
