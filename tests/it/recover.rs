@@ -697,12 +697,12 @@ async fn k9_a_step_made_over_queues_and_counts_the_same() {
     it.engine.queues.refuse(r#""id":"never""#);
     let begun = it.recover(HOUR).await;
     assert_eq!(counts(&begun), (0, 0, 0), "{begun}");
-    let first: Vec<_> = it.queued().0[1..].iter().map(|sent| sent.task()).collect();
+    let first: Vec<_> = it.queued().0[1..].iter().map(Sent::task).collect();
     it.engine.queues.accept_all();
     it.make_steps_from(1).await;
     let done = it.progress(&begun).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (6, 4, 2)), "{done}");
-    let second: Vec<_> = it.queued().0[1 + first.len()..].iter().map(|sent| sent.task()).collect();
+    let second: Vec<_> = it.queued().0[1 + first.len()..].iter().map(Sent::task).collect();
     let ids = |tasks: &[anzol_domain::DeliveryTask]| {
         tasks.iter().map(|task| (task.event.id().to_owned(), task.delivery_id)).collect::<Vec<_>>()
     };

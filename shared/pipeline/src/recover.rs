@@ -260,9 +260,8 @@ impl Recoverer {
     /// the dead letters say.
     async fn has_ended(&self, failed: &Delivery) -> Result<bool, StoreError> {
         let Some(next) = failed.next_attempt else { return Ok(true) };
-        let now = (self.clock)();
-        let made = || self.deliveries.get(&failed.tenant_id, failed.webhook_id, next.id, now);
-        Ok(now - next.at > OVERDUE && made().await?.is_none())
+        let overdue = (self.clock)() - next.at > OVERDUE;
+        Ok(overdue && !self.deliveries.has(&failed.tenant_id, failed.webhook_id, next.id).await?)
     }
 
     /// The last of the attempts that followed from a failed one, itself perhaps; nothing while there may be more, or when one of them
