@@ -128,7 +128,7 @@ scene('resending shows in place how it went', { who: 'acme.admin' }, async ({ pa
 scene('all that failed since a time is recovered, once', { who: 'acme.admin' }, async ({ page, t }) => {
   const hook = await createWebhook(t);
   // Redirects are not tried again, so these have failed for good.
-  await behave(hook.name, { status: 308 });
+  await behave(hook.name, { status: 308, headers: { location: 'https://www.example.com/' } });
   for (let index = 0; index < 3; index += 1) await publish();
   await deliveries(hook.id, 3);
   await behave(hook.name, {});

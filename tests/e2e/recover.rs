@@ -85,7 +85,9 @@ fn more_than_a_page_is_recovered_by_the_sender() {
     let space = unique("space");
     let filter = json!({ "filter": only_in(&space) });
     let hook = Hook::new(&world().admin, "recovers-pages", &[RUN_ENDED], &filter);
-    hook.receiver_behaves(&Behaviour { status: 308, ..Behaviour::default() });
+    // A redirect is final at once.
+    let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
+    hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
     let events: Vec<_> = (0..120).map(|_| event_in(&space, RUN_ENDED)).collect();
     for chunk in events.chunks(60) {
         publish(&world().publisher, &chunk.iter().map(|(_, event)| event.clone()).collect());

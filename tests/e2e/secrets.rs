@@ -180,7 +180,8 @@ fn nothing_secret_is_in_any_table_or_line_of_log() {
         let rows = hook.rows(&failing);
         if rows.len() >= 2 { Ok(()) } else { Err(format!("{rows:#?}")) }
     });
-    hook.receiver_behaves(&Behaviour { status: 308, ..Behaviour::default() });
+    let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
+    hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
     let (final_one, event) = cloud_event(APP_PUBLISHED, &world.acme);
     publish(&world.publisher, &event);
     let row = hook.await_rows(&final_one, 1, SOON).remove(0);

@@ -1,6 +1,7 @@
 //! A connection to a receiver: name, vetted address, TCP, TLS, HTTP/1.1; and what happens on it.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -16,6 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -31,8 +33,11 @@ use crate::tls;
 /// Most headers that are read in the usual way; an answer with more is read by [`crate::unusual`]. Our choice: hyper's own bound is 100.
 const MAX_HEADERS: usize = 1_000;
 
-type Stream = TokioIo<Tap<TlsStream<TcpStream>>>;
-type Driver = http1::Connection<Stream, Full<Bytes>>;
+/// What bytes go over, with TLS or without.
+trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytestream for T {}
+
+type Driver = http1::Connection<TokioIo<Tap<Box<dyn Bytestream>>>, Full<Bytes>>;
 
 /// Makes connections.
 #[derive(Debug, Clone)]
@@ -65,27 +70,52 @@ impl Connector {
 
     async fn make(&self, host: &str) -> Result<Connection, Failure> {
         let addresses = self.resolver.look_up(host).await?;
-        let unconnected = |error: &(dyn std::error::Error + 'static)| {
-            Failure::new(FailureKind::Connect, format!("the connection failed: {}", error::root(error)))
-        };
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| unconnected(&error))?;
         // Without a port: an address that names none gets that of https.
         let target = Uri::builder().scheme("https").authority(host).path_and_query("/").build();
         let target = target.map_err(|error| unconnected(&error))?;
-        let mut tcp = HttpConnector::new_with_resolver(Vetted(addresses));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let stream = tcp.call(target).await.map_err(|error| unconnected(&error))?.into_inner();
-        let stream =
-            TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.map_err(|error| {
-                let broken = error::find::<rustls::Error>(&error);
-                broken.map_or_else(|| unconnected(&error), tls::failure)
-            })?;
+        let tcp = open(HttpConnector::new_with_resolver(Vetted(addresses)), target).await?;
+        self.speak(Box::new(self.secure(host, tcp).await?)).await
+    }
+
+    /// Makes a connection to a server of the deployment's own, wherever it is; without TLS where its URL says so.
+    pub(crate) async fn connect_to_our_own(&self, url: &Uri) -> Result<Connection, Failure> {
+        let tcp = open(HttpConnector::new(), url.clone()).await?;
+        if url.scheme_str() == Some("https") {
+            let host = url.host().unwrap_or_default();
+            return self.speak(Box::new(self.secure(host, tcp).await?)).await;
+        }
+        self.speak(Box::new(tcp)).await
+    }
+
+    async fn secure(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| unconnected(&error))?;
+        TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await.map_err(|error| {
+            let broken = error::find::<rustls::Error>(&error);
+            broken.map_or_else(|| unconnected(&error), tls::failure)
+        })
+    }
+
+    async fn speak(&self, stream: Box<dyn Bytestream>) -> Result<Connection, Failure> {
         let seen = Seen::default();
         let stream = TokioIo::new(Tap::new(stream, seen.clone()));
         let (sender, driver) = self.http.handshake(stream).await.map_err(|error| unconnected(&error))?;
         Ok(Connection { sender, driver: Some(Box::new(driver)), seen })
     }
+}
+
+/// Opens a TCP connection to the first address that answers.
+async fn open<R>(mut connector: HttpConnector<R>, target: Uri) -> Result<TcpStream, Failure>
+where
+    HttpConnector<R>: Service<Uri, Response = TokioIo<TcpStream>>,
+    <HttpConnector<R> as Service<Uri>>::Error: Error + 'static,
+{
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    Ok(connector.call(target).await.map_err(|error| unconnected(&error))?.into_inner())
+}
+
+fn unconnected(error: &(dyn Error + 'static)) -> Failure {
+    Failure::new(FailureKind::Connect, format!("the connection failed: {}", error::root(error)))
 }
 
 /// Hands the connector the addresses that were vetted, whatever it asks for.
@@ -107,7 +137,6 @@ impl Service<Name> for Vetted {
 }
 
 /// A connection, which moves only while somebody waits for something on it: none is left to itself while the function is frozen.
-#[derive(Debug)]
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// Nothing once it is over.

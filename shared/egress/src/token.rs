@@ -5,12 +5,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::redirect::Policy;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{Request, Uri};
+use http_body_util::{BodyExt as _, Full};
 use serde::{Deserialize, Serialize};
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
-use crate::error;
+use crate::connection::Connector;
+use crate::error::{self, Failure};
+use crate::resolver::VettingResolver;
 
 /// Most that is read of an answer, in bytes. Tokens have a few thousand.
 pub const MAX_TOKEN_ANSWER: usize = 64 * 1024;
@@ -21,8 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The client of one token endpoint.
 #[derive(Debug, Clone)]
 pub struct TokenEndpoint {
-    http: reqwest::Client,
-    url: Url,
+    connector: Connector,
+    url: Uri,
     timeout: Duration,
 }
 
@@ -109,15 +114,17 @@ impl TokenEndpoint {
     /// # Errors
     /// When the URL is none, or TLS cannot be set up.
     pub fn new(url: &str) -> Result<Self, String> {
-        let url = Url::parse(url).map_err(|error| format!("the token endpoint's URL is none: {error}"))?;
+        let url: Uri = url.parse().map_err(|error| format!("the token endpoint's URL is none: {error}"))?;
+        if url.host().is_none() {
+            return Err("the token endpoint's URL names no host".to_owned());
+        }
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(crate::tls::config(roots)?)
-            .redirect(Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { http, url, timeout: TIMEOUT })
+        let resolver = VettingResolver {
+            #[cfg(feature = "local")]
+            local: crate::local::Names { receiver: None, answers: None },
+        };
+        let connector = Connector::new(resolver, crate::tls::config(roots)?, TIMEOUT);
+        Ok(Self { connector, url, timeout: TIMEOUT })
     }
 
     /// The same with another patience, for the whole exchange.
@@ -141,23 +148,29 @@ impl TokenEndpoint {
             .finish();
         // Both parts form-encoded first: RFC 6749, section 2.3.1.
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let unavailable = |error: reqwest::Error| TokenError::Unavailable(error::root(&error));
-        let request = self
-            .http
-            .post(self.url.clone())
-            .basic_auth(encoded(client.id), Some(encoded(client.secret)))
+        let basic = STANDARD.encode(format!("{}:{}", encoded(client.id), encoded(client.secret)));
+        let request = Request::post(self.url.path_and_query().map_or("/", |target| target.as_str()))
+            .header(HOST, self.url.authority().map_or("", |authority| authority.as_str()))
+            .header(AUTHORIZATION, format!("Basic {basic}"))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
-            .body(form);
-        let mut response = request.send().await.map_err(unavailable)?;
+            .body(Full::from(form));
+        let request = request.map_err(|error| TokenError::Unavailable(error.to_string()))?;
+        let broken = |error: hyper::Error| TokenError::Unavailable(error::root(&error));
+        let connection = self.connector.connect_to_our_own(&self.url).await;
+        let mut connection =
+            connection.map_err(|Failure { message, .. }| TokenError::Unavailable(message))?;
+        let (head, mut incoming) = connection.send(request).await.map_err(broken)?.into_parts();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
-            body.extend_from_slice(&chunk);
+        while let Some(frame) = connection.wait_for(incoming.frame()).await {
+            if let Some(data) = frame.map_err(broken)?.data_ref() {
+                body.extend_from_slice(data);
+            }
             if body.len() > MAX_TOKEN_ANSWER {
                 return Err(TokenError::Unavailable(format!("more than {MAX_TOKEN_ANSWER} bytes")));
             }
         }
-        Ok((response.status().as_u16(), body))
+        Ok((head.status.as_u16(), body))
     }
 }
 
