@@ -430,11 +430,13 @@ async fn k5b_media_type_decides_the_mode() {
         "application/cloudevents+json; charset=utf-8",
         "Application/CloudEvents+JSON;Charset=\"UTF-8\"",
         " application/cloudevents+json ; x=y",
-        BATCH,
     ] {
         let taken = door.takes(&binary(&[("content-type", kind)]), structured.as_bytes()).await;
         assert_eq!(taken.id(), "structured", "{kind}");
     }
+    let batch = format!("[{structured}]");
+    let taken = door.takes(&binary(&[("content-type", BATCH)]), batch.as_bytes()).await;
+    assert_eq!(taken.id(), "structured");
     for kind in ["application/json", "Application/JSON; charset=utf-8", "text/plain", "image/png", ""] {
         let taken = door.takes(&binary(&[("content-type", kind)]), structured.as_bytes()).await;
         assert_eq!(taken.id(), "b1", "{kind}");
@@ -961,7 +963,8 @@ async fn bom_of_utf8_is_skipped_on_every_way_in() {
         legacy(json!({ "tenantid": "acme" })).to_string(),
     ] {
         let marked = format!("\u{feff}{text}");
-        for kind in ["application/json", STRUCTURED, BATCH] {
+        let batch = Some(BATCH).filter(|_| text.starts_with('['));
+        for kind in ["application/json", STRUCTURED].into_iter().chain(batch) {
             door.takes(&[("content-type", kind)], marked.as_bytes()).await;
         }
         assert_eq!(door.queues_up(&marked).await, 1);
@@ -1145,7 +1148,7 @@ async fn h1_own_names_are_no_targets() {
     let stored = engine.create("in").await;
     let at = format!("/api/core/webhooks/{}", stored.id);
     let patch = json!([
-        { "op": "replace", "path": "/url", "value": "https://a.hooks.example.com/" },
+        { "op": "replace", "path": "/url", "value": "https://HOOKS.example.com/" },
         { "op": "remove", "path": "/encryptedHeaders" },
     ]);
     for (method, body) in [("PUT", create), ("PATCH", patch)] {

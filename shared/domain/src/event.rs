@@ -260,7 +260,7 @@ impl Event {
             None => Some(Members::default()),
         };
         let extensions = problems.finish(extensions)?;
-        agree(&extensions, &Members::default())?;
+        agree(&extensions, &members)?;
 
         let mut attributes = Members::default();
         attributes.set("specversion", json_string("1.0"));
@@ -275,6 +275,10 @@ impl Event {
             if let Some(value) = members.take(old) {
                 attributes.set(new, value);
             }
+        }
+        // What counts hops is an attribute, and nothing in `extensions` says otherwise.
+        if let Some(hops) = members.take(HOPS) {
+            attributes.set(HOPS, hops);
         }
         adopt(&extensions, &mut attributes, |_| true);
         let data = members.take("data");

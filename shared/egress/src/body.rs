@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use flate2::write::MultiGzDecoder;
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -13,6 +13,9 @@ use anzol_domain::delivery::{BodyError, MAX_RESPONSE_BODY};
 
 use crate::connection::Connection;
 use crate::error;
+
+/// Most bytes read of a body that is encoded: it may be as many and stand for nothing. Our choice: 64 times what is kept.
+const MOST_READ: usize = 64 * MAX_RESPONSE_BODY;
 
 /// What is kept of a body.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -51,18 +54,28 @@ pub(crate) async fn read(
     }
 }
 
-/// What is kept of a body that is there already, in whatever form it came; its length is unknown.
-pub(crate) fn of_unknown_length(headers: &HeaderMap, bytes: &[u8]) -> Kept {
+/// What is kept of a body that is there already, as far as it came. How long it is, only its headers tell.
+pub(crate) fn of_what_came(status: StatusCode, headers: &HeaderMap, bytes: &[u8]) -> Kept {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(|length| length.to_str().ok()?.parse().ok());
+    let length = match (lengths.next(), lengths.next()) {
+        // RFC 9110, sections 15.3.5 and 15.4.5.
+        _ if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Some(0),
+        (Some(length), None) if !headers.contains_key(TRANSFER_ENCODING) => length,
+        _ => None,
+    };
+    let whole = length.and_then(|length| bytes.get(..length));
     let mut reader = Reader::of(headers);
-    reader.take(bytes);
-    reader.end(Some(BodyError::Length))
+    reader.take(whole.unwrap_or(bytes));
+    reader.end(whole.is_none().then_some(BodyError::Length))
 }
 
 /// Whether a body ended too early, or never had a form that can be read.
 fn what_broke(error: &hyper::Error) -> BodyError {
+    use std::io::ErrorKind::{InvalidData, InvalidInput};
     let io = error::find::<std::io::Error>(error).map(std::io::Error::kind);
-    // hyper says so of chunks whose sizes cannot be read.
-    if matches!(io, Some(std::io::ErrorKind::InvalidInput)) || error.is_parse() {
+    let of_tls = error::find::<rustls::Error>(error).is_some();
+    // hyper says so of chunks whose sizes cannot be read, or are too large.
+    if matches!(io, Some(InvalidInput | InvalidData)) && !of_tls || error.is_parse() {
         BodyError::Length
     } else {
         BodyError::Cut
@@ -79,6 +92,8 @@ enum Encoding {
 
 struct Reader {
     encoding: Encoding,
+    /// Bytes that came.
+    came: usize,
     /// As it came.
     raw: Bounded,
     /// Decoded.
@@ -100,7 +115,7 @@ impl Reader {
             }
             _ => Encoding::Unreadable,
         };
-        Self { encoding, raw: Bounded::default(), decoded: Bounded::default() }
+        Self { encoding, came: 0, raw: Bounded::default(), decoded: Bounded::default() }
     }
 
     /// Takes a piece; answers whether there is room for more.
@@ -111,11 +126,15 @@ impl Reader {
         // Of what is encoded too: where it cannot be decoded, this is what is shown.
         let raw = self.raw.write_all(bytes);
         let Encoding::Gzip(decoder) = &mut self.encoding else { return raw.is_ok() };
-        if decoder.write_all(bytes).is_ok() {
+        self.came += bytes.len();
+        let is_readable = decoder.write_all(bytes).is_ok();
+        if is_readable && self.came <= MOST_READ {
             return true;
         }
         self.decoded = std::mem::take(decoder.get_mut());
-        if !self.decoded.is_over {
+        if is_readable {
+            self.decoded.is_over = true;
+        } else if !self.decoded.is_over {
             self.encoding = Encoding::Unreadable;
         }
         false
@@ -214,6 +233,13 @@ mod tests {
         let bomb = gzip(&vec![b'a'; 8 * 1024 * 1024]);
         is(&kept("gzip", &[&bomb], None), &"a".repeat(MAX_RESPONSE_BODY), true, None);
         is(&kept("identity", &[b"hello"], None), "hello", false, None);
+        // As many bytes as anybody likes to send, which stand for nothing.
+        let nothing = gzip(b"").repeat(1000);
+        let pieces = vec![nothing.as_slice(); 10_000];
+        let mut reader = Reader::of(&[(CONTENT_ENCODING, "gzip".parse().unwrap())].into_iter().collect());
+        let read = pieces.iter().take_while(|piece| reader.take(piece)).count() * nothing.len();
+        assert!(read <= MOST_READ, "{read}");
+        is(&reader.end(None), "", true, None);
         is(&kept("gzip", &[], None), "", false, None);
         is(&kept("gzip", &[&gzip(b"")], None), "", false, None);
     }

@@ -171,13 +171,13 @@ impl Egress {
             Ok((connection, answer))
         };
         let (mut connection, answer) =
-            tokio::time::timeout_at(deadline, head).await.unwrap_or_else(|_| {
-                let message = format!("no complete answer within {} s", self.timeout.as_secs());
-                Err(Failure::new(FailureKind::Timeout, message))
-            })?;
+            tokio::time::timeout_at(deadline, head).await.unwrap_or_else(|_| Err(self.late()))?;
         let (head, incoming) = match answer {
             Ok(answer) => answer.into_parts(),
-            Err(error) => return beyond_hyper(&connection, &error),
+            Err(error) => {
+                let read = tokio::time::timeout_at(deadline, beyond_hyper(&mut connection, &error)).await;
+                return read.unwrap_or_else(|_| Err(self.late()));
+            }
         };
         connection.seen.stop_keeping();
         let body = body::read(&mut connection, &head.headers, incoming, deadline).await;
@@ -185,6 +185,11 @@ impl Egress {
             self.pool.keep(host, connection);
         }
         Ok(received(head.status.as_u16(), head.headers, body))
+    }
+
+    fn late(&self) -> Failure {
+        let message = format!("no complete answer within {} s", self.timeout.as_secs());
+        Failure::new(FailureKind::Timeout, message)
     }
 }
 
@@ -209,7 +214,7 @@ fn request(
 }
 
 /// What came where hyper gave up: nothing at all, an answer that can be read nevertheless, or none.
-fn beyond_hyper(connection: &Connection, error: &hyper::Error) -> Result<Received, Failure> {
+async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Result<Received, Failure> {
     if !connection.seen.has_any() {
         let broken = error::find::<rustls::Error>(error);
         return Err(broken.map_or_else(
@@ -217,9 +222,12 @@ fn beyond_hyper(connection: &Connection, error: &hyper::Error) -> Result<Receive
             tls::failure,
         ));
     }
-    let came = connection.seen.take();
+    // It gives up on too many headers before it has them all.
+    let is_enough = |came: &[u8]| !error.is_parse_too_large() || unusual::head(came).is_some();
+    let came = connection.read_on(is_enough).await;
     let Some(head) = unusual::head(&came) else { return Err(unusual::failure(&came)) };
-    let body = body::of_unknown_length(&head.headers, came.get(head.body_at..).unwrap_or_default());
+    let rest = came.get(head.body_at..).unwrap_or_default();
+    let body = body::of_what_came(head.status, &head.headers, rest);
     Ok(received(head.status.as_u16(), head.headers, body))
 }
 

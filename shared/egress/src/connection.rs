@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -73,13 +73,13 @@ impl Connector {
         // Without a port: an address that names none gets that of https.
         let target = Uri::builder().scheme("https").authority(host).path_and_query("/").build();
         let target = target.map_err(|error| unconnected(&error))?;
-        let tcp = open(HttpConnector::new_with_resolver(Vetted(addresses)), target).await?;
+        let tcp = open(HttpConnector::new_with_resolver(Vetted(addresses)), target, self.timeout).await?;
         self.speak(Box::new(self.secure(host, tcp).await?)).await
     }
 
     /// Makes a connection to a server of the deployment's own, wherever it is; without TLS where its URL says so.
     pub(crate) async fn connect_to_our_own(&self, url: &Uri) -> Result<Connection, Failure> {
-        let tcp = open(HttpConnector::new(), url.clone()).await?;
+        let tcp = open(HttpConnector::new(), url.clone(), self.timeout).await?;
         if url.scheme_str() == Some("https") {
             let host = url.host().unwrap_or_default();
             return self.speak(Box::new(self.secure(host, tcp).await?)).await;
@@ -99,18 +99,24 @@ impl Connector {
         let seen = Seen::default();
         let stream = TokioIo::new(Tap::new(stream, seen.clone()));
         let (sender, driver) = self.http.handshake(stream).await.map_err(|error| unconnected(&error))?;
-        Ok(Connection { sender, driver: Some(Box::new(driver)), seen })
+        Ok(Connection { sender, driver: Some(Box::new(driver)), is_over: false, seen })
     }
 }
 
 /// Opens a TCP connection to the first address that answers.
-async fn open<R>(mut connector: HttpConnector<R>, target: Uri) -> Result<TcpStream, Failure>
+async fn open<R>(
+    mut connector: HttpConnector<R>,
+    target: Uri,
+    timeout: Duration,
+) -> Result<TcpStream, Failure>
 where
     HttpConnector<R>: Service<Uri, Response = TokioIo<TcpStream>>,
     <HttpConnector<R> as Service<Uri>>::Error: Error + 'static,
 {
     connector.enforce_http(false);
     connector.set_nodelay(true);
+    // Each address gets its share, so that one which does not answer leaves time for the others.
+    connector.set_connect_timeout(Some(timeout));
     Ok(connector.call(target).await.map_err(|error| unconnected(&error))?.into_inner())
 }
 
@@ -139,8 +145,9 @@ impl Service<Name> for Vetted {
 /// A connection, which moves only while somebody waits for something on it: none is left to itself while the function is frozen.
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    /// Nothing once it is over.
+    /// Nothing once it was taken apart.
     driver: Option<Box<Driver>>,
+    is_over: bool,
     /// What comes over it.
     pub(crate) seen: Seen,
 }
@@ -152,14 +159,15 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, hyper::Error> {
         self.seen.begin();
-        drive(&mut self.driver, self.sender.ready()).await?;
-        let answer = self.sender.send_request(request);
-        drive(&mut self.driver, answer).await
+        let Self { sender, driver, is_over, .. } = self;
+        drive(driver, is_over, sender.ready()).await?;
+        let answer = sender.send_request(request);
+        drive(driver, is_over, answer).await
     }
 
     /// Waits for something that comes over the connection.
     pub(crate) async fn wait_for<F: Future>(&mut self, future: F) -> F::Output {
-        drive(&mut self.driver, future).await
+        drive(&mut self.driver, &mut self.is_over, future).await
     }
 
     /// Whether a kept connection can still be used, as far as can be seen from here.
@@ -167,30 +175,79 @@ impl Connection {
         // What came while the function was frozen is known only once the reactor has had its turn.
         tokio::task::yield_now().await;
         std::future::poll_fn(|context| {
-            poll(&mut self.driver, context);
+            poll(&mut self.driver, &mut self.is_over, context);
             Poll::Ready(())
         })
         .await;
-        self.driver.is_some() && self.sender.is_ready()
+        !self.is_over && self.sender.is_ready()
+    }
+
+    /// Reads on where hyper gave up, until `is_enough` of all that came, or no more comes.
+    pub(crate) async fn read_on(&mut self, is_enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let mut came = self.seen.beginning();
+        let Some(driver) = self.driver.take() else { return came };
+        let mut stream = driver.into_parts().io.into_inner();
+        let mut piece = vec![0; 16 * 1024];
+        while !is_enough(&came) {
+            // The tap keeps what it lets through, and ends what is too much.
+            let read = stream.read(&mut piece).await;
+            came = self.seen.beginning();
+            if !matches!(read, Ok(1..)) {
+                break;
+            }
+        }
+        came
     }
 }
 
 /// Moves a connection along until `future`, which waits for something on it, is done.
-async fn drive<F: Future>(driver: &mut Option<Box<Driver>>, future: F) -> F::Output {
+async fn drive<F: Future>(driver: &mut Option<Box<Driver>>, is_over: &mut bool, future: F) -> F::Output {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
         if let Poll::Ready(done) = future.as_mut().poll(context) {
             return Poll::Ready(done);
         }
-        poll(driver, context);
+        poll(driver, is_over, context);
         future.as_mut().poll(context)
     })
     .await
 }
 
-fn poll(driver: &mut Option<Box<Driver>>, context: &mut Context<'_>) {
-    // How it ends is told to whoever waits for an answer.
-    if driver.as_mut().is_some_and(|driver| Pin::new(driver.as_mut()).poll(context).is_ready()) {
-        *driver = None;
+fn poll(driver: &mut Option<Box<Driver>>, is_over: &mut bool, context: &mut Context<'_>) {
+    let Some(driver) = driver.as_mut().filter(|_| !*is_over) else { return };
+    // How it ends is told to whoever waits for an answer. Without a farewell: there may be more to read.
+    *is_over = driver.poll_without_shutdown(context).is_ready();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn k2_dead_address_leaves_time_for_the_next_one() {
+        // One whose queue of connections is full lets nobody in and sends nobody away.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let full = socket.listen(1).unwrap();
+        let dead = full.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(dead)).await
+        {
+            waiting.push(connected);
+            assert!(waiting.len() < 1000, "it takes everybody");
+        }
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = vec![dead, alive.local_addr().unwrap()];
+        let begun = Instant::now();
+        let connector = HttpConnector::new_with_resolver(Vetted(addresses));
+        let target = Uri::from_static("https://hooks.example.com/");
+        let stream = open(connector, target, Duration::from_secs(2)).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), alive.local_addr().unwrap());
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 }

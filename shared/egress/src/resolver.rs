@@ -14,10 +14,6 @@ pub(crate) struct VettingResolver {
 
 impl VettingResolver {
     /// The addresses of a name. Port 0 stands for that of https.
-    #[cfg_attr(
-        not(feature = "local"),
-        expect(clippy::unused_self, reason = "only local builds have names of their own")
-    )]
     pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, NameRefused> {
         #[cfg(feature = "local")]
         if let Some(found) = self.local.find(name) {

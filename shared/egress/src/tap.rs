@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most bytes kept of one answer. Our choice: the heads of answers have some hundred bytes, and hyper itself reads no head above 400 KB.
-const MOST_KEPT: usize = 256 * 1024;
+/// Most bytes read before a final head was understood, all of which are kept. Our choice: the heads of answers have some hundred bytes.
+pub(crate) const MOST_KEPT: usize = 256 * 1024;
 
 /// What came over a connection since it was last asked to forget.
 #[derive(Debug, Clone, Default)]
@@ -17,8 +17,8 @@ pub(crate) struct Seen(Arc<Mutex<Record>>);
 struct Record {
     bytes: u64,
     beginning: Vec<u8>,
-    /// How far to keep. Nothing once the head of an answer was understood: its body is kept elsewhere.
-    room: usize,
+    /// How much more to keep; nothing once the head of an answer was understood: its body is kept elsewhere.
+    room: Option<usize>,
 }
 
 impl Seen {
@@ -29,13 +29,13 @@ impl Seen {
 
     /// An exchange begins: counts from zero and keeps again.
     pub(crate) fn begin(&self) {
-        *self.record() = Record { room: MOST_KEPT, ..Record::default() };
+        *self.record() = Record { room: Some(MOST_KEPT), ..Record::default() };
     }
 
     /// The head was understood: what follows is counted, and not kept.
     pub(crate) fn stop_keeping(&self) {
         let mut record = self.record();
-        record.room = 0;
+        record.room = None;
         record.beginning = Vec::new();
     }
 
@@ -45,16 +45,19 @@ impl Seen {
     }
 
     /// What came since the exchange began, as far as it is kept.
-    pub(crate) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.record().beginning)
+    pub(crate) fn beginning(&self) -> Vec<u8> {
+        self.record().beginning.clone()
     }
 
-    fn add(&self, came: &[u8]) {
+    /// Notes what came; answers whether there is room for more before a head is understood.
+    fn add(&self, came: &[u8]) -> bool {
         let mut record = self.record();
         record.bytes += u64::try_from(came.len()).unwrap_or(u64::MAX);
-        let kept = came.get(..record.room).unwrap_or(came);
+        let Some(room) = record.room else { return true };
+        let kept = came.get(..room).unwrap_or(came);
         record.beginning.extend_from_slice(kept);
-        record.room -= kept.len();
+        record.room = Some(room - kept.len());
+        kept.len() < room
     }
 }
 
@@ -79,8 +82,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.seen.add(buffer.filled().get(before..).unwrap_or_default());
-        Poll::Ready(Ok(()))
+        if self.seen.add(buffer.filled().get(before..).unwrap_or_default()) {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(Err(std::io::Error::other("too much came before a final status")))
     }
 }
 

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use anzol_domain::FailureKind;
 
 use crate::error::Failure;
+use crate::tap::MOST_KEPT;
 
 /// Most headers of such an answer. Our choice: as many as the bytes that are kept of it can hold and a map of headers takes.
 const MAX_HEADERS: usize = 16_384;
@@ -23,8 +24,24 @@ pub(crate) struct Head {
     pub(crate) body_at: usize,
 }
 
-/// Reads the head of what came, if it is whole and can be understood at all.
+/// Reads the head of what came, if it is whole and can be understood at all. Heads that only announce it (1xx) are passed over.
 pub(crate) fn head(came: &[u8]) -> Option<Head> {
+    let mut at = 0;
+    loop {
+        let head = first_head(came.get(at..)?)?;
+        at += head.body_at;
+        if !is_interim(head.status) {
+            return Some(Head { body_at: at, ..head });
+        }
+    }
+}
+
+/// Whether another head follows (RFC 9110, section 15.2); not after 101, where another protocol does.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+fn first_head(came: &[u8]) -> Option<Head> {
     let start = came.windows(7).take(SLOP + 1).position(|bytes| bytes == b"HTTP/1.")?;
     let mut bytes = came.get(start..)?.to_vec();
     // Any minor version is HTTP/1.1 to its reader (RFC 9110, section 2.5).
@@ -47,7 +64,13 @@ pub(crate) fn head(came: &[u8]) -> Option<Head> {
     let mut map = HeaderMap::new();
     for header in response.headers.iter() {
         let name = HeaderName::from_bytes(header.name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value)) {
+        // A value folded over lines is one line, as hyper has it too.
+        let value: Vec<u8> = header
+            .value
+            .iter()
+            .map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte })
+            .collect();
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(&value)) {
             map.try_append(name, value).ok()?;
         }
     }
@@ -67,7 +90,19 @@ fn mend(bytes: &mut [u8]) {
 }
 
 /// Why what came is no answer.
-pub(crate) fn failure(came: &[u8]) -> Failure {
+pub(crate) fn failure(mut came: &[u8]) -> Failure {
+    if came.len() >= MOST_KEPT {
+        let message =
+            format!("the answer is not HTTP/1.1: its headers do not end within {} KB", MOST_KEPT / 1024);
+        return Failure::new(FailureKind::Protocol, message);
+    }
+    while let Some(interim) = first_head(came).filter(|head| is_interim(head.status)) {
+        came = came.get(interim.body_at..).unwrap_or_default();
+    }
+    if came.is_empty() {
+        let message = "the answer broke off before its status: the receiver closed the connection";
+        return Failure::new(FailureKind::Body, message);
+    }
     let is_head = came.starts_with(b"HTTP/1.");
     if is_head && !came.windows(4).any(|end| end == b"\r\n\r\n") && !came.windows(2).any(|end| end == b"\n\n")
     {
@@ -120,6 +155,12 @@ mod tests {
                 429,
                 ("retry-after", "600"),
             ),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nA: 0\r\n\r\nHTTP/1.1 201 Created\r\nA: 1\r\n\r\nok".to_owned(),
+                201,
+                ("a", "1"),
+            ),
+            ("HTTP/1.1  302 F\r\nLocation: https://x\r\n /y\r\n\r\n".to_owned(), 302, ("location", "https://x   /y")),
             ("HTTP/1.1 200 OK\r\n X: 0\r\nno colon\r\nA: 1\r\n\r\n".to_owned(), 200, ("a", "1")),
             (format!("HTTP/1.1 200 OK\r\n{many}\r\n"), 200, ("x-4999", "4999")),
         ] {
@@ -141,6 +182,9 @@ mod tests {
             ("\0\0\u{12}\u{4}\0\0\0\0\0\0\u{3}", FailureKind::Protocol, "HTTP/2"),
             ("HTTP/1.1 abc OK\r\n\r\n", FailureKind::Protocol, "cannot be read"),
             ("HTTP/1.1 200 OK\r\nA: ", FailureKind::Body, "broke off"),
+            ("HTTP/1.1 100 Continue\r\n\r\n", FailureKind::Body, "broke off"),
+            ("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 2", FailureKind::Body, "broke off"),
+            ("HTTP/1.1 103 Early\r\n\r\nhello", FailureKind::Protocol, "begins with \"hello\""),
         ] {
             assert!(head(came.as_bytes()).is_none(), "{came}");
             let failure = failure(came.as_bytes());

@@ -331,7 +331,8 @@ impl Filter {
     fn matches(&self, webhook: &Webhook) -> bool {
         let spec = &webhook.spec;
         let part = |wanted: &Option<String>, text: &str, form: fn(&str) -> String| {
-            wanted.as_ref().is_none_or(|part| form(text).contains(part))
+            // Something that nobody can see is in no name.
+            wanted.as_ref().is_none_or(|part| !part.is_empty() && form(text).contains(part))
         };
         let same =
             |wanted: &Option<String>, id: &UserId| wanted.as_ref().is_none_or(|wanted| wanted == id.as_str());

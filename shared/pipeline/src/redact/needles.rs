@@ -305,8 +305,9 @@ fn is_key(name: &str) -> bool {
 /// `user:password`, when that is what base64 spells.
 fn credentials_in_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let decoded = super::views::base64_decoded(text.as_bytes())?;
-    let printable = decoded.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
-    (printable && decoded.contains(&b':') && !decoded.starts_with(b"{")).then_some(decoded)
+    // In whatever character set: bytes that no token would hold by chance are enough to tell.
+    let is_text = !decoded.iter().any(u8::is_ascii_control);
+    (is_text && decoded.contains(&b':') && !decoded.starts_with(b"{")).then_some(decoded)
 }
 
 /// The digits that a text surely has in base64 when so many bytes of a group stand before it.
