@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anzol_tests::receiver::{Behaviour, End};
+use anzol_tests::receiver::{Behaviour, End, Mode};
 use serde_json::{Value, json};
 
 use crate::failure::{first_row, message, quiet};
@@ -116,5 +116,56 @@ fn k10_other_3xx_are_no_redirects() {
         assert_eq!((&row["failure"], posts), (&json!("http_status"), 1), "{row:#}");
         assert_eq!(row["statusMessage"], format!("the receiver answered {status}"), "{row:#}");
         assert!(row["nextAttemptAt"].is_string(), "{row:#}");
+    }
+}
+
+#[test]
+fn k1_broken_bodies_say_what_is_wrong_with_them() {
+    let gzip = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok";
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok";
+    let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
+    for (name, bytes, error) in
+        [("k1-gzip", gzip, "encoding"), ("k1-length", length, "length"), ("k1-chunks", chunks, "cut")]
+    {
+        let (_hook, _, row, posts) = answered(name, &Behaviour::raw(bytes, End::Close));
+        assert_eq!((&row["status"], posts), (&json!("success"), 1), "{row:#}");
+        assert_eq!(row["response"]["body"], "ok", "{row:#}");
+        assert_eq!(row["response"]["bodyError"], error, "{row:#}");
+    }
+}
+
+#[test]
+fn k2_interim_answers_are_passed_over() {
+    let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    for (name, last, status) in [
+        ("k2-interim", "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok", 201),
+        ("k2-interim-odd", "HTTP/1.1  202  Accepted\r\nContent-Length: 2\r\n\r\nok", 202),
+    ] {
+        let (_hook, _, row, posts) = answered(name, &Behaviour::raw(format!("{early}{last}"), End::Close));
+        assert_eq!((&row["response"]["statusCode"], posts), (&json!(status), 1), "{row:#}");
+        assert_eq!(row["response"]["body"], "ok", "{row:#}");
+    }
+}
+
+#[test]
+fn tls_failures_say_what_to_do() {
+    for (word, mode, says) in [
+        ("plain", Mode::PlainHttp, "plain http"),
+        ("alone", Mode::MissingIntermediate, "intermediate certificate"),
+        ("expired", Mode::ExpiredCert, "expired at 20"),
+        ("wrong-name", Mode::WrongNameCert, "not for"),
+        ("client", Mode::WantsClientCert, "client certificate"),
+    ] {
+        let host = format!("{}.receiver.test", unique(word));
+        let fault = Behaviour { mode, ..Behaviour::default() };
+        world().control.behave(&format!("/host:{host}"), &fault).unwrap();
+        let url = json!({ "url": format!("https://{host}/{host}") });
+        let hook = Hook::new(&world().admin, word, &[USER_DELETED], &url);
+        let (id, event) = cloud_event(USER_DELETED, &world().acme);
+        publish(&world().publisher, &event);
+        let row = hook.await_rows(&id, 1, SOON).remove(0);
+        assert_eq!(row["failure"], "tls", "{row:#}");
+        assert!(message(&row).contains(says), "{row:#}");
+        assert!(world().control.requests(&format!("/{host}")).unwrap().is_empty());
     }
 }

@@ -38,10 +38,11 @@ pub(crate) struct Client {
 }
 
 /// How packages are installed: only files whose hashes the lock has. What a build needs has no hashes, so nothing is built; but where
-/// a package has no wheel for the system, which none lacks on Linux (cryptography has none for Macs with Intel's processors).
+/// a package has no wheel for the system, which none lacks on Linux (cryptography has none for Macs with Intel's processors). The lock has all
+/// that belongs to a package, so pip need not look for it: it would want a version of its own for `name[extra]`, though it has one of `name`.
 fn hashed() -> impl Iterator<Item = &'static str> {
     let wheels_only = cfg!(all(target_os = "linux", target_env = "gnu")).then_some("--only-binary=:all:");
-    ["--require-hashes"].into_iter().chain(wheels_only)
+    ["--require-hashes", "--no-deps"].into_iter().chain(wheels_only)
 }
 
 /// A Python environment that holds what a lock file names, to the byte.
