@@ -14,7 +14,7 @@ use anzol_domain::headers::check_sendable;
 use anzol_domain::url::check;
 
 use crate::body::{self, Kept};
-use crate::connection::{Connection, Connector};
+use crate::connection::{Connection, Connector, MAX_HEADERS};
 use crate::error::{self, Failure};
 use crate::pool::Pool;
 use crate::resolver::VettingResolver;
@@ -222,8 +222,9 @@ async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Resu
             tls::failure,
         ));
     }
-    // It gives up on too many headers before it has them all.
-    let is_enough = |came: &[u8]| !error.is_parse_too_large() || unusual::head(came).is_some();
+    // It gives up on too many headers before it has them all; on anything else there is nothing to wait for.
+    let lines = |came: &[u8]| came.split(|byte| *byte == b'\n').count();
+    let is_enough = |came: &[u8]| lines(came) <= MAX_HEADERS || unusual::head(came).is_some();
     let came = connection.read_on(is_enough).await;
     let Some(head) = unusual::head(&came) else { return Err(unusual::failure(&came)) };
     let rest = came.get(head.body_at..).unwrap_or_default();

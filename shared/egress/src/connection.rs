@@ -31,7 +31,7 @@ use crate::tap::{Seen, Tap};
 use crate::tls;
 
 /// Most headers that are read in the usual way; an answer with more is read by [`crate::unusual`]. Our choice: hyper's own bound is 100.
-const MAX_HEADERS: usize = 1_000;
+pub(crate) const MAX_HEADERS: usize = 1_000;
 
 /// What bytes go over, with TLS or without.
 trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
