@@ -320,7 +320,8 @@ fn m2_hostile_bodies_take_bounded_time() {
             begun.elapsed()
         });
         let least = times.min().unwrap();
-        assert!(least < std::time::Duration::from_millis(800), "{least:?}, unoptimized");
+        // Unoptimized, and perhaps on a busy machine; without a bound it is minutes.
+        assert!(least < std::time::Duration::from_secs(5), "{least:?}");
     }
 }
 
