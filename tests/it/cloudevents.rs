@@ -792,6 +792,19 @@ proptest! {
 // ---------------------------------------------------------------- L6: one meaning
 
 #[tokio::test]
+async fn l6_tenant_that_is_no_attribute_is_refused() {
+    let door = Door::open().await;
+    // Not the caller's own tenant instead.
+    for tenant in [json!("\u{d7}\u{9b}"), json!("glo\u{0}bex"), json!(1.5), json!("globex\n")] {
+        for name in ["tenantId", "tenantid", "TENANTID"] {
+            let extensions = json!({ "extensions": { name: tenant } });
+            door.refuses(&legacy(extensions.clone()), "extensions.").await;
+            door.refuses(&event(extensions), "extensions.").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn l6_extensions_that_contradict_attributes_are_refused() {
     let door = Door::open().await;
     for (name, attribute) in [

@@ -83,7 +83,8 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
             }
             // Not an attribute of CloudEvents 1.0; but Qlik's data-integration events have an object of that name.
             "extensions" if value.get().starts_with('[') => problems.add(name, "must be an object"),
-            "data" | "extensions" => {}
+            "extensions" => drop(problems.take(tenant_in(value))),
+            "data" => {}
             _ if !(is_name(name) || LEGACY_NAMES.contains(&name) || is_legacy && name == "schemaURL") => {
                 problems.add(name, "must be a name of lower-case letters and digits, as all attributes have");
             }
@@ -95,6 +96,20 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
                     problems.add(name, rule);
                 }
             }
+        }
+    }
+    problems.finish(Some(()))
+}
+
+/// Checks that the tenant in `extensions` can be an attribute, if there is one that is a value. What cannot would be left where it is, and the
+/// event be taken for the caller's own tenant.
+fn tenant_in(extensions: &RawValue) -> Result<(), Invalid> {
+    let members: Members = serde_json::from_str(extensions.get()).unwrap_or_default();
+    let mut problems = Problems::default();
+    for (name, value) in members.iter().filter(|(name, _)| name.eq_ignore_ascii_case("tenantId")) {
+        let is_value = !value.get().starts_with(['{', '[', 'n']);
+        if let Some(rule) = attribute_rule(value).filter(|_| is_value) {
+            problems.add(format!("extensions.{name}"), rule);
         }
     }
     problems.finish(Some(()))
