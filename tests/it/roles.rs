@@ -172,6 +172,19 @@ async fn start() -> (Cloud, WayOut, Api) {
     (cloud, way_out, api)
 }
 
+/// Stores a webhook with a delivery and a recovery of its own; where an operation on them is called.
+async fn set_up(cloud: &Cloud, stored: &Webhook, base: &str, operation: &Operation) -> String {
+    cloud.webhooks.create(stored, 100).await.unwrap();
+    let row = delivery(stored, now(), Status::Fail);
+    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+    let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
+    let recovery = recovery.finished(RecoveryStatus::Done, now());
+    cloud.deliveries.begin_recovery(&recovery, now()).await.unwrap();
+    let tail = operation.tail.replace("{delivery}", &row.id.to_string());
+    let tail = tail.replace("{recovery}", &recovery.id.to_string());
+    format!("{base}/{}{tail}", stored.id)
+}
+
 async fn call(api: &Api, role: &Role, method: &str, path: &str, body: Option<Value>) -> Answer {
     api.exchange(role.claims.as_ref(), method, path, Some("application/json"), body).await
 }
@@ -189,15 +202,7 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
             for target in Target::ALL {
                 for operation in &all {
                     let stored = target.webhook();
-                    cloud.webhooks.create(&stored, 100).await.unwrap();
-                    let row = delivery(&stored, now(), Status::Fail);
-                    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
-                    let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
-                    let recovery = recovery.finished(RecoveryStatus::Done, now());
-                    cloud.deliveries.begin_recovery(&recovery, now()).await.unwrap();
-                    let tail = operation.tail.replace("{delivery}", &row.id.to_string());
-                    let tail = tail.replace("{recovery}", &recovery.id.to_string());
-                    let path = format!("{base}/{}{tail}", stored.id);
+                    let path = set_up(&cloud, &stored, base, operation).await;
                     let answer = call(&api, &role, operation.method, &path, operation.body.clone()).await;
                     let wanted = expected(&role, target, operation);
                     let what = format!(
@@ -322,15 +327,7 @@ async fn m3_who_was_an_admin_has_no_more_of_the_tenants_webhooks() {
         }
         for operation in calls {
             let stored = Target::AnnsAsAdmin.webhook();
-            cloud.webhooks.create(&stored, 100).await.unwrap();
-            let row = delivery(&stored, now(), Status::Fail);
-            assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
-            let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
-            let recovery = recovery.finished(RecoveryStatus::Done, now());
-            cloud.deliveries.begin_recovery(&recovery, now()).await.unwrap();
-            let tail = operation.tail.replace("{delivery}", &row.id.to_string());
-            let tail = tail.replace("{recovery}", &recovery.id.to_string());
-            let path = format!("{base}/{}{tail}", stored.id);
+            let path = set_up(&cloud, &stored, base, &operation).await;
             let answer = call(&api, ann, operation.method, &path, operation.body.clone()).await;
             assert_eq!(answer.status, 404, "{} {path} {:?}: {answer:?}", operation.method, operation.body);
             assert_eq!(cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored.clone()));
