@@ -93,7 +93,7 @@ pub enum FailureKind {
     Redirect,
     /// The receiver answered with another status than 2xx.
     HttpStatus,
-    /// The receiver's answer broke off before its status and headers were there. (Until release 0.1: also later.)
+    /// The receiver's answer broke off before its status and headers were there. In rows of 0.1.0 also after.
     Body,
     /// What the receiver answered is not HTTP/1.1.
     Protocol,
