@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::webhook::RawSpec;
 use anzol_domain::{
-    Delivery, DeliveryId, Event, Health, Hearing, Level, Origin, Secrets, Status, TenantId, Trigger, UserId,
-    Webhook, WebhookId,
+    Delivery, DeliveryId, Event, Health, Level, MatchOutcome, Origin, Secrets, Status, TenantId, Trigger,
+    UserId, Webhook, WebhookId,
 };
 use time::OffsetDateTime;
 
@@ -40,7 +40,8 @@ fn matches(times: usize) -> Result<()> {
     let webhooks = (0..WEBHOOKS).map(|index| Ok(webhook(index)?.0)).collect::<Result<Vec<_>>>()?;
     let mut heard = 0;
     for _ in 0..times {
-        let is_heard = |webhook: &&Webhook| matches!(webhook.hearing(black_box(&event)), Hearing::Heard);
+        let is_heard =
+            |webhook: &&Webhook| matches!(webhook.match_event(black_box(&event)), MatchOutcome::Matched);
         heard += webhooks.iter().filter(is_heard).count();
     }
     ensure!(heard == times * 34, "{heard} of {times} × {WEBHOOKS}");

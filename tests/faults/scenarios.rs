@@ -33,7 +33,7 @@ pub(crate) const SCENARIOS: [(&str, Scenario); 17] = [
     ("webhook-disabled", webhook_disabled),
     ("secret-changed", secret_changed),
     ("clocks-apart", clocks_apart),
-    ("dead-letters", dead_letters),
+    ("dead-letters", dlq),
 ];
 
 /// Long enough for thousands of messages on a machine that has much else to do.
@@ -480,7 +480,7 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
 
 /// What could not be worked off five times is with the dead letters, and `cargo xtask redrive` has it delivered; what nobody can read
 /// stays there, with the reason.
-fn dead_letters(trial: &mut Trial<'_>) -> Result<()> {
+fn dlq(trial: &mut Trial<'_>) -> Result<()> {
     const UNREADABLE: usize = 5;
     let world = trial.world;
     let dead = || -> Result<u64> {

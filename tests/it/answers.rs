@@ -10,20 +10,20 @@ use anzol_runtime::now;
 use anzol_tests::receiver::{Behaviour, End, Mode};
 use anzol_vault::Vault;
 
-use crate::cloud::{WayOut, webhook};
+use crate::cloud::{EgressHarness, webhook};
 use crate::functions::task;
 
 /// Long enough for every answer here, short enough to wait for those that never end.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 struct Receiver {
-    way_out: WayOut,
+    way_out: EgressHarness,
     vault: Vault,
 }
 
 impl Receiver {
     async fn start() -> Self {
-        let way_out = WayOut::start(Settings { timeout: TIMEOUT, ..Settings::default() }).await;
+        let way_out = EgressHarness::start(Settings { timeout: TIMEOUT, ..Settings::default() }).await;
         Self { way_out, vault: Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed") }
     }
 

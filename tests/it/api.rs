@@ -3,12 +3,12 @@
 use anzol_egress::Settings;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, Cloud, WayOut};
+use crate::cloud::{Api, As, Cloud, EgressHarness};
 
 const WEBHOOKS: &str = "/api/v1/webhooks";
 
-async fn api() -> (Cloud, WayOut, Api) {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+async fn api() -> (Cloud, EgressHarness, Api) {
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     (cloud, way_out, api)
 }

@@ -13,7 +13,7 @@ use anzol_tests::receiver::Behaviour;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, WayOut};
+use crate::cloud::{Answer, Api, As, Cloud, EgressHarness};
 
 const WEBHOOKS: &str = "/api/v1/webhooks";
 
@@ -25,8 +25,8 @@ fn user(name: impl std::fmt::Display) -> UserId {
     UserId::parse(&name.to_string()).unwrap()
 }
 
-async fn start() -> (Cloud, WayOut, Api) {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+async fn start() -> (Cloud, EgressHarness, Api) {
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     (cloud, way_out, api)
 }

@@ -14,7 +14,7 @@ use anzol_tests::receiver::Received;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, SECRET, WayOut, webhook};
+use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, SECRET, webhook};
 use crate::engine::{Engine, task};
 use crate::functions::{batch, failed};
 use crate::queue_rules;
@@ -52,7 +52,7 @@ impl Doors {
         }));
         let fanout = Fanout {
             dispatcher: engine.dispatcher(),
-            dead_letters: engine.queues.queue(DEAD),
+            dlq: engine.queues.queue(DEAD),
             clock: now,
             largest_event,
         };
@@ -256,7 +256,7 @@ async fn m1_a_retry_refused_for_good_does_not_come_back() {
     let mut moved = engine.stored(&hook).await;
     moved.spec.enabled = true;
     assert!(
-        engine.sender.health.slow_down(&moved).await
+        engine.sender.health.move_to_slow_lane(&moved).await
             || engine.stored(&hook).await.health.lane == anzol_domain::Lane::Slow
     );
     let bodies = [anzol_queue::encode(&tasks[1])];
@@ -295,7 +295,7 @@ async fn k4_dead_letters_are_taken_whatever_they_hold() {
         (&format!("x{whole}"), "too long by itself", &format!("x{}", &whole[2..])),
         ("long reason", &"\u{ffff}".repeat(300_000), "long reason"),
     ] {
-        queue.bury(body, reason).await.unwrap();
+        queue.send_to_dlq(body, reason).await.unwrap();
         let letter = doors.engine.queues.on(DEAD).pop().unwrap();
         assert!(letter.body == buried, "{reason}");
         let said = letter.attributes["reason"]["StringValue"].as_str().unwrap_or_default();
@@ -306,7 +306,7 @@ async fn k4_dead_letters_are_taken_whatever_they_hold() {
     }
     // Another implementation takes less, and the letter without its reason.
     doors.engine.queues.take_at_most(100);
-    queue.bury(&"b".repeat(98), "why").await.unwrap();
+    queue.send_to_dlq(&"b".repeat(98), "why").await.unwrap();
     assert_eq!(doors.engine.queues.on(DEAD).pop().unwrap().attributes, Value::Null);
     // A message of a sender's queue that nobody can read.
     doors.engine.queues.take_at_most(queue_rules::MAX_BYTES);
@@ -433,7 +433,7 @@ proptest! {
         prop_assert!(body.len() <= task.event.size() + 2048, "{} of {}", body.len(), task.event.size());
         let message = json!({ "MessageBody": body, "MessageGroupId": task.tenant_id });
         prop_assert_eq!(queue_rules::refusal(&message, queue_rules::MAX_BYTES), None);
-        let anzol_queue::Message::Delivery(back) = anzol_queue::decode(&body).unwrap() else { panic!("no delivery") };
+        let anzol_queue::QueueMessage::Delivery(back) = anzol_queue::decode(&body).unwrap() else { panic!("no delivery") };
         let read = |event: &Event| serde_json::from_str::<Value>(&event.payload(false)).unwrap();
         prop_assert_eq!(read(&back.event), read(&task.event));
     }
@@ -441,7 +441,7 @@ proptest! {
 
 #[tokio::test]
 async fn k8_names_are_found_and_sorted_by_either_form() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
     let composed = ["Café Ünï", "Zebra", "Cafe\u{301} B", "ＡＢＣ"];
     for name in composed {
@@ -470,7 +470,7 @@ async fn k8_names_are_found_and_sorted_by_either_form() {
 
 #[tokio::test]
 async fn k8_an_old_name_is_shown_and_the_webhook_can_be_changed() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
     let mut old = webhook("acme");
     old.sealed = None;
@@ -498,7 +498,7 @@ async fn k8_an_old_name_is_shown_and_the_webhook_can_be_changed() {
 
 #[tokio::test]
 async fn k8_the_api_refuses_names_of_nothing_and_turned_text() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
     let body =
         |name: &str| json!({ "name": name, "url": "https://hooks.receiver.test/in", "eventTypes": [TYPE] });

@@ -8,7 +8,7 @@ use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
 use anzol_domain::{Health, Level, Origin, Sealed, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
-use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
+use anzol_pipeline::{Deliverer, HealthTracker, Recoverer};
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::now;
 use anzol_store::{Deliveries, Webhooks};
@@ -95,12 +95,12 @@ impl Cloud {
     }
 
     /// The router of `api` on this database, sending to `way_out`.
-    pub(crate) fn api(&self, way_out: &WayOut) -> Api {
+    pub(crate) fn api(&self, way_out: &EgressHarness) -> Api {
         Api(anzol_api::router(self.state(way_out)))
     }
 
     /// What that router stands on, with an outside issuer of tokens.
-    pub(crate) fn state(&self, way_out: &WayOut) -> AppState {
+    pub(crate) fn state(&self, way_out: &EgressHarness) -> AppState {
         AppState {
             webhooks: self.webhooks.clone(),
             vault: self.vault.clone(),
@@ -117,8 +117,8 @@ impl Cloud {
     }
 
     /// Keeps the record of receivers on this database; its news go nowhere.
-    pub(crate) fn health(&self, policy: DisablePolicy) -> HealthKeeper {
-        HealthKeeper::new(self.webhooks.clone(), self.no_queue.clone(), policy, now)
+    pub(crate) fn health(&self, policy: DisablePolicy) -> HealthTracker {
+        HealthTracker::new(self.webhooks.clone(), self.no_queue.clone(), policy, now)
     }
 
     /// Makes another table of deliveries.
@@ -178,14 +178,14 @@ async fn create(raw: &Aws, table: Value) {
 }
 
 /// The way out and the receiver at its end.
-pub(crate) struct WayOut {
+pub(crate) struct EgressHarness {
     pub(crate) egress: Egress,
     pub(crate) receiver: Control,
     address: String,
     ca_file: PathBuf,
 }
 
-impl WayOut {
+impl EgressHarness {
     /// A receiver of its own, reached as `*.receiver.test`.
     pub(crate) async fn start(settings: Settings) -> Self {
         let receiver = Receiver::start(Options::default()).await.unwrap();
@@ -218,7 +218,7 @@ impl WayOut {
     }
 }
 
-impl Drop for WayOut {
+impl Drop for EgressHarness {
     fn drop(&mut self) {
         std::fs::remove_file(&self.ca_file).ok();
     }

@@ -230,7 +230,7 @@ impl Door {
         }));
         let fanout = Fanout {
             dispatcher: dispatcher(),
-            dead_letters: queues.queue(DEAD),
+            dlq: queues.queue(DEAD),
             clock: now,
             largest_event: MAX_EVENT,
         };
@@ -1217,7 +1217,7 @@ impl Loop {
         }));
         let fanout = Fanout {
             dispatcher: engine.dispatcher(),
-            dead_letters: engine.queues.queue(DEAD),
+            dlq: engine.queues.queue(DEAD),
             clock: now,
             largest_event: MAX_EVENT,
         };

@@ -4,14 +4,14 @@ use anzol_domain::{Disabled, TenantId};
 use anzol_egress::Settings;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, WayOut};
+use crate::cloud::{Answer, Api, As, Cloud, EgressHarness};
 
 const V1: &str = "/api/v1/webhooks";
 const CORE: &str = "/api/core/webhooks";
 const CREATED: &str = "com.qlik.v1.app.created";
 
-async fn api() -> (Cloud, WayOut, Api) {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+async fn api() -> (Cloud, EgressHarness, Api) {
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     (cloud, way_out, api)
 }

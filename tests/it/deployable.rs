@@ -21,7 +21,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::cloud::{Cloud, WayOut, webhook};
+use crate::cloud::{Cloud, EgressHarness, webhook};
 use crate::functions::task;
 use crate::kms::KEY;
 
@@ -63,7 +63,7 @@ async fn what_is_deployed_resolves_no_name_of_the_local_stack() {
 
 /// Has a sender work off one message for each of [`URLS`], under everything that would lead a local build to a receiver; why each failed.
 async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let mut webhooks = Vec::new();
     for url in URLS {
         let mut webhook = webhook("acme");

@@ -15,15 +15,15 @@ use anzol_tests::receiver::{Behaviour, Mode};
 use anzol_vault::Vault;
 use url::Url;
 
-use crate::cloud::{WayOut, webhook};
+use crate::cloud::{EgressHarness, webhook};
 use crate::functions::task;
 
-async fn post(way_out: &WayOut, url: &str) -> Answer {
+async fn post(way_out: &EgressHarness, url: &str) -> Answer {
     let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
     way_out.egress.post(&Url::parse(url).unwrap(), &headers, r#"{"a":1}"#.to_owned(), Reuse::Allowed).await
 }
 
-async fn behave(way_out: &WayOut, target: &'static str, behaviour: Behaviour) {
+async fn behave(way_out: &EgressHarness, target: &'static str, behaviour: Behaviour) {
     way_out.control(move |receiver| receiver.behave(target, &behaviour)).await.unwrap();
 }
 
@@ -33,7 +33,7 @@ fn kind(answer: &Answer) -> FailureKind {
 
 #[tokio::test]
 async fn what_is_sent_arrives_and_what_is_answered_comes_back() {
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     let headers = [("x-answer".to_owned(), "yes".to_owned())].into();
     behave(
         &way_out,
@@ -58,7 +58,7 @@ async fn what_is_sent_arrives_and_what_is_answered_comes_back() {
 
 #[tokio::test]
 async fn an_endless_body_is_read_to_16_kib_and_no_further() {
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     behave(
         &way_out,
         "/in",
@@ -73,7 +73,7 @@ async fn an_endless_body_is_read_to_16_kib_and_no_further() {
 
 #[tokio::test]
 async fn headers_are_kept_up_to_8_kib() {
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     let headers = (0..50).map(|n| (format!("x-{n:02}"), "v".repeat(1000))).collect();
     behave(&way_out, "/in", Behaviour { headers, ..Behaviour::default() }).await;
     let response = post(&way_out, "https://hooks.receiver.test/in").await.outcome.unwrap().kept;
@@ -83,7 +83,7 @@ async fn headers_are_kept_up_to_8_kib() {
 
 #[tokio::test]
 async fn redirects_are_answers_not_orders() {
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     let headers = [("location".to_owned(), "https://hooks.receiver.test/elsewhere".to_owned())].into();
     behave(&way_out, "/in", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
     let answer = post(&way_out, "https://hooks.receiver.test/in").await;
@@ -94,7 +94,7 @@ async fn redirects_are_answers_not_orders() {
 #[tokio::test]
 async fn failures_are_told_apart() {
     let settings = Settings { timeout: Duration::from_millis(600), ..Settings::default() };
-    let way_out = WayOut::start(settings).await;
+    let way_out = EgressHarness::start(settings).await;
     behave(&way_out, "/late", Behaviour { delay_ms: 5_000, ..Behaviour::default() }).await;
     behave(&way_out, "/reset", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
     behave(&way_out, "/host:bad.receiver.test", Behaviour { mode: Mode::BadTls, ..Behaviour::default() })
@@ -117,14 +117,14 @@ async fn failures_are_told_apart() {
 
 #[tokio::test]
 async fn a_blocked_name_does_not_give_away_where_it_leads() {
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     let failure = post(&way_out, "https://localhost/").await.outcome.unwrap_err();
     assert!(!failure.message.contains("127") && !failure.message.contains("::1"), "{failure:?}");
 }
 
 #[tokio::test]
 async fn plain_http_is_not_spoken() {
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     assert!(post(&way_out, "http://hooks.receiver.test/in").await.outcome.is_err());
     assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
 }
@@ -149,7 +149,7 @@ async fn a_name_that_leads_inward_is_refused_with_one_text_for_all_and_nothing_i
     // Loopback would answer at once here, and closed ports refuse at once: neither may show.
     let open = TcpListener::bind("127.0.0.1:0").unwrap();
     open.set_nonblocking(true).unwrap();
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     for name in [
         "10-0-0-1",
         "127-0-0-1",
@@ -187,7 +187,7 @@ async fn a_name_that_leads_inward_is_refused_with_one_text_for_all_and_nothing_i
 #[tokio::test]
 async fn a_name_is_looked_up_once_and_the_connection_goes_to_what_was_vetted() {
     let (settings, asked) = in_turn(&[&["1.1.1.1"], &["127.0.0.1"]]);
-    let way_out = WayOut::start(settings).await;
+    let way_out = EgressHarness::start(settings).await;
     let first = post(&way_out, "https://rebinding.address.test/in").await;
     assert_eq!((first.outcome.unwrap().kept.status_code, asked.load(Ordering::SeqCst)), (200, 1));
     // The next POST goes over the connection that stands, to the address that was vetted. No look-up is needed, and none is made.
@@ -199,7 +199,7 @@ async fn a_name_is_looked_up_once_and_the_connection_goes_to_what_was_vetted() {
 }
 
 /// An attempt on a webhook that has nothing secret.
-async fn deliver(way_out: &WayOut, webhook: &mut Webhook) -> Delivery {
+async fn deliver(way_out: &EgressHarness, webhook: &mut Webhook) -> Delivery {
     webhook.sealed = None;
     let vault = Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed");
     let opened = vault.open(webhook).await.unwrap();
@@ -209,7 +209,7 @@ async fn deliver(way_out: &WayOut, webhook: &mut Webhook) -> Delivery {
 #[tokio::test]
 async fn the_second_try_after_a_lost_connection_is_vetted_again() {
     let (settings, asked) = in_turn(&[&["1.1.1.1"], &["1.1.1.1", "10.0.0.1"]]);
-    let way_out = WayOut::start(settings).await;
+    let way_out = EgressHarness::start(settings).await;
     behave(&way_out, "/in", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
     let mut webhook = webhook("acme");
     webhook.spec.url = WebhookUrl::parse("https://rebinding.address.test/in").unwrap();
@@ -220,7 +220,7 @@ async fn the_second_try_after_a_lost_connection_is_vetted_again() {
 
 #[tokio::test]
 async fn a_redirect_inward_is_not_followed() {
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     for target in [
         "http://169.254.169.254/latest/meta-data/",
         "https://127-0-0-1.address.test/",
@@ -240,7 +240,7 @@ async fn a_redirect_inward_is_not_followed() {
 
 #[tokio::test]
 async fn what_is_stored_is_judged_again_before_it_is_sent() {
-    let way_out = WayOut::start(Settings::default()).await;
+    let way_out = EgressHarness::start(Settings::default()).await;
     for url in [
         "http://hooks.receiver.test/in",
         "https://hooks.receiver.test:8443/in",

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anzol_domain::delivery::BodyError;
 use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
-use anzol_domain::health::{DisablePolicy, Pace, QUICK_SUCCESSES};
+use anzol_domain::health::{DisablePolicy, FAST_SUCCESSES, Pace};
 use anzol_domain::page::{Order, Position};
 use anzol_domain::retry::Schedule;
 use anzol_domain::{
@@ -14,7 +14,7 @@ use anzol_domain::{
 };
 use anzol_egress::Settings;
 use anzol_fanout::Fanout;
-use anzol_pipeline::{Arrival, Deliverer, Dispatcher, HealthKeeper, Recoverer, Settler};
+use anzol_pipeline::{Accepted, Deliverer, Dispatcher, HealthTracker, Recoverer, Settler};
 use anzol_runtime::now;
 use anzol_sender::Sender;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
@@ -23,12 +23,12 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::cloud::{Cloud, WayOut, webhook};
+use crate::cloud::{Cloud, EgressHarness, webhook};
 use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN, SLOW_DEAD_ARN, task_in};
 
 pub(crate) struct Engine {
     pub(crate) cloud: Cloud,
-    pub(crate) way_out: WayOut,
+    pub(crate) way_out: EgressHarness,
     pub(crate) queues: Queues,
     pub(crate) sender: Sender,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) async fn start(policy: DisablePolicy) -> Self {
         let settings = Settings { timeout: Duration::from_secs(5), ..Settings::default() };
-        let (cloud, way_out) = (Cloud::start().await, WayOut::start(settings).await);
+        let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(settings).await);
         let queues = Queues::start(&cloud.config).await;
         let sender = Sender {
             webhooks: cloud.webhooks.clone(),
@@ -49,8 +49,8 @@ impl Engine {
                 now,
             ),
             recoverer: Recoverer::new(cloud.deliveries.clone(), queues.with_scheduler(), now),
-            health: HealthKeeper::new(cloud.webhooks.clone(), queues.queue(EVENTS), policy, now),
-            dead_letters: queues.queue(DEAD),
+            health: HealthTracker::new(cloud.webhooks.clone(), queues.queue(EVENTS), policy, now),
+            dlq: queues.queue(DEAD),
             slow_lane_arn: SLOW_ARN.to_owned(),
         };
         Self { cloud, way_out, queues, sender }
@@ -457,7 +457,7 @@ async fn a_probe_announced_by_a_clock_far_ahead_holds_nobody_up() {
     let announce = async |ahead: time::Duration| {
         let at = now() + ahead;
         let until = at + anzol_domain::health::PROBE;
-        engine.cloud.webhooks.begin_probe(&hook.tenant_id, hook.id, at, until).await.unwrap()
+        engine.cloud.webhooks.acquire_probe(&hook.tenant_id, hook.id, at, until).await.unwrap()
     };
     assert!(announce(time::Duration::ZERO).await);
     assert!(engine.handle(&burst(), "fast").await.is_empty());
@@ -475,7 +475,7 @@ async fn a_burst_for_a_quick_receiver_goes_out_and_is_remembered_for_a_while() {
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     let pace = async || engine.cloud.webhooks.pace(&hook.tenant_id, hook.id).await.unwrap();
     let known = pace().await;
-    assert!(known.is_known_quick(now()) && !known.is_probed(now()), "{known:?}");
+    assert!(known.is_known_fast(now()) && !known.is_probed(now()), "{known:?}");
     // Several at once now, and nothing is written.
     let (one, other) = (burst(), burst());
     let both = futures::join!(engine.handle(&one, "fast"), engine.handle(&other, "fast"));
@@ -525,18 +525,18 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     assert_eq!(after, revision + 1, "dispatch hears of the lane");
 
     engine.answers("shaky", 200).await;
-    for n in 1..QUICK_SUCCESSES {
+    for n in 1..FAST_SUCCESSES {
         engine.send(&[task(&hook)]).await;
         let health = engine.stored(&hook).await.health;
-        assert_eq!((health.lane, health.quick_successes, health.failures), (Lane::Slow, n, 0));
+        assert_eq!((health.lane, health.fast_successes, health.failures), (Lane::Slow, n, 0));
     }
     engine.answers("shaky", 500).await;
     engine.send(&[task(&hook)]).await;
-    assert_eq!(engine.stored(&hook).await.health.quick_successes, 0, "from the start again");
+    assert_eq!(engine.stored(&hook).await.health.fast_successes, 0, "from the start again");
     engine.answers("shaky", 200).await;
-    for n in 1..QUICK_SUCCESSES {
+    for n in 1..FAST_SUCCESSES {
         engine.send(&[task(&hook)]).await;
-        assert_eq!(engine.stored(&hook).await.health.quick_successes, n);
+        assert_eq!(engine.stored(&hook).await.health.fast_successes, n);
     }
     // Nor do successes count that come together with a failure.
     let mixed = anzol_pipeline::Verdict {
@@ -544,13 +544,13 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
         gone: false,
     };
     engine.sender.health.record(&engine.stored(&hook).await, mixed).await;
-    assert_eq!(engine.stored(&hook).await.health.quick_successes, 0);
-    let tasks: Vec<_> = (0..QUICK_SUCCESSES).map(|_| task(&hook)).collect();
+    assert_eq!(engine.stored(&hook).await.health.fast_successes, 0);
+    let tasks: Vec<_> = (0..FAST_SUCCESSES).map(|_| task(&hook)).collect();
     engine.send(&tasks).await;
     assert_eq!(engine.stored(&hook).await.health, Health::default());
     // And dispatch sends its events there.
     let dispatcher = engine.dispatcher();
-    dispatcher.dispatch(&[task(&hook).event], &Arrival::new(now(), None)).await.unwrap();
+    dispatcher.dispatch(&[task(&hook).event], &Accepted::new(now(), None)).await.unwrap();
     assert_eq!(engine.queues.on(FAST).len(), 2);
 }
 
@@ -560,10 +560,10 @@ async fn events_of_slow_webhooks_are_dispatched_to_the_slow_lane() {
     let (slow, quick) = (engine.create("slow").await, engine.create("quick").await);
     let dispatcher = engine.dispatcher();
     let event = task(&slow).event;
-    dispatcher.dispatch(std::slice::from_ref(&event), &Arrival::new(now(), None)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&event), &Accepted::new(now(), None)).await.unwrap();
     assert!(engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
     assert!(!engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
-    dispatcher.dispatch(&[event], &Arrival::new(now(), None)).await.unwrap();
+    dispatcher.dispatch(&[event], &Accepted::new(now(), None)).await.unwrap();
     let to = |queue| engine.queues.on(queue).iter().map(|sent| sent.task().webhook_id).collect::<Vec<_>>();
     assert_eq!((to(FAST).len(), to(FAST)[2], to(SLOW)), (3, quick.id, vec![slow.id]));
     assert!(engine.queues.on(FAST).iter().chain(&engine.queues.on(SLOW)).all(|sent| sent.group == "acme"));
@@ -678,8 +678,7 @@ async fn what_nobody_can_read_goes_to_the_dead_letters_and_holds_nobody_up() {
     assert_eq!(engine.received("fine").await, 1);
 
     let dispatcher = engine.dispatcher();
-    let fanout =
-        Fanout { dispatcher, dead_letters: engine.queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
+    let fanout = Fanout { dispatcher, dlq: engine.queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
     let event = |tenant: &str| {
         json!({ "specversion": "1.0", "id": "1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": tenant }).to_string()
     };
@@ -715,12 +714,8 @@ async fn the_largest_event_that_a_deployment_may_allow_goes_all_the_way() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let webhook = engine.create("large").await;
     let largest_event = EVENT_KIB.end() * 1024;
-    let fanout = Fanout {
-        dispatcher: engine.dispatcher(),
-        dead_letters: engine.queues.queue(DEAD),
-        clock: now,
-        largest_event,
-    };
+    let fanout =
+        Fanout { dispatcher: engine.dispatcher(), dlq: engine.queues.queue(DEAD), clock: now, largest_event };
     let event = |length| {
         let head = json!({
             "specversion": "1.0", "id": "1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme",

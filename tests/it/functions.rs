@@ -21,7 +21,7 @@ use anzol_tests::receiver::Behaviour;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, Cloud, WayOut, webhook};
+use crate::cloud::{Api, As, Cloud, EgressHarness, webhook};
 use crate::queues::{FAST, Queues};
 
 const EVENTS: &str = "/api/v1/events";
@@ -79,7 +79,7 @@ pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
     }
 }
 
-fn sender(cloud: &Cloud, way_out: &WayOut) -> Sender {
+fn sender(cloud: &Cloud, way_out: &EgressHarness) -> Sender {
     Sender {
         webhooks: cloud.webhooks.clone(),
         vault: cloud.vault.clone(),
@@ -87,7 +87,7 @@ fn sender(cloud: &Cloud, way_out: &WayOut) -> Sender {
         settler: Settler::new(cloud.deliveries.clone(), cloud.no_queues.clone(), Schedule::default(), now),
         recoverer: Recoverer::new(cloud.deliveries.clone(), cloud.no_queues.clone(), now),
         health: cloud.health(DisablePolicy::default()),
-        dead_letters: cloud.no_queue.clone(),
+        dlq: cloud.no_queue.clone(),
         slow_lane_arn: "arn:aws:sqs:us-east-1:1:slow".to_owned(),
     }
 }
@@ -214,8 +214,7 @@ async fn fanout_gives_back_only_the_messages_it_could_not_take() {
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let dispatcher =
         Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.markers(), now);
-    let fanout =
-        Fanout { dispatcher, dead_letters: cloud.no_queue.clone(), clock: now, largest_event: MAX_EVENT };
+    let fanout = Fanout { dispatcher, dlq: cloud.no_queue.clone(), clock: now, largest_event: MAX_EVENT };
     let messages = [
         "not an event".to_owned(),
         event(None).to_string(),
@@ -230,7 +229,7 @@ async fn fanout_gives_back_only_the_messages_it_could_not_take() {
 
 #[tokio::test]
 async fn sender_gives_back_only_the_messages_it_could_not_settle() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let good = webhook("acme");
     let mut disabled = webhook("acme");
     disabled.spec.enabled = false;
@@ -267,7 +266,7 @@ async fn sender_gives_back_only_the_messages_it_could_not_settle() {
 
 #[tokio::test]
 async fn a_stored_webhook_that_nobody_can_read_holds_up_its_own_messages_alone() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (broken, good) = (webhook("acme"), webhook("globex"));
     for webhook in [&good, &broken] {
         cloud.webhooks.create(webhook, 100).await.unwrap();
@@ -289,7 +288,7 @@ async fn a_stored_webhook_that_nobody_can_read_holds_up_its_own_messages_alone()
 
 #[tokio::test]
 async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobody_up() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let good = webhook("acme");
     let mut refused = webhook("acme");
     refused.spec.url = serde_json::from_value(json!("https://169.254.169.254/latest/meta-data/")).unwrap();
@@ -322,7 +321,7 @@ async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobo
 
 #[tokio::test]
 async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (failing, gone) = (webhook("acme"), {
         let mut gone = webhook("acme");
         gone.spec.url = anzol_domain::WebhookUrl::parse("https://hooks.receiver.test/gone").unwrap();

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, WayOut, webhook};
+use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, webhook};
 use crate::functions::{batch, failed, ingest};
 use crate::queues::{DEAD, FAST, Queues};
 
@@ -74,7 +74,7 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
 
 #[tokio::test]
 async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refused_shortly() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     for path in [WEBHOOKS, "/api/v1/webhooks"] {
         for (what, body) in unreadable() {
@@ -127,7 +127,7 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
 
 #[tokio::test]
 async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_like_any_other() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     let get = async |path: &str, query: &str| {
         let mut event = request("GET", path, b"");
@@ -205,8 +205,7 @@ async fn messages_that_are_no_events_are_buried_with_a_short_reason_and_hold_nob
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let queues = Queues::start(&cloud.config).await;
     let dispatcher = Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now);
-    let fanout =
-        Fanout { dispatcher, dead_letters: queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
+    let fanout = Fanout { dispatcher, dlq: queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
     let mut messages: Vec<String> =
         unreadable().into_iter().filter_map(|(_, body)| String::from_utf8(body).ok()).collect();
     messages.push(" ".repeat(1024 * 1024 + 1));
@@ -246,7 +245,7 @@ fn routes() -> Vec<(&'static str, &'static str)> {
 
 #[tokio::test]
 async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (api, ingest) = (cloud.api(&way_out), ingest(&cloud));
     let verified = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]", "scope": "anzol/publish.any" });
     let jwt = |claims: Value| json!({ "jwt": { "claims": claims, "scopes": null } });
@@ -315,7 +314,7 @@ async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
 
 #[tokio::test]
 async fn claims_that_are_no_tenant_open_no_tenant() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     for tenant in [

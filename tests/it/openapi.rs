@@ -7,7 +7,7 @@ use anzol_runtime::now;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, Cloud, WayOut, webhook};
+use crate::cloud::{Api, As, Cloud, EgressHarness, webhook};
 use crate::functions::ingest;
 use crate::history::delivery;
 
@@ -21,14 +21,14 @@ fn document() -> Value {
 struct Routers {
     document: Value,
     cloud: Cloud,
-    _way_out: WayOut,
+    _way_out: EgressHarness,
     api: Api,
     ingest: Api,
 }
 
 impl Routers {
     async fn start() -> Self {
-        let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+        let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
         let (api, ingest) = (cloud.api(&way_out), ingest(&cloud));
         Self { document: document(), cloud, _way_out: way_out, api, ingest }
     }

@@ -4,7 +4,7 @@ use anzol_egress::Settings;
 use anzol_signing::CursorKey;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, Cloud, WayOut};
+use crate::cloud::{Api, As, Cloud, EgressHarness};
 
 const WEBHOOKS: &str = "/api/core/webhooks";
 
@@ -37,7 +37,7 @@ fn cursor(page: &Value, link: &str) -> Option<String> {
 
 #[tokio::test]
 async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (api, other) = (cloud.api(&way_out), cloud.api(&way_out));
     let admin = As::admin("acme");
     let mut made = Vec::new();
@@ -71,7 +71,7 @@ async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
 
 #[tokio::test]
 async fn a_cursor_counts_in_its_own_list_and_nowhere_else() {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     let (admin, foreign) = (As::admin("acme"), As::admin("globex"));
     for name in ["a", "b", "c"] {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use url::form_urlencoded;
 
-use crate::cloud::{Api, As, Cloud, WayOut};
+use crate::cloud::{Api, As, Cloud, EgressHarness};
 
 const ID: &str = "client-1";
 /// Holds what form encoding and HTTP Basic each treat as special.
@@ -77,12 +77,12 @@ struct Platform {
     base: String,
     seen: Seen,
     // Keeps the receiver's CA file until the end.
-    _way_out: WayOut,
+    _way_out: EgressHarness,
 }
 
 impl Platform {
     async fn start() -> Self {
-        let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+        let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
         let (base, seen) = stub().await;
         Self { state: cloud.state(&way_out), base, seen, _way_out: way_out }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anzol_domain::DeliveryTask;
-use anzol_queue::{DeliveryQueues, Message, Queue, Scheduler, SchedulerSettings};
+use anzol_queue::{DeliveryQueues, Queue, QueueMessage, Scheduler, SchedulerSettings};
 use anzol_runtime::now;
 use aws_types::SdkConfig;
 use axum::Router;
@@ -47,8 +47,8 @@ impl Sent {
 /// The delivery that a message asks for.
 pub(crate) fn task_in(body: &str) -> DeliveryTask {
     match anzol_queue::decode(body).unwrap() {
-        Message::Delivery(task) => *task,
-        Message::Recovery(step) => panic!("no delivery: {step:?}"),
+        QueueMessage::Delivery(task) => *task,
+        QueueMessage::Recovery(step) => panic!("no delivery: {step:?}"),
     }
 }
 
@@ -147,7 +147,7 @@ impl Queues {
             group: "retries".to_owned(),
             role_arn: "arn:aws:iam::1:role/scheduler".to_owned(),
             queue_arn: SLOW_ARN.to_owned(),
-            dead_letters_arn: SLOW_DEAD_ARN.to_owned(),
+            dlq_arn: SLOW_DEAD_ARN.to_owned(),
         };
         let scheduler = Scheduler::new(&self.config, settings, LONGEST_DELAY, now);
         self.both().with_scheduler(scheduler)
@@ -223,15 +223,15 @@ async fn schedule(
     let mut inner = inner.lock().unwrap();
     let wanted: Value = serde_json::from_slice(&body).unwrap();
     if let Some(wrong) = queue_rules::schedule_refusal(&name, &wanted) {
-        let invalid = json!({ "Message": wrong }).to_string();
+        let invalid = json!({ "QueueMessage": wrong }).to_string();
         return (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], invalid);
     }
     if inner.no_groups && wanted["Target"].get("SqsParameters").is_some() {
-        let invalid = json!({ "Message": "SqsParameters are for FIFO queues" }).to_string();
+        let invalid = json!({ "QueueMessage": "SqsParameters are for FIFO queues" }).to_string();
         return (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], invalid);
     }
     if !inner.names.insert(name.clone()) {
-        let conflict = json!({ "Message": "exists" }).to_string();
+        let conflict = json!({ "QueueMessage": "exists" }).to_string();
         return (StatusCode::CONFLICT, [("x-amzn-errortype", "ConflictException")], conflict);
     }
     inner.schedules.push((name, wanted));

@@ -101,7 +101,7 @@ impl Recovering {
     }
 
     /// Hands the sender these messages as the slow lane would; all have to be settled.
-    async fn work_off(&self, messages: &[Sent]) {
+    async fn process_batch(&self, messages: &[Sent]) {
         for batch in messages.chunks(10) {
             let bodies: Vec<_> = batch.iter().map(|sent| sent.body.clone()).collect();
             assert!(self.engine.handle(&bodies, SLOW_ARN).await.is_empty());
@@ -121,7 +121,7 @@ impl Recovering {
                 return made;
             }
             made += steps.len();
-            self.work_off(&steps).await;
+            self.process_batch(&steps).await;
         }
     }
 }
@@ -220,8 +220,8 @@ async fn what_failed_for_good_arrives_after_all_and_once() {
     assert_eq!(it.progress(recovery).await, *recovery);
 
     // As queues deliver: at least once.
-    it.work_off(&deliveries).await;
-    it.work_off(&deliveries).await;
+    it.process_batch(&deliveries).await;
+    it.process_batch(&deliveries).await;
     assert_eq!(it.engine.received("in").await, 3);
     let rows = it.engine.history(&it.hook).await;
     let recovered: Vec<_> = rows.iter().filter(|row| row.trigger == Trigger::Recover).collect();
@@ -246,11 +246,11 @@ async fn doing_it_again_sends_nothing_again_until_something_fails_again() {
     // Before anything was sent, and after.
     assert_eq!(counts(&it.recover(HOUR).await), (7, 0, 7));
     it.sends_elsewhere().await;
-    it.work_off(&queued[..2]).await;
+    it.process_batch(&queued[..2]).await;
     it.engine.answers("in", 500).await;
-    it.work_off(&queued[2..3]).await;
+    it.process_batch(&queued[2..3]).await;
     it.engine.answers("in", 200).await;
-    it.work_off(&queued[3..]).await;
+    it.process_batch(&queued[3..]).await;
     let history = it.engine.history(&it.hook).await;
     assert_eq!(history.iter().filter(|row| row.trigger == Trigger::Recover).count(), 7);
 
@@ -314,7 +314,7 @@ async fn a_long_recovery_goes_on_page_by_page_in_the_sender() {
     assert!(begun["finishedAt"].is_null());
 
     let (_, steps) = it.queued();
-    it.work_off(&steps).await;
+    it.process_batch(&steps).await;
     let halfway = it.progress(&begun).await;
     assert_eq!((halfway["status"].as_str(), counts(&halfway)), (Some("running"), (200, 200, 0)), "{halfway}");
     // The same message received again takes the page that is next, and the one after it finds nothing left to do.
@@ -361,7 +361,7 @@ async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
     let events: BTreeSet<_> = it.events().into_iter().collect();
     let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
     assert_eq!((events.len(), ids.len()), (230, 230), "queued twice, perhaps, but as the same delivery");
-    it.work_off(&it.queued().0).await;
+    it.process_batch(&it.queued().0).await;
     let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
     let seen: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!(seen.len(), 230, "everything arrives");
@@ -444,7 +444,7 @@ async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
     assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
     assert!(stopped["finishedAt"].is_string());
     // What had been queued by then is not sent either, which the history says of it.
-    it.work_off(&it.queued().0[..150]).await;
+    it.process_batch(&it.queued().0[..150]).await;
     assert_eq!(it.engine.received("in").await, 0);
 
     // Enabled again, it is all still to be had: what was left, and what was not sent. The rest of what was queued will come.
@@ -454,7 +454,7 @@ async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
     let rest = it.recover(HOUR).await;
     it.make_all_steps().await;
     assert_eq!(counts(&it.progress(&rest).await), (400, 200, 200));
-    it.work_off(&it.queued().0[150..]).await;
+    it.process_batch(&it.queued().0[150..]).await;
     let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
     let events: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!((events.len(), requests.len()), (250, 250));
@@ -462,7 +462,7 @@ async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
     let begun = it.recover(HOUR).await;
     let steps = it.queued().1;
     it.engine.cloud.webhooks.delete(&it.hook.tenant_id, it.hook.id).await.unwrap();
-    it.work_off(&steps[steps.len() - 1..]).await;
+    it.process_batch(&steps[steps.len() - 1..]).await;
     assert_eq!(it.queued().1.len(), steps.len(), "nobody carries it on");
     let read = it.engine.cloud.deliveries.recovery(
         &it.hook.tenant_id,
@@ -493,12 +493,12 @@ async fn a_queue_that_fails_loses_nothing() {
     let (deliveries, steps) = it.queued();
     let step = std::slice::from_ref(&steps[0].body);
     assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "it has to come back");
-    it.work_off(&deliveries).await;
+    it.process_batch(&deliveries).await;
     it.engine.queues.accept_all();
     assert!(it.engine.handle(step, SLOW_ARN).await.is_empty());
     let done = it.progress(&begun).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (3, 3, 0)), "{done}");
-    it.work_off(&it.queued().0).await;
+    it.process_batch(&it.queued().0).await;
     assert_eq!(it.engine.received("in").await, 3, "each once");
 }
 
@@ -518,7 +518,7 @@ async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
     let (tenant, id) = (&it.hook.tenant_id, it.hook.id);
     let old = now() - RETENTION - Duration::MINUTE;
     let gone = Recovery::new(tenant.clone(), id, old - HOUR, old);
-    assert_eq!(it.engine.cloud.deliveries.begin_recovery(&gone, now()).await.unwrap(), None);
+    assert_eq!(it.engine.cloud.deliveries.start_recovery(&gone, now()).await.unwrap(), None);
     assert_eq!(it.engine.cloud.deliveries.recovery(tenant, id, gone.id, now()).await.unwrap(), None);
     it.put(&many(&it.hook, 1)).await;
     let begun = it.recover(HOUR).await;
@@ -540,7 +540,7 @@ async fn of_two_who_make_the_same_step_one_is_counted() {
     let it = Recovering::start().await;
     let deliveries = &it.engine.cloud.deliveries;
     let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
-    assert_eq!(deliveries.begin_recovery(&read, now()).await.unwrap(), None);
+    assert_eq!(deliveries.start_recovery(&read, now()).await.unwrap(), None);
     let above = DeliveryId::mint(now() - Duration::MINUTE);
     let further = Recovery { newer_than: Some(above), found: 5, requeued: 5, ..read.clone() };
     deliveries.advance_recovery(&read, &further).await.unwrap();
@@ -597,7 +597,7 @@ async fn k9_what_a_recovery_sent_in_vain_keeps_its_place() {
     it.put(&[of("first", 50), of("second", 30)]).await;
     it.recover(HOUR).await;
     it.sends_elsewhere().await;
-    it.work_off(&it.queued().0).await;
+    it.process_batch(&it.queued().0).await;
     it.put(&[of("third", 10)]).await;
     let recovery = it.recover(HOUR).await;
     assert_eq!(it.events().split_off(2), ["first", "second", "third"]);
@@ -690,7 +690,7 @@ async fn k9_a_step_made_over_queues_and_counts_the_same() {
     it.put(&[of("before", 50)]).await;
     it.recover(HOUR).await;
     it.sends_elsewhere().await;
-    it.work_off(&it.queued().0).await;
+    it.process_batch(&it.queued().0).await;
     let mut rows = [of("twice", 40), of("twice", 20), of("resent", 30), of("resent", 10), of("never", 15)];
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
     it.put(&rows).await;
@@ -787,19 +787,19 @@ async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
     let at =
         |ago: Duration| Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR * 5, now() - ago);
     let lost = at(HOUR * 4);
-    assert_eq!(deliveries.begin_recovery(&lost, now() - HOUR * 4).await.unwrap(), None);
+    assert_eq!(deliveries.start_recovery(&lost, now() - HOUR * 4).await.unwrap(), None);
     let other = at(HOUR * 3);
     // Written already, by a call whose answer was lost.
-    assert_eq!(deliveries.begin_recovery(&lost, lost.until).await.unwrap(), None);
-    let soon = deliveries.begin_recovery(&other, lost.until + Duration::minutes(59)).await.unwrap();
+    assert_eq!(deliveries.start_recovery(&lost, lost.until).await.unwrap(), None);
+    let soon = deliveries.start_recovery(&other, lost.until + Duration::minutes(59)).await.unwrap();
     assert_eq!(soon, Some(lost.clone()));
     // It made a step after all, and counts from then.
     let stepped =
         Recovery { stepped_at: Some(lost.until + HOUR), newer_than: Some(other.end()), ..lost.clone() };
     deliveries.advance_recovery(&lost, &stepped).await.unwrap();
-    assert!(deliveries.begin_recovery(&other, lost.until + Duration::minutes(90)).await.unwrap().is_some());
-    assert_eq!(deliveries.begin_recovery(&other, lost.until + HOUR * 2).await.unwrap(), None);
-    assert_eq!(deliveries.begin_recovery(&at(HOUR), other.until).await.unwrap(), Some(other));
+    assert!(deliveries.start_recovery(&other, lost.until + Duration::minutes(90)).await.unwrap().is_some());
+    assert_eq!(deliveries.start_recovery(&other, lost.until + HOUR * 2).await.unwrap(), None);
+    assert_eq!(deliveries.start_recovery(&at(HOUR), other.until).await.unwrap(), Some(other));
     assert_eq!(it.recover(HOUR).await["status"], "done");
 }
 
@@ -812,10 +812,10 @@ async fn h3_two_side_by_side_queue_an_event_once_each() {
     it.put(&[Delivery { trigger: Trigger::Resend, ..failed(&it.hook, Duration::seconds(5), "twice") }]).await;
     it.sends_elsewhere().await;
     let one = it.recover(HOUR).await;
-    it.work_off(&it.queued().0[..1]).await;
+    it.process_batch(&it.queued().0[..1]).await;
     it.forget_running().await;
     let other = it.recover(HOUR).await;
-    it.work_off(&it.queued().0[100..]).await;
+    it.process_batch(&it.queued().0[100..]).await;
     assert_eq!(it.events().split_off(100), ["twice"], "what the first sent in vain");
     it.make_all_steps().await;
     for recovery in [&one, &other] {

@@ -10,7 +10,7 @@ use anzol_pipeline::Recoverer;
 use anzol_runtime::now;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, WayOut, webhook};
+use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, webhook};
 use crate::history::delivery;
 use crate::queues::Queues;
 
@@ -164,8 +164,8 @@ fn expected(role: &Role, target: Target, operation: &Operation) -> u16 {
     }
 }
 
-async fn start() -> (Cloud, WayOut, Api) {
-    let (cloud, way_out) = (Cloud::start().await, WayOut::start(Settings::default()).await);
+async fn start() -> (Cloud, EgressHarness, Api) {
+    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let queues = Queues::start(&cloud.config).await;
     let recoverer = Recoverer::new(cloud.deliveries.clone(), queues.with_scheduler(), now);
     let api = Api(anzol_api::router(AppState { recoverer, ..cloud.state(&way_out) }));
@@ -179,7 +179,7 @@ async fn set_up(cloud: &Cloud, stored: &Webhook, base: &str, operation: &Operati
     assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
     let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
     let recovery = recovery.finished(RecoveryStatus::Done, now());
-    cloud.deliveries.begin_recovery(&recovery, now()).await.unwrap();
+    cloud.deliveries.start_recovery(&recovery, now()).await.unwrap();
     let tail = operation.tail.replace("{delivery}", &row.id.to_string());
     let tail = tail.replace("{recovery}", &recovery.id.to_string());
     format!("{base}/{}{tail}", stored.id)

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use anzol_api::AppState;
-use anzol_domain::silence::Miss;
+use anzol_domain::match_log::Mismatch;
 use anzol_domain::{Clock, Delivery, Event, Filter, Level, Status, UserId, Webhook};
 use anzol_egress::Settings;
-use anzol_pipeline::{Arrival, Dispatcher};
+use anzol_pipeline::{Accepted, Dispatcher};
 use anzol_runtime::now;
-use anzol_store::{Markers, Stats};
+use anzol_store::{MatchRecords, Stats};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime, Time};
 
-use crate::cloud::{Api, As, Cloud, WayOut, webhook};
+use crate::cloud::{Api, As, Cloud, EgressHarness, webhook};
 use crate::history::delivery;
 use crate::queues::{FAST, Queues};
 
@@ -25,21 +25,21 @@ const CREATED: &str = "com.qlik.v1.app.created";
 struct World {
     cloud: Cloud,
     queues: Queues,
-    way_out: WayOut,
+    way_out: EgressHarness,
 }
 
 impl World {
     async fn start() -> Self {
         let cloud = Cloud::start().await;
         let queues = Queues::start(&cloud.config).await;
-        Self { queues, way_out: WayOut::start(Settings::default()).await, cloud }
+        Self { queues, way_out: EgressHarness::start(Settings::default()).await, cloud }
     }
 
     fn dispatcher(&self, clock: Clock) -> Dispatcher {
         self.noting(self.cloud.deliveries.markers(), clock)
     }
 
-    fn noting(&self, markers: Markers, clock: Clock) -> Dispatcher {
+    fn noting(&self, markers: MatchRecords, clock: Clock) -> Dispatcher {
         Dispatcher::new(self.cloud.webhooks.clone(), self.queues.both(), markers, clock)
     }
 
@@ -241,7 +241,7 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
     dispatcher
         .dispatch(
             &[foreign, event("acme", "com.example.unknown", "bob", "app-1")],
-            &Arrival::new(now(), None),
+            &Accepted::new(now(), None),
         )
         .await
         .unwrap();
@@ -249,7 +249,7 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
 
     // Under its new name it is the same type.
     dispatcher
-        .dispatch(&[event("acme", "com.qlik.app.created", "bob", "app-1")], &Arrival::new(now(), None))
+        .dispatch(&[event("acme", "com.qlik.app.created", "bob", "app-1")], &Accepted::new(now(), None))
         .await
         .unwrap();
     let heard: BTreeSet<_> = world.queues.on(FAST).iter().map(|sent| sent.task().webhook_id).collect();
@@ -292,7 +292,10 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
     relaxed.version += 1;
     world.cloud.webhooks.replace(&picky, &relaxed).await.unwrap();
     assert_ne!(world.codes(&picky).await, ["filter"]);
-    dispatcher.dispatch(&[event("acme", CREATED, "bob", "app-1")], &Arrival::new(now(), None)).await.unwrap();
+    dispatcher
+        .dispatch(&[event("acme", CREATED, "bob", "app-1")], &Accepted::new(now(), None))
+        .await
+        .unwrap();
     assert_eq!(world.codes(&picky).await, ["filter"]);
 
     // No marker shows up in any history.
@@ -319,20 +322,20 @@ async fn a_marker_is_written_once_an_hour_however_many_events_there_are_and_is_g
         let [missed] = notes.missed.try_into().unwrap();
         assert_eq!(
             (missed.miss, missed.rule.as_str(), missed.event_type.as_str()),
-            (Miss::Level, "ann", CREATED)
+            (Mismatch::Level, "ann", CREATED)
         );
         assert_eq!((notes.events.len(), notes.events[CREATED]), (1, missed.at));
         (missed.at - START).whole_minutes()
     };
     for (minute, wanted) in [(0, 0), (1, 0), (30, 0), (59, 0), (60, 60), (61, 60), (119, 60), (300, 300)] {
         MINUTES.store(minute, Ordering::Relaxed);
-        dispatcher.dispatch(&events, &Arrival::new(now(), None)).await.unwrap();
-        dispatcher.dispatch(&events, &Arrival::new(now(), None)).await.unwrap();
+        dispatcher.dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
+        dispatcher.dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
         assert_eq!(written().await, wanted, "at minute {minute}");
     }
     // Another environment knows nothing of it.
     MINUTES.store(301, Ordering::Relaxed);
-    world.dispatcher(clock).dispatch(&events, &Arrival::new(now(), None)).await.unwrap();
+    world.dispatcher(clock).dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
     assert_eq!(written().await, 301);
 
     // The database is told when to drop them, and each takes one write unit.
@@ -352,12 +355,12 @@ async fn tenants_without_webhooks_cost_nothing() {
     let hook = webhook("globex");
     world
         .dispatcher(now)
-        .dispatch(&[event("globex", CREATED, "bob", "app-1")], &Arrival::new(now(), None))
+        .dispatch(&[event("globex", CREATED, "bob", "app-1")], &Accepted::new(now(), None))
         .await
         .unwrap();
     assert_eq!(
         world.cloud.deliveries.markers().read(&hook).await.unwrap(),
-        anzol_domain::silence::Notes::default()
+        anzol_domain::match_log::MatchHistory::default()
     );
 }
 
@@ -374,9 +377,9 @@ async fn markers_that_cannot_be_written_fail_no_event_and_hold_none_up() {
     let at = |url: String| world.cloud.config.to_builder().endpoint_url(url).build();
     let table = &world.cloud.deliveries_table;
     let broken = [
-        Markers::new(&at("http://127.0.0.1:1".to_owned()), table),
-        Markers::new(&at(format!("http://{}", silent.local_addr().unwrap())), table),
-        Markers::new(&world.cloud.config, "no-such-table"),
+        MatchRecords::new(&at("http://127.0.0.1:1".to_owned()), table),
+        MatchRecords::new(&at(format!("http://{}", silent.local_addr().unwrap())), table),
+        MatchRecords::new(&world.cloud.config, "no-such-table"),
     ];
     for (index, markers) in broken.into_iter().enumerate() {
         let began = Instant::now();
@@ -384,7 +387,7 @@ async fn markers_that_cannot_be_written_fail_no_event_and_hold_none_up() {
         for _ in 0..3 {
             assert_eq!(
                 dispatcher
-                    .dispatch(std::slice::from_ref(&created), &Arrival::new(now(), None))
+                    .dispatch(std::slice::from_ref(&created), &Accepted::new(now(), None))
                     .await
                     .unwrap(),
                 1
@@ -408,12 +411,12 @@ async fn a_marker_that_could_not_be_written_is_tried_again_after_a_minute() {
     let table = format!("late-{}", world.cloud.deliveries_table);
     let late = anzol_store::Deliveries::new(&world.cloud.config, &table);
     let dispatcher = world.noting(late.markers(), clock);
-    dispatcher.dispatch(std::slice::from_ref(&missed), &Arrival::new(now(), None)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&missed), &Accepted::new(now(), None)).await.unwrap();
     world.cloud.create_deliveries(&table).await;
     SECONDS.store(30, Ordering::Relaxed);
-    dispatcher.dispatch(std::slice::from_ref(&missed), &Arrival::new(now(), None)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&missed), &Accepted::new(now(), None)).await.unwrap();
     assert!(late.markers().read(&of_ann).await.unwrap().missed.is_empty());
     SECONDS.store(61, Ordering::Relaxed);
-    dispatcher.dispatch(std::slice::from_ref(&missed), &Arrival::new(now(), None)).await.unwrap();
+    dispatcher.dispatch(std::slice::from_ref(&missed), &Accepted::new(now(), None)).await.unwrap();
     assert_eq!(late.markers().read(&of_ann).await.unwrap().missed.len(), 1);
 }

@@ -10,7 +10,7 @@ use anzol_domain::{DeliveryId, DeliveryTask, Event, TraceContext, Webhook};
 use anzol_fanout::Fanout;
 use anzol_http::Claims;
 use anzol_ingest::IngestState;
-use anzol_pipeline::Names;
+use anzol_pipeline::DeliveryHeaders;
 use anzol_runtime::now;
 use anzol_runtime::telemetry::subscriber;
 use anzol_tests::receiver::{Behaviour, Received};
@@ -121,7 +121,7 @@ async fn a_message_of_the_events_queue_brings_its_trace_and_its_time() {
     engine.create("queued").await;
     let fanout = Fanout {
         dispatcher: engine.dispatcher(),
-        dead_letters: engine.queues.queue(DEAD),
+        dlq: engine.queues.queue(DEAD),
         clock: now,
         largest_event: MAX_EVENT,
     };
@@ -169,8 +169,9 @@ async fn a_deployment_may_call_itself_and_its_signature_otherwise() {
     let hook = engine.create("named").await;
     let own = [("x-Acme-signature".to_owned(), "forged".to_owned())];
     let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
-    let names = Names { user_agent: "Acme/1.0".parse().ok(), signature: "X-Acme-Signature".parse().ok() };
-    engine.sender.deliverer = engine.sender.deliverer.with_names(names);
+    let names =
+        DeliveryHeaders { user_agent: "Acme/1.0".parse().ok(), signature: "X-Acme-Signature".parse().ok() };
+    engine.sender.deliverer = engine.sender.deliverer.with_headers(names);
     assert!(engine.send(&[task(&hook)]).await.is_empty());
     let request = received(&engine, "/named").await.remove(0);
     assert_eq!((request.header("user-agent"), request.header("qlik-signature")), ("Acme/1.0", ""));

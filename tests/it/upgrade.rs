@@ -6,7 +6,7 @@
 
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{DeliveryId, FailureKind, TenantId, Trigger, Webhook, WebhookId};
-use anzol_queue::Message;
+use anzol_queue::QueueMessage;
 use anzol_runtime::now;
 use serde_json::{Value, json};
 
@@ -123,10 +123,10 @@ async fn what_is_written_today_is_the_newest_form_kept_here() {
     // Messages, by reading and writing them again.
     let delivery = DeliveryId::mint(now());
     let newest = filled(MESSAGES[MESSAGES.len() - 1], id, delivery);
-    let Message::Delivery(task) = anzol_queue::decode(&newest).unwrap() else { panic!("a delivery") };
+    let QueueMessage::Delivery(task) = anzol_queue::decode(&newest).unwrap() else { panic!("a delivery") };
     assert_eq!(anzol_queue::encode(&task), newest);
     let step = filled(STEP, id, delivery);
-    let Message::Recovery(task) = anzol_queue::decode(&step).unwrap() else { panic!("a step") };
+    let QueueMessage::Recovery(task) = anzol_queue::decode(&step).unwrap() else { panic!("a step") };
     assert_eq!(anzol_queue::encode_recovery(&task), step);
     // A webhook, by creating it where the earlier one was.
     let webhook = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();

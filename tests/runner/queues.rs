@@ -39,7 +39,7 @@ pub(crate) async fn poll(runner: Arc<Runner>, function: String, mapping: Mapping
         };
         let (runner, function, mapping) = (Arc::clone(&runner), function.clone(), Arc::clone(&mapping));
         tokio::spawn(async move {
-            if let Err(error) = work_off(&runner, &function, &mapping, &messages).await {
+            if let Err(error) = process_batch(&runner, &function, &mapping, &messages).await {
                 eprintln!("{function}: a batch of {} failed: {error:#}", messages.len());
             }
             drop(permit);
@@ -47,7 +47,7 @@ pub(crate) async fn poll(runner: Arc<Runner>, function: String, mapping: Mapping
     }
 }
 
-async fn work_off(runner: &Runner, function: &str, mapping: &Mapping, messages: &[Value]) -> Result<()> {
+async fn process_batch(runner: &Runner, function: &str, mapping: &Mapping, messages: &[Value]) -> Result<()> {
     let records: Vec<_> =
         messages.iter().map(|message| record(message, mapping, &runner.plan.region)).collect();
     let outcome = runner.invoke(function, json!({ "Records": records }).to_string()).await?;

@@ -8,7 +8,7 @@ use anzol_domain::url::OwnHosts;
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_egress::{Egress, Settings, TokenEndpoint};
 use anzol_http::Claims;
-use anzol_pipeline::{Deliverer, HealthKeeper, Names, Recoverer};
+use anzol_pipeline::{Deliverer, DeliveryHeaders, HealthTracker, Recoverer};
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::config::{Env, optional};
 use anzol_store::{Deliveries, Webhooks};
@@ -29,7 +29,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let mut egress = Settings::read(optional);
     egress.timeout = Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15));
     egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
-    let names = Names { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
+    let names =
+        DeliveryHeaders { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
     let own_hosts: OwnHosts = env.maybe("ANZOL_OWN_HOSTS").unwrap_or_default();
     let claims =
         Claims::read(optional).with_roles(env.maybe("ANZOL_ADMIN_ROLE"), env.maybe("ANZOL_PUBLISHER_ROLE"));
@@ -48,13 +49,13 @@ async fn main() -> Result<(), lambda_http::Error> {
     let deliveries = Deliveries::new(&aws, deliveries);
     let slow_lane = DeliveryQueues::slow_only(&aws, slow);
     let state = AppState {
-        health: HealthKeeper::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
+        health: HealthTracker::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
         recoverer: Recoverer::new(deliveries.clone(), slow_lane, anzol_runtime::now),
         webhooks,
         vault: Vault::new(&aws, secrets_key),
         deliveries,
         deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now)
-            .with_names(names)
+            .with_headers(names)
             .with_own_hosts(own_hosts),
         tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
         claims,

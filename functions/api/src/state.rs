@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
 use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
-use anzol_pipeline::{Deliverer, HealthKeeper, Recoverer};
+use anzol_pipeline::{Deliverer, HealthTracker, Recoverer};
 use anzol_signing::CursorKey;
 use anzol_store::{Deliveries, StoreError, Webhooks};
 use anzol_vault::Vault;
@@ -27,7 +27,7 @@ pub struct AppState {
     /// The way out, for resends and tests.
     pub deliverer: Deliverer,
     /// How receivers are doing, and what resends and tests say of them.
-    pub health: HealthKeeper,
+    pub health: HealthTracker,
     /// Sends again what failed.
     pub recoverer: Recoverer,
     /// Where client credentials become tokens; nothing with an outside issuer, whose own endpoint does that.

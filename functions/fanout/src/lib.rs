@@ -13,7 +13,7 @@ use anzol_domain::event::parse_one_or_many;
 use anzol_domain::published::{Way, check_reserved};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::{Clock, Event, Invalid, TraceContext};
-use anzol_pipeline::{Arrival, DispatchError, Dispatcher};
+use anzol_pipeline::{Accepted, DispatchError, Dispatcher};
 use anzol_queue::Queue;
 use anzol_runtime::metrics::{self, Label, Metric};
 
@@ -38,7 +38,7 @@ pub struct Fanout {
     /// Finds and queues.
     pub dispatcher: Dispatcher,
     /// Where messages go that nobody can read.
-    pub dead_letters: Queue,
+    pub dlq: Queue,
     /// The time, for events that name none.
     pub clock: Clock,
     /// Largest event taken, in bytes of minified JSON.
@@ -74,10 +74,10 @@ impl Fanout {
         let (message_id, body) = (message.message_id.as_deref(), message.body.as_deref().unwrap_or_default());
         let events = match self.read(body) {
             Ok(events) => events,
-            Err(error) => return self.bury(message_id, body, &error.to_string()).await,
+            Err(error) => return self.send_to_dlq(message_id, body, &error.to_string()).await,
         };
         let now = (self.clock)();
-        let mut arrival = Arrival::new(now, trace(message));
+        let mut arrival = Accepted::new(now, trace(message));
         if let Some(sent_at) = anzol_queue::sent_at(&message.attributes) {
             arrival.at = sent_at.min(now);
             let waited = Duration::try_from(now - sent_at).unwrap_or_default();
@@ -105,7 +105,7 @@ impl Fanout {
                         ([_, _, ..], Some(event)) => Cow::Owned(event.payload(false)),
                         _ => Cow::Borrowed(body),
                     };
-                    if !self.bury(message_id, &alone, &reason).await {
+                    if !self.send_to_dlq(message_id, &alone, &reason).await {
                         return false;
                     }
                 }
@@ -131,9 +131,9 @@ impl Fanout {
         problems.finish(Some(events))
     }
 
-    async fn bury(&self, message_id: Option<&str>, body: &str, reason: &str) -> bool {
+    async fn send_to_dlq(&self, message_id: Option<&str>, body: &str, reason: &str) -> bool {
         tracing::error!(message_id, reason, "a message of the events queue cannot be used");
-        let buried = self.dead_letters.bury(body, reason).await;
+        let buried = self.dlq.send_to_dlq(body, reason).await;
         if let Err(error) = &buried {
             tracing::error!(message_id, error, "it cannot be put with the dead letters either");
         }

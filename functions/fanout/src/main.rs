@@ -5,7 +5,7 @@ use anzol_fanout::Fanout;
 use anzol_pipeline::Dispatcher;
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::config::Env;
-use anzol_store::{Markers, Webhooks};
+use anzol_store::{MatchRecords, Webhooks};
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -15,22 +15,17 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let mut env = Env::new();
     let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
     let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
-    let dead_letters = env.required("EVENTS_DLQ_URL");
+    let dlq = env.required("EVENTS_DLQ_URL");
     let largest_event = env.within("LARGEST_EVENT", MAX_EVENT / 1024, EVENT_KIB) * 1024;
     env.finish()?;
 
     let aws = anzol_runtime::aws::config()?;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), Markers::new(&aws, deliveries));
+    let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), MatchRecords::new(&aws, deliveries));
     queues.prepare();
     let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
-    let fanout = &Fanout {
-        dispatcher,
-        dead_letters: Queue::new(&aws, dead_letters),
-        clock: anzol_runtime::now,
-        largest_event,
-    };
+    let fanout = &Fanout { dispatcher, dlq: Queue::new(&aws, dlq), clock: anzol_runtime::now, largest_event };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
         Ok::<_, lambda_runtime::Error>(fanout.handle(event.payload).await)
     };

@@ -18,7 +18,7 @@ use anzol_domain::headers::HeaderName;
 use anzol_domain::published::{Way, check_reserved};
 use anzol_domain::{Caller, Clock, Event, Invalid, TenantId};
 use anzol_http::{ApiError, Claims, Verified, check_charset, content_type, decoded};
-use anzol_pipeline::{Arrival, Dispatcher};
+use anzol_pipeline::{Accepted, Dispatcher};
 use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_signing::{QLIK_SIGNATURE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 
@@ -78,7 +78,7 @@ async fn publish(
     let body = decoded(&headers, body, MAX_BODY)?;
     let events = read(&headers, &body, (state.clock)(), state.largest_event)?;
     let events = authorize(&caller, events)?;
-    let arrival = Arrival::new((state.clock)(), anzol_http::trace(&headers));
+    let arrival = Accepted::new((state.clock)(), anzol_http::trace(&headers));
     let dispatched = state.dispatcher.dispatch(&events, &arrival).await;
     let deliveries = *dispatched.as_ref().unwrap_or(&0);
     tracing::info!(

@@ -8,7 +8,7 @@ use anzol_ingest::{IngestState, router};
 use anzol_pipeline::Dispatcher;
 use anzol_queue::DeliveryQueues;
 use anzol_runtime::config::{Env, optional};
-use anzol_store::{Markers, Webhooks};
+use anzol_store::{MatchRecords, Webhooks};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -25,7 +25,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let aws = anzol_runtime::aws::config()?;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), Markers::new(&aws, deliveries));
+    let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), MatchRecords::new(&aws, deliveries));
     queues.prepare();
     let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
     let state = IngestState {

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anzol_domain::health::{BURST, Pace};
 use anzol_domain::{Lane, TenantId, WebhookId};
-use anzol_pipeline::{HealthKeeper, health::Burst as Leave};
+use anzol_pipeline::{HealthTracker, health::BurstPermit};
 use tokio::sync::watch;
 
-use crate::{Found, Received, key};
+use crate::{DeliveryJob, Found, key};
 
 /// What the messages of a burst do.
 #[derive(Debug)]
@@ -21,14 +21,14 @@ pub(crate) enum Burst {
     /// The first goes, the others wait for what comes of it.
     Probe(Probe),
     /// Come back in a moment: another batch is finding out.
-    ComeBack,
+    Wait,
 }
 
 /// The bursts in a batch, by webhook.
 pub(crate) async fn find(
-    received: &[Received],
+    received: &[DeliveryJob],
     webhooks: &Found,
-    health: &HealthKeeper,
+    health: &HealthTracker,
 ) -> BTreeMap<(TenantId, WebhookId), Burst> {
     let mut counts = BTreeMap::<_, usize>::new();
     for message in received.iter().filter(|message| !message.from_slow_lane) {
@@ -40,10 +40,10 @@ pub(crate) async fn find(
         (webhook.spec.enabled && webhook.health.lane == Lane::Fast).then_some((key, webhook))
     });
     let bursts = sent.map(|(key, webhook)| async move {
-        let burst = match health.leave_for_burst(webhook).await {
-            Leave::Go(pace) => Burst::Go(pace),
-            Leave::Probe => Burst::Probe(Probe::default()),
-            Leave::ComeBack => Burst::ComeBack,
+        let burst = match health.burst_permit(webhook).await {
+            BurstPermit::Go(pace) => Burst::Go(pace),
+            BurstPermit::Probe => Burst::Probe(Probe::default()),
+            BurstPermit::Wait => Burst::Wait,
         };
         (key, burst)
     });
@@ -53,19 +53,19 @@ pub(crate) async fn find(
 /// One message that finds out, and others that wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct Probe {
-    begun: AtomicBool,
+    acquired: AtomicBool,
     /// Whether the receiver is quick, once that is known.
     quick: watch::Sender<Option<bool>>,
 }
 
 impl Probe {
     /// The duty to find out, for whoever asks first.
-    pub(crate) fn begin(&self) -> Option<Duty<'_>> {
-        (!self.begun.swap(true, Ordering::Relaxed)).then(|| Duty(self))
+    pub(crate) fn try_acquire(&self) -> Option<ProbeGuard<'_>> {
+        (!self.acquired.swap(true, Ordering::Relaxed)).then(|| ProbeGuard(self))
     }
 
     /// Waits for what the first finds out.
-    pub(crate) async fn is_quick(&self) -> bool {
+    pub(crate) async fn is_fast(&self) -> bool {
         let mut quick = self.quick.subscribe();
         quick.wait_for(Option::is_some).await.is_ok_and(|quick| *quick == Some(true))
     }
@@ -73,11 +73,11 @@ impl Probe {
 
 /// Whoever drops it without a word has not found a quick receiver: the others do not wait for ever.
 #[derive(Debug)]
-pub(crate) struct Duty<'a>(&'a Probe);
+pub(crate) struct ProbeGuard<'a>(&'a Probe);
 
-impl Duty<'_> {
+impl ProbeGuard<'_> {
     /// Says what was found out; the first word counts.
-    pub(crate) fn tell(&self, quick: bool) {
+    pub(crate) fn report(&self, quick: bool) {
         self.0.quick.send_if_modified(|said| {
             let first = said.is_none();
             if first {
@@ -88,8 +88,8 @@ impl Duty<'_> {
     }
 }
 
-impl Drop for Duty<'_> {
+impl Drop for ProbeGuard<'_> {
     fn drop(&mut self) {
-        self.tell(false);
+        self.report(false);
     }
 }

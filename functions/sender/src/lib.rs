@@ -14,8 +14,8 @@ use futures::stream::StreamExt as _;
 use anzol_domain::health::{BURST_SLOW_AFTER, Pace, SLOW_AFTER};
 use anzol_domain::recovery::RecoveryTask;
 use anzol_domain::{Delivery, DeliveryTask, FailureKind, Lane, TenantId, Trigger, Webhook, WebhookId};
-use anzol_pipeline::{Attempt, Changes, Deliverer, HealthKeeper, Recoverer, Settled, Settler, Verdict};
-use anzol_queue::{Message, Queue, Unreadable};
+use anzol_pipeline::{Attempt, Changes, Deliverer, HealthTracker, Recoverer, Settled, Settler, Verdict};
+use anzol_queue::{Queue, QueueMessage, Unreadable};
 use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_store::{StoreError, Webhooks};
 use anzol_vault::{Opened, Vault};
@@ -30,13 +30,13 @@ pub use deadline::deadline;
 const CONCURRENCY: usize = 10;
 
 /// Time kept for writing down what happened. A POST that could run into it is not begun.
-const RESERVE: Duration = Duration::from_secs(5);
+const SETTLE_RESERVE: Duration = Duration::from_secs(5);
 
 /// Time kept for answering, when all else is done.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
 
 /// Time kept for a step of a recovery: a read, some hundred small writes, and ten calls to a queue.
-const STEP: Duration = Duration::from_secs(10);
+const STEP_RESERVE: Duration = Duration::from_secs(10);
 
 /// Webhooks by tenant and id: an id alone would let a message that names another tenant find its neighbour's webhook.
 type Found = BTreeMap<(TenantId, WebhookId), Webhook>;
@@ -70,20 +70,20 @@ pub struct Sender {
     /// The next steps of recoveries.
     pub recoverer: Recoverer,
     /// Lanes, warnings, and webhooks that no longer work.
-    pub health: HealthKeeper,
+    pub health: HealthTracker,
     /// Where messages go that nobody can read.
-    pub dead_letters: Queue,
+    pub dlq: Queue,
     /// ARN of the slow lane: what comes from there is in the right place.
     pub slow_lane_arn: String,
 }
 
 /// A message that can be worked on, by its id.
-enum Work {
-    Delivery(Box<Received>),
+enum Job {
+    Delivery(Box<DeliveryJob>),
     Step(String, RecoveryTask),
 }
 
-impl Work {
+impl Job {
     fn webhook(&self) -> (TenantId, WebhookId) {
         match self {
             Self::Delivery(received) => key(&received.task),
@@ -101,7 +101,7 @@ impl Work {
 
 /// A delivery to be made.
 #[derive(Debug)]
-struct Received {
+struct DeliveryJob {
     message_id: String,
     task: DeliveryTask,
     from_slow_lane: bool,
@@ -114,15 +114,15 @@ enum Outcome {
     /// It belongs in the other lane.
     WrongLane,
     /// What is secret of its webhook cannot be opened for now; without that nothing goes out.
-    Unopened,
+    SecretsUnavailable,
     /// It is one of many, and whether its receiver is quick is being found out elsewhere.
-    HeldBack,
+    Deferred,
     /// Its webhook is deleted: nobody can see its history any more, so there is nothing to record this in.
     Deleted,
     /// It was worked off before.
     Settled,
     /// Nothing, for now: it has to come back.
-    NotNow,
+    Retry,
 }
 
 impl Sender {
@@ -132,7 +132,7 @@ impl Sender {
         let messages = batch.records.len();
         let mut received = Vec::with_capacity(messages);
         for message in batch.records {
-            match self.read(message).await {
+            match self.parse(message).await {
                 Ok(message) => received.extend(message),
                 Err(message_id) => drop(failed.insert(message_id)),
             }
@@ -140,7 +140,7 @@ impl Sender {
         match self.webhooks_of(&received).await {
             Err(error) => {
                 tracing::error!(%error, "the webhooks of a batch cannot be read");
-                failed.extend(received.into_iter().map(Work::into_message_id));
+                failed.extend(received.into_iter().map(Job::into_message_id));
             }
             Ok((webhooks, unreadable)) => {
                 let (mut deliveries, mut steps) = (Vec::new(), Vec::new());
@@ -149,16 +149,16 @@ impl Sender {
                         work if unreadable.contains(&work.webhook()) => {
                             failed.insert(work.into_message_id());
                         }
-                        Work::Delivery(received) => deliveries.push(*received),
-                        Work::Step(message_id, task) => steps.push((message_id, task)),
+                        Job::Delivery(received) => deliveries.push(*received),
+                        Job::Step(message_id, task) => steps.push((message_id, task)),
                     }
                 }
                 let recovering = steps.iter().map(|(_, task)| (task.tenant_id.clone(), task.webhook_id));
                 let recovering = recovering.filter_map(|key| webhooks.get_key_value(&key));
                 let recovering = recovering.map(|(key, webhook)| (key.clone(), webhook.clone())).collect();
-                let steps = self.make_steps(steps, recovering, deadline);
+                let steps = self.run_recovery_steps(steps, recovering, deadline);
                 let (unsettled, unmade) =
-                    futures::join!(self.work_off(deliveries, webhooks, deadline), steps);
+                    futures::join!(self.process_batch(deliveries, webhooks, deadline), steps);
                 failed.extend(unsettled.into_iter().chain(unmade));
             }
         }
@@ -170,11 +170,11 @@ impl Sender {
     }
 
     /// Reads a message; `None` when nobody ever will, and it is with the dead letters.
-    async fn read(&self, message: SqsMessage) -> Result<Option<Work>, String> {
+    async fn parse(&self, message: SqsMessage) -> Result<Option<Job>, String> {
         let message_id = message.message_id.unwrap_or_default();
         let body = message.body.unwrap_or_default();
         match anzol_queue::decode(&body) {
-            Ok(Message::Delivery(task)) => {
+            Ok(QueueMessage::Delivery(task)) => {
                 let from_slow_lane = message.event_source_arn.as_deref() == Some(&self.slow_lane_arn);
                 if let Some(sent_at) = anzol_queue::sent_at(&message.attributes) {
                     // A retry lies in its queue from before it is due; that is no waiting for us.
@@ -182,17 +182,17 @@ impl Sender {
                     let waited = Duration::try_from(anzol_runtime::now() - due).unwrap_or_default();
                     metrics::time(Metric::QueueAge, label(from_slow_lane), waited);
                 }
-                let received = Received { message_id, task: *task, from_slow_lane };
-                Ok(Some(Work::Delivery(Box::new(received))))
+                let received = DeliveryJob { message_id, task: *task, from_slow_lane };
+                Ok(Some(Job::Delivery(Box::new(received))))
             }
-            Ok(Message::Recovery(task)) => Ok(Some(Work::Step(message_id, task))),
+            Ok(QueueMessage::Recovery(task)) => Ok(Some(Job::Step(message_id, task))),
             Err(error @ Unreadable::Version(_)) => {
                 tracing::warn!(message_id, %error, "a delivery message is not for this release");
                 Err(message_id)
             }
             Err(error @ Unreadable::Malformed(_)) => {
                 tracing::error!(message_id, %error, "a delivery message cannot be read");
-                match self.dead_letters.bury(&body, &error.to_string()).await {
+                match self.dlq.send_to_dlq(&body, &error.to_string()).await {
                     Ok(()) => Ok(None),
                     Err(error) => {
                         tracing::error!(message_id, error, "it cannot be put with the dead letters either");
@@ -206,9 +206,9 @@ impl Sender {
     /// The webhooks of a batch, and those that are there but cannot be read, whose messages have to wait for somebody to mend them.
     async fn webhooks_of(
         &self,
-        received: &[Work],
+        received: &[Job],
     ) -> Result<(Found, BTreeSet<(TenantId, WebhookId)>), StoreError> {
-        let ids: BTreeSet<_> = received.iter().map(Work::webhook).collect();
+        let ids: BTreeSet<_> = received.iter().map(Job::webhook).collect();
         let (mut found, mut unreadable) = (Found::new(), BTreeSet::new());
         for (key, webhook) in self.webhooks.get_many(&ids).await? {
             match webhook {
@@ -223,55 +223,55 @@ impl Sender {
     }
 
     /// Carries recoveries on, a step each; answers the messages that have to come back.
-    async fn make_steps(
+    async fn run_recovery_steps(
         &self,
         steps: Vec<(String, RecoveryTask)>,
         webhooks: Found,
         deadline: SystemTime,
     ) -> BTreeSet<String> {
-        let latest_start = deadline.checked_sub(STEP);
-        let mut back = BTreeSet::new();
+        let latest_start = deadline.checked_sub(STEP_RESERVE);
+        let mut to_retry = BTreeSet::new();
         for (message_id, task) in steps {
             if latest_start.is_none_or(|latest| SystemTime::now() > latest) {
-                back.insert(message_id);
+                to_retry.insert(message_id);
                 continue;
             }
             let webhook = webhooks.get(&(task.tenant_id.clone(), task.webhook_id));
-            let step = Box::pin(self.recoverer.carry_on(&task, webhook));
+            let step = Box::pin(self.recoverer.resume(&task, webhook));
             let problem = match AssertUnwindSafe(step).catch_unwind().await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "it panicked".to_owned(),
             };
             tracing::error!(problem, recovery.id = %task.recovery_id, "a step of a recovery was not made");
-            back.insert(message_id);
+            to_retry.insert(message_id);
         }
-        back
+        to_retry
     }
 
     /// Sends, records, moves; answers the messages that have to come back.
-    async fn work_off(
+    async fn process_batch(
         &self,
-        received: Vec<Received>,
+        received: Vec<DeliveryJob>,
         webhooks: Found,
         deadline: SystemTime,
     ) -> BTreeSet<String> {
-        let latest_start = deadline.checked_sub(self.deliverer.timeout() + RESERVE);
+        let latest_start = deadline.checked_sub(self.deliverer.timeout() + SETTLE_RESERVE);
         let moved = tokio::sync::Mutex::new(BTreeSet::new());
         let (bursts, opened) =
             futures::join!(burst::find(&received, &webhooks, &self.health), self.open(&received, &webhooks));
-        let outcomes: Vec<(Received, Outcome)> = futures::stream::iter(received)
+        let outcomes: Vec<(DeliveryJob, Outcome)> = futures::stream::iter(received)
             .map(|message| async {
                 let in_time = latest_start.is_some_and(|latest| SystemTime::now() <= latest);
                 // What goes wrong with one message is its own affair.
                 let outcome = if in_time {
-                    let work = self.one(&message, &webhooks, &opened, &bursts, &moved);
+                    let work = self.process_delivery(&message, &webhooks, &opened, &bursts, &moved);
                     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
                         tracing::error!(delivery.id = %message.task.delivery_id, "an attempt panicked");
-                        Outcome::NotNow
+                        Outcome::Retry
                     })
                 } else {
-                    Outcome::NotNow
+                    Outcome::Retry
                 };
                 (message, outcome)
             })
@@ -279,17 +279,17 @@ impl Sender {
             .collect()
             .await;
 
-        let mut back = BTreeSet::new();
-        let (mut attempted, mut misplaced, mut held_back, mut unopened) =
+        let mut to_retry = BTreeSet::new();
+        let (mut attempted, mut misplaced, mut deferred, mut secrets_unavailable) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut message_ids = BTreeMap::<_, Vec<_>>::new();
         let mut verdicts = BTreeMap::<_, Verdict>::new();
-        let from_slow_lane = outcomes.first().is_some_and(|(received, _)| received.from_slow_lane); // a batch is of one queue
+        let from_slow_lane = outcomes.first().is_some_and(|(received, _)| received.from_slow_lane); // a batch is of process_delivery queue
         let label = label(from_slow_lane);
-        for (Received { message_id, task, .. }, outcome) in outcomes {
+        for (DeliveryJob { message_id, task, .. }, outcome) in outcomes {
             match outcome {
-                Outcome::NotNow => {
-                    back.insert(message_id);
+                Outcome::Retry => {
+                    to_retry.insert(message_id);
                 }
                 Outcome::Deleted => {
                     metrics::count(Metric::DeliveriesSkipped, label, 1);
@@ -303,13 +303,13 @@ impl Sender {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
                     misplaced.push(task);
                 }
-                Outcome::HeldBack => {
+                Outcome::Deferred => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
-                    held_back.push(task);
+                    deferred.push(task);
                 }
-                Outcome::Unopened => {
+                Outcome::SecretsUnavailable => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
-                    unopened.push(task);
+                    secrets_unavailable.push(task);
                 }
                 Outcome::Attempted(delivery, ended_at) => {
                     message_ids.entry(task.delivery_id).or_default().push(message_id);
@@ -328,16 +328,16 @@ impl Sender {
         let (Settled { unsettled, retries }, unmoved, unheld, unpostponed) = futures::join!(
             self.settler.settle(attempted),
             self.settler.move_to_slow(misplaced),
-            self.settler.hold_back(held_back),
-            self.settler.postpone(unopened),
+            self.settler.defer(deferred),
+            self.settler.defer_sealed(secrets_unavailable),
         );
         metrics::count(Metric::RetriesQueued, label, retries);
         let unsettled = unsettled.iter().chain(&unmoved).chain(&unheld).chain(&unpostponed);
-        back.extend(unsettled.filter_map(|id| message_ids.remove(id)).flatten());
+        to_retry.extend(unsettled.filter_map(|id| message_ids.remove(id)).flatten());
 
         let changes = self.record(verdicts, webhooks, moved.into_inner(), &bursts, deadline).await;
         count_changes(changes, label);
-        back
+        to_retry
     }
 
     /// Records what the attempts say of their receivers. After the history: who reads why a webhook was disabled finds the deliveries that
@@ -366,16 +366,17 @@ impl Sender {
             Some(async move {
                 let changes = self.health.record(webhook, verdict).await;
                 if let Some(pace) = confirmed {
-                    self.health.confirm_quick(webhook, pace).await;
+                    self.health.mark_fast(webhook, pace).await;
                 }
                 changes
             })
         });
-        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(LAST_WORDS);
+        let left =
+            deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(RESPONSE_MARGIN);
         let mut changes = Changes::default();
         if let Ok(all) = tokio::time::timeout(left, futures::future::join_all(records)).await {
-            for one in all {
-                changes += one;
+            for process_delivery in all {
+                changes += process_delivery;
             }
         } else {
             tracing::error!("not all of a batch's health was recorded in time");
@@ -384,7 +385,7 @@ impl Sender {
     }
 
     /// Opens what is secret of the webhooks that something is sent to, each once. What cannot be opened is not among the answers.
-    async fn open<'a>(&self, received: &[Received], webhooks: &'a Found) -> Open<'a> {
+    async fn open<'a>(&self, received: &[DeliveryJob], webhooks: &'a Found) -> Open<'a> {
         let keys: BTreeSet<_> = received.iter().map(|message| key(&message.task)).collect();
         let enabled = keys.into_iter().filter_map(|key| {
             let webhook = webhooks.get(&key)?;
@@ -398,9 +399,9 @@ impl Sender {
         futures::future::join_all(opening).await.into_iter().flatten().collect()
     }
 
-    async fn one(
+    async fn process_delivery(
         &self,
-        message: &Received,
+        message: &DeliveryJob,
         webhooks: &Found,
         opened: &Open<'_>,
         bursts: &Bursts,
@@ -415,7 +416,7 @@ impl Sender {
                 Ok(true) => return Outcome::Settled,
                 Err(error) => {
                     tracing::error!(%error, delivery.id = %task.delivery_id, "cannot tell whether it was sent before");
-                    return Outcome::NotNow;
+                    return Outcome::Retry;
                 }
             }
         }
@@ -426,49 +427,49 @@ impl Sender {
         if webhook.health.lane == Lane::Slow && !message.from_slow_lane {
             return Outcome::WrongLane;
         }
-        let Some(opened) = opened.get(&key(task)) else { return Outcome::Unopened };
+        let Some(opened) = opened.get(&key(task)) else { return Outcome::SecretsUnavailable };
         let burst = if message.from_slow_lane { None } else { bursts.get(&key(task)) };
-        let duty = match burst {
-            Some(Burst::ComeBack) => return Outcome::HeldBack,
+        let guard = match burst {
+            Some(Burst::Wait) => return Outcome::Deferred,
             Some(Burst::Probe(probe)) => {
-                let duty = probe.begin();
-                if duty.is_none() && !probe.is_quick().await {
+                let guard = probe.try_acquire();
+                if guard.is_none() && !probe.is_fast().await {
                     return Outcome::WrongLane;
                 }
-                duty
+                guard
             }
             Some(Burst::Go(_)) | None => None,
         };
         let mut attempt = std::pin::pin!(self.deliverer.deliver(opened, task));
         let patience = if burst.is_some() { BURST_SLOW_AFTER } else { SLOW_AFTER };
         let delivery = if let Ok(delivery) = tokio::time::timeout(patience, &mut attempt).await {
-            if let Some(duty) = duty {
-                duty.tell(delivery.failure.is_none());
+            if let Some(guard) = guard {
+                guard.report(delivery.failure.is_none());
                 if delivery.failure.is_none() {
-                    self.health.confirm_quick(webhook, Pace::default()).await;
+                    self.health.mark_fast(webhook, Pace::default()).await;
                 }
             }
             delivery
         } else {
-            if let Some(duty) = duty {
-                duty.tell(false);
+            if let Some(guard) = guard {
+                guard.report(false);
             }
             // It is slow, however it ends. Saying so now lets the messages behind this one get out of the others' way.
-            let slow_down = async {
+            let move_to_slow_lane = async {
                 if webhook.health.lane == Lane::Fast && moved.lock().await.insert(key(task)) {
-                    let moved = self.health.slow_down(webhook).await;
+                    let moved = self.health.move_to_slow_lane(webhook).await;
                     metrics::count(Metric::LaneMovesToSlow, label(message.from_slow_lane), moved.into());
                 }
             };
-            futures::join!(attempt, slow_down).0
+            futures::join!(attempt, move_to_slow_lane).0
         };
         Outcome::Attempted(Box::new(delivery), anzol_runtime::now())
     }
 }
 
 fn count_changes(changes: Changes, label: Label) {
-    metrics::count(Metric::LaneMovesToSlow, label, changes.slowed);
-    metrics::count(Metric::LaneMovesToFast, label, changes.quickened);
+    metrics::count(Metric::LaneMovesToSlow, label, changes.moved_to_slow);
+    metrics::count(Metric::LaneMovesToFast, label, changes.moved_to_fast);
     metrics::count(Metric::WebhooksDisabled, label, changes.disabled);
 }
 

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 /// An answer that takes longer than this moves a webhook to the slow lane. Our choice, as is all of this file.
 pub const SLOW_AFTER: Duration = Duration::from_secs(2);
 /// Quick successes in a row that move a webhook back to the fast lane.
-pub const QUICK_SUCCESSES: u32 = 10;
+pub const FAST_SUCCESSES: u32 = 10;
 
 /// Messages of one webhook in a batch of the fast lane from which on they are a burst: enough to fill the lane's senders, so that all
 /// other webhooks would wait as long as this one's receiver takes.
@@ -19,7 +19,7 @@ pub const BURST_SLOW_AFTER: Duration = Duration::from_secs(1);
 /// How long one batch may probe a receiver before another may: the answer, and some for a sender that died over it.
 pub const PROBE: Duration = Duration::from_secs(3);
 /// How long a receiver that answered quickly is believed to do so.
-pub const QUICK_FOR: Duration = Duration::from_mins(1);
+pub const FAST_FOR: Duration = Duration::from_mins(1);
 
 /// Which queue a webhook's deliveries wait in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +49,7 @@ pub struct Health {
     /// The lane its next deliveries take.
     pub lane: Lane,
     /// Quick successes in a row since it came to the slow lane.
-    pub quick_successes: u32,
+    pub fast_successes: u32,
     /// Failed attempts in a row.
     pub failures: u32,
     /// When the first of them failed.
@@ -62,7 +62,7 @@ pub struct Health {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pace {
     /// Until when a burst may go out at once, because the last one was answered quickly.
-    pub quick_until: Option<OffsetDateTime>,
+    pub fast_until: Option<OffsetDateTime>,
     /// Until when one batch finds out whether the receiver is quick, and bursts elsewhere wait.
     pub probed_until: Option<OffsetDateTime>,
 }
@@ -70,14 +70,14 @@ pub struct Pace {
 impl Pace {
     /// Whether a burst may go out at `now` without asking further.
     #[must_use]
-    pub fn is_known_quick(&self, now: OffsetDateTime) -> bool {
-        self.quick_until.is_some_and(|until| now < until)
+    pub fn is_known_fast(&self, now: OffsetDateTime) -> bool {
+        self.fast_until.is_some_and(|until| now < until)
     }
 
     /// Whether it is time, at `now`, to write down that the receiver is still quick: well before it is forgotten.
     #[must_use]
     pub fn wants_confirmation(&self, now: OffsetDateTime) -> bool {
-        !self.is_known_quick(now + QUICK_FOR / 2)
+        !self.is_known_fast(now + FAST_FOR / 2)
     }
 
     /// Whether a batch is finding out, at `now`, how quick the receiver is.
@@ -222,20 +222,20 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_receiver_is_confirmed_before_it_is_forgotten() {
-        let pace = Pace { quick_until: Some(NOW + QUICK_FOR), probed_until: None };
+        let pace = Pace { fast_until: Some(NOW + FAST_FOR), probed_until: None };
         let after = |seconds| NOW + time::Duration::seconds(seconds);
         for (seconds, known, confirm) in
             [(0, true, false), (29, true, false), (30, true, true), (60, false, true)]
         {
             let at = after(seconds);
             assert_eq!(
-                (pace.is_known_quick(at), pace.wants_confirmation(at)),
+                (pace.is_known_fast(at), pace.wants_confirmation(at)),
                 (known, confirm),
                 "{seconds} s"
             );
         }
         let unknown = Pace::default();
-        assert!(!unknown.is_known_quick(NOW) && unknown.wants_confirmation(NOW) && !unknown.is_probed(NOW));
+        assert!(!unknown.is_known_fast(NOW) && unknown.wants_confirmation(NOW) && !unknown.is_probed(NOW));
         let probed = Pace { probed_until: Some(NOW + PROBE), ..unknown };
         assert!(probed.is_probed(NOW) && !probed.is_probed(NOW + PROBE));
         let clock_ahead = Pace { probed_until: Some(NOW + Duration::from_mins(10) + PROBE), ..unknown };

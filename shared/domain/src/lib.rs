@@ -10,6 +10,7 @@ pub mod headers;
 pub mod health;
 pub mod hops;
 pub mod id;
+pub mod match_log;
 mod members;
 pub mod operational;
 pub mod page;
@@ -19,7 +20,6 @@ pub mod recovery;
 pub mod retry;
 pub mod secret;
 pub mod secrets;
-pub mod silence;
 pub mod test_event;
 pub mod text;
 pub mod trace;
@@ -39,7 +39,7 @@ pub use secret::Secret;
 pub use secrets::{RetiredSecret, Sealed, Secrets};
 pub use trace::TraceContext;
 pub use url::WebhookUrl;
-pub use webhook::{Disabled, Hearing, Level, Origin, Webhook, WebhookSpec};
+pub use webhook::{Disabled, Level, MatchOutcome, Origin, Webhook, WebhookSpec};
 
 /// Tells the time. A plain function, so that tests can give their own.
 pub type Clock = fn() -> time::OffsetDateTime;

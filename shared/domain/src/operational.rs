@@ -15,7 +15,7 @@ pub const SOURCE: &str = "anzol";
 
 /// What there is to say of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum OperationalEvent {
     /// Half of what it takes to be disabled has come to pass.
     Failing,
     /// We disabled it.
@@ -24,7 +24,7 @@ pub enum News {
     Recovered,
 }
 
-impl News {
+impl OperationalEvent {
     /// The event type.
     #[must_use]
     pub fn event_type(self) -> &'static str {
@@ -39,7 +39,7 @@ impl News {
     ///
     /// # Errors
     /// Never: the parts were checked before. The type is that of reading an event.
-    pub fn event(self, webhook: &Webhook, now: OffsetDateTime) -> Result<Event, Invalid> {
+    pub fn to_event(self, webhook: &Webhook, now: OffsetDateTime) -> Result<Event, Invalid> {
         let spelled = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
         let health = &webhook.health;
         let run = health.failing_since.map_or_else(|| webhook.version.to_string(), spelled);

@@ -234,19 +234,19 @@ pub struct Disabled {
 
 /// What becomes of an event at a webhook of its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hearing {
+pub enum MatchOutcome {
     /// It goes there.
-    Heard,
+    Matched,
     /// The webhook is not enabled.
-    NotEnabled,
+    Disabled,
     /// The webhook does not subscribe to its type.
-    OtherType,
+    TypeMismatch,
     /// It is news of that very webhook.
-    OwnNews,
+    SelfReference,
     /// The webhook hears its owner's events only.
-    Level,
+    LevelMismatch,
     /// The webhook's filter does not let it through.
-    Filter,
+    FilterMismatch,
 }
 
 /// A stored webhook.
@@ -333,34 +333,34 @@ impl Webhook {
 
     /// Whether an event of its tenant goes to this webhook.
     #[must_use]
-    pub fn hears(&self, event: &Event) -> bool {
-        self.hearing(event) == Hearing::Heard
+    pub fn matches(&self, event: &Event) -> bool {
+        self.match_event(event) == MatchOutcome::Matched
     }
 
     /// Whether an event of its tenant goes to this webhook, and if not, why: the first of its rules that stands against it.
     #[must_use]
-    pub fn hearing(&self, event: &Event) -> Hearing {
+    pub fn match_event(&self, event: &Event) -> MatchOutcome {
         let spec = &self.spec;
         if !spec.enabled {
-            return Hearing::NotEnabled;
+            return MatchOutcome::Disabled;
         }
         let event_type = event_type::canonical(event.event_type());
         if !spec.event_types.iter().any(|name| name == event_type) {
-            return Hearing::OtherType;
+            return MatchOutcome::TypeMismatch;
         }
         // News of a webhook never goes to itself: it would not arrive, and that would be news again.
         if event_type.starts_with(operational::PREFIX)
             && event.subject().id.as_deref() == Some(&self.id.to_string())
         {
-            return Hearing::OwnNews;
+            return MatchOutcome::SelfReference;
         }
         let owner = Some(spec.owner_id.as_str());
         if spec.level == Level::User && event.user_id() != owner && event.owner_id() != owner {
-            return Hearing::Level;
+            return MatchOutcome::LevelMismatch;
         }
         match &spec.filter {
-            Some(filter) if !filter.matches(event) => Hearing::Filter,
-            _ => Hearing::Heard,
+            Some(filter) if !filter.matches(event) => MatchOutcome::FilterMismatch,
+            _ => MatchOutcome::Matched,
         }
     }
 }
@@ -561,7 +561,7 @@ pub(crate) mod tests {
             let json = format!(
                 r#"{{"specversion":"1.0","id":"1","source":"s","type":"{event_type}","data":{{"id":"{id}"}}}}"#
             );
-            webhook.hears(&Event::parse(&json, now).unwrap())
+            webhook.matches(&Event::parse(&json, now).unwrap())
         };
         let filtered = || RawSpec { filter: Some(r#"id eq "a""#.to_owned()), ..raw() };
         assert!(heard(raw(), "com.qlik.v1.app.created", "a"));
@@ -593,14 +593,14 @@ pub(crate) mod tests {
             );
             let event = Event::parse(&event, now).unwrap();
             let against = [
-                (!enabled, Hearing::NotEnabled),
-                (!own_type, Hearing::OtherType),
-                (user_level && by_user != 1 && by_owner != 1, Hearing::Level),
-                (filtered && !wanted, Hearing::Filter),
+                (!enabled, MatchOutcome::Disabled),
+                (!own_type, MatchOutcome::TypeMismatch),
+                (user_level && by_user != 1 && by_owner != 1, MatchOutcome::LevelMismatch),
+                (filtered && !wanted, MatchOutcome::FilterMismatch),
             ];
-            let first = against.into_iter().find(|(stands, _)| *stands).map_or(Hearing::Heard, |(_, why)| why);
-            prop_assert_eq!(hook.hearing(&event), first);
-            prop_assert_eq!(hook.hears(&event), against.iter().all(|(stands, _)| !stands));
+            let first = against.into_iter().find(|(stands, _)| *stands).map_or(MatchOutcome::Matched, |(_, why)| why);
+            prop_assert_eq!(hook.match_event(&event), first);
+            prop_assert_eq!(hook.matches(&event), against.iter().all(|(stands, _)| !stands));
         }
     }
 
@@ -612,7 +612,7 @@ pub(crate) mod tests {
             lane: crate::Lane::Slow,
             failures: 9,
             failing_since: Some(now),
-            quick_successes: 0,
+            fast_successes: 0,
             warned: true,
         };
         let disabled = Some(Disabled { reason: "why".to_owned(), code: "WHY".to_owned() });
@@ -640,12 +640,14 @@ pub(crate) mod tests {
         let mut failing = webhook(RawSpec { event_types: types(), ..raw() }, now);
         failing.disabled = Some(Disabled { reason: "gone".to_owned(), code: "GONE".to_owned() });
         let other = webhook(RawSpec { event_types: types(), ..raw() }, now);
-        let event = operational::News::Disabled.event(&failing, now).unwrap();
+        let event = operational::OperationalEvent::Disabled.to_event(&failing, now).unwrap();
         assert_eq!(event.tenant(), Some(&failing.tenant_id));
-        assert!(other.hears(&event) && !failing.hears(&event));
-        assert_eq!(failing.hearing(&event), Hearing::OwnNews);
-        assert!(!other.hears(&operational::News::Failing.event(&failing, now).unwrap()));
-        let again = operational::News::Disabled.event(&failing, now + time::Duration::minutes(1)).unwrap();
+        assert!(other.matches(&event) && !failing.matches(&event));
+        assert_eq!(failing.match_event(&event), MatchOutcome::SelfReference);
+        assert!(!other.matches(&operational::OperationalEvent::Failing.to_event(&failing, now).unwrap()));
+        let again = operational::OperationalEvent::Disabled
+            .to_event(&failing, now + time::Duration::minutes(1))
+            .unwrap();
         assert_eq!((event.id(), event.source()), (again.id(), again.source()));
         // Other events may be about it: an application with the id of a webhook, say.
         let payload = event.payload(true);

@@ -124,7 +124,10 @@ impl Egress {
         }
         let resolver = VettingResolver {
             #[cfg(feature = "local")]
-            local: crate::local::Names { receiver: settings.receiver, answers: settings.answers.clone() },
+            local: crate::local::LocalHosts {
+                receiver: settings.receiver,
+                answers: settings.answers.clone(),
+            },
         };
         let mut tls = tls::config(roots)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -35,12 +35,12 @@ impl fmt::Debug for Answers {
 
 /// The names of the local stack.
 #[derive(Debug, Clone)]
-pub(crate) struct Names {
+pub(crate) struct LocalHosts {
     pub(crate) receiver: Option<SocketAddr>,
     pub(crate) answers: Option<Answers>,
 }
 
-impl Names {
+impl LocalHosts {
     /// Where to connect for a name of the local stack; `None` for any other name, and for all of them where there is no receiver.
     pub(crate) fn find(&self, name: &str) -> Option<Result<Vec<SocketAddr>, NameRefused>> {
         let receiver = self.receiver?;
@@ -78,7 +78,7 @@ mod tests {
 
     fn find(name: &str) -> Option<Result<Vec<SocketAddr>, NameRefused>> {
         let receiver = Some(SocketAddr::from(([127, 0, 0, 1], 4443)));
-        Names { receiver, answers: None }.find(name)
+        LocalHosts { receiver, answers: None }.find(name)
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
             "2606-4700-0-0-0-0-0-1111.address.test",
         ] {
             assert_eq!(find(name), Some(Ok(receiver.clone())), "{name}");
-            assert_eq!(Names { receiver: None, answers: None }.find(name), None, "{name}");
+            assert_eq!(LocalHosts { receiver: None, answers: None }.find(name), None, "{name}");
         }
         for name in ["evilreceiver.test", "receiver.test.example.com", "address.test", "example.com"] {
             assert_eq!(find(name), None, "{name}");

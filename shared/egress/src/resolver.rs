@@ -9,7 +9,7 @@ use crate::error::NameRefused;
 #[derive(Debug, Clone)]
 pub(crate) struct VettingResolver {
     #[cfg(feature = "local")]
-    pub(crate) local: crate::local::Names,
+    pub(crate) local: crate::local::LocalHosts,
 }
 
 impl VettingResolver {

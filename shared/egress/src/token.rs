@@ -121,7 +121,7 @@ impl TokenEndpoint {
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let resolver = VettingResolver {
             #[cfg(feature = "local")]
-            local: crate::local::Names { receiver: None, answers: None },
+            local: crate::local::LocalHosts { receiver: None, answers: None },
         };
         let connector = Connector::new(resolver, crate::tls::config(roots)?, TIMEOUT);
         Ok(Self { connector, url, timeout: TIMEOUT })

@@ -21,7 +21,7 @@ pub const USER_AGENT: &str = "Qlik Webhook";
 
 /// What the deployment calls itself and its signature; by default as Qlik does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Names {
+pub struct DeliveryHeaders {
     /// Value of `User-Agent`; [`USER_AGENT`] when there is none.
     pub user_agent: Option<HeaderText>,
     /// Name of the header with the signature; [`signing::QLIK_SIGNATURE`] when there is none. A webhook's own header of that name is
@@ -29,7 +29,7 @@ pub struct Names {
     pub signature: Option<HeaderName>,
 }
 
-impl Names {
+impl DeliveryHeaders {
     fn user_agent(&self) -> &str {
         self.user_agent.as_ref().map_or(USER_AGENT, HeaderText::as_str)
     }
@@ -55,7 +55,7 @@ const ASK_FOR_TIME: [u16; 2] = [429, 503];
 #[derive(Debug, Clone)]
 pub struct Deliverer {
     egress: Egress,
-    names: Names,
+    headers: DeliveryHeaders,
     own_hosts: OwnHosts,
     clock: Clock,
 }
@@ -64,13 +64,13 @@ impl Deliverer {
     /// A deliverer that sends through `egress`.
     #[must_use]
     pub fn new(egress: Egress, clock: Clock) -> Self {
-        Self { egress, names: Names::default(), own_hosts: OwnHosts::default(), clock }
+        Self { egress, headers: DeliveryHeaders::default(), own_hosts: OwnHosts::default(), clock }
     }
 
     /// The same, under other names.
     #[must_use]
-    pub fn with_names(self, names: Names) -> Self {
-        Self { names, ..self }
+    pub fn with_headers(self, headers: DeliveryHeaders) -> Self {
+        Self { headers, ..self }
     }
 
     /// The same, for a deployment that is reached by these names, to which it sends nothing.
@@ -147,19 +147,19 @@ impl Deliverer {
         let timestamp = now.unix_timestamp();
         let mut headers = vec![
             ("Content-Type".to_owned(), "application/json".to_owned()),
-            ("User-Agent".to_owned(), self.names.user_agent().to_owned()),
+            ("User-Agent".to_owned(), self.headers.user_agent().to_owned()),
             (signing::WEBHOOK_ID.to_owned(), message_id.clone()),
             (signing::WEBHOOK_TIMESTAMP.to_owned(), timestamp.to_string()),
         ];
         if let Some(secret) = &secrets.secret {
             let bytes = body.as_bytes();
             let standard = signing::standard_signature(secrets.signing(now), &message_id, timestamp, bytes);
-            headers.push((self.names.signature().to_owned(), signing::qlik_signature(secret, bytes)));
+            headers.push((self.headers.signature().to_owned(), signing::qlik_signature(secret, bytes)));
             headers.push((signing::WEBHOOK_SIGNATURE.to_owned(), standard));
         }
         headers.extend(trace_headers(webhook, secrets, task));
         let own = webhook.spec.headers.iter().chain(secrets.encrypted_headers.expose());
-        let own = own.filter(|(name, _)| !name.eq_ignore_ascii_case(self.names.signature()));
+        let own = own.filter(|(name, _)| !name.eq_ignore_ascii_case(self.headers.signature()));
         headers.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
         SentRequest { url: webhook.spec.url.to_string(), headers, body }
     }

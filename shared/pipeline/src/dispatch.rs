@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anzol_domain::silence::Miss;
+use anzol_domain::match_log::Mismatch;
 use anzol_domain::{
-    Clock, DeliveryId, DeliveryTask, Event, Hearing, TenantId, TraceContext, Trigger, Webhook,
+    Clock, DeliveryId, DeliveryTask, Event, MatchOutcome, TenantId, TraceContext, Trigger, Webhook,
 };
-use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
-use anzol_store::{Markers, StoreError, Webhooks};
+use anzol_queue::{DeliveryQueues, OutgoingDelivery, QueueError};
+use anzol_store::{MatchRecords, StoreError, Webhooks};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 
-use crate::notice::{Noticeboard, Notices};
+use crate::match_log::{MatchLog, PendingRecords};
 
 /// Bytes of webhooks that are kept in memory between calls: those of thousands of ordinary tenants, or of a dozen that use all they may.
 const CACHED: u64 = 32 * 1024 * 1024;
@@ -43,14 +43,14 @@ pub enum DispatchError {
 
 /// How events came to us.
 #[derive(Debug, Clone)]
-pub struct Arrival {
+pub struct Accepted {
     /// When we took them from their producer: latencies count from then.
     pub at: OffsetDateTime,
     /// The trace of the request or message they came in. An event that names one of its own belongs to that.
     pub trace: TraceContext,
 }
 
-impl Arrival {
+impl Accepted {
     /// Events that come now, in this trace or else in a new one.
     #[must_use]
     pub fn new(now: OffsetDateTime, trace: Option<TraceContext>) -> Self {
@@ -64,7 +64,7 @@ pub struct Dispatcher {
     webhooks: Webhooks,
     queues: DeliveryQueues,
     /// Notes what came and what was missed.
-    noticeboard: Noticeboard,
+    match_log: MatchLog,
     clock: Clock,
     /// Snapshots by tenant. Each is checked against the tenant's revision before it is used, so age does no harm.
     snapshots: Snapshots,
@@ -97,10 +97,10 @@ impl Weighter<TenantId, Arc<Snapshot>> for Footprint {
 impl Dispatcher {
     /// A dispatcher that reads from `webhooks`, writes to `queues`, and notes in `markers` what came and what was missed.
     #[must_use]
-    pub fn new(webhooks: Webhooks, queues: DeliveryQueues, markers: Markers, clock: Clock) -> Self {
-        let noticeboard = Noticeboard::new(markers, clock);
+    pub fn new(webhooks: Webhooks, queues: DeliveryQueues, markers: MatchRecords, clock: Clock) -> Self {
+        let match_log = MatchLog::new(markers, clock);
         let snapshots = Snapshots::with_weighter(CACHED_TENANTS, CACHED, Footprint);
-        Self { webhooks, queues, noticeboard, clock, snapshots }
+        Self { webhooks, queues, match_log, clock, snapshots }
     }
 
     /// Queues one task for each webhook that hears one of the events; answers how many.
@@ -111,7 +111,7 @@ impl Dispatcher {
     /// # Errors
     /// Trying again helps, and queues some deliveries twice, unless it is [`DispatchError::Refused`]: the events at these places will never
     /// be taken, the others are, and are not to be given here again.
-    pub async fn dispatch(&self, events: &[Event], arrival: &Arrival) -> Result<usize, DispatchError> {
+    pub async fn dispatch(&self, events: &[Event], arrival: &Accepted) -> Result<usize, DispatchError> {
         let tenants: BTreeSet<TenantId> = events.iter().filter_map(Event::tenant).cloned().collect();
         let snapshots: BTreeMap<_, _> = futures::stream::iter(tenants)
             .map(|tenant| async move {
@@ -121,7 +121,7 @@ impl Dispatcher {
             .buffer_unordered(LOOKUPS)
             .try_collect()
             .await?;
-        let (mut outgoing, mut notices) = (Vec::new(), Notices::default());
+        let (mut outgoing, mut records) = (Vec::new(), PendingRecords::default());
         let (mut count, mut bytes) = (0, 0);
         // Of which event each delivery is, and which events the queue has refused for good so far.
         let (mut places, mut refused) = (Vec::new(), BTreeMap::new());
@@ -131,31 +131,31 @@ impl Dispatcher {
                 continue;
             };
             if !snapshot.webhooks.is_empty() {
-                notices.came(tenant, event);
+                records.received(tenant, event);
             }
             let size = event.size();
             for webhook in &snapshot.webhooks {
-                match webhook.hearing(event) {
-                    Hearing::Heard => {
+                match webhook.match_event(event) {
+                    MatchOutcome::Matched => {
                         let first = self.first_attempt(tenant, webhook, event, arrival);
                         places.push((first.task.delivery_id, place));
                         outgoing.push(first);
                         count += 1;
                         bytes += size;
                     }
-                    Hearing::Level => notices.missed(webhook, Miss::Level, event),
-                    Hearing::Filter => notices.missed(webhook, Miss::Filter, event),
-                    Hearing::NotEnabled | Hearing::OtherType | Hearing::OwnNews => {}
+                    MatchOutcome::LevelMismatch => records.mismatched(webhook, Mismatch::Level, event),
+                    MatchOutcome::FilterMismatch => records.mismatched(webhook, Mismatch::Filter, event),
+                    MatchOutcome::Disabled | MatchOutcome::TypeMismatch | MatchOutcome::SelfReference => {}
                 }
                 if bytes >= IN_HAND {
                     bytes = 0;
                     let queued = self.queues.send(std::mem::take(&mut outgoing)).await;
-                    refused.append(&mut for_good(queued, &places)?);
+                    refused.append(&mut permanent(queued, &places)?);
                 }
             }
         }
-        let (queued, ()) = futures::join!(self.queues.send(outgoing), self.noticeboard.note(notices));
-        refused.append(&mut for_good(queued, &places)?);
+        let (queued, ()) = futures::join!(self.queues.send(outgoing), self.match_log.write(records));
+        refused.append(&mut permanent(queued, &places)?);
         if refused.is_empty() { Ok(count) } else { Err(DispatchError::Refused(refused)) }
     }
 
@@ -164,8 +164,8 @@ impl Dispatcher {
         tenant: &TenantId,
         webhook: &Webhook,
         event: &Event,
-        arrival: &Arrival,
-    ) -> Outgoing {
+        arrival: &Accepted,
+    ) -> OutgoingDelivery {
         let task = DeliveryTask {
             tenant_id: tenant.clone(),
             webhook_id: webhook.id,
@@ -176,7 +176,7 @@ impl Dispatcher {
             trace: Some(event.trace().unwrap_or_else(|| arrival.trace.clone())),
             event: event.clone(),
         };
-        Outgoing { task, lane: webhook.health.lane, delay: Duration::ZERO }
+        OutgoingDelivery { task, lane: webhook.health.lane, delay: Duration::ZERO }
     }
 
     /// The tenant's webhooks as of now: one small read when nothing changed since the last call.
@@ -194,7 +194,7 @@ impl Dispatcher {
 }
 
 /// The places of the events that the queue refused for good, with the code of its error; an error when trying again helps some other.
-fn for_good(
+fn permanent(
     queued: Result<(), QueueError>,
     places: &[(DeliveryId, usize)],
 ) -> Result<BTreeMap<usize, String>, QueueError> {

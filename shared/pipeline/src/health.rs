@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use anzol_domain::health::{DisablePolicy, HealthState, PROBE, Pace, QUICK_FOR, QUICK_SUCCESSES, Tally};
-use anzol_domain::operational::News;
+use anzol_domain::health::{DisablePolicy, FAST_FOR, FAST_SUCCESSES, HealthState, PROBE, Pace, Tally};
+use anzol_domain::operational::OperationalEvent;
 use anzol_domain::{Clock, Delivery, Disabled, Health, Lane, Webhook};
 use anzol_queue::Queue;
 use anzol_store::{StoreError, Webhooks};
@@ -16,7 +16,7 @@ const TRIES: usize = 4;
 
 /// Keeps the record of receivers: nothing is written for one that is well and stays so.
 #[derive(Debug, Clone)]
-pub struct HealthKeeper {
+pub struct HealthTracker {
     webhooks: Webhooks,
     /// Where news of webhooks goes, to be dispatched like any other event.
     events: Arc<Queue>,
@@ -37,30 +37,30 @@ pub struct Verdict {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Webhooks moved to the slow lane.
-    pub slowed: usize,
+    pub moved_to_slow: usize,
     /// Webhooks moved back to the fast lane.
-    pub quickened: usize,
+    pub moved_to_fast: usize,
     /// Webhooks disabled.
     pub disabled: usize,
 }
 
 impl std::ops::AddAssign for Changes {
     fn add_assign(&mut self, other: Self) {
-        self.slowed += other.slowed;
-        self.quickened += other.quickened;
+        self.moved_to_slow += other.moved_to_slow;
+        self.moved_to_fast += other.moved_to_fast;
         self.disabled += other.disabled;
     }
 }
 
 /// What many messages of one webhook at once may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Burst {
+pub enum BurstPermit {
     /// All go: the receiver is known to be quick, as this tells.
     Go(Pace),
     /// One goes first, to find out.
     Probe,
     /// Somebody else is finding out.
-    ComeBack,
+    Wait,
 }
 
 impl Verdict {
@@ -72,7 +72,7 @@ impl Verdict {
     }
 }
 
-impl HealthKeeper {
+impl HealthTracker {
     /// A keeper that writes to `webhooks` and tells news on the events queue.
     #[must_use]
     pub fn new(webhooks: Webhooks, events: Queue, policy: DisablePolicy, clock: Clock) -> Self {
@@ -97,7 +97,7 @@ impl HealthKeeper {
     }
 
     /// Moves a webhook to the slow lane, unless it is there; answers whether it did.
-    pub async fn slow_down(&self, webhook: &Webhook) -> bool {
+    pub async fn move_to_slow_lane(&self, webhook: &Webhook) -> bool {
         match self.webhooks.set_lane(&webhook.tenant_id, webhook.id, Lane::Slow).await {
             Ok(true) => {
                 tracing::info!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, "moved to the slow lane");
@@ -112,30 +112,30 @@ impl HealthKeeper {
     }
 
     /// What a burst of messages to a webhook may do. Among all senders, one at a time is told to probe.
-    pub async fn leave_for_burst(&self, webhook: &Webhook) -> Burst {
+    pub async fn burst_permit(&self, webhook: &Webhook) -> BurstPermit {
         let (tenant, id, now) = (&webhook.tenant_id, webhook.id, (self.clock)());
         let leave = async {
             let pace = self.webhooks.pace(tenant, id).await?;
-            if pace.is_known_quick(now) {
-                return Ok(Burst::Go(pace));
+            if pace.is_known_fast(now) {
+                return Ok(BurstPermit::Go(pace));
             }
             let first =
-                !pace.is_probed(now) && self.webhooks.begin_probe(tenant, id, now, now + PROBE).await?;
-            Ok::<_, StoreError>(if first { Burst::Probe } else { Burst::ComeBack })
+                !pace.is_probed(now) && self.webhooks.acquire_probe(tenant, id, now, now + PROBE).await?;
+            Ok::<_, StoreError>(if first { BurstPermit::Probe } else { BurstPermit::Wait })
         };
         leave.await.unwrap_or_else(|error| {
             tracing::error!(%error, webhook.id = %id, "a probe could not be announced");
-            Burst::Probe
+            BurstPermit::Probe
         })
     }
 
     /// Notes that a burst was answered quickly, unless that was noted lately, as `pace` tells.
-    pub async fn confirm_quick(&self, webhook: &Webhook, pace: Pace) {
+    pub async fn mark_fast(&self, webhook: &Webhook, pace: Pace) {
         let now = (self.clock)();
         if !pace.wants_confirmation(now) {
             return;
         }
-        if let Err(error) = self.webhooks.set_quick(&webhook.tenant_id, webhook.id, now + QUICK_FOR).await {
+        if let Err(error) = self.webhooks.set_fast(&webhook.tenant_id, webhook.id, now + FAST_FOR).await {
             tracing::error!(%error, webhook.id = %webhook.id, "could not note that a receiver is quick");
         }
     }
@@ -152,13 +152,13 @@ impl HealthKeeper {
             return self.disable(webhook, Disabled { reason, code: "GONE".to_owned() }, changes).await;
         }
         if tally.slow && webhook.health.lane == Lane::Fast {
-            changes.slowed += usize::from(self.slow_down(webhook).await);
+            changes.moved_to_slow += usize::from(self.move_to_slow_lane(webhook).await);
         }
         if tally.successes > 0 && webhook.health.failures > 0 {
             let before = self.webhooks.clear_failures(tenant, id).await?;
             // The version sets this recovery apart from the next: its run of failures is over, and a later one has its own time.
             if let Some(before) = before.filter(|before| before.health.warned) {
-                self.tell(News::Recovered, &before).await;
+                self.publish_operational_event(OperationalEvent::Recovered, &before).await;
             }
         }
         if tally.failures > 0 && tally.successes == 0 {
@@ -168,15 +168,15 @@ impl HealthKeeper {
             }
         }
         if webhook.health.lane == Lane::Slow && !tally.slow {
-            let after = self.webhooks.add_quick_successes(tenant, id, tally.successes).await?;
-            if after.is_some_and(|after| after.health.quick_successes >= QUICK_SUCCESSES)
+            let after = self.webhooks.add_fast_successes(tenant, id, tally.successes).await?;
+            if after.is_some_and(|after| after.health.fast_successes >= FAST_SUCCESSES)
                 && self.webhooks.set_lane(tenant, id, Lane::Fast).await?
             {
-                changes.quickened += 1;
+                changes.moved_to_fast += 1;
                 tracing::info!(tenant.id = %tenant, webhook.id = %id, "moved to the fast lane");
             }
-        } else if webhook.health.quick_successes > 0 && tally.slow && tally.successes > 0 {
-            self.webhooks.clear_quick_successes(tenant, id).await?;
+        } else if webhook.health.fast_successes > 0 && tally.slow && tally.successes > 0 {
+            self.webhooks.clear_fast_successes(tenant, id).await?;
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ impl HealthKeeper {
             HealthState::Healthy | HealthState::Failing => Ok(()),
             HealthState::Warning => {
                 if !health.warned && self.webhooks.set_warned(&webhook.tenant_id, webhook.id).await? {
-                    self.tell(News::Failing, webhook).await;
+                    self.publish_operational_event(OperationalEvent::Failing, webhook).await;
                 }
                 Ok(())
             }
@@ -226,7 +226,7 @@ impl HealthKeeper {
                 Ok(()) => {
                     so_far.disabled += 1;
                     tracing::warn!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, code = disabled.code, "disabled a webhook");
-                    self.tell(News::Disabled, &changed).await;
+                    self.publish_operational_event(OperationalEvent::Disabled, &changed).await;
                     return Ok(());
                 }
             }
@@ -234,13 +234,13 @@ impl HealthKeeper {
         Err(StoreError::Changed)
     }
 
-    async fn tell(&self, news: News, webhook: &Webhook) {
-        let told = match news.event(webhook, (self.clock)()) {
+    async fn publish_operational_event(&self, event: OperationalEvent, webhook: &Webhook) {
+        let published = match event.to_event(webhook, (self.clock)()) {
             Ok(event) => self.events.send(&webhook.tenant_id, event.payload(true)).await,
             Err(error) => Err(error.to_string()),
         };
-        if let Err(error) = told {
-            tracing::error!(error, webhook.id = %webhook.id, ?news, "could not tell the news of a webhook");
+        if let Err(error) = published {
+            tracing::error!(error, webhook.id = %webhook.id, ?event, "failed to publish an operational event");
         }
     }
 }

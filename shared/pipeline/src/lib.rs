@@ -3,15 +3,15 @@
 pub mod deliver;
 pub mod dispatch;
 pub mod health;
-mod notice;
+mod match_log;
 pub mod recover;
 mod redact;
 pub mod report;
 pub mod settle;
 
-pub use deliver::{Deliverer, Names};
-pub use dispatch::{Arrival, DispatchError, Dispatcher};
-pub use health::{Changes, HealthKeeper, Verdict};
+pub use deliver::{Deliverer, DeliveryHeaders};
+pub use dispatch::{Accepted, DispatchError, Dispatcher};
+pub use health::{Changes, HealthTracker, Verdict};
 pub use recover::{RecoverError, Recoverer};
 pub use report::Attempt;
 pub use settle::{Settled, Settler};

@@ -10,7 +10,7 @@ use anzol_domain::{
     Clock, Delivery, DeliveryId, DeliveryTask, Event, Lane, Recovery, RecoveryId, Status, TenantId, Trigger,
     Webhook, WebhookId,
 };
-use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
+use anzol_queue::{DeliveryQueues, OutgoingDelivery, QueueError};
 use anzol_signing as signing;
 use anzol_store::{Deliveries, Handled, StoreError, Taking};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -82,10 +82,10 @@ impl Recoverer {
     ///
     /// # Errors
     /// [`RecoverError::Running`] while another recovery of the webhook is under way.
-    pub async fn begin(&self, webhook: &Webhook, since: OffsetDateTime) -> Result<Recovery, RecoverError> {
+    pub async fn start(&self, webhook: &Webhook, since: OffsetDateTime) -> Result<Recovery, RecoverError> {
         let now = (self.clock)();
         let begun = Recovery::new(webhook.tenant_id.clone(), webhook.id, since, now);
-        if let Some(running) = self.deliveries.begin_recovery(&begun, now).await? {
+        if let Some(running) = self.deliveries.start_recovery(&begun, now).await? {
             return Err(RecoverError::Running(Box::new(running)));
         }
         // Before the first step: from then on somebody will carry it on, whatever becomes of us.
@@ -105,7 +105,7 @@ impl Recoverer {
     }
 
     /// Makes the next step of a recovery, and queues the one after that. `webhook` is as it is now, if it still is.
-    pub async fn carry_on(&self, task: &RecoveryTask, webhook: Option<&Webhook>) -> Result<(), RecoverError> {
+    pub async fn resume(&self, task: &RecoveryTask, webhook: Option<&Webhook>) -> Result<(), RecoverError> {
         let Some(webhook) = webhook else { return Ok(()) };
         let RecoveryTask { tenant_id, webhook_id, recovery_id } = task;
         let recovery = self.get(tenant_id, *webhook_id, *recovery_id).await?;
@@ -321,7 +321,7 @@ struct Weighed {
     /// How many had failed for good.
     found: u32,
     /// What is sent again: each with the failed delivery in whose place, and when its event happened.
-    outgoing: Vec<(DeliveryId, Option<OffsetDateTime>, Outgoing)>,
+    outgoing: Vec<(DeliveryId, Option<OffsetDateTime>, OutgoingDelivery)>,
 }
 
 /// That this recovery sends an event again.
@@ -339,7 +339,7 @@ fn sent_as(recovery: &Recovery, failed: DeliveryId) -> DeliveryId {
 }
 
 /// A first attempt, as if the event had happened when the recovery began.
-fn again(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> Outgoing {
+fn again(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> OutgoingDelivery {
     let task = DeliveryTask {
         tenant_id: recovery.tenant_id.clone(),
         webhook_id: recovery.webhook_id,
@@ -350,12 +350,12 @@ fn again(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> Outgoing
         trace: None,
         event,
     };
-    Outgoing { task, lane: Lane::Slow, delay: Duration::ZERO }
+    OutgoingDelivery { task, lane: Lane::Slow, delay: Duration::ZERO }
 }
 
 /// Cuts what is to be sent into what one call may hold, so that no call overtakes another.
-fn in_order(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
-    let mut batches = Vec::<Vec<Outgoing>>::new();
+fn in_order(outgoing: Vec<OutgoingDelivery>) -> Vec<Vec<OutgoingDelivery>> {
+    let mut batches = Vec::<Vec<OutgoingDelivery>>::new();
     let mut bytes = 0;
     for one in outgoing {
         let size = one.task.event.size();

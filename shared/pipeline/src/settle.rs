@@ -7,7 +7,7 @@ use anzol_domain::delivery::NextAttempt;
 use anzol_domain::health::BURST_SLOW_AFTER;
 use anzol_domain::retry::Schedule;
 use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Trigger};
-use anzol_queue::{DeliveryQueues, Outgoing, QueueError};
+use anzol_queue::{DeliveryQueues, OutgoingDelivery, QueueError};
 use anzol_signing as signing;
 use anzol_store::{Deliveries, StoreError};
 
@@ -67,7 +67,7 @@ impl Settler {
                     trace: Some(task.trace()),
                     ..task
                 };
-                retries.push((delivery.id, Outgoing { task: next, lane: Lane::Slow, delay: wait }));
+                retries.push((delivery.id, OutgoingDelivery { task: next, lane: Lane::Slow, delay: wait }));
             }
             rows.push(delivery);
             reports.push(report);
@@ -123,18 +123,18 @@ impl Settler {
     }
 
     /// Puts tasks back on the fast lane until it is known how quick their receiver is. Answers those that could not be put there.
-    pub async fn hold_back(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
+    pub async fn defer(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
         self.put(tasks, Lane::Fast, BURST_SLOW_AFTER).await
     }
 
     /// Puts tasks whose webhook's secrets cannot be opened on the slow lane, for later. Nothing was sent, so nothing is recorded, and
     /// it is the same attempt when it comes back, however often that is. Answers those that could not be put there.
-    pub async fn postpone(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
+    pub async fn defer_sealed(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
         self.put(tasks, Lane::Slow, SEALED_WAIT).await
     }
 
     async fn put(&self, tasks: Vec<DeliveryTask>, lane: Lane, delay: Duration) -> BTreeSet<DeliveryId> {
-        let outgoing = tasks.into_iter().map(|task| Outgoing { task, lane, delay });
+        let outgoing = tasks.into_iter().map(|task| OutgoingDelivery { task, lane, delay });
         let Err(error) = self.queues.send(outgoing.collect()).await else { return BTreeSet::new() };
         tracing::error!(%error, ?lane, "could not move deliveries");
         // What was refused for good comes back too: it was not sent yet, and its queue gives it up in the end.

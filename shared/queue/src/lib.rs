@@ -5,6 +5,6 @@ mod message;
 mod queue;
 mod scheduler;
 
-pub use message::{Message, Unreadable, decode, encode, encode_recovery, sent_at};
-pub use queue::{DeliveryQueues, MAX_DELAY, Outgoing, Queue, QueueError};
+pub use message::{QueueMessage, Unreadable, decode, encode, encode_recovery, sent_at};
+pub use queue::{DeliveryQueues, MAX_DELAY, OutgoingDelivery, Queue, QueueError};
 pub use scheduler::{Scheduler, SchedulerSettings};

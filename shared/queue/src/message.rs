@@ -15,22 +15,22 @@ use crate::body::Body;
 const VERSION: u8 = 1;
 
 #[derive(Serialize)]
-struct Out<'a> {
+struct WireOut<'a> {
     v: u8,
     #[serde(flatten)]
-    what: What<'a>,
+    what: WireBody<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum What<'a> {
+enum WireBody<'a> {
     Task(&'a DeliveryTask),
     Recovery(&'a RecoveryTask),
 }
 
 /// What a message asks for.
 #[derive(Debug)]
-pub enum Message {
+pub enum QueueMessage {
     /// `task`: an attempt to be made.
     Delivery(Box<DeliveryTask>),
     /// `recovery`: a step of a recovery to be made.
@@ -38,7 +38,7 @@ pub enum Message {
 }
 
 #[derive(Deserialize)]
-struct In {
+struct WireIn {
     task: Option<Box<DeliveryTask>>,
     recovery: Option<RecoveryTask>,
 }
@@ -61,16 +61,16 @@ pub fn encode_recovery(task: &RecoveryTask) -> String {
 }
 
 pub(crate) fn body_of_recovery(task: &RecoveryTask) -> Body {
-    body(What::Recovery(task))
+    body(WireBody::Recovery(task))
 }
 
 pub(crate) fn body_of(task: &DeliveryTask) -> Body {
-    body(What::Task(task))
+    body(WireBody::Task(task))
 }
 
-fn body(what: What<'_>) -> Body {
+fn body(what: WireBody<'_>) -> Body {
     // A task is ids, numbers and JSON: it always has a JSON form.
-    Body::new(serde_json::to_string(&Out { v: VERSION, what }).unwrap_or_default())
+    Body::new(serde_json::to_string(&WireOut { v: VERSION, what }).unwrap_or_default())
 }
 
 /// Why a message cannot be worked on.
@@ -92,16 +92,16 @@ pub fn sent_at<S: BuildHasher>(attributes: &HashMap<String, String, S>) -> Optio
 }
 
 /// Reads a message body.
-pub fn decode(body: &str) -> Result<Message, Unreadable> {
+pub fn decode(body: &str) -> Result<QueueMessage, Unreadable> {
     let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
     let version: Version = serde_json::from_str(body).map_err(malformed)?;
     if version.v != VERSION {
         return Err(Unreadable::Version(version.v));
     }
     match serde_json::from_str(body).map_err(malformed)? {
-        In { task: Some(task), recovery: None } => Ok(Message::Delivery(task)),
-        In { task: None, recovery: Some(recovery) } => Ok(Message::Recovery(recovery)),
-        In { .. } => Err(Unreadable::Malformed("it needs either `task` or `recovery`".to_owned())),
+        WireIn { task: Some(task), recovery: None } => Ok(QueueMessage::Delivery(task)),
+        WireIn { task: None, recovery: Some(recovery) } => Ok(QueueMessage::Recovery(recovery)),
+        WireIn { .. } => Err(Unreadable::Malformed("it needs either `task` or `recovery`".to_owned())),
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
             event: Event::parse(json, at).unwrap(),
         };
         let body = encode(&task);
-        let Message::Delivery(back) = decode(&body).unwrap() else { panic!("another kind of message") };
+        let QueueMessage::Delivery(back) = decode(&body).unwrap() else { panic!("another kind of message") };
         assert_eq!(encode(&back), body);
         assert_eq!(back.event.payload(true), json);
         assert_eq!((back.attempt, back.trigger, back.delivery_id), (2, Trigger::Retry, task.delivery_id));
@@ -142,7 +142,7 @@ mod tests {
         let body = format!(
             r#"{{"v":1,"task":{{"tenantId":"acme","webhookId":"{id}","deliveryId":"{id}","attempt":1,"trigger":"event","event":{event}}}}}"#
         );
-        let Message::Delivery(task) = decode(&body).unwrap() else { panic!("another kind of message") };
+        let QueueMessage::Delivery(task) = decode(&body).unwrap() else { panic!("another kind of message") };
         assert_eq!((task.accepted_at, &task.trace), (None, &None));
         assert_eq!(task.trace(), TraceContext::of(id), "and gets a trace of its own");
     }
@@ -155,7 +155,7 @@ mod tests {
             webhook_id: WebhookId::mint(at),
             recovery_id: RecoveryId::mint(at),
         };
-        let Message::Recovery(back) = decode(&encode_recovery(&task)).unwrap() else {
+        let QueueMessage::Recovery(back) = decode(&encode_recovery(&task)).unwrap() else {
             panic!("another kind of message")
         };
         assert_eq!(back, task);

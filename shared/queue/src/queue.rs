@@ -63,12 +63,12 @@ impl QueueError {
 /// Codes of errors by which a call is refused because of what is in it, so that it will be whenever it is made again. With the older
 /// protocol's prefix they are spelled `AWS.SimpleQueueService.…`.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#API_SendMessage_Errors>
-const FOR_GOOD: [&str; 3] = ["InvalidMessageContents", "BatchRequestTooLong", "InvalidParameterValue"];
+const PERMANENT: [&str; 3] = ["InvalidMessageContents", "BatchRequestTooLong", "InvalidParameterValue"];
 
 /// The code of an error that a call will always end in.
-fn for_good<E: ProvideErrorMetadata>(error: &E) -> Option<&'static str> {
+fn permanent<E: ProvideErrorMetadata>(error: &E) -> Option<&'static str> {
     let code = error.code()?.rsplit(['.', '#']).next()?;
-    FOR_GOOD.into_iter().find(|known| *known == code)
+    PERMANENT.into_iter().find(|known| *known == code)
 }
 
 /// Made when it is first used: an execution environment calls on few of the clients it has, and to make one takes longer than a call.
@@ -83,7 +83,7 @@ pub struct Queue {
 
 /// A delivery on its way into a queue.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
+pub struct OutgoingDelivery {
     /// What is to be done.
     pub task: DeliveryTask,
     /// Which queue it goes to.
@@ -103,7 +103,7 @@ pub struct DeliveryQueues {
 
 /// A message on its way into a queue, or into the scheduler.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub(crate) struct Envelope {
     pub(crate) id: DeliveryId,
     pub(crate) body: Body,
     /// The tenant: messages of one do not hold up the others' (SQS fair queues). Any tenant's id may be a group's: both have up to 128
@@ -147,7 +147,7 @@ impl Queue {
     ///
     /// # Errors
     /// What went wrong, for the log.
-    pub async fn bury(&self, body: &str, reason: &str) -> Result<(), String> {
+    pub async fn send_to_dlq(&self, body: &str, reason: &str) -> Result<(), String> {
         const NAME: &str = "reason";
         const TYPE: &str = "String";
         let body = Body::new(body).within(MAX_MESSAGE);
@@ -160,7 +160,7 @@ impl Queue {
             match request.clone().message_attributes(NAME, text).send().await {
                 Ok(_) => return Ok(()),
                 // Some implementation may have less room for it. A dead letter without its reason, which is in the log, is better than none.
-                Err(error) if for_good(&error).is_some() => {}
+                Err(error) if permanent(&error).is_some() => {}
                 Err(error) => return Err(DisplayErrorContext(error).to_string()),
             }
         }
@@ -168,7 +168,7 @@ impl Queue {
     }
 
     /// Puts all messages on the queue; answers why not, for those that are not on it.
-    async fn send_all(&self, messages: Vec<Message>) -> QueueError {
+    async fn send_all(&self, messages: Vec<Envelope>) -> QueueError {
         let (fitting, larger): (Vec<_>, Vec<_>) =
             messages.into_iter().partition(|message| message.body.len() <= MAX_MESSAGE);
         let refused = larger.into_iter().map(|message| (message.id, "MessageTooLong".to_owned())).collect();
@@ -178,10 +178,10 @@ impl Queue {
         results.fold(too_large, |all, error| async { error.and(all) }).await
     }
 
-    async fn send_batch(&self, messages: Vec<Message>) -> QueueError {
+    async fn send_batch(&self, messages: Vec<Envelope>) -> QueueError {
         let ids: Vec<DeliveryId> = messages.iter().map(|message| message.id).collect();
         let id_of = |entry: &str| ids.get(entry.parse::<usize>().ok()?).copied();
-        let entry = |(index, message): (usize, Message)| {
+        let entry = |(index, message): (usize, Envelope)| {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
                 .message_body(message.body)
@@ -239,7 +239,7 @@ impl Queue {
             Ok(answer) => return Ok(answer.failed),
             Err(error) => error,
         };
-        let (Some(code), [first, others @ ..]) = (for_good(&error), entries) else {
+        let (Some(code), [first, others @ ..]) = (permanent(&error), entries) else {
             return Err(DisplayErrorContext(error).to_string());
         };
         if others.is_empty() {
@@ -273,8 +273,8 @@ fn delay_seconds(delay: Duration) -> Option<i32> {
 }
 
 /// Cuts messages into batches of what one call may hold.
-fn batches(messages: Vec<Message>) -> Vec<Vec<Message>> {
-    let mut batches: Vec<Vec<Message>> = Vec::new();
+fn batches(messages: Vec<Envelope>) -> Vec<Vec<Envelope>> {
+    let mut batches: Vec<Vec<Envelope>> = Vec::new();
     let mut bytes = 0;
     for message in messages {
         match batches.last_mut() {
@@ -334,11 +334,11 @@ impl DeliveryQueues {
     ///
     /// # Errors
     /// Which of them are not there, or not for sure. Doing it again for those delivers some twice, under the same `webhook-id`.
-    pub async fn send(&self, deliveries: Vec<Outgoing>) -> Result<(), QueueError> {
+    pub async fn send(&self, deliveries: Vec<OutgoingDelivery>) -> Result<(), QueueError> {
         let (mut fast, mut slow, mut later) = (Vec::new(), Vec::new(), Vec::new());
-        for Outgoing { task, lane, delay } in deliveries {
+        for OutgoingDelivery { task, lane, delay } in deliveries {
             let (id, body) = (task.delivery_id, message::body_of(&task));
-            let message = Message { id, body, group: task.tenant_id.into(), delay };
+            let message = Envelope { id, body, group: task.tenant_id.into(), delay };
             match (&self.scheduler, lane) {
                 (Some(scheduler), _) if delay > scheduler.longest_queue_delay => later.push(message),
                 (_, Lane::Fast) => fast.push(message),
@@ -357,13 +357,13 @@ impl DeliveryQueues {
         if all.is_empty() { Ok(()) } else { Err(all) }
     }
 
-    async fn schedule(&self, scheduler: &Scheduler, message: Message) -> QueueError {
+    async fn schedule(&self, scheduler: &Scheduler, message: Envelope) -> QueueError {
         match scheduler.schedule(&message).await {
             Ok(()) => QueueError::default(),
-            Err(Unscheduled { reason, for_good: false }) => {
+            Err(Unscheduled { reason, permanent: false }) => {
                 QueueError { unsent: [message.id].into(), reason, ..QueueError::default() }
             }
-            Err(Unscheduled { reason, for_good: true }) => {
+            Err(Unscheduled { reason, permanent: true }) => {
                 tracing::warn!(reason, delivery.id = %message.id, "a delivery cannot be scheduled, and comes early");
                 self.slow.send_all(vec![message]).await
             }
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn batches_keep_to_both_bounds_and_lose_nothing() {
-        let message = |size: usize| Message {
+        let message = |size: usize| Envelope {
             id: DeliveryId::floor(time::OffsetDateTime::UNIX_EPOCH),
             body: Body::new("x".repeat(size)),
             group: String::new(),

@@ -18,7 +18,7 @@ use time::macros::format_description;
 
 use anzol_domain::Clock;
 
-use crate::queue::Message;
+use crate::queue::Envelope;
 
 /// The one spelling of a moment that the scheduler takes; in UTC.
 const AT: &[BorrowedFormatItem<'_>] =
@@ -34,7 +34,7 @@ pub(crate) struct Unscheduled {
     /// For the log.
     pub(crate) reason: String,
     /// Whether asking again would end in the same way.
-    pub(crate) for_good: bool,
+    pub(crate) permanent: bool,
 }
 
 /// Made when it is first used, which in most execution environments is never.
@@ -59,7 +59,7 @@ pub struct SchedulerSettings {
     /// ARN of the slow lane's queue.
     pub queue_arn: String,
     /// ARN of the queue for messages that the slow lane would not take, for a day.
-    pub dead_letters_arn: String,
+    pub dlq_arn: String,
 }
 
 impl Scheduler {
@@ -81,11 +81,11 @@ impl Scheduler {
     ///
     /// # Errors
     /// What went wrong, for the log, and whether it will always go wrong for this message.
-    pub(crate) async fn schedule(&self, message: &Message) -> Result<(), Unscheduled> {
+    pub(crate) async fn schedule(&self, message: &Envelope) -> Result<(), Unscheduled> {
         let input = literal(message.body.as_str());
         if input.len() > MAX_INPUT {
             let reason = format!("the scheduler takes {MAX_INPUT} bytes");
-            return Err(Unscheduled { reason, for_good: true });
+            return Err(Unscheduled { reason, permanent: true });
         }
         match self.create(message, &input, Some(&message.group)).await {
             // Message groups on standard queues (fair queues) are younger than the scheduler, whose documentation still speaks of FIFO
@@ -98,7 +98,7 @@ impl Scheduler {
         .or_else(|error| match error.code() {
             Some("ConflictException") => Ok(()),
             code => Err(Unscheduled {
-                for_good: code == Some("ValidationException"),
+                permanent: code == Some("ValidationException"),
                 reason: DisplayErrorContext(error).to_string(),
             }),
         })
@@ -106,7 +106,7 @@ impl Scheduler {
 
     async fn create(
         &self,
-        message: &Message,
+        message: &Envelope,
         input: &str,
         group: Option<&str>,
     ) -> Result<(), SdkError<CreateScheduleError>> {
@@ -115,13 +115,13 @@ impl Scheduler {
         let due = (self.clock)() + message.delay + Duration::from_millis(999);
         let at = due.to_offset(time::UtcOffset::UTC).format(AT).map_err(SdkError::construction_failure)?;
         let settings = &self.settings;
-        let dead_letters = DeadLetterConfig::builder().arn(&settings.dead_letters_arn).build();
+        let dlq = DeadLetterConfig::builder().arn(&settings.dlq_arn).build();
         let target = Target::builder()
             .arn(&settings.queue_arn)
             .role_arn(&settings.role_arn)
             .input(input)
             .set_sqs_parameters(group.map(|group| SqsParameters::builder().message_group_id(group).build()))
-            .dead_letter_config(dead_letters);
+            .dead_letter_config(dlq);
         let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off);
         let request = self
             .client

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use anzol_domain::{Lane, TenantId, Webhook, WebhookId};
 
 use crate::error::StoreError;
-use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, WARNED};
+use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, WARNED};
 use crate::webhooks::{Webhooks, pause, update_item};
 use crate::{keys, webhook_item};
 
@@ -27,7 +27,7 @@ impl Webhooks {
     ) -> Result<Option<Webhook>, StoreError> {
         let at = at.format(&Rfc3339).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let update = format!(
-            "ADD {FAILURES} :count SET {FAILING_SINCE} = if_not_exists({FAILING_SINCE}, :at) REMOVE {QUICK_SUCCESSES}"
+            "ADD {FAILURES} :count SET {FAILING_SINCE} = if_not_exists({FAILING_SINCE}, :at) REMOVE {FAST_SUCCESSES}"
         );
         let request = self
             .update(tenant, id, update)
@@ -57,25 +57,25 @@ impl Webhooks {
     }
 
     /// Adds quick successes of a webhook in the slow lane. Answers the webhook as it then is, or `None` when it is gone.
-    pub async fn add_quick_successes(
+    pub async fn add_fast_successes(
         &self,
         tenant: &TenantId,
         id: WebhookId,
         count: u32,
     ) -> Result<Option<Webhook>, StoreError> {
         let request = self
-            .update(tenant, id, format!("ADD {QUICK_SUCCESSES} :count"))
+            .update(tenant, id, format!("ADD {FAST_SUCCESSES} :count"))
             .expression_attribute_values(":count", AttributeValue::N(count.to_string()));
         self.updated(request).await
     }
 
     /// Starts the count of quick successes anew. Answers the webhook as it then is, or `None` when it is gone.
-    pub async fn clear_quick_successes(
+    pub async fn clear_fast_successes(
         &self,
         tenant: &TenantId,
         id: WebhookId,
     ) -> Result<Option<Webhook>, StoreError> {
-        self.updated(self.update(tenant, id, format!("REMOVE {QUICK_SUCCESSES}"))).await
+        self.updated(self.update(tenant, id, format!("REMOVE {FAST_SUCCESSES}"))).await
     }
 
     /// Moves a webhook to another lane, and the tenant's revision with it, so that the next event is dispatched there. Answers
@@ -87,12 +87,12 @@ impl Webhooks {
             .expression_attribute_values(":slow", AttributeValue::S("slow".to_owned()));
         let update = match lane {
             Lane::Slow => update
-                .update_expression(format!("SET {LANE} = :slow REMOVE {QUICK_SUCCESSES}"))
+                .update_expression(format!("SET {LANE} = :slow REMOVE {FAST_SUCCESSES}"))
                 .condition_expression(format!(
                     "attribute_exists(pk) AND (attribute_not_exists({LANE}) OR {LANE} <> :slow)"
                 )),
             Lane::Fast => update
-                .update_expression(format!("REMOVE {LANE}, {QUICK_SUCCESSES}"))
+                .update_expression(format!("REMOVE {LANE}, {FAST_SUCCESSES}"))
                 .condition_expression(format!("{LANE} = :slow")),
         };
         let count = self.quota(tenant, "ADD revision :one");

@@ -12,7 +12,7 @@ use crate::keys;
 use crate::webhooks::Webhooks;
 
 /// Unix time in milliseconds, both.
-const QUICK_UNTIL: &str = "quickUntil";
+const FAST_UNTIL: &str = "quickUntil";
 const PROBED_UNTIL: &str = "probedUntil";
 
 impl Webhooks {
@@ -26,12 +26,12 @@ impl Webhooks {
             let milliseconds: i128 = item.get(name)?.as_n().ok()?.parse().ok()?;
             OffsetDateTime::from_unix_timestamp_nanos(milliseconds.checked_mul(1_000_000)?).ok()
         };
-        Ok(Pace { quick_until: moment(QUICK_UNTIL), probed_until: moment(PROBED_UNTIL) })
+        Ok(Pace { fast_until: moment(FAST_UNTIL), probed_until: moment(PROBED_UNTIL) })
     }
 
     /// Takes it on to find out how quick a receiver is, from `now` until `until`. Answers whether nobody else is at it: of several
     /// who want the same at once, one does it. An announcement beyond [`latest_probe`] is written over.
-    pub async fn begin_probe(
+    pub async fn acquire_probe(
         &self,
         tenant: &TenantId,
         id: WebhookId,
@@ -58,7 +58,7 @@ impl Webhooks {
     }
 
     /// Notes that a receiver is quick, which is believed until `until`; whoever probed it is done.
-    pub async fn set_quick(
+    pub async fn set_fast(
         &self,
         tenant: &TenantId,
         id: WebhookId,
@@ -69,7 +69,7 @@ impl Webhooks {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(keys::pace_key(tenant, id)))
-            .update_expression(format!("SET {QUICK_UNTIL} = :until REMOVE {PROBED_UNTIL}"))
+            .update_expression(format!("SET {FAST_UNTIL} = :until REMOVE {PROBED_UNTIL}"))
             .expression_attribute_values(":until", milliseconds(until));
         request.send().await.map(drop).map_err(|error| StoreError::from_sdk(&error))
     }

@@ -114,7 +114,7 @@ impl Deliveries {
     ///
     /// # Errors
     /// [`StoreError::Throttled`] when others kept getting in the way.
-    pub async fn begin_recovery(
+    pub async fn start_recovery(
         &self,
         recovery: &Recovery,
         now: OffsetDateTime,

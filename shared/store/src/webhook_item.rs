@@ -24,7 +24,7 @@ pub(crate) const WEBHOOK: &str = "webhook";
 pub(crate) const SEALED: &str = "sealed";
 pub(crate) const VERSION: &str = "version";
 pub(crate) const LANE: &str = "lane";
-pub(crate) const QUICK_SUCCESSES: &str = "quickSuccesses";
+pub(crate) const FAST_SUCCESSES: &str = "quickSuccesses";
 pub(crate) const FAILURES: &str = "failures";
 pub(crate) const FAILING_SINCE: &str = "failingSince";
 pub(crate) const WARNED: &str = "warned";
@@ -32,14 +32,14 @@ pub(crate) const WARNED: &str = "warned";
 /// What is beside the attribute `webhook`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Beside {
+struct HealthAttributes {
     version: u64,
     #[serde(default)]
     sealed: Option<SealedItem>,
     #[serde(default)]
     lane: Lane,
-    #[serde(default)]
-    quick_successes: u32,
+    #[serde(default, rename = "quickSuccesses")]
+    fast_successes: u32,
     #[serde(default)]
     failures: u32,
     #[serde(default, with = "time::serde::rfc3339::option")]
@@ -50,7 +50,7 @@ struct Beside {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+struct WebhookDocument {
     id: WebhookId,
     tenant_id: TenantId,
     name: String,
@@ -103,7 +103,7 @@ pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>
 pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
     let webhook = webhook.clone();
     let spec = webhook.spec;
-    let body = Body {
+    let body = WebhookDocument {
         id: webhook.id,
         tenant_id: webhook.tenant_id,
         name: spec.name,
@@ -137,12 +137,12 @@ pub(crate) fn sealed(webhook: &Webhook) -> Result<Option<AttributeValue>, StoreE
 }
 
 pub(crate) fn read(mut item: HashMap<String, AttributeValue>) -> Result<Webhook, StoreError> {
-    let body: Body = match item.remove(WEBHOOK) {
+    let body: WebhookDocument = match item.remove(WEBHOOK) {
         Some(AttributeValue::S(json)) => serde_json::from_str(&json).map_err(|error| corrupt(&error))?,
         Some(AttributeValue::M(map)) => serde_dynamo::from_item(map).map_err(|error| corrupt(&error))?,
         _ => return Err(corrupt("an item without a webhook")),
     };
-    let beside: Beside = serde_dynamo::from_item(item).map_err(|error| corrupt(&error))?;
+    let beside: HealthAttributes = serde_dynamo::from_item(item).map_err(|error| corrupt(&error))?;
     let sealed = beside.sealed.or(body.sealed);
     Ok(Webhook {
         id: body.id,
@@ -171,7 +171,7 @@ pub(crate) fn read(mut item: HashMap<String, AttributeValue>) -> Result<Webhook,
         }),
         health: Health {
             lane: beside.lane,
-            quick_successes: beside.quick_successes,
+            fast_successes: beside.fast_successes,
             failures: beside.failures,
             failing_since: beside.failing_since,
             warned: beside.warned,

@@ -15,7 +15,7 @@ use anzol_signing::CursorKey;
 use crate::client::{LazyClient, lazy_client};
 use crate::error::StoreError;
 use crate::keys::Key;
-use crate::webhook_item::{FAILING_SINCE, FAILURES, LANE, QUICK_SUCCESSES, SEALED, VERSION, WARNED, WEBHOOK};
+use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, SEALED, VERSION, WARNED, WEBHOOK};
 use crate::{batch, keys, webhook_item};
 
 /// Tries of a transaction that collides with other writers of the same tenant. With the waits below, about 4 s in all.
@@ -80,7 +80,7 @@ impl Webhooks {
             None => gone.push(SEALED),
         }
         if webhook.health != read.health {
-            gone.extend([LANE, QUICK_SUCCESSES, FAILURES, FAILING_SINCE, WARNED]);
+            gone.extend([LANE, FAST_SUCCESSES, FAILURES, FAILING_SINCE, WARNED]);
         }
         let names: Vec<_> = set.iter().map(|(name, _)| format!("{name} = :{name}")).collect();
         let mut update = format!("SET {}", names.join(", "));

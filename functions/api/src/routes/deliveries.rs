@@ -193,8 +193,8 @@ async fn send_now(
         let mut verdict = Verdict::default();
         verdict.count(&delivery);
         let changes = state.health.record(webhook, verdict).await;
-        metrics::count(Metric::LaneMovesToSlow, LABEL, changes.slowed);
-        metrics::count(Metric::LaneMovesToFast, LABEL, changes.quickened);
+        metrics::count(Metric::LaneMovesToSlow, LABEL, changes.moved_to_slow);
+        metrics::count(Metric::LaneMovesToFast, LABEL, changes.moved_to_fast);
         metrics::count(Metric::WebhooksDisabled, LABEL, changes.disabled);
     }
     let succeeded = delivery.status == Status::Success;

@@ -36,7 +36,7 @@ pub(crate) async fn begin(
     let location = |recovery: &Recovery| {
         [(LOCATION, format!("{base}{}/{id}/recoveries/{}", version.base(), recovery.id))]
     };
-    match state.recoverer.begin(&webhook, since).await {
+    match state.recoverer.start(&webhook, since).await {
         Ok(recovery) => {
             let location = location(&recovery);
             Ok((StatusCode::ACCEPTED, location, axum::Json(RecoveryOut::from(recovery))).into_response())

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use anzol_domain::silence::{self, Code, Reason};
+use anzol_domain::match_log::{self, NoDeliveryCode, NoDeliveryReason};
 use anzol_domain::{DeliveryId, Status};
 use anzol_http::{ApiError, Verified};
 use anzol_store::{Counts, LastDelivery, Stats};
@@ -83,7 +83,7 @@ struct SilenceOut {
 #[schemars(rename = "SilenceReason")]
 struct ReasonOut {
     /// Which.
-    code: Code,
+    code: NoDeliveryCode,
     /// From when on that can be said.
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     #[schemars(with = "schemas::DateTime")]
@@ -105,7 +105,7 @@ pub(crate) async fn get(
     let found = state.deliveries.stats(&webhook.tenant_id, webhook.id, now).await?;
     let silence = if found.last.is_none() {
         let notes = state.deliveries.markers().read(&webhook).await?;
-        let reasons = silence::reasons(&webhook, &notes, now);
+        let reasons = match_log::no_delivery_reasons(&webhook, &notes, now);
         Some(SilenceOut { reasons: reasons.into_iter().map(ReasonOut::from).collect() })
     } else {
         None
@@ -141,8 +141,8 @@ impl From<LastDelivery> for LastDeliveryOut {
     }
 }
 
-impl From<Reason> for ReasonOut {
-    fn from(Reason { code, since, last_event_at }: Reason) -> Self {
+impl From<NoDeliveryReason> for ReasonOut {
+    fn from(NoDeliveryReason { code, since, last_event_at }: NoDeliveryReason) -> Self {
         Self { code, since, last_event_at }
     }
 }

@@ -13,7 +13,7 @@ use crate::webhook::{Level, Webhook};
 /// By which of its rules a webhook did not hear an event of its types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Miss {
+pub enum Mismatch {
     /// Its level is `user`, and the event was not its owner's.
     Level,
     /// Its filter did not let the event through.
@@ -22,20 +22,20 @@ pub enum Miss {
 
 /// What dispatch notes: that an event came, or that a webhook missed one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct MatchRecord {
     /// Whose event it was.
     pub tenant_id: TenantId,
     /// Its type, under the name that the catalogue gives it.
     pub event_type: &'static str,
     /// Who missed it, by which rule, and what the rule then was; nothing when the note is of the event alone.
-    pub missed: Option<(WebhookId, Miss, String)>,
+    pub missed: Option<(WebhookId, Mismatch, String)>,
 }
 
 /// What a webhook last missed by one of its rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missed {
+pub struct LastMismatch {
     /// Which rule.
-    pub miss: Miss,
+    pub miss: Mismatch,
     /// What the rule was. A webhook that has another one now did not miss anything by it.
     pub rule: String,
     /// The type of the event.
@@ -46,17 +46,17 @@ pub struct Missed {
 
 /// All notes that concern a webhook. Each is at most an hour older than the last event it could tell of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Notes {
+pub struct MatchHistory {
     /// When an event of a type came to the tenant, by type.
     pub events: BTreeMap<String, OffsetDateTime>,
     /// What the webhook missed.
-    pub missed: Vec<Missed>,
+    pub missed: Vec<LastMismatch>,
 }
 
 /// A reason for silence; stable names that programs may rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Code {
+pub enum NoDeliveryCode {
     /// It is not enabled.
     Disabled,
     /// It subscribes to nothing.
@@ -71,9 +71,9 @@ pub enum Code {
 
 /// Why a webhook has been getting nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reason {
+pub struct NoDeliveryReason {
     /// Why.
-    pub code: Code,
+    pub code: NoDeliveryCode,
     /// From when on that can be said.
     pub since: Option<OffsetDateTime>,
     /// When the last event came that it might have got, to the hour before.
@@ -83,10 +83,10 @@ pub struct Reason {
 impl Webhook {
     /// What its rule of that kind is; nothing when it has none, and so misses nothing by it.
     #[must_use]
-    pub fn rule(&self, miss: Miss) -> Option<String> {
+    pub fn rule(&self, miss: Mismatch) -> Option<String> {
         match miss {
-            Miss::Level => (self.spec.level == Level::User).then(|| self.spec.owner_id.to_string()),
-            Miss::Filter => self.spec.filter.as_ref().map(ToString::to_string),
+            Mismatch::Level => (self.spec.level == Level::User).then(|| self.spec.owner_id.to_string()),
+            Mismatch::Filter => self.spec.filter.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -97,30 +97,36 @@ impl Webhook {
 /// since the webhook was last changed, if that is more recent; an event that came before is its `last_event_at`. No reason at all is
 /// found when an event has just come and its delivery is still on the way.
 #[must_use]
-pub fn reasons(webhook: &Webhook, notes: &Notes, now: OffsetDateTime) -> Vec<Reason> {
+pub fn no_delivery_reasons(
+    webhook: &Webhook,
+    notes: &MatchHistory,
+    now: OffsetDateTime,
+) -> Vec<NoDeliveryReason> {
     let spec = &webhook.spec;
     let week = now - RETENTION;
     let of_its_types = |event_type: &String| spec.event_types.contains(event_type);
-    let plain = |code| Reason { code, since: None, last_event_at: None };
-    let mut reasons = Vec::new();
+    let plain = |code| NoDeliveryReason { code, since: None, last_event_at: None };
+    let mut no_delivery_reasons = Vec::new();
     if !spec.enabled {
-        reasons.push(plain(Code::Disabled));
+        no_delivery_reasons.push(plain(NoDeliveryCode::Disabled));
     }
     if spec.event_types.is_empty() {
-        reasons.push(plain(Code::NoEventTypes));
-        return reasons;
+        no_delivery_reasons.push(plain(NoDeliveryCode::NoEventTypes));
+        return no_delivery_reasons;
     }
     if spec.enabled {
-        for (miss, code) in [(Miss::Level, Code::Level), (Miss::Filter, Code::Filter)] {
+        for (miss, code) in
+            [(Mismatch::Level, NoDeliveryCode::Level), (Mismatch::Filter, NoDeliveryCode::Filter)]
+        {
             let rule = webhook.rule(miss);
-            let holds = |missed: &&Missed| {
+            let holds = |missed: &&LastMismatch| {
                 missed.miss == miss
                     && Some(&missed.rule) == rule.as_ref()
                     && of_its_types(&missed.event_type)
                     && missed.at > week
             };
             if let Some(at) = notes.missed.iter().filter(holds).map(|missed| missed.at).max() {
-                reasons.push(Reason { last_event_at: Some(at), ..plain(code) });
+                no_delivery_reasons.push(NoDeliveryReason { last_event_at: Some(at), ..plain(code) });
             }
         }
     }
@@ -128,11 +134,15 @@ pub fn reasons(webhook: &Webhook, notes: &Notes, now: OffsetDateTime) -> Vec<Rea
         notes.events.iter().filter(|(name, at)| of_its_types(name) && **at > week).map(|(_, at)| *at).max();
     // A disabled webhook waits for no event; that none comes is worth saying only if there is none at all.
     let since = if spec.enabled { week.max(webhook.updated_at) } else { week };
-    let missed_some = reasons.iter().any(|reason| reason.code != Code::Disabled);
+    let missed_some = no_delivery_reasons.iter().any(|reason| reason.code != NoDeliveryCode::Disabled);
     if !missed_some && last_event_at.is_none_or(|at| at < since) {
-        reasons.push(Reason { code: Code::NoEvents, since: Some(since), last_event_at });
+        no_delivery_reasons.push(NoDeliveryReason {
+            code: NoDeliveryCode::NoEvents,
+            since: Some(since),
+            last_event_at,
+        });
     }
-    reasons
+    no_delivery_reasons
 }
 
 #[cfg(test)]
@@ -157,12 +167,12 @@ mod tests {
         of.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect()
     }
 
-    fn missed(miss: Miss, rule: &str, at: OffsetDateTime) -> Missed {
-        Missed { miss, rule: rule.to_owned(), event_type: CREATED.to_owned(), at }
+    fn missed(miss: Mismatch, rule: &str, at: OffsetDateTime) -> LastMismatch {
+        LastMismatch { miss, rule: rule.to_owned(), event_type: CREATED.to_owned(), at }
     }
 
-    fn codes(webhook: &Webhook, notes: &Notes) -> Vec<Code> {
-        reasons(webhook, notes, NOW).into_iter().map(|reason| reason.code).collect()
+    fn codes(webhook: &Webhook, notes: &MatchHistory) -> Vec<NoDeliveryCode> {
+        no_delivery_reasons(webhook, notes, NOW).into_iter().map(|reason| reason.code).collect()
     }
 
     #[test]
@@ -170,12 +180,13 @@ mod tests {
         let hour = Duration::hours(1);
         let found = |webhook: &Webhook, at| {
             let events = events(&[(CREATED, at), (EXPORTED, NOW)]);
-            reasons(webhook, &Notes { events, missed: vec![] }, NOW)
+            no_delivery_reasons(webhook, &MatchHistory { events, missed: vec![] }, NOW)
         };
-        let no_events =
-            |since, last_event_at| vec![Reason { code: Code::NoEvents, since: Some(since), last_event_at }];
+        let no_events = |since, last_event_at| {
+            vec![NoDeliveryReason { code: NoDeliveryCode::NoEvents, since: Some(since), last_event_at }]
+        };
         let week = NOW - RETENTION;
-        assert_eq!(reasons(&old(raw()), &Notes::default(), NOW), no_events(week, None));
+        assert_eq!(no_delivery_reasons(&old(raw()), &MatchHistory::default(), NOW), no_events(week, None));
         assert_eq!(found(&old(raw()), week - hour), no_events(week, None), "too long ago to be shown");
         assert_eq!(found(&old(raw()), week + hour), [], "on its way");
         let new = webhook(raw(), NOW - hour);
@@ -185,39 +196,47 @@ mod tests {
 
     #[test]
     fn a_disabled_webhook_says_so_and_whether_enabling_it_would_do() {
-        let seen =
-            Notes { events: events(&[(CREATED, NOW)]), missed: vec![missed(Miss::Level, "user-1", NOW)] };
+        let seen = MatchHistory {
+            events: events(&[(CREATED, NOW)]),
+            missed: vec![missed(Mismatch::Level, "user-1", NOW)],
+        };
         let disabled = RawSpec { enabled: false, level: Level::User, ..raw() };
-        assert_eq!(codes(&old(disabled.clone()), &seen), [Code::Disabled]);
-        assert_eq!(codes(&old(disabled.clone()), &Notes::default()), [Code::Disabled, Code::NoEvents]);
+        assert_eq!(codes(&old(disabled.clone()), &seen), [NoDeliveryCode::Disabled]);
+        assert_eq!(
+            codes(&old(disabled.clone()), &MatchHistory::default()),
+            [NoDeliveryCode::Disabled, NoDeliveryCode::NoEvents]
+        );
         let empty = RawSpec { event_types: vec![], ..disabled };
-        assert_eq!(codes(&old(empty), &seen), [Code::Disabled, Code::NoEventTypes]);
+        assert_eq!(codes(&old(empty), &seen), [NoDeliveryCode::Disabled, NoDeliveryCode::NoEventTypes]);
     }
 
     #[test]
     fn what_was_missed_counts_as_long_as_the_rule_and_the_types_are_the_same() -> Result<(), Invalid> {
         let filter = r#"id eq "a""#;
         let both = RawSpec { level: Level::User, filter: Some(filter.to_owned()), ..raw() };
-        let all = |at| Notes {
+        let all = |at| MatchHistory {
             events: events(&[(CREATED, NOW - Duration::days(1))]),
-            missed: vec![missed(Miss::Level, "user-1", at), missed(Miss::Filter, filter, at)],
+            missed: vec![missed(Mismatch::Level, "user-1", at), missed(Mismatch::Filter, filter, at)],
         };
         let seen = all(NOW);
-        assert_eq!(codes(&old(both.clone()), &seen), [Code::Level, Code::Filter]);
-        let level = reasons(&old(both.clone()), &seen, NOW)[0];
+        assert_eq!(codes(&old(both.clone()), &seen), [NoDeliveryCode::Level, NoDeliveryCode::Filter]);
+        let level = no_delivery_reasons(&old(both.clone()), &seen, NOW)[0];
         assert_eq!((level.since, level.last_event_at), (None, Some(NOW)));
         // Renaming it changes no rule, though it moves the time of the last change.
         assert_eq!(
             codes(&webhook(both.clone(), NOW), &all(NOW - Duration::hours(3))),
-            [Code::Level, Code::Filter]
+            [NoDeliveryCode::Level, NoDeliveryCode::Filter]
         );
         assert_eq!(codes(&old(both.clone()), &all(NOW - RETENTION)), [], "too long ago");
         let changes = [
-            (RawSpec { filter: None, ..both.clone() }, vec![Code::Level]),
-            (RawSpec { filter: Some(r#"id eq "b""#.to_owned()), ..both.clone() }, vec![Code::Level]),
-            (RawSpec { level: Level::Tenant, ..both.clone() }, vec![Code::Filter]),
-            (RawSpec { owner_id: "user-2".to_owned(), ..both.clone() }, vec![Code::Filter]),
-            (RawSpec { event_types: vec![EXPORTED.to_owned()], ..both }, vec![Code::NoEvents]),
+            (RawSpec { filter: None, ..both.clone() }, vec![NoDeliveryCode::Level]),
+            (
+                RawSpec { filter: Some(r#"id eq "b""#.to_owned()), ..both.clone() },
+                vec![NoDeliveryCode::Level],
+            ),
+            (RawSpec { level: Level::Tenant, ..both.clone() }, vec![NoDeliveryCode::Filter]),
+            (RawSpec { owner_id: "user-2".to_owned(), ..both.clone() }, vec![NoDeliveryCode::Filter]),
+            (RawSpec { event_types: vec![EXPORTED.to_owned()], ..both }, vec![NoDeliveryCode::NoEvents]),
         ];
         for (raw, wanted) in changes {
             raw.clone().check()?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use anzol_domain::Webhook;
-use anzol_domain::silence::{Miss, Missed, Note, Notes};
+use anzol_domain::match_log::{LastMismatch, MatchHistory, MatchRecord, Mismatch};
 
 use crate::batch;
 use crate::client::{LazyClient, lazy_client};
@@ -19,7 +19,7 @@ const RETENTION: Duration = Duration::days(8);
 
 /// The markers, for those who write them.
 #[derive(Debug, Clone)]
-pub struct Markers {
+pub struct MatchRecords {
     client: LazyClient,
     table: String,
 }
@@ -40,7 +40,7 @@ struct EventItem {
 struct MissedItem {
     pk: String,
     /// By which rule.
-    sk: Miss,
+    sk: Mismatch,
     /// When the event came, in milliseconds of Unix time.
     at: i64,
     expires_at: i64,
@@ -49,7 +49,7 @@ struct MissedItem {
     rule: String,
 }
 
-impl Markers {
+impl MatchRecords {
     /// The markers in the deliveries table of that name, reached with this configuration.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
@@ -57,7 +57,7 @@ impl Markers {
     }
 
     /// Notes what came at `now`, 25 notes in a call. No two may be of the same event type and tenant, or webhook and rule.
-    pub async fn write(&self, notes: &[Note], now: OffsetDateTime) -> Result<(), StoreError> {
+    pub async fn write(&self, notes: &[MatchRecord], now: OffsetDateTime) -> Result<(), StoreError> {
         for chunk in notes.chunks(batch::MOST_WRITES) {
             let writes = chunk.iter().map(|note| put(note, now)).collect::<Result<_, _>>()?;
             batch::put(&self.client, &self.table, writes).await?;
@@ -66,16 +66,16 @@ impl Markers {
     }
 
     /// All notes that concern a webhook.
-    pub async fn read(&self, webhook: &Webhook) -> Result<Notes, StoreError> {
+    pub async fn read(&self, webhook: &Webhook) -> Result<MatchHistory, StoreError> {
         let events = self.all::<EventItem>(keys::events_pk(&webhook.tenant_id));
         let missed = self.all::<MissedItem>(keys::missed_pk(&webhook.tenant_id, webhook.id));
         let (events, missed) = tokio::try_join!(events, missed)?;
         let events = events.into_iter().map(|item| Ok((item.sk, time_of(item.at)?)));
         let missed = missed.into_iter().map(|item| {
             let MissedItem { sk: miss, rule, event_type, at, .. } = item;
-            Ok(Missed { miss, rule, event_type, at: time_of(at)? })
+            Ok(LastMismatch { miss, rule, event_type, at: time_of(at)? })
         });
-        Ok(Notes {
+        Ok(MatchHistory {
             events: events.collect::<Result<_, StoreError>>()?,
             missed: missed.collect::<Result<_, StoreError>>()?,
         })
@@ -98,13 +98,13 @@ impl Markers {
 impl Deliveries {
     /// The markers in the same table.
     #[must_use]
-    pub fn markers(&self) -> Markers {
-        Markers { client: self.client.clone(), table: self.table.clone() }
+    pub fn markers(&self) -> MatchRecords {
+        MatchRecords { client: self.client.clone(), table: self.table.clone() }
     }
 }
 
-fn put(note: &Note, now: OffsetDateTime) -> Result<WriteRequest, StoreError> {
-    let Note { tenant_id, event_type, missed } = note;
+fn put(note: &MatchRecord, now: OffsetDateTime) -> Result<WriteRequest, StoreError> {
+    let MatchRecord { tenant_id, event_type, missed } = note;
     let at = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
     let expires_at = (now + RETENTION).unix_timestamp();
     let item = match missed {
