@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::webhook::RawSpec;
 use anzol_domain::{
-    Delivery, DeliveryId, Event, Health, Level, MatchOutcome, Origin, Secrets, Status, TenantId, Trigger,
+    Delivery, DeliveryId, Event, Level, MatchOutcome, Secrets, Status, TenantId, Trigger,
     UserId, Webhook, WebhookId,
 };
 use time::OffsetDateTime;
@@ -98,21 +98,7 @@ fn webhook(index: u32) -> Result<(Webhook, Secrets)> {
         cloud_events: false,
     };
     let (spec, secrets) = raw.check()?;
-    let webhook = Webhook {
-        id: WebhookId::mint(AT),
-        tenant_id: TenantId::parse(TENANT)?,
-        spec,
-        sealed: None,
-        origin: Origin::Api,
-        created_at: AT,
-        updated_at: AT,
-        created_by: user.clone(),
-        updated_by: user,
-        health: Health::default(),
-        disabled: None,
-        version: 1,
-    };
-    Ok((webhook, secrets))
+    Ok((Webhook::new(WebhookId::mint(AT), TenantId::parse(TENANT)?, spec, user, AT), secrets))
 }
 
 fn delivery(event: &Event) -> Result<Delivery> {

@@ -5,17 +5,16 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use anzol_api::{Version, patched};
+use anzol_api::{CursorKey, Version, patched};
 use anzol_domain::error::MAX_INVALID;
 use anzol_domain::event::{MAX_EVENT, MAX_EVENTS, parse_one_or_many};
 use anzol_domain::hops::{HOPS, MAX_HOPS};
 use anzol_domain::url::{MAX_URL, PRIVATE_SUFFIXES, check};
-use anzol_domain::webhook::{Level, Origin, RawSpec};
+use anzol_domain::webhook::RawSpec;
 use anzol_domain::{
-    Event, Filter, Health, Invalid, Sealed, Secrets, TenantId, Webhook, WebhookId, WebhookUrl,
+    Event, Filter, Invalid, Level, Sealed, Secrets, TenantId, Webhook, WebhookId, WebhookUrl,
 };
 use anzol_http::ApiError;
-use anzol_signing::CursorKey;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -238,21 +237,9 @@ fn stored() -> (Webhook, Secrets) {
     let (spec, secrets) = raw.check().expect("a good webhook");
     let header_names = secrets.encrypted_headers.names().map(str::to_owned).collect();
     let sealed = Sealed { ciphertext: vec![1], has_secret: true, header_names };
-    let webhook = Webhook {
-        id: WebhookId::mint(NOW),
-        tenant_id: TenantId::parse("acme").expect("a tenant"),
-        sealed: Some(sealed),
-        created_by: spec.owner_id.clone(),
-        updated_by: spec.owner_id.clone(),
-        spec,
-        origin: Origin::Api,
-        created_at: NOW,
-        updated_at: NOW,
-        health: Health::default(),
-        disabled: None,
-        version: 1,
-    };
-    (webhook, secrets)
+    let (tenant, owner) = (TenantId::parse("acme").expect("a tenant"), spec.owner_id.clone());
+    let webhook = Webhook::new(WebhookId::mint(NOW), tenant, spec, owner, NOW);
+    (Webhook { sealed: Some(sealed), ..webhook }, secrets)
 }
 
 /// Patches: what comes out keeps every rule of a webhook that is written whole, and no encrypted header follows the URL elsewhere.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anzol_api::{AppState, Cursors};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
-use anzol_domain::{Health, Level, Origin, Sealed, TenantId, UserId, Webhook, WebhookId};
+use anzol_domain::{Level, Sealed, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
 use anzol_pipeline::{Deliverer, HealthTracker, Recoverer};
@@ -369,18 +369,6 @@ pub(crate) fn webhook(tenant: &str) -> Webhook {
         cloud_events: false,
     };
     let (id, tenant_id) = (WebhookId::mint(now()), TenantId::parse(tenant).unwrap());
-    Webhook {
-        id,
-        sealed: Some(sealed(&tenant_id, id)),
-        tenant_id,
-        spec: raw.check().unwrap().0,
-        origin: Origin::Api,
-        created_at: now(),
-        updated_at: now(),
-        created_by: user.clone(),
-        updated_by: user,
-        health: Health::default(),
-        disabled: None,
-        version: 1,
-    }
+    let sealed = Some(sealed(&tenant_id, id));
+    Webhook { sealed, ..Webhook::new(id, tenant_id, raw.check().unwrap().0, user, now()) }
 }

@@ -220,7 +220,7 @@ impl Door {
         cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
         let queues = Queues::start(&cloud.config).await;
         let dispatcher =
-            || Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now);
+            || Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.match_records(), now);
         let api = Api(anzol_ingest::router(IngestState {
             dispatcher: Arc::new(dispatcher()),
             claims: Claims::default().into(),

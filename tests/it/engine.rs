@@ -58,7 +58,7 @@ impl Engine {
 
     pub(crate) fn dispatcher(&self) -> Dispatcher {
         let Cloud { webhooks, deliveries, .. } = &self.cloud;
-        Dispatcher::new(webhooks.clone(), self.queues.both(), deliveries.markers(), now)
+        Dispatcher::new(webhooks.clone(), self.queues.both(), deliveries.match_records(), now)
     }
 
     pub(crate) async fn create(&self, path: &str) -> Webhook {

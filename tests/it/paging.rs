@@ -1,7 +1,7 @@
 //! Cursors: signed, independent of the limit, and steady while webhooks come and go.
 
 use anzol_egress::Settings;
-use anzol_signing::CursorKey;
+use anzol_api::CursorKey;
 use serde_json::{Value, json};
 
 use crate::cloud::{Api, As, Cloud, EgressHarness};
@@ -104,11 +104,11 @@ async fn all_environments_come_to_share_one_key() {
     let cloud = Cloud::start().await;
     let keys = (0..8).map(|n: u8| {
         let webhooks = cloud.webhooks.clone();
-        tokio::spawn(async move { webhooks.cursor_key(&CursorKey::new([n; 32])).await.unwrap() })
+        tokio::spawn(async move { webhooks.cursor_key([n; 32]).await.unwrap() })
     });
     let mut found = Vec::new();
     for key in keys.collect::<Vec<_>>() {
-        found.push(key.await.unwrap().expose().to_vec());
+        found.push(key.await.unwrap());
     }
     found.dedup();
     assert_eq!(found.len(), 1, "{found:?}");

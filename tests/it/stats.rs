@@ -36,7 +36,7 @@ impl World {
     }
 
     fn dispatcher(&self, clock: Clock) -> Dispatcher {
-        self.noting(self.cloud.deliveries.markers(), clock)
+        self.noting(self.cloud.deliveries.match_records(), clock)
     }
 
     fn noting(&self, markers: MatchRecords, clock: Clock) -> Dispatcher {
@@ -314,14 +314,14 @@ async fn a_marker_is_written_once_an_hour_however_many_events_there_are_and_is_g
     let clock: Clock = || START + Duration::minutes(MINUTES.load(Ordering::Relaxed));
     let world = World::start().await;
     let hook = world.create(of_user("ann")).await;
-    let markers = world.cloud.deliveries.markers();
+    let markers = world.cloud.deliveries.match_records();
     let dispatcher = world.dispatcher(clock);
     let events: Vec<_> = (0..100).map(|n| event("acme", CREATED, "bob", &format!("app-{n}"))).collect();
     let written = async || {
         let notes = markers.read(&hook).await.unwrap();
-        let [missed] = notes.missed.try_into().unwrap();
+        let [missed] = notes.mismatches.try_into().unwrap();
         assert_eq!(
-            (missed.miss, missed.rule.as_str(), missed.event_type.as_str()),
+            (missed.mismatch, missed.rule.as_str(), missed.event_type.as_str()),
             (Mismatch::Level, "ann", CREATED)
         );
         assert_eq!((notes.events.len(), notes.events[CREATED]), (1, missed.at));
@@ -359,7 +359,7 @@ async fn tenants_without_webhooks_cost_nothing() {
         .await
         .unwrap();
     assert_eq!(
-        world.cloud.deliveries.markers().read(&hook).await.unwrap(),
+        world.cloud.deliveries.match_records().read(&hook).await.unwrap(),
         anzol_domain::match_log::MatchHistory::default()
     );
 }
@@ -410,13 +410,13 @@ async fn a_marker_that_could_not_be_written_is_tried_again_after_a_minute() {
     // A table that is not there yet.
     let table = format!("late-{}", world.cloud.deliveries_table);
     let late = anzol_store::Deliveries::new(&world.cloud.config, &table);
-    let dispatcher = world.noting(late.markers(), clock);
+    let dispatcher = world.noting(late.match_records(), clock);
     dispatcher.dispatch(std::slice::from_ref(&missed), &Accepted::new(now(), None)).await.unwrap();
     world.cloud.create_deliveries(&table).await;
     SECONDS.store(30, Ordering::Relaxed);
     dispatcher.dispatch(std::slice::from_ref(&missed), &Accepted::new(now(), None)).await.unwrap();
-    assert!(late.markers().read(&of_ann).await.unwrap().missed.is_empty());
+    assert!(late.match_records().read(&of_ann).await.unwrap().mismatches.is_empty());
     SECONDS.store(61, Ordering::Relaxed);
     dispatcher.dispatch(std::slice::from_ref(&missed), &Accepted::new(now(), None)).await.unwrap();
-    assert_eq!(late.markers().read(&of_ann).await.unwrap().missed.len(), 1);
+    assert_eq!(late.match_records().read(&of_ann).await.unwrap().mismatches.len(), 1);
 }

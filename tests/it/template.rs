@@ -1,11 +1,15 @@
-//! infra/template.yaml against what it is about: parameters that have an effect and are documented, variables that are read, alarms on
-//! metrics that exist.
+//! Checks infra/template.yaml: parameters are documented, bounded and used, functions get the variables that they read, alarms and
+//! dashboard use metrics that exist.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::rc::Rc;
 
+use anzol_domain::config::Env;
 use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_domain::health::DisablePolicy;
-use anzol_domain::webhook::WEBHOOK_CAP;
+use anzol_domain::webhook::{WEBHOOK_CAP, WEBHOOK_CAP_BOUNDS};
 use anzol_egress::Settings;
 use anzol_http::Claims;
 use anzol_pipeline::deliver::USER_AGENT;
@@ -17,19 +21,27 @@ const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const README: &str = include_str!("../../README.md");
 const RUNBOOK: &str = include_str!("../../infra/runbook.md");
 
-/// What each function is made of that reads variables.
-const SOURCES: [(&str, &[&str]); 5] = [
-    ("Api", &[include_str!("../../functions/api/src/main.rs"), CLAIMS, RUNTIME, METRICS]),
-    ("Ingest", &[include_str!("../../functions/ingest/src/main.rs"), CLAIMS, RUNTIME, METRICS]),
-    ("Fanout", &[include_str!("../../functions/fanout/src/main.rs"), RUNTIME, METRICS]),
-    ("Sender", &[include_str!("../../functions/sender/src/main.rs"), RUNTIME, METRICS]),
-    ("Console", &[include_str!("../../functions/console/src/main.rs"), RUNTIME, METRICS]),
+/// Reads all settings of each function.
+const CONFIGS: [(&str, fn(&mut Env)); 5] = [
+    ("Api", |env| drop(anzol_api::Config::from_env(env))),
+    ("Ingest", |env| drop(anzol_ingest::Config::from_env(env))),
+    ("Fanout", |env| drop(anzol_fanout::Config::from_env(env))),
+    ("Sender", |env| drop(anzol_sender::Config::from_env(env))),
+    ("Console", |env| drop(anzol_console::Config::from_env(env))),
 ];
-const CLAIMS: &str = include_str!("../../shared/http/src/caller.rs");
-const RUNTIME: &str = include_str!("../../shared/runtime/src/telemetry.rs");
-const METRICS: &str = include_str!("../../shared/runtime/src/metrics.rs");
 
-/// Metrics of AWS's own that alarms and dashboard use. Each is in its service's list:
+/// Returns the names of the variables that `read` reads. Each has the value `1`, so that no variable hides another.
+fn variables_of(read: fn(&mut Env)) -> BTreeSet<String> {
+    let names = Rc::new(RefCell::new(BTreeSet::new()));
+    let seen = Rc::clone(&names);
+    read(&mut Env::new(move |name| {
+        seen.borrow_mut().insert(name.to_owned());
+        Some("1".to_owned())
+    }));
+    names.take()
+}
+
+/// Metrics of AWS services that alarms and the dashboard use, from the list of each service:
 /// SQS <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>,
 /// Lambda <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>,
 /// DynamoDB <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>,
@@ -50,7 +62,7 @@ const OF_AWS: [(&str, &str, &str); 16] = [
     ("AWS/ApiGateway", "4xx", "ApiId"),
     ("AWS/ApiGateway", "5xx", "ApiId"),
     ("AWS/Logs", "IncomingBytes", "LogGroupName"),
-    // Ours; which dimensions they have is tested where they are written.
+    // Anzol's metrics. The tests of `metrics` check their dimensions.
     (NAMESPACE, "*", "Stack"),
     (NAMESPACE, "*", "Lane"),
 ];
@@ -63,7 +75,7 @@ fn section(name: &str) -> &'static str {
     &after[..end.map_or(after.len(), |(at, _)| at)]
 }
 
-/// The members of a section, each with its own lines.
+/// Returns the members of a section, each with its lines.
 fn members(section: &'static str) -> BTreeMap<&'static str, &'static str> {
     let is_name = |line: &str| {
         line.strip_prefix("  ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
@@ -89,19 +101,19 @@ fn property<'a>(block: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_parameter_is_explained_bounded_used_and_in_the_readme() {
+fn every_parameter_is_documented_bounded_and_used() {
     let parameters = members(section("Parameters"));
     assert!(parameters.len() > 25, "{parameters:#?}");
     for (name, block) in &parameters {
         assert!(property(block, "Description").is_some(), "{name} has no description");
         let default = property(block, "Default").unwrap_or_else(|| panic!("{name} has no default"));
-        // Names that an identity provider gives cannot be bounded.
+        // An identity provider chooses these names, so they have no pattern.
         let free =
             ["JwtAudience", "TenantClaim", "RolesClaim", "PublishScope", "PlatformScope"].contains(name);
         let bounded = ["AllowedValues", "AllowedPattern", "MinValue"]
             .iter()
             .any(|rule| property(block, rule).is_some());
-        assert!(bounded || free, "{name} takes anything");
+        assert!(bounded || free, "{name} accepts any value");
         let used = TEMPLATE.matches(&format!("!Ref {name}")).count()
             + TEMPLATE.matches(&format!("${{{name}}}")).count();
         let rest = used - block.matches(&format!("!Ref {name}")).count();
@@ -120,7 +132,7 @@ fn every_parameter_is_explained_bounded_used_and_in_the_readme() {
 }
 
 #[test]
-fn defaults_are_those_of_the_code() {
+fn defaults_and_bounds_equal_those_of_the_code() {
     let parameters = members(section("Parameters"));
     let (settings, claims) = (Settings::default(), Claims::default());
     for (name, default) in [
@@ -140,45 +152,60 @@ fn defaults_are_those_of_the_code() {
     ] {
         assert_eq!(property(parameters[name], "Default"), Some(default.as_str()), "{name}");
     }
-    let bounds = ["MinValue", "MaxValue"].map(|rule| property(parameters["LargestEvent"], rule).unwrap());
-    assert_eq!(bounds, [EVENT_KIB.start(), EVENT_KIB.end()].map(ToString::to_string));
+    for (name, bounds) in [
+        ("WebhookCap", text(&WEBHOOK_CAP_BOUNDS)),
+        ("DisableAfterFailures", text(&DisablePolicy::FAILURES_BOUNDS)),
+        ("DisableAfterHours", text(&DisablePolicy::HOURS_BOUNDS)),
+        ("LargestEvent", text(&EVENT_KIB)),
+        ("LongestQueueDelay", text(&(1..=MAX_DELAY.as_secs()))),
+        ("DeliveryTimeout", text(&Settings::TIMEOUT_BOUNDS)),
+        ("ConnectTimeout", text(&Settings::TIMEOUT_BOUNDS)),
+    ] {
+        let given = ["MinValue", "MaxValue"].map(|rule| property(parameters[name], rule).unwrap_or_default());
+        assert_eq!(given, bounds, "{name}");
+    }
+}
+
+fn text<T: ToString>(bounds: &RangeInclusive<T>) -> [String; 2] {
+    [bounds.start().to_string(), bounds.end().to_string()]
 }
 
 #[test]
-fn functions_get_the_variables_they_read_and_no_others() {
+fn functions_get_exactly_the_variables_that_they_read() {
     let resources = members(section("Resources"));
+    // Telemetry reads these in every function.
     let globals = ["RUST_LOG", "STACK_NAME"];
-    for (function, sources) in SOURCES {
+    for (function, read) in CONFIGS {
         let block = resources[format!("{function}Function").as_str()];
         let variables = block.split_once("Variables:\n").unwrap().1.lines();
         let given: BTreeSet<&str> = variables
             .take_while(|line| line.starts_with("          "))
-            // Not what a value of more than one line says.
+            // Skips the further lines of a value.
             .filter(|line| line[10..].starts_with(|c: char| c.is_ascii_uppercase()))
             .filter_map(|line| line.trim().split_once(':'))
             .map(|(name, _)| name)
-            .chain(globals)
+            .filter(|name| !globals.contains(name))
             .collect();
-        for name in &given {
-            assert!(
-                sources.iter().any(|source| source.contains(&format!("\"{name}\""))),
-                "{function} does not read {name}"
-            );
-        }
-        let own = sources[0];
-        for call in ["env.required(\"", "env.or(\"", "env.within(\"", "env.maybe(\"", "optional(\""] {
-            for name in own.split(call).skip(1).map(|rest| rest.split('"').next().unwrap()) {
-                assert!(
-                    given.contains(name) || name.starts_with("AWS_"),
-                    "the template gives {function} no {name}"
-                );
-            }
-        }
+        // Lambda sets those of AWS; local builds read where the receiver is.
+        let is_ours = |name: &&str| !name.starts_with("AWS_") && !name.starts_with("ANZOL_RECEIVER_");
+        let read = variables_of(read);
+        assert_eq!(given, read.iter().map(String::as_str).filter(is_ours).collect(), "{function}");
     }
 }
 
 #[test]
-fn every_alarm_is_on_a_metric_that_exists_and_in_the_runbook() {
+fn config_without_variables_lists_every_required_one() {
+    for (function, read) in CONFIGS {
+        let mut env = Env::new(|_| None);
+        read(&mut env);
+        let error = env.finish().unwrap_err().to_string();
+        let required = if function == "Console" { "AUTH_ISSUER" } else { "DELIVERIES_TABLE" };
+        assert!(error.contains(&format!("{required} is not set")) && error.contains("; "), "{function}: {error}");
+    }
+}
+
+#[test]
+fn every_alarm_has_a_metric_and_a_runbook_section() {
     let exists = |namespace: &str, metric: &str, dimension: &str| {
         let known = OF_AWS.contains(&(namespace, metric, dimension));
         known || (namespace == NAMESPACE && Metric::ALL.iter().any(|ours| ours.name() == metric))
@@ -202,7 +229,7 @@ fn every_alarm_is_on_a_metric_that_exists_and_in_the_runbook() {
         for actions in ["AlarmActions", "OKActions"] {
             assert!(
                 block.contains(&format!("{actions}: !If [AlarmsAreTold, [!Ref AlarmTopicArn]")),
-                "{name} tells nobody"
+                "{name} notifies no one"
             );
         }
         sections.insert(title);
@@ -215,7 +242,7 @@ fn every_alarm_is_on_a_metric_that_exists_and_in_the_runbook() {
 }
 
 #[test]
-fn the_dashboard_shows_metrics_that_exist() {
+fn dashboard_uses_metrics_that_exist() {
     let dashboard = members(section("Resources"))["Dashboard"];
     let (_, body) = dashboard.split_once("DashboardBody: !Sub |\n").unwrap();
     let body: serde_json::Value = serde_json::from_str(
@@ -227,7 +254,7 @@ fn the_dashboard_shows_metrics_that_exist() {
     for metric in widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().unwrap()) {
         let text = |index: usize| metric[index].as_str().unwrap();
         if text(0) == "..." {
-            continue; // CloudWatch's own abbreviation: as the one before, but for the last
+            continue; // CloudWatch's abbreviation for the metric before
         }
         let known = OF_AWS.contains(&(text(0), text(1), text(2)));
         let ours = text(0) == NAMESPACE
@@ -237,7 +264,7 @@ fn the_dashboard_shows_metrics_that_exist() {
     }
 }
 
-/// The numbers of one size in the mapping Concurrency.
+/// Returns the numbers of a size in the mapping `Concurrency`.
 fn concurrency(size: &str) -> BTreeMap<&'static str, u32> {
     let line = property(section("Mappings"), size).unwrap();
     let pairs = line.trim_matches(['{', '}']).split(',').map(|pair| pair.split_once(':').unwrap());
@@ -245,12 +272,12 @@ fn concurrency(size: &str) -> BTreeMap<&'static str, u32> {
 }
 
 #[test]
-fn h3_each_function_reserves_what_its_queues_have_in_work() {
+fn h3_reserved_concurrency_covers_the_queues() {
     for size in ["small", "standard", "large"] {
         let numbers = concurrency(size);
         assert!(numbers["Sender"] >= numbers["FastLane"] + numbers["SlowLane"], "{size}: {numbers:?}");
         assert!(numbers["Api"] > 0 && numbers["Ingest"] > numbers["Api"], "{size}: {numbers:?}");
-        // What Lambda keeps for others has to be said where somebody chooses.
+        // The parameter states the account limit that a size requires, including the 100 that Lambda leaves unreserved.
         let limit = 100 + ["Api", "Ingest", "Fanout", "Sender"].map(|name| numbers[name]).iter().sum::<u32>();
         let parameter = members(section("Parameters"))["ReservedConcurrency"];
         assert!(parameter.contains(&format!("{limit} ({size})")), "{size}: {limit}");
@@ -265,7 +292,7 @@ fn h3_each_function_reserves_what_its_queues_have_in_work() {
 }
 
 #[test]
-fn h1_functions_know_the_names_of_their_deployment() {
+fn h1_functions_get_the_deployments_host_names() {
     let resources = members(section("Resources"));
     for name in ["ApiFunction", "SenderFunction"] {
         let (_, hosts) = resources[name].split_once("ANZOL_OWN_HOSTS: !Sub\n").unwrap();
@@ -285,7 +312,7 @@ fn h1_functions_know_the_names_of_their_deployment() {
 }
 
 #[test]
-fn l1_roles_are_parameters_without_spaces_or_brackets() {
+fn l1_role_parameters_reject_spaces_and_brackets() {
     let (parameters, resources) = (members(section("Parameters")), members(section("Resources")));
     for (parameter, variable, group) in [
         ("AdminRole", "ANZOL_ADMIN_ROLE", "TenantAdminGroup"),
@@ -303,7 +330,7 @@ fn l1_roles_are_parameters_without_spaces_or_brackets() {
 }
 
 #[test]
-fn l2_no_client_of_the_user_pool_writes_the_tenant() {
+fn l2_no_user_pool_client_writes_the_tenant() {
     let resources = members(section("Resources"));
     let clients: Vec<_> = resources
         .iter()
@@ -311,10 +338,10 @@ fn l2_no_client_of_the_user_pool_writes_the_tenant() {
         .collect();
     assert_eq!(clients.len(), 2);
     for (name, block) in clients {
-        let written = property(block, "WriteAttributes").unwrap_or_else(|| panic!("{name} names none"));
+        let written = property(block, "WriteAttributes").unwrap_or_else(|| panic!("{name} has none"));
         assert!(written.starts_with('[') && written.len() > 2, "{name}: {written}");
         assert!(!written.contains("custom:") && !written.contains("tenant"), "{name}: {written}");
-        assert!(property(block, "ExplicitAuthFlows").is_some(), "{name} takes Cognito's default");
-        assert!(property(block, "ReadAttributes").is_some(), "{name} takes Cognito's default");
+        assert!(property(block, "ExplicitAuthFlows").is_some(), "{name} has Cognito's default");
+        assert!(property(block, "ReadAttributes").is_some(), "{name} has Cognito's default");
     }
 }

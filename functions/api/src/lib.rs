@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod config;
+mod cursor;
 mod dto;
 pub mod openapi;
 mod patch;
@@ -11,6 +13,8 @@ mod version;
 use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
 
+pub use config::Config;
+pub use cursor::CursorKey;
 pub use patch::patched;
 pub use state::{AppState, Cursors};
 pub use version::Version;

@@ -1,67 +1,40 @@
 //! Cold start of `api`.
 
-use std::time::Duration;
-
-use anzol_api::{AppState, Cursors, router};
-use anzol_domain::health::DisablePolicy;
-use anzol_domain::url::OwnHosts;
-use anzol_domain::webhook::WEBHOOK_CAP;
-use anzol_egress::{Egress, Settings, TokenEndpoint};
-use anzol_http::Claims;
-use anzol_pipeline::{Deliverer, DeliveryHeaders, HealthTracker, Recoverer};
+use anzol_api::{AppState, Config, Cursors, router};
+use anzol_egress::TokenEndpoint;
+use anzol_pipeline::{HealthTracker, Recoverer};
 use anzol_queue::{DeliveryQueues, Queue};
-use anzol_runtime::config::{Env, optional};
+use anzol_runtime::now;
 use anzol_store::{Deliveries, Webhooks};
 use anzol_vault::Vault;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     anzol_runtime::telemetry::init();
-    let mut env = Env::new();
-    let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
-    let secrets_key = env.required("SECRETS_KEY_ARN");
-    let cap = env.within("WEBHOOK_CAP", WEBHOOK_CAP, 1..=100_000);
-    let (events, slow) = (env.required("EVENTS_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
-    let policy = DisablePolicy::new(
-        env.within("DISABLE_AFTER_FAILURES", DisablePolicy::FAILURES, 1..=1_000_000),
-        env.within("DISABLE_AFTER_HOURS", DisablePolicy::HOURS, 0..=168),
-    );
-    let mut egress = Settings::read(optional);
-    egress.timeout = Duration::from_secs(env.within("DELIVERY_TIMEOUT", 10, 1..=15));
-    egress.connect_timeout = Duration::from_secs(env.within("CONNECT_TIMEOUT", 3, 1..=15));
-    let names =
-        DeliveryHeaders { user_agent: env.maybe("USER_AGENT"), signature: env.maybe("SIGNATURE_HEADER") };
-    let own_hosts: OwnHosts = env.maybe("ANZOL_OWN_HOSTS").unwrap_or_default();
-    let claims =
-        Claims::read(optional).with_roles(env.maybe("ANZOL_ADMIN_ROLE"), env.maybe("ANZOL_PUBLISHER_ROLE"));
+    let mut env = anzol_runtime::config::env();
+    let config = Config::from_env(&mut env);
     env.finish()?;
-    // Local stacks say where AWS is; AWS itself does not.
-    let token_url = optional("TOKEN_URL").map(|url| match optional("AWS_ENDPOINT_URL") {
-        Some(endpoint) => format!("{}/oauth2/token", endpoint.trim_end_matches('/')),
-        None => url,
-    });
 
     let aws = anzol_runtime::aws::config()?;
-    let (webhooks, cursors) = (Webhooks::new(&aws, webhooks), Cursors::default());
+    let (webhooks, cursors) = (Webhooks::new(&aws, config.tables.webhooks), Cursors::default());
     // Also opens the connection to the database.
     let cursor_key = async { cursors.key(&webhooks).await.map(drop) };
-    anzol_runtime::warm_up("the key for cursors", cursor_key).await;
-    let deliveries = Deliveries::new(&aws, deliveries);
-    let slow_lane = DeliveryQueues::slow_only(&aws, slow);
+    anzol_runtime::warm_up("cursor key", cursor_key).await;
+    let deliveries = Deliveries::new(&aws, config.tables.deliveries);
+    let events = Queue::new(&aws, config.events_queue);
+    let slow_lane = DeliveryQueues::slow_only(&aws, config.slow_lane);
     let state = AppState {
-        health: HealthTracker::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
-        recoverer: Recoverer::new(deliveries.clone(), slow_lane, anzol_runtime::now),
+        health: HealthTracker::new(webhooks.clone(), events, config.disable_policy, now),
+        recoverer: Recoverer::new(deliveries.clone(), slow_lane, now),
         webhooks,
-        vault: Vault::new(&aws, secrets_key),
+        vault: Vault::new(&aws, config.secrets_key),
         deliveries,
-        deliverer: Deliverer::new(Egress::new(&egress)?, anzol_runtime::now)
-            .with_headers(names)
-            .with_own_hosts(own_hosts),
-        tokens: token_url.as_deref().map(TokenEndpoint::new).transpose()?,
-        claims,
+        deliverer: config.delivery.deliverer(now)?,
+        tokens: config.token_url.as_deref().map(TokenEndpoint::new).transpose()?,
+        claims: config.claims,
         cursors,
-        cap,
-        clock: anzol_runtime::now,
+        cap: config.webhook_cap,
+        clock: now,
     };
     lambda_http::run(router(state)).await
 }

@@ -9,10 +9,10 @@ use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
 use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
 use anzol_pipeline::{Deliverer, HealthTracker, Recoverer};
-use anzol_signing::CursorKey;
 use anzol_store::{Deliveries, StoreError, Webhooks};
 use anzol_vault::Vault;
 
+use crate::cursor::CursorKey;
 use crate::dto::{HealthOut, WebhookOut};
 
 /// State of the router.
@@ -51,7 +51,7 @@ impl Cursors {
     pub async fn key(&self, webhooks: &Webhooks) -> Result<&CursorKey, StoreError> {
         let read = || async {
             let fresh = CursorKey::random().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            webhooks.cursor_key(&fresh).await
+            webhooks.cursor_key(fresh).await.map(CursorKey::new)
         };
         self.0.get_or_try_init(read).await
     }

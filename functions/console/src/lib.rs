@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod assets;
+mod config;
 
 use std::sync::Arc;
 
@@ -13,36 +14,14 @@ use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
     HeaderName, HeaderValue, InvalidHeaderValue, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use serde::Serialize;
-
 use anzol_http::ApiError;
+
+pub use config::Config;
 
 /// A year, as long as anything is kept: the address changes with the content.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 /// Asked for each time.
 const EACH_TIME: &str = "no-cache";
-
-/// What the page has to know about the deployment.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Config {
-    /// Where a password is checked: the user pool's API, or nothing with an outside issuer.
-    pub sign_in_url: Option<String>,
-    /// The pool's hosted page (no slash at the end); where there is one, passwords are typed there and nowhere else.
-    pub hosted_ui_url: Option<String>,
-    /// The console's client id at the user pool.
-    pub client_id: Option<String>,
-    /// Who issues the tokens.
-    pub issuer: String,
-    /// Token claim that holds the tenant id.
-    pub tenant_claim: String,
-    /// Token claim that lists the roles.
-    pub roles_claim: String,
-    /// The role in it that makes a tenant admin.
-    pub admin_role: String,
-    /// Most webhooks a tenant may have.
-    pub webhook_cap: u32,
-}
 
 #[derive(Debug)]
 struct Console {

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod config;
+
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use anzol_domain::{Clock, Event, Invalid, TraceContext};
 use anzol_pipeline::{Accepted, DispatchError, Dispatcher};
 use anzol_queue::Queue;
 use anzol_runtime::metrics::{self, Label, Metric};
+
+pub use config::Config;
 
 /// Messages worked on at the same time.
 const CONCURRENCY: usize = 10;

@@ -1,10 +1,9 @@
 //! Cold start of `fanout`.
 
-use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
-use anzol_fanout::Fanout;
+use anzol_fanout::{Config, Fanout};
 use anzol_pipeline::Dispatcher;
 use anzol_queue::{DeliveryQueues, Queue};
-use anzol_runtime::config::Env;
+use anzol_runtime::now;
 use anzol_store::{MatchRecords, Webhooks};
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -12,20 +11,22 @@ use lambda_runtime::{LambdaEvent, service_fn};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     anzol_runtime::telemetry::init();
-    let mut env = Env::new();
-    let (webhooks, deliveries) = (env.required("WEBHOOKS_TABLE"), env.required("DELIVERIES_TABLE"));
-    let (fast, slow) = (env.required("DELIVERIES_QUEUE_URL"), env.required("SLOW_LANE_QUEUE_URL"));
-    let dlq = env.required("EVENTS_DLQ_URL");
-    let largest_event = env.within("LARGEST_EVENT", MAX_EVENT / 1024, EVENT_KIB) * 1024;
+    let mut env = anzol_runtime::config::env();
+    let config = Config::from_env(&mut env);
     env.finish()?;
 
     let aws = anzol_runtime::aws::config()?;
-    let webhooks = Webhooks::new(&aws, webhooks);
+    let webhooks = Webhooks::new(&aws, config.tables.webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), MatchRecords::new(&aws, deliveries));
+    let queues = DeliveryQueues::new(&aws, config.lanes.fast, config.lanes.slow);
     queues.prepare();
-    let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
-    let fanout = &Fanout { dispatcher, dlq: Queue::new(&aws, dlq), clock: anzol_runtime::now, largest_event };
+    let records = MatchRecords::new(&aws, config.tables.deliveries);
+    let fanout = &Fanout {
+        dispatcher: Dispatcher::new(webhooks, queues, records, now),
+        dlq: Queue::new(&aws, config.dlq),
+        clock: now,
+        largest_event: config.largest_event,
+    };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
         Ok::<_, lambda_runtime::Error>(fanout.handle(event.payload).await)
     };

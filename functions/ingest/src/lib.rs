@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod config;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ use anzol_http::{ApiError, Claims, Verified, check_charset, content_type, decode
 use anzol_pipeline::{Accepted, Dispatcher};
 use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_signing::{QLIK_SIGNATURE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+
+pub use config::Config;
 
 /// Largest request body, in bytes.
 pub const MAX_BODY: usize = MAX_TEXT;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod burst;
+mod config;
 mod deadline;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use time::OffsetDateTime;
 
 use burst::Burst;
 
+pub use config::Config;
 pub use deadline::deadline;
 
 /// POSTs under way at the same time, whatever hosts they go to: a whole batch as the template has it. A bound of its own for each host

@@ -1,7 +1,8 @@
 //! Who is calling and what they may do. Tenant, user and roles come from verified token claims only.
 
 use crate::id::{TenantId, UserId};
-use crate::webhook::{Level, Webhook};
+use crate::level::Level;
+use crate::webhook::Webhook;
 
 /// A verified caller.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A delivery: the task that travels through the queue, and the history row that says what was sent and what came back.
+//! A delivery: the task in the queue, and the history row with the request and the response.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,56 +8,56 @@ use crate::event::Event;
 use crate::id::{DeliveryId, TenantId, WebhookId};
 use crate::trace::TraceContext;
 
-/// How long history is kept (contract section 4).
+/// How long history rows are kept (contract section 4).
 pub const RETENTION: Duration = Duration::days(7);
-/// Bytes of a receiver's answer that are read and kept. Our choice; the contract names no bound.
+/// Maximum number of bytes of a response body that are kept. Our choice; the contract has no bound.
 pub const MAX_RESPONSE_BODY: usize = 16 * 1024;
 
-/// Bytes of a receiver's headers, names and values, that are kept; those that come after are dropped. Our choice.
+/// Maximum number of bytes of response headers, names and values, that are kept; the rest is dropped. Our choice.
 pub const MAX_RESPONSE_HEADERS: usize = 8 * 1024;
 
 /// Why an attempt is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
-    /// An event happened.
+    /// An event matched the webhook.
     Event,
     /// An earlier attempt failed.
     Retry,
-    /// Somebody asked for it.
+    /// A user resent the delivery.
     Resend,
-    /// Somebody asked for all that had failed.
+    /// A recovery sent the failed delivery again.
     Recover,
-    /// Somebody wanted to see whether the webhook works.
+    /// A user sent a test event.
     Test,
 }
 
-/// One attempt to be made: a message of the deliveries queue. Carries the event, never configuration or secrets.
+/// A delivery attempt to make: a message of the delivery queues. Contains the event, but no configuration and no secrets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryTask {
-    /// Whose webhook it is.
+    /// The tenant of the webhook.
     pub tenant_id: TenantId,
-    /// The webhook to send to.
+    /// The webhook to deliver to.
     pub webhook_id: WebhookId,
-    /// The attempt's history row, minted for the moment the attempt is due: a message received twice writes one row.
+    /// The id of the attempt, minted for the moment it is due. Also the key of its history row, so a message received twice writes one row.
     pub delivery_id: DeliveryId,
-    /// 1 for the first attempt.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Why it is made.
+    /// Why the attempt is made.
     pub trigger: Trigger,
-    /// When we took the event from its producer; missing where nobody did, as in a recovery or a message of an older release.
+    /// When the event was accepted from its producer. `None` for a recovery, and for a message of an older release.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub accepted_at: Option<OffsetDateTime>,
-    /// The trace it belongs to, if one is known; see [`DeliveryTask::trace`].
+    /// The trace of the delivery, if known; see [`DeliveryTask::trace`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
-    /// What is sent.
+    /// The event to send.
     pub event: Event,
 }
 
 impl DeliveryTask {
-    /// The trace it belongs to: the one it came with, else the one its event names, else one that begins with it.
+    /// Returns the trace of the delivery: the task's, else the event's, else a new one that depends on the delivery id only.
     #[must_use]
     pub fn trace(&self) -> TraceContext {
         let known = self.trace.clone().or_else(|| self.event.trace());
@@ -65,44 +65,44 @@ impl DeliveryTask {
     }
 }
 
-/// Whether the receiver took it.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The receiver answered 2xx.
     Success,
-    /// Anything else.
+    /// Any other result.
     Fail,
 }
 
-/// Why an attempt failed; stable names that programs may rely on.
+/// Why an attempt failed. Programs can rely on the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// The name could not be resolved.
+    /// The host name could not be resolved.
     Dns,
-    /// No connection could be made, or it broke.
+    /// The connection failed before any byte of a response arrived.
     Connect,
-    /// The TLS handshake failed, or the certificate was not accepted.
+    /// The TLS handshake failed, or the certificate was rejected.
     Tls,
-    /// It took longer than allowed.
+    /// The attempt timed out.
     Timeout,
-    /// The name leads to an address that webhooks may not reach.
+    /// The host name resolves to an address that webhooks cannot reach, or the request breaks a rule.
     Blocked,
-    /// The receiver answered with a redirect, which is never followed.
+    /// The receiver answered with a redirect. Redirects are never followed.
     Redirect,
-    /// The receiver answered with another status than 2xx.
+    /// The receiver answered with a status other than 2xx.
     HttpStatus,
-    /// The receiver's answer broke off before its status and headers were there. In rows of 0.1.0 also after.
+    /// The connection closed before the status and headers of the response were complete. In rows of release 0.1.0 also afterwards.
     Body,
-    /// What the receiver answered is not HTTP/1.1.
+    /// The response is not HTTP/1.1.
     Protocol,
-    /// Nothing was sent: the webhook was disabled before its turn came.
+    /// Nothing was sent, because the webhook was disabled before the attempt.
     Disabled,
 }
 
 impl Trigger {
-    /// Its name, as it is stored and shown.
+    /// Returns the name, as stored and as shown by the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -114,7 +114,7 @@ impl Trigger {
         }
     }
 
-    /// Whether a failed attempt is followed by others. Whoever asks for one attempt gets one, and sees how it went.
+    /// Returns whether a failed attempt is retried. Resends and tests are single attempts.
     #[must_use]
     pub fn is_retried(self) -> bool {
         matches!(self, Self::Event | Self::Retry | Self::Recover)
@@ -122,7 +122,7 @@ impl Trigger {
 }
 
 impl FailureKind {
-    /// Its name, as it is stored and shown.
+    /// Returns the name, as stored and as shown by the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -139,112 +139,111 @@ impl FailureKind {
         }
     }
 
-    /// Whether a later attempt may fare better. Redirects, blocked targets and disabled webhooks stay as they are until somebody
-    /// changes the webhook.
+    /// Returns whether a later attempt can succeed. Redirects, blocked targets and disabled webhooks persist until the webhook changes.
     #[must_use]
     pub fn is_retried(self) -> bool {
         !matches!(self, Self::Blocked | Self::Redirect | Self::Disabled)
     }
 }
 
-/// A history row.
+/// A history row: one attempt and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The attempt's id; sorts by the time it was due.
+    /// The id of the attempt; sorts by the time it was due.
     pub id: DeliveryId,
-    /// Whose webhook it is.
+    /// The tenant of the webhook.
     pub tenant_id: TenantId,
     /// The webhook.
     pub webhook_id: WebhookId,
-    /// The event's type.
+    /// The event type, as the event has it.
     pub event_type: String,
-    /// How it ended.
+    /// The result.
     pub status: Status,
-    /// Why it failed, for programs.
+    /// Why the attempt failed, for programs.
     pub failure: Option<FailureKind>,
-    /// Why it failed, for people.
+    /// Why the attempt failed, as a sentence.
     pub status_message: Option<String>,
-    /// 1 for the first attempt.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Why it was made.
+    /// Why the attempt was made.
     pub trigger: Trigger,
-    /// From the first look-up to the last byte read, in milliseconds.
+    /// The time from the DNS lookup to the last byte read, in milliseconds.
     pub duration_ms: u32,
-    /// The next attempt, if there will be one.
+    /// The next attempt, if any.
     pub next_attempt: Option<NextAttempt>,
-    /// How long the receiver asked us to wait, by `Retry-After` of a 429 or 503. Decides the next attempt, and is not stored.
+    /// The `Retry-After` of a 429 or 503 response. Delays the next attempt; not stored.
     pub retry_after: Option<std::time::Duration>,
-    /// What was sent, or would have been.
+    /// The request that was sent, or would have been.
     pub request: SentRequest,
-    /// What came back, if anything did.
+    /// The response, if any.
     pub response: Option<ReceivedResponse>,
 }
 
 impl Delivery {
-    /// When it was triggered: the time its id was minted for.
+    /// Returns when the attempt was due: the time its id was minted for.
     #[must_use]
     pub fn triggered_at(&self) -> OffsetDateTime {
         self.id.time()
     }
 
-    /// When the row disappears: 7 days after it was triggered.
+    /// Returns when the row expires: 7 days after the attempt was due.
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         self.triggered_at() + RETENTION
     }
 }
 
-/// An attempt that follows from a failed one.
+/// An attempt that follows a failed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextAttempt {
-    /// Its id, by which its row can be found once it has been made.
+    /// The id of the attempt and of its future history row.
     pub id: DeliveryId,
-    /// When it is due.
+    /// When the attempt is due.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
 }
 
-/// What was sent.
+/// A request as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentRequest {
-    /// The webhook's URL at the time.
+    /// The URL of the webhook at that time.
     pub url: String,
-    /// All headers we set, in order.
+    /// All headers that were set, in order.
     pub headers: Vec<(String, String)>,
     /// The body, byte for byte.
     pub body: String,
 }
 
-/// What came back.
+/// A response as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceivedResponse {
     /// The HTTP status.
     pub status_code: u16,
-    /// The answer's headers, in order; those that fit into [`MAX_RESPONSE_HEADERS`].
+    /// The headers of the response, in order, as far as they fit into [`MAX_RESPONSE_HEADERS`].
     pub headers: Vec<(String, String)>,
-    /// Whether there were others.
+    /// Whether headers were dropped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub headers_cut: bool,
-    /// The first 16 KiB of the body; what is not UTF-8 is replaced.
+    /// The first 16 KiB of the body. Bytes that are not UTF-8 are replaced.
     pub body: String,
-    /// Whether there was more, or was to be.
+    /// Whether the body was longer, or was announced to be.
     pub body_cut: bool,
-    /// What was wrong with the body. It does not change what the status says.
+    /// What was wrong with the body. Does not change the result of the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_error: Option<BodyError>,
 }
 
-/// What can be wrong with the body of an answer whose status and headers came.
+/// What was wrong with the body of a response whose status and headers are complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyError {
-    /// The connection ended before the body did.
+    /// The connection closed before the end of the body.
     Cut,
-    /// It is not encoded as `Content-Encoding` says, or in a way that we do not read.
+    /// The body is not encoded as `Content-Encoding` says, or the encoding is not supported.
     Encoding,
-    /// It was not there in time.
+    /// The body was not complete in time.
     Timeout,
-    /// How long it is cannot be told: `Content-Length` or the sizes of its chunks make no sense.
+    /// `Content-Length` or the chunk sizes are invalid.
     Length,
 }
 
@@ -255,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_that_are_stored() {
+    fn names_equal_the_serialized_names() {
         use FailureKind::{
             Blocked, Body, Connect, Disabled, Dns, HttpStatus, Protocol, Redirect, Timeout, Tls,
         };

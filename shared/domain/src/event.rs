@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::config::Env;
 use crate::error::{Invalid, Problems};
 use crate::hops::{self, HOPS};
 use crate::id::TenantId;
 use crate::members::{MAX_MEMBERS, Members, as_text, json_string, minified, written, written_name};
 use crate::published;
-use crate::test_event::ATTRIBUTE;
 use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
@@ -32,6 +32,19 @@ pub const MAX_EVENT: usize = 64 * 1024;
 /// What a deployment may say instead, in KiB. An event and what a message says besides have to fit the 256 KiB that every implementation
 /// of SQS and the scheduler take; a row of the history then fits the 400 KB of `DynamoDB`, also one that does not compress.
 pub const EVENT_KIB: RangeInclusive<usize> = 1..=240;
+
+/// Returns the size of the largest event that the deployment accepts, in bytes of minified JSON, from the variable `LARGEST_EVENT` (KiB).
+pub fn largest_from_env(env: &mut Env) -> usize {
+    env.within("LARGEST_EVENT", MAX_EVENT / 1024, &EVENT_KIB) * 1024
+}
+
+/// The extension attribute that is `true` on test events and absent on all others. A lower-case name of at most 20 letters with a
+/// Boolean value, as `CloudEvents` 1.0 requires.
+pub const TEST_ATTRIBUTE: &str = "anzoltest";
+/// The `source` of test events. Producers cannot use it.
+pub const TEST_SOURCE: &str = "anzol/test";
+/// The `source` of operational events. Producers cannot use it.
+pub const OPERATIONAL_SOURCE: &str = "anzol";
 
 /// Members of the legacy 0.1 form that have another name, or none, in `CloudEvents` 1.0. `extensions` is not among them:
 /// data-integration events have a member of that name in the 1.0 form too.
@@ -405,12 +418,12 @@ impl Event {
     /// Whether it is a test, in which nothing happened; see [`crate::test_event`].
     #[must_use]
     pub fn is_test(&self) -> bool {
-        self.attributes.get(ATTRIBUTE).is_some_and(|value| value.get() == "true")
+        self.attributes.get(TEST_ATTRIBUTE).is_some_and(|value| value.get() == "true")
     }
 
     /// Whether it has the attribute of tests, with whatever value.
     pub(crate) fn says_test(&self) -> bool {
-        self.attributes.get(ATTRIBUTE).is_some()
+        self.attributes.get(TEST_ATTRIBUTE).is_some()
     }
 
     /// What filters look at. Old events have the resource in `data.attributes`, newer ones in `data` itself.

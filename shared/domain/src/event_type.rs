@@ -1,22 +1,22 @@
-//! The catalogue of event types a webhook can subscribe to (contract section 3.4).
+//! The catalog of event types that webhooks can subscribe to (contract section 3.4).
 
-use crate::webhook::Level;
+use crate::level::Level;
 
 /// One subscribable event type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventType {
-    /// The name events carry, e.g. `com.qlik.v1.app.created`.
+    /// The canonical name, such as `com.qlik.v1.app.created`.
     pub name: &'static str,
-    /// A short human name.
+    /// A short display name.
     pub title: &'static str,
-    /// When it happens, in a sentence.
+    /// When the event occurs, in a sentence.
     pub description: &'static str,
-    /// The group it is listed under.
+    /// The category that lists the type.
     pub category: &'static str,
-    /// The webhook levels that may subscribe to it.
+    /// The webhook levels that can subscribe to the type.
     pub levels: &'static [Level],
-    /// Other names of the same type, accepted wherever a type is named. Qlik began to rename its events in 2026 and left open
-    /// when, so a webhook hears a type under either name (contract section 3.3).
+    /// Other names of the same type, accepted wherever a type is named. Qlik announced in 2026 that it renames its events, without a date,
+    /// so a webhook receives a type under either name (contract section 3.3).
     pub aliases: &'static [&'static str],
 }
 
@@ -29,10 +29,19 @@ const AUTOMATIONS: &str = "Automations";
 const DATA_INTEGRATION: &str = "Data integration";
 const ANZOL: &str = "Webhooks";
 
-/// The one type whose `data.status` a filter can look at.
+/// The only type whose `data.status` a filter can test.
 pub const RELOAD_FINISHED: &str = "com.qlik.v1.app.reload.finished";
 
-/// Every subscribable event type. The levels of automations and data tasks are our choice: public material does not show them.
+/// Prefix of the operational event types. Producers cannot publish events whose type starts with it.
+pub const OPERATIONAL_PREFIX: &str = "anzol.";
+/// The operational event of a webhook whose health state became `warning`.
+pub const WEBHOOK_FAILING: &str = "anzol.webhook.failing";
+/// The operational event of a webhook that Anzol disabled.
+pub const WEBHOOK_DISABLED: &str = "anzol.webhook.disabled";
+/// The operational event of a webhook that succeeds again after [`WEBHOOK_FAILING`].
+pub const WEBHOOK_RECOVERED: &str = "anzol.webhook.recovered";
+
+/// Every event type that webhooks can subscribe to. The levels of automations and data tasks are an assumption: no public source states them.
 pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.app.created",
@@ -85,7 +94,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.reload.finished",
         title: "Reload finished",
-        description: "A reload is over and the resource is saved.",
+        description: "A reload finished and the resource was saved.",
         category: APPS,
         levels: BOTH,
         aliases: &[],
@@ -109,7 +118,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.api-key.validation.failed",
         title: "API key validation failed",
-        description: "Somebody called an API with a key that is not valid.",
+        description: "An API was called with a key that is not valid.",
         category: "API keys",
         levels: TENANT,
         aliases: &["com.qlik.core.api-key.validation.failed"],
@@ -117,7 +126,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.automation.run.ended",
         title: "Automation run ended",
-        description: "A run of an automation is over, whether it succeeded or not.",
+        description: "A run of an automation finished, successfully or not.",
         category: AUTOMATIONS,
         levels: BOTH,
         aliases: &[],
@@ -125,7 +134,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.di-projects.di-tasks.started",
         title: "Data task started",
-        description: "A data task began to run.",
+        description: "A data task started.",
         category: DATA_INTEGRATION,
         levels: BOTH,
         aliases: &[],
@@ -133,7 +142,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.di-projects.di-tasks.completed",
         title: "Data task completed",
-        description: "A data task ended well.",
+        description: "A data task completed successfully.",
         category: DATA_INTEGRATION,
         levels: BOTH,
         aliases: &[],
@@ -141,7 +150,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.di-projects.di-tasks.failed",
         title: "Data task failed",
-        description: "A data task ended with an error.",
+        description: "A data task failed.",
         category: DATA_INTEGRATION,
         levels: BOTH,
         aliases: &[],
@@ -149,50 +158,50 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: "com.qlik.v1.di-projects.di-tasks.stopped",
         title: "Data task stopped",
-        description: "A data task was stopped before its end.",
+        description: "A data task was stopped before it completed.",
         category: DATA_INTEGRATION,
         levels: BOTH,
         aliases: &[],
     },
     EventType {
-        name: "anzol.webhook.failing",
+        name: WEBHOOK_FAILING,
         title: "Webhook failing",
-        description: "A webhook keeps failing: half of what it takes for it to be disabled has come to pass.",
+        description: "The webhook's health state became `warning`: it has reached half of its disable threshold.",
         category: ANZOL,
         levels: BOTH,
         aliases: &[],
     },
     EventType {
-        name: "anzol.webhook.disabled",
+        name: WEBHOOK_DISABLED,
         title: "Webhook disabled",
-        description: "A webhook was disabled because its receiver kept failing or said that it is gone.",
+        description: "The webhook was disabled because it reached its disable threshold or its receiver answered 410 Gone.",
         category: ANZOL,
         levels: BOTH,
         aliases: &[],
     },
     EventType {
-        name: "anzol.webhook.recovered",
+        name: WEBHOOK_RECOVERED,
         title: "Webhook recovered",
-        description: "A webhook that was said to be failing works again.",
+        description: "The webhook's health state was `warning`, and a delivery succeeded.",
         category: ANZOL,
         levels: BOTH,
         aliases: &[],
     },
 ];
 
-/// The event type of that name or alias, if it is subscribable.
+/// Returns the event type with this name or alias, if the catalog has it.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static EventType> {
     EVENT_TYPES.iter().find(|event_type| event_type.name == name || event_type.aliases.contains(&name))
 }
 
-/// The name a type goes by here: what its alias stands for, and unknown names as they are.
+/// Returns the canonical name for an alias, and any other name unchanged.
 #[must_use]
 pub fn canonical(name: &str) -> &str {
     find(name).map_or(name, |known| known.name)
 }
 
-/// Every name of the type that `name` names: events are kept under the name they came with.
+/// Returns every name of the event type, because events are stored under the name that their producer used.
 #[must_use]
 pub fn spellings(name: &str) -> Vec<&str> {
     find(name).map_or_else(|| vec![name], |known| [&[known.name], known.aliases].concat())
@@ -203,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_eight_types_of_the_mission_are_there_and_names_are_unique() {
+    fn catalog_has_the_required_types_and_unique_names() {
         for name in [
             "app.created",
             "app.deleted",
@@ -224,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn renamed_types_are_the_same_type_under_both_names() {
+    fn canonical_maps_aliases_to_their_type() {
         for (alias, name) in [
             ("com.qlik.app.created", "com.qlik.v1.app.created"),
             ("com.qlik.core.user.deleted", "com.qlik.v1.user.deleted"),
@@ -233,7 +242,7 @@ mod tests {
         ] {
             assert_eq!(canonical(alias), name);
         }
-        // Its new name is its old one.
+        // This type keeps its name.
         assert!(find("com.qlik.app.reload.finished").is_none());
     }
 }

@@ -1,39 +1,42 @@
-//! How a webhook's receiver is doing: which lane its deliveries take, and when it has failed for so long that we stop.
+//! The health of a webhook: the lane of its deliveries, its health state, and the policy that disables it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// An answer that takes longer than this moves a webhook to the slow lane. Our choice, as is all of this file.
+use crate::config::Env;
+
+/// A response that takes longer moves the webhook to the slow lane. Our choice, like every number in this file.
 pub const SLOW_AFTER: Duration = Duration::from_secs(2);
-/// Quick successes in a row that move a webhook back to the fast lane.
+/// Consecutive fast successes that move a webhook back to the fast lane.
 pub const FAST_SUCCESSES: u32 = 10;
 
-/// Messages of one webhook in a batch of the fast lane from which on they are a burst: enough to fill the lane's senders, so that all
-/// other webhooks would wait as long as this one's receiver takes.
+/// Minimum number of messages of one webhook in a batch of the fast lane that counts as a burst. A burst can occupy all senders of the
+/// lane, so other webhooks would wait for this one's receiver.
 pub const BURST: usize = 3;
-/// An answer to a burst that takes longer than this moves a webhook to the slow lane: what waits behind it is many.
+/// A response to the probe of a burst that takes longer moves the webhook to the slow lane, because many messages wait for it.
 pub const BURST_SLOW_AFTER: Duration = Duration::from_secs(1);
-/// How long one batch may probe a receiver before another may: the answer, and some for a sender that died over it.
+/// How long a batch holds the probe of a receiver: the time of a response, and a margin for a sender that stopped.
 pub const PROBE: Duration = Duration::from_secs(3);
-/// How long a receiver that answered quickly is believed to do so.
+/// How long a receiver counts as fast after a fast response to a burst.
 pub const FAST_FOR: Duration = Duration::from_mins(1);
 
-/// Which queue a webhook's deliveries wait in.
+/// The queue that a webhook's deliveries wait in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
-    /// First attempts to receivers that answer quickly.
+    /// First attempts to fast receivers.
     #[default]
     Fast,
-    /// Retries, and receivers that are slow or failing: they wait among themselves.
+    /// Retries, and deliveries to slow or failing receivers.
     Slow,
 }
 
 impl Lane {
-    /// Its name, as it is stored and shown.
+    /// Returns the name, as stored and as shown by the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,73 +46,85 @@ impl Lane {
     }
 }
 
-/// What is remembered of a webhook's latest attempts. All zero for one that is well, so that success costs no write.
+/// The result of a webhook's latest attempts. The default for a healthy webhook, so that a success needs no write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    /// The lane its next deliveries take.
+    /// The lane of its next deliveries.
     pub lane: Lane,
-    /// Quick successes in a row since it came to the slow lane.
+    /// Consecutive fast successes since the webhook moved to the slow lane.
     pub fast_successes: u32,
-    /// Failed attempts in a row.
+    /// Consecutive failed attempts.
     pub failures: u32,
     /// When the first of them failed.
     pub failing_since: Option<OffsetDateTime>,
-    /// Whether it was already said that it is failing.
+    /// Whether `anzol.webhook.failing` was published for this run of failures.
     pub warned: bool,
 }
 
-/// What is known of how quickly a receiver answers bursts. Kept apart from the webhook, and only of those that get bursts.
+/// How fast a receiver responds to bursts. Stored beside the webhook, and only if it gets bursts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// Until when a burst may go out at once, because the last one was answered quickly.
+    /// Until when bursts are sent at once, because the last one got a fast response.
     pub fast_until: Option<OffsetDateTime>,
-    /// Until when one batch finds out whether the receiver is quick, and bursts elsewhere wait.
+    /// Until when a batch holds the probe of the receiver, and other bursts wait.
     pub probed_until: Option<OffsetDateTime>,
 }
 
 impl Pace {
-    /// Whether a burst may go out at `now` without asking further.
+    /// Returns whether a burst can be sent at `now` without a probe.
     #[must_use]
     pub fn is_known_fast(&self, now: OffsetDateTime) -> bool {
         self.fast_until.is_some_and(|until| now < until)
     }
 
-    /// Whether it is time, at `now`, to write down that the receiver is still quick: well before it is forgotten.
+    /// Returns whether a fast response at `now` must be recorded: half of [`FAST_FOR`] or less is left.
     #[must_use]
     pub fn wants_confirmation(&self, now: OffsetDateTime) -> bool {
         !self.is_known_fast(now + FAST_FOR / 2)
     }
 
-    /// Whether a batch is finding out, at `now`, how quick the receiver is.
+    /// Returns whether a batch holds the probe of the receiver at `now`.
     #[must_use]
     pub fn is_probed(&self, now: OffsetDateTime) -> bool {
         self.probed_until.is_some_and(|until| now < until && until <= latest_probe(now))
     }
 }
 
-/// The latest that a probe under way at `now` may say it lasts until. One that says more was announced by a clock that is far ahead: not
-/// believed, or all bursts would wait until the others' clocks have come so far. Clocks may differ by as long as a probe takes.
+/// Returns the latest plausible end of a probe that is held at `now`. A later end comes from a clock that is far ahead, and is ignored:
+/// otherwise all bursts would wait until the other clocks catch up. Clocks can differ by the duration of a probe.
 #[must_use]
 pub fn latest_probe(now: OffsetDateTime) -> OffsetDateTime {
     now + 2 * PROBE
 }
 
-/// When we disable a webhook that keeps failing: after so many failed attempts in a row, over so long a time; both.
+/// The disable threshold: a webhook is disabled after this many consecutive failed attempts over at least this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DisablePolicy {
-    /// Failed attempts in a row, at least 1.
+    /// Consecutive failed attempts, at least 1.
     pub failures: u32,
-    /// Time since the first of them.
+    /// Minimum time since the first of them.
     pub after: time::Duration,
 }
 
 impl DisablePolicy {
-    /// Failed attempts in a row, unless the deployment says otherwise.
+    /// Default number of consecutive failed attempts.
     pub const FAILURES: u32 = 50;
-    /// Hours since the first of them, unless the deployment says otherwise.
+    /// Numbers of consecutive failed attempts that a deployment can choose.
+    pub const FAILURES_BOUNDS: RangeInclusive<u32> = 1..=1_000_000;
+    /// Default number of hours since the first of them.
     pub const HOURS: u32 = 72;
+    /// Numbers of hours that a deployment can choose.
+    pub const HOURS_BOUNDS: RangeInclusive<u32> = 0..=168;
 
-    /// After so many failed attempts in a row (at least 1), over so many hours.
+    /// Returns the deployment's policy, from the variables `DISABLE_AFTER_FAILURES` and `DISABLE_AFTER_HOURS`.
+    pub fn from_env(env: &mut Env) -> Self {
+        Self::new(
+            env.within("DISABLE_AFTER_FAILURES", Self::FAILURES, &Self::FAILURES_BOUNDS),
+            env.within("DISABLE_AFTER_HOURS", Self::HOURS, &Self::HOURS_BOUNDS),
+        )
+    }
+
+    /// Returns a policy of this many consecutive failed attempts (at least 1) over this many hours.
     #[must_use]
     pub fn new(failures: u32, hours: u32) -> Self {
         Self { failures: failures.max(1), after: time::Duration::hours(hours.into()) }
@@ -122,21 +137,33 @@ impl Default for DisablePolicy {
     }
 }
 
-/// How near a webhook is to being disabled.
+/// The health state of a webhook: how close it is to its disable threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthState {
     /// The last attempt succeeded, or there was none.
     Healthy,
     /// The last attempt failed.
     Failing,
-    /// Half of what it takes to be disabled has come to pass, in failures and in time.
+    /// The webhook has reached half of its disable threshold, in failures and in time. `anzol.webhook.failing` is published.
     Warning,
-    /// All of it.
+    /// The webhook has reached its disable threshold. The API shows `warning`, as the webhook is about to be disabled.
     Exhausted,
 }
 
+impl HealthState {
+    /// Returns the name, as shown by the API and in operational events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failing => "failing",
+            Self::Warning | Self::Exhausted => "warning",
+        }
+    }
+}
+
 impl Health {
-    /// How the webhook stands at `now`.
+    /// Returns the health state at `now`.
     #[must_use]
     pub fn state(&self, policy: &DisablePolicy, now: OffsetDateTime) -> HealthState {
         let Some(since) = self.failing_since.filter(|_| self.failures > 0) else {
@@ -153,19 +180,19 @@ impl Health {
     }
 }
 
-/// What a batch of attempts on one webhook comes to.
+/// The results of a batch of attempts of one webhook.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Attempts that failed.
     pub failures: u32,
     /// Attempts that succeeded.
     pub successes: u32,
-    /// Whether any failed or took longer than [`SLOW_AFTER`].
+    /// Whether an attempt failed or took longer than [`SLOW_AFTER`].
     pub slow: bool,
 }
 
 impl Tally {
-    /// Counts one attempt.
+    /// Adds one attempt.
     pub fn count(&mut self, failed: bool, took: Duration) {
         if failed {
             self.failures += 1;
@@ -191,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_both_many_failures_and_a_long_time() {
+    fn state_depends_on_both_failures_and_time() {
         assert_eq!(Health::default().state(&DisablePolicy::default(), NOW), HealthState::Healthy);
         for (failures, hours, expected) in [
             (0, 100, HealthState::Healthy),
@@ -209,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_is_slow_when_anything_in_it_was() {
+    fn tally_with_a_slow_or_failed_attempt_is_slow() {
         let mut tally = Tally::default();
         tally.count(false, SLOW_AFTER);
         assert!(!tally.slow);
@@ -221,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_receiver_is_confirmed_before_it_is_forgotten() {
+    fn fast_receiver_is_confirmed_before_it_expires() {
         let pace = Pace { fast_until: Some(NOW + FAST_FOR), probed_until: None };
         let after = |seconds| NOW + time::Duration::seconds(seconds);
         for (seconds, known, confirm) in
@@ -244,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn more_failures_or_more_time_never_make_it_look_better(failures in 0..200_u32, hours in 0..200_i64) {
+        fn state_never_improves_with_more_failures_or_time(failures in 0..200_u32, hours in 0..200_i64) {
             let rank = |state| match state {
                 HealthState::Healthy => 0,
                 HealthState::Failing => 1,

@@ -1,19 +1,21 @@
-//! Identifiers: tenants and users as the identity provider names them, webhooks and deliveries as `UUIDv7`.
+//! Identifiers: tenants and users as the identity provider names them; webhooks, deliveries and recoveries as `UUIDv7`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::digest::consts::U10;
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::error::Invalid;
 
-/// Longest tenant or user id taken from a token or an event, in characters.
+/// Maximum length of a tenant or user id from a token or an event, in characters.
 pub const MAX_NAME: usize = 128;
 
-/// Parses an outside id: 1–128 visible ASCII characters other than `#`, which separates the parts of our table keys.
-fn outside_id(field: &str, text: &str) -> Result<String, Invalid> {
+/// Parses an external id: 1–128 visible ASCII characters other than `#`, which separates the parts of table keys.
+fn external_id(field: &str, text: &str) -> Result<String, Invalid> {
     let fine =
         (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     if fine {
@@ -23,7 +25,7 @@ fn outside_id(field: &str, text: &str) -> Result<String, Invalid> {
     }
 }
 
-macro_rules! outside_id {
+macro_rules! external_id {
     ($(#[$doc:meta])* $name:ident, $field:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,10 +35,10 @@ macro_rules! outside_id {
         impl $name {
             /// Parses an id: 1–128 visible ASCII characters without `#`.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
-                outside_id($field, text).map(Self)
+                external_id($field, text).map(Self)
             }
 
-            /// The id as text.
+            /// Returns the id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -64,13 +66,13 @@ macro_rules! outside_id {
     };
 }
 
-outside_id!(
-    /// A tenant, as the verified token or the trusted event names it. Part of every table key.
+external_id!(
+    /// A tenant, as named by a verified token or a trusted event. Part of every table key.
     TenantId,
     "tenantid"
 );
-outside_id!(
-    /// A user (or client) of a tenant: the token's subject.
+external_id!(
+    /// A user or client of a tenant: the token's subject.
     UserId,
     "ownerId"
 );
@@ -83,27 +85,27 @@ macro_rules! minted_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id that sorts at `at` (millisecond precision; the rest is random).
+            /// Returns a new id that sorts at `at`, to the millisecond; the rest is random. A time before 1970 counts as 1970.
             #[must_use]
             pub fn mint(at: OffsetDateTime) -> Self {
                 let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
                 Self(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.nanosecond())))
             }
 
-            /// The id of that moment with these bits in the place of random ones: the same from the same.
+            /// Returns the id of a moment with given bits in place of random ones. A time before 1970 counts as 1970.
             #[must_use]
             pub fn with_bits(at: OffsetDateTime, bits: &[u8; 10]) -> Self {
                 let millis = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
                 Self(uuid::Builder::from_unix_timestamp_millis(millis, bits).into_uuid())
             }
 
-            /// The smallest id of that moment: ids minted from then on are larger, those minted before are smaller.
+            /// Returns the smallest id of a moment: ids minted from then on are larger, ids minted before are smaller.
             #[must_use]
             pub fn floor(at: OffsetDateTime) -> Self {
                 Self::with_bits(at, &[0; 10])
             }
 
-            /// The moment this id was minted for, to the millisecond.
+            /// Returns the moment the id was minted for, to the millisecond. An id that is no `UUIDv7` has the time 1970.
             #[must_use]
             pub fn time(&self) -> OffsetDateTime {
                 let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |t| t.to_unix());
@@ -112,7 +114,7 @@ macro_rules! minted_id {
                     + time::Duration::nanoseconds(i64::from(nanos))
             }
 
-            /// Random bits of this id as a fraction in `0.0..1.0`: a jitter that needs no further randomness.
+            /// Returns random bits of the id as a fraction in `0.0..1.0`: a jitter that needs no other randomness.
             #[must_use]
             pub fn fraction(&self) -> f64 {
                 let low = u32::try_from(self.0.as_u128() & 0xffff_ffff).unwrap_or(0);
@@ -129,7 +131,7 @@ macro_rules! minted_id {
         impl FromStr for $name {
             type Err = Invalid;
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                // One spelling only: our own. Others would be valid ids that no key holds.
+                // Accepts the canonical spelling only: no table key has another.
                 match Uuid::from_str(text) {
                     Ok(id) if id.to_string() == text => Ok(Self(id)),
                     _ => Err(Invalid::one("id", "must be a UUID in lower case with hyphens")),
@@ -150,13 +152,24 @@ minted_id!(
     WebhookId
 );
 minted_id!(
-    /// A recovery: all failed deliveries of a webhook since some time, sent again.
+    /// A recovery, which sends a webhook's failed deliveries since some time again.
     RecoveryId
 );
 minted_id!(
-    /// One delivery attempt: the sort key of its history row, so ids sort by the time they are due.
+    /// A delivery attempt. The sort key of its history row: ids sort by the time they are due.
     DeliveryId
 );
+
+impl DeliveryId {
+    /// Returns the id of an attempt at `at` that follows from this one. The result depends on the arguments only, so a message that is
+    /// received twice leads to one further attempt. `why` distinguishes attempts that follow from the same one.
+    #[must_use]
+    pub fn following(self, why: &str, at: OffsetDateTime) -> Self {
+        let digest = Sha256::new().chain_update(self.to_string()).chain_update(why).finalize();
+        let (bits, _) = digest.split::<U10>();
+        Self::with_bits(at, &bits.into())
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -165,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_carries_its_time_and_sorts_by_it() {
+    fn id_contains_its_time_and_sorts_by_it() {
         let early = DeliveryId::mint(datetime!(2026-11-24 10:00:00.123 UTC));
         let late = DeliveryId::mint(datetime!(2026-11-24 10:00:00.124 UTC));
         assert!(early < late && early.to_string() < late.to_string());
@@ -176,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_spelling_of_an_id_is_read() {
+    fn id_in_other_spelling_is_rejected() {
         let id = WebhookId::mint(OffsetDateTime::UNIX_EPOCH);
         assert_eq!(id.to_string().parse::<WebhookId>().unwrap(), id);
         for other in [
@@ -192,7 +205,21 @@ mod tests {
     }
 
     #[test]
-    fn outside_ids_cannot_break_a_key() {
+    fn following_id_is_deterministic() {
+        let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+        let (one, other) = (DeliveryId::mint(now), DeliveryId::mint(now));
+        let at = now + time::Duration::minutes(10);
+        assert_eq!(one.following("retry", at), one.following("retry", at));
+        assert_eq!(one.following("retry", at).time(), at);
+        assert_ne!(one.following("retry", at), one.following("recover", at));
+        assert_ne!(one.following("retry", at), other.following("retry", at));
+        let known: DeliveryId = "0193602b-0c7b-7000-8000-000000000000".parse().unwrap();
+        let stored = "01a20cff-7d00-7114-acb6-26eb0fe59a07";
+        assert_eq!(known.following("retry", datetime!(2026-11-24 10:00 UTC)).to_string(), stored);
+    }
+
+    #[test]
+    fn external_id_that_breaks_a_table_key_is_rejected() {
         assert!(TenantId::parse("oZcMPa_1PwH4FUdrh6839YHHdEJN").is_ok());
         assert!(TenantId::parse("auth0|b62a17").is_ok());
         for bad in ["", "a#b", "a b", "a\n", "é", &"x".repeat(129)] {

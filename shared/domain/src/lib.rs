@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access;
+pub mod config;
 pub mod delivery;
 pub mod error;
 pub mod event;
@@ -10,6 +11,7 @@ pub mod headers;
 pub mod health;
 pub mod hops;
 pub mod id;
+mod level;
 pub mod match_log;
 mod members;
 pub mod operational;
@@ -34,12 +36,13 @@ pub use filter::Filter;
 pub use headers::{EncryptedHeaders, Headers};
 pub use health::{Health, Lane};
 pub use id::{DeliveryId, RecoveryId, TenantId, UserId, WebhookId};
+pub use level::Level;
 pub use recovery::Recovery;
 pub use secret::Secret;
 pub use secrets::{RetiredSecret, Sealed, Secrets};
 pub use trace::TraceContext;
 pub use url::WebhookUrl;
-pub use webhook::{Disabled, Level, MatchOutcome, Origin, Webhook, WebhookSpec};
+pub use webhook::{DisableReason, Disabled, MatchOutcome, Origin, Webhook, WebhookSpec};
 
-/// Tells the time. A plain function, so that tests can give their own.
+/// Returns the current time. A plain function, so that tests can pass their own.
 pub type Clock = fn() -> time::OffsetDateTime;

@@ -1,4 +1,5 @@
-//! Why a webhook has been getting nothing: what dispatch notes of events, and what follows from it. Ours, beyond the contract.
+//! The match log: records of received events and of mismatches, and the reasons for no deliveries that follow. An Anzol extension of the
+//! contract.
 
 use std::collections::BTreeMap;
 
@@ -8,141 +9,142 @@ use time::OffsetDateTime;
 
 use crate::delivery::RETENTION;
 use crate::id::{TenantId, WebhookId};
-use crate::webhook::{Level, Webhook};
+use crate::level::Level;
+use crate::webhook::Webhook;
 
-/// By which of its rules a webhook did not hear an event of its types.
+/// The rule of a webhook that rejected an event of a subscribed type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mismatch {
-    /// Its level is `user`, and the event was not its owner's.
+    /// The level is `user`, and the event was not the owner's.
     Level,
-    /// Its filter did not let the event through.
+    /// The filter rejected the event.
     Filter,
 }
 
-/// What dispatch notes: that an event came, or that a webhook missed one.
+/// A record of dispatch: an event of a type was received, or a webhook's rule rejected one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatchRecord {
-    /// Whose event it was.
+    /// The tenant of the event.
     pub tenant_id: TenantId,
-    /// Its type, under the name that the catalogue gives it.
+    /// The canonical name of the event type.
     pub event_type: &'static str,
-    /// Who missed it, by which rule, and what the rule then was; nothing when the note is of the event alone.
-    pub missed: Option<(WebhookId, Mismatch, String)>,
+    /// The webhook that did not match, the rule that rejected the event, and the rule's value at that time. `None` for a received event.
+    pub mismatch: Option<(WebhookId, Mismatch, String)>,
 }
 
-/// What a webhook last missed by one of its rules.
+/// The last event that one of a webhook's rules rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastMismatch {
-    /// Which rule.
-    pub miss: Mismatch,
-    /// What the rule was. A webhook that has another one now did not miss anything by it.
+    /// The rule.
+    pub mismatch: Mismatch,
+    /// The rule's value at that time. If the webhook has another value now, this record no longer applies.
     pub rule: String,
-    /// The type of the event.
+    /// The canonical name of the event type.
     pub event_type: String,
-    /// When it came.
+    /// When the event was received.
     pub at: OffsetDateTime,
 }
 
-/// All notes that concern a webhook. Each is at most an hour older than the last event it could tell of.
+/// All records that concern a webhook. A record can be up to an hour older than the last event it applies to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MatchHistory {
-    /// When an event of a type came to the tenant, by type.
+    /// When the tenant last received an event of a type, by type.
     pub events: BTreeMap<String, OffsetDateTime>,
-    /// What the webhook missed.
-    pub missed: Vec<LastMismatch>,
+    /// The last event that each of the webhook's rules rejected.
+    pub mismatches: Vec<LastMismatch>,
 }
 
-/// A reason for silence; stable names that programs may rely on.
+/// A reason why a webhook has no deliveries. Programs can rely on the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoDeliveryCode {
-    /// It is not enabled.
+    /// The webhook is disabled.
     Disabled,
-    /// It subscribes to nothing.
+    /// The webhook subscribes to no event types.
     NoEventTypes,
-    /// No event of its types came.
+    /// No event of the subscribed types was received.
     NoEvents,
-    /// Events of its types came, and by its level it hears its owner's only.
+    /// Events of the subscribed types were received, but the webhook has level `user`, and none was its owner's.
     Level,
-    /// Events of its types came, and its filter let none through.
+    /// Events of the subscribed types were received, but the filter rejected them.
     Filter,
 }
 
-/// Why a webhook has been getting nothing.
+/// A reason why a webhook has no deliveries, with its times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoDeliveryReason {
-    /// Why.
+    /// The reason.
     pub code: NoDeliveryCode,
-    /// From when on that can be said.
+    /// The start of the time that the reason covers.
     pub since: Option<OffsetDateTime>,
-    /// When the last event came that it might have got, to the hour before.
+    /// When the last event of the subscribed types was received; up to an hour too early.
     pub last_event_at: Option<OffsetDateTime>,
 }
 
 impl Webhook {
-    /// What its rule of that kind is; nothing when it has none, and so misses nothing by it.
+    /// Returns the value of a rule, or `None` if the webhook has no such rule.
     #[must_use]
-    pub fn rule(&self, miss: Mismatch) -> Option<String> {
-        match miss {
+    pub fn rule(&self, mismatch: Mismatch) -> Option<String> {
+        match mismatch {
             Mismatch::Level => (self.spec.level == Level::User).then(|| self.spec.owner_id.to_string()),
             Mismatch::Filter => self.spec.filter.as_ref().map(ToString::to_string),
         }
     }
 }
 
-/// The reasons that hold at `now` for a webhook without any delivery in the last 7 days.
+/// Returns the reasons at `now` why a webhook has no deliveries in the last 7 days.
 ///
-/// `disabled` may come with `no_event_types` or `no_events`: then enabling it will not do. `no_events` says since when: for 7 days, or
-/// since the webhook was last changed, if that is more recent; an event that came before is its `last_event_at`. No reason at all is
-/// found when an event has just come and its delivery is still on the way.
+/// `disabled` together with `no_event_types` or `no_events` means that enabling the webhook is not enough. `no_events` covers the last 7
+/// days, or the time since the webhook last changed if that is shorter; an event received before is its `last_event_at`. There is no
+/// reason if an event was just received and its delivery is pending.
 #[must_use]
 pub fn no_delivery_reasons(
     webhook: &Webhook,
-    notes: &MatchHistory,
+    history: &MatchHistory,
     now: OffsetDateTime,
 ) -> Vec<NoDeliveryReason> {
     let spec = &webhook.spec;
     let week = now - RETENTION;
-    let of_its_types = |event_type: &String| spec.event_types.contains(event_type);
+    let is_subscribed = |event_type: &String| spec.event_types.contains(event_type);
     let plain = |code| NoDeliveryReason { code, since: None, last_event_at: None };
-    let mut no_delivery_reasons = Vec::new();
+    let mut reasons = Vec::new();
     if !spec.enabled {
-        no_delivery_reasons.push(plain(NoDeliveryCode::Disabled));
+        reasons.push(plain(NoDeliveryCode::Disabled));
     }
     if spec.event_types.is_empty() {
-        no_delivery_reasons.push(plain(NoDeliveryCode::NoEventTypes));
-        return no_delivery_reasons;
+        reasons.push(plain(NoDeliveryCode::NoEventTypes));
+        return reasons;
     }
     if spec.enabled {
-        for (miss, code) in
+        for (mismatch, code) in
             [(Mismatch::Level, NoDeliveryCode::Level), (Mismatch::Filter, NoDeliveryCode::Filter)]
         {
-            let rule = webhook.rule(miss);
-            let holds = |missed: &&LastMismatch| {
-                missed.miss == miss
-                    && Some(&missed.rule) == rule.as_ref()
-                    && of_its_types(&missed.event_type)
-                    && missed.at > week
+            let rule = webhook.rule(mismatch);
+            let applies = |last: &&LastMismatch| {
+                last.mismatch == mismatch
+                    && Some(&last.rule) == rule.as_ref()
+                    && is_subscribed(&last.event_type)
+                    && last.at > week
             };
-            if let Some(at) = notes.missed.iter().filter(holds).map(|missed| missed.at).max() {
-                no_delivery_reasons.push(NoDeliveryReason { last_event_at: Some(at), ..plain(code) });
+            if let Some(at) = history.mismatches.iter().filter(applies).map(|last| last.at).max() {
+                reasons.push(NoDeliveryReason { last_event_at: Some(at), ..plain(code) });
             }
         }
     }
     let last_event_at =
-        notes.events.iter().filter(|(name, at)| of_its_types(name) && **at > week).map(|(_, at)| *at).max();
-    // A disabled webhook waits for no event; that none comes is worth saying only if there is none at all.
+        history.events.iter().filter(|(name, at)| is_subscribed(name) && **at > week).map(|(_, at)| *at).max();
+    // A disabled webhook receives no events anyway, so `no_events` is a reason only if there was none in the whole week.
     let since = if spec.enabled { week.max(webhook.updated_at) } else { week };
-    let missed_some = no_delivery_reasons.iter().any(|reason| reason.code != NoDeliveryCode::Disabled);
-    if !missed_some && last_event_at.is_none_or(|at| at < since) {
-        no_delivery_reasons.push(NoDeliveryReason {
+    let has_mismatch = reasons.iter().any(|reason| reason.code != NoDeliveryCode::Disabled);
+    if !has_mismatch && last_event_at.is_none_or(|at| at < since) {
+        reasons.push(NoDeliveryReason {
             code: NoDeliveryCode::NoEvents,
             since: Some(since),
             last_event_at,
         });
     }
-    no_delivery_reasons
+    reasons
 }
 
 #[cfg(test)]
@@ -167,20 +169,20 @@ mod tests {
         of.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect()
     }
 
-    fn missed(miss: Mismatch, rule: &str, at: OffsetDateTime) -> LastMismatch {
-        LastMismatch { miss, rule: rule.to_owned(), event_type: CREATED.to_owned(), at }
+    fn last(mismatch: Mismatch, rule: &str, at: OffsetDateTime) -> LastMismatch {
+        LastMismatch { mismatch, rule: rule.to_owned(), event_type: CREATED.to_owned(), at }
     }
 
-    fn codes(webhook: &Webhook, notes: &MatchHistory) -> Vec<NoDeliveryCode> {
-        no_delivery_reasons(webhook, notes, NOW).into_iter().map(|reason| reason.code).collect()
+    fn codes(webhook: &Webhook, history: &MatchHistory) -> Vec<NoDeliveryCode> {
+        no_delivery_reasons(webhook, history, NOW).into_iter().map(|reason| reason.code).collect()
     }
 
     #[test]
-    fn nothing_came_within_seven_days_or_since_the_webhook_was_changed() {
+    fn no_events_covers_seven_days_or_since_last_change() {
         let hour = Duration::hours(1);
         let found = |webhook: &Webhook, at| {
             let events = events(&[(CREATED, at), (EXPORTED, NOW)]);
-            no_delivery_reasons(webhook, &MatchHistory { events, missed: vec![] }, NOW)
+            no_delivery_reasons(webhook, &MatchHistory { events, mismatches: vec![] }, NOW)
         };
         let no_events = |since, last_event_at| {
             vec![NoDeliveryReason { code: NoDeliveryCode::NoEvents, since: Some(since), last_event_at }]
@@ -188,17 +190,17 @@ mod tests {
         let week = NOW - RETENTION;
         assert_eq!(no_delivery_reasons(&old(raw()), &MatchHistory::default(), NOW), no_events(week, None));
         assert_eq!(found(&old(raw()), week - hour), no_events(week, None), "too long ago to be shown");
-        assert_eq!(found(&old(raw()), week + hour), [], "on its way");
+        assert_eq!(found(&old(raw()), week + hour), [], "its delivery is pending");
         let new = webhook(raw(), NOW - hour);
         assert_eq!(found(&new, NOW - hour * 2), no_events(NOW - hour, Some(NOW - hour * 2)));
         assert_eq!(found(&new, NOW), []);
     }
 
     #[test]
-    fn a_disabled_webhook_says_so_and_whether_enabling_it_would_do() {
+    fn disabled_webhook_also_reports_missing_types_or_events() {
         let seen = MatchHistory {
             events: events(&[(CREATED, NOW)]),
-            missed: vec![missed(Mismatch::Level, "user-1", NOW)],
+            mismatches: vec![last(Mismatch::Level, "user-1", NOW)],
         };
         let disabled = RawSpec { enabled: false, level: Level::User, ..raw() };
         assert_eq!(codes(&old(disabled.clone()), &seen), [NoDeliveryCode::Disabled]);
@@ -211,18 +213,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_counts_as_long_as_the_rule_and_the_types_are_the_same() -> Result<(), Invalid> {
+    fn mismatch_applies_until_rule_or_types_change() -> Result<(), Invalid> {
         let filter = r#"id eq "a""#;
         let both = RawSpec { level: Level::User, filter: Some(filter.to_owned()), ..raw() };
         let all = |at| MatchHistory {
             events: events(&[(CREATED, NOW - Duration::days(1))]),
-            missed: vec![missed(Mismatch::Level, "user-1", at), missed(Mismatch::Filter, filter, at)],
+            mismatches: vec![last(Mismatch::Level, "user-1", at), last(Mismatch::Filter, filter, at)],
         };
         let seen = all(NOW);
         assert_eq!(codes(&old(both.clone()), &seen), [NoDeliveryCode::Level, NoDeliveryCode::Filter]);
         let level = no_delivery_reasons(&old(both.clone()), &seen, NOW)[0];
         assert_eq!((level.since, level.last_event_at), (None, Some(NOW)));
-        // Renaming it changes no rule, though it moves the time of the last change.
+        // Renaming changes no rule, although it changes `updated_at`.
         assert_eq!(
             codes(&webhook(both.clone(), NOW), &all(NOW - Duration::hours(3))),
             [NoDeliveryCode::Level, NoDeliveryCode::Filter]

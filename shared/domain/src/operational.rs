@@ -1,66 +1,68 @@
-//! Events of our own: what becomes of a webhook, for whoever subscribes to it. Ours, beyond the contract.
+//! Operational events about webhooks: failing, disabled, recovered. An Anzol extension of the contract.
 
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::Invalid;
-use crate::event::Event;
+use crate::event::{Event, OPERATIONAL_SOURCE};
+use crate::event_type::{WEBHOOK_DISABLED, WEBHOOK_FAILING, WEBHOOK_RECOVERED};
+use crate::health::HealthState;
 use crate::webhook::Webhook;
 
-/// Start of the names of all of them. Producers may not publish under it.
-pub const PREFIX: &str = "anzol.";
-/// The `source` of all of them. Reserved, too.
-pub const SOURCE: &str = "anzol";
-
-/// What there is to say of a webhook.
+/// A change in the state of a webhook that its tenant can subscribe to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationalEvent {
-    /// Half of what it takes to be disabled has come to pass.
+    /// The health state became [`HealthState::Warning`].
     Failing,
-    /// We disabled it.
+    /// Anzol disabled the webhook.
     Disabled,
-    /// It works again, after it was said to be failing.
+    /// An attempt succeeded after [`OperationalEvent::Failing`] was published.
     Recovered,
 }
 
 impl OperationalEvent {
-    /// The event type.
+    /// Returns the event type.
     #[must_use]
     pub fn event_type(self) -> &'static str {
         match self {
-            Self::Failing => "anzol.webhook.failing",
-            Self::Disabled => "anzol.webhook.disabled",
-            Self::Recovered => "anzol.webhook.recovered",
+            Self::Failing => WEBHOOK_FAILING,
+            Self::Disabled => WEBHOOK_DISABLED,
+            Self::Recovered => WEBHOOK_RECOVERED,
         }
     }
 
-    /// The event that says it of `webhook`. The same news of the same run of failures is the same event, also when told twice.
+    /// Returns the event about `webhook`. Its id depends on the run of failures only, so publishing it twice yields the same event.
     ///
     /// # Errors
-    /// Never: the parts were checked before. The type is that of reading an event.
+    /// The event breaks a rule for events. The checked parts of a webhook rule that out.
     pub fn to_event(self, webhook: &Webhook, now: OffsetDateTime) -> Result<Event, Invalid> {
-        let spelled = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
         let health = &webhook.health;
-        let run = health.failing_since.map_or_else(|| webhook.version.to_string(), spelled);
+        let run = health.failing_since.map_or_else(|| webhook.version.to_string(), rfc3339);
         let mut data = json!({
             "id": webhook.id.to_string(),
             "name": webhook.spec.name,
             "consecutiveFailures": health.failures,
         });
-        if let (Some(members), Some(since)) = (data.as_object_mut(), health.failing_since) {
-            members.insert("failingSince".to_owned(), json!(spelled(since)));
-        }
-        if let (Some(members), Some(disabled)) = (data.as_object_mut(), &webhook.disabled) {
-            members.insert("disabledReason".to_owned(), json!(disabled.reason));
-            members.insert("disabledReasonCode".to_owned(), json!(disabled.code));
+        if let Some(members) = data.as_object_mut() {
+            let mut add = |name: &str, value: &str| members.insert(name.to_owned(), json!(value));
+            if let Some(since) = health.failing_since {
+                add("failingSince", &rfc3339(since));
+            }
+            if self == Self::Failing {
+                add("healthState", HealthState::Warning.name());
+            }
+            if let Some(disabled) = &webhook.disabled {
+                add("disabledReason", &disabled.reason);
+                add("disabledReasonCode", &disabled.code);
+            }
         }
         let event = json!({
             "specversion": "1.0",
             "id": format!("{}/{}/{run}", webhook.id, self.event_type()),
-            "source": SOURCE,
+            "source": OPERATIONAL_SOURCE,
             "type": self.event_type(),
-            "time": spelled(now),
+            "time": rfc3339(now),
             "datacontenttype": "application/json",
             "tenantid": webhook.tenant_id,
             "ownerid": webhook.spec.owner_id,
@@ -68,4 +70,9 @@ impl OperationalEvent {
         });
         Event::parse(&event.to_string(), now)
     }
+}
+
+#[expect(clippy::expect_used, reason = "RFC 3339 has every year from 0 to 9999")]
+fn rfc3339(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).expect("a year from 0 to 9999")
 }

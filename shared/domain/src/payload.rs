@@ -1,4 +1,4 @@
-//! What receivers get: the hybrid object (legacy names and `CloudEvents` names side by side) or pure `CloudEvents` 1.0.
+//! Payloads: the hybrid object (legacy names and `CloudEvents` names side by side) or pure `CloudEvents` 1.0.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -8,10 +8,10 @@ use crate::event::{EXTENSIONS, Event, attribute_of};
 use crate::hops::HOPS;
 use crate::members::{Members, json_string};
 
-/// Legacy names that only repeat an attribute.
+/// Legacy names whose values repeat an attribute.
 const DERIVED: [&str; 5] = ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventType"];
 
-/// Members as they are sent: with the hops they will have made by then.
+/// Members with another number of hops.
 struct Outgoing<'a>(&'a Members, u32);
 
 impl Serialize for Outgoing<'_> {
@@ -33,31 +33,24 @@ impl Serialize for Outgoing<'_> {
 }
 
 impl Event {
-    /// The event as it came, as minified JSON: pure `CloudEvents` 1.0, or the hybrid of contract section 3.3 (b).
+    /// Returns the event as it was published, as minified JSON: pure `CloudEvents` 1.0, or the hybrid of contract section 3.3 (b).
     #[must_use]
     pub fn payload(&self, cloud_events: bool) -> String {
-        let written = if cloud_events {
-            serde_json::to_string(&self.attributes)
-        } else {
-            serde_json::to_string(&self.hybrid())
-        };
-        // Members are names and values that are JSON already: writing them cannot fail.
-        written.unwrap_or_default()
+        if cloud_events { json(&self.attributes) } else { json(&self.hybrid()) }
     }
 
-    /// The body a webhook gets: [`Event::payload`] with one hop more, before `data`. [`Event::from_payload`] reads it back.
+    /// Returns the body of a delivery: [`Event::payload`] with one more hop, before `data`. [`Event::from_payload`] parses it.
     #[must_use]
     pub fn outgoing(&self, cloud_events: bool) -> String {
         let hops = self.hops().saturating_add(1);
-        let written = if cloud_events {
-            serde_json::to_string(&Outgoing(&self.attributes, hops))
+        if cloud_events {
+            json(&Outgoing(&self.attributes, hops))
         } else {
-            serde_json::to_string(&Outgoing(&self.hybrid(), hops))
-        };
-        written.unwrap_or_default()
+            json(&Outgoing(&self.hybrid(), hops))
+        }
     }
 
-    /// Legacy names first, in the order of the seed's example, then the `CloudEvents` names, `data` last.
+    /// Returns legacy names first, in the order of the contract's example, then the `CloudEvents` names, `data` last.
     fn hybrid(&self) -> Members {
         let mut hybrid = Members::default();
         let attribute = |name: &str| self.attributes.get(name).map(RawValue::to_owned);
@@ -76,9 +69,9 @@ impl Event {
             self.legacy.event_type_version.clone().or_else(|| Some(json_string("1.0.0"))),
         );
         put("eventType", attribute("type"));
-        put("extensions", self.extensions());
+        put("extensions", Some(self.extensions()));
         for (name, value) in self.attributes.iter() {
-            // The names above are said already; a 1.0 event may have members of these names, which mean nothing in it.
+            // A 1.0 event may have members with legacy names. They have no meaning there.
             if !["data", "extensions"].contains(&name) && !DERIVED.contains(&name) {
                 put(name, Some(value.to_owned()));
             }
@@ -87,8 +80,8 @@ impl Event {
         hybrid
     }
 
-    /// The legacy `extensions`: as they came, but for what the attributes that took their place say.
-    fn extensions(&self) -> Option<Box<RawValue>> {
+    /// Returns the legacy `extensions`. Attributes override the members that they replaced.
+    fn extensions(&self) -> Box<RawValue> {
         let own = || self.attributes.get("extensions").and_then(|raw| serde_json::from_str(raw.get()).ok());
         let mut extensions: Members = self.legacy.extensions.clone().or_else(own).unwrap_or_default();
         let spellings: Vec<_> = extensions
@@ -103,8 +96,20 @@ impl Event {
                 extensions.set(old, value.to_owned());
             }
         }
-        serde_json::value::to_raw_value(&extensions).ok()
+        raw(&extensions)
     }
+}
+
+const INFALLIBLE: &str = "members are names and values in JSON";
+
+#[expect(clippy::expect_used, reason = "members are names and values in JSON, and a text takes any number of bytes")]
+fn json(members: &impl Serialize) -> String {
+    serde_json::to_string(members).expect(INFALLIBLE)
+}
+
+#[expect(clippy::expect_used, reason = "members are names and values in JSON")]
+fn raw(members: &Members) -> Box<RawValue> {
+    serde_json::value::to_raw_value(members).expect(INFALLIBLE)
 }
 
 #[cfg(test)]
@@ -124,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_example_keeps_every_legacy_field_and_gains_the_cloudevents_names() {
+    fn hybrid_keeps_legacy_members_and_adds_cloudevents_names() {
         let seed: Value = serde_json::from_str(SEED).unwrap();
         let hybrid = payload(SEED, false);
         for (name, value) in seed.as_object().unwrap() {
@@ -144,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pure_form_of_a_legacy_event_has_no_legacy_names() {
+    fn pure_form_of_legacy_event_has_no_legacy_names() {
         let seed: Value = serde_json::from_str(SEED).unwrap();
         let pure = payload(SEED, true);
         assert_eq!(
@@ -159,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hybrid_of_a_cloudevent_is_understood_by_a_legacy_receiver() {
+    fn hybrid_of_cloudevent_has_every_legacy_member() {
         let event = json!({"specversion":"1.0","id":"e1","source":"com.qlik/engine","type":"com.qlik.v1.app.created",
             "tenantid":"acme","spaceid":"s1","myown":"kept","data":{"id":"a"}});
         assert_eq!(payload(&event.to_string(), true)["myown"], "kept");
@@ -177,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extensions_member_of_a_cloudevent_is_kept_in_both_forms() {
+    fn extensions_member_of_cloudevent_is_kept_in_both_forms() {
         let event = json!({"specversion":"1.0","id":"e1","source":"s","type":"t","tenantid":"acme",
             "extensions":{"actor":{"id":"u"},"updates":[]}})
         .to_string();
@@ -189,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn a_hybrid_read_again_is_the_same_hybrid() {
+    fn hybrid_parsed_again_is_the_same_hybrid() {
         let first = Event::parse(SEED, NOW).unwrap().payload(false);
         assert_eq!(Event::parse(&first, NOW).unwrap().payload(false), first);
         assert_eq!(payload(&first, true), payload(SEED, true));
     }
 
     #[test]
-    fn the_tenant_of_the_publisher_reaches_both_forms() {
+    fn tenant_of_publisher_is_in_both_forms() {
         let event = json!({"specversion":"1.0","id":"e1","source":"s","type":"t"}).to_string();
         let event = Event::parse(&event, NOW).unwrap().in_tenant(TenantId::parse("acme").unwrap());
         let hybrid: Value = serde_json::from_str(&event.payload(false)).unwrap();

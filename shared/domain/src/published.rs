@@ -6,11 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use crate::error::{Invalid, Problems};
-use crate::event::{Event, LEGACY_NAMES};
+use crate::event::{Event, LEGACY_NAMES, OPERATIONAL_SOURCE, TEST_ATTRIBUTE, TEST_SOURCE};
+use crate::event_type::OPERATIONAL_PREFIX;
 use crate::hops::HOPS;
 use crate::members::{MAX_MEMBERS, Members, as_text};
-use crate::operational;
-use crate::test_event::{self, ATTRIBUTE};
 
 /// The rule of [`is_media_type`].
 pub(crate) const MEDIA_TYPE: &str = "must be a media type, like application/json";
@@ -46,12 +45,12 @@ pub enum Way {
 /// Each attribute that is not the producer's to set.
 pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
     let mut problems = Problems::default();
-    let our_type = event.event_type().starts_with(operational::PREFIX);
-    let our_source = [operational::SOURCE, test_event::SOURCE].contains(&event.source());
+    let our_type = event.event_type().starts_with(OPERATIONAL_PREFIX);
+    let our_source = [OPERATIONAL_SOURCE, TEST_SOURCE].contains(&event.source());
     if event.says_test() {
-        problems.add(ATTRIBUTE, "must not be set: it marks test events, which are our own");
+        problems.add(TEST_ATTRIBUTE, "must not be set: it marks test events, which are our own");
     }
-    let news = way == Way::Queue && our_type && event.source() == operational::SOURCE;
+    let news = way == Way::Queue && our_type && event.source() == OPERATIONAL_SOURCE;
     if news && event.hops() > 0 {
         problems.add(HOPS, "must not be set on an event of our own: it was delivered, and is not taken back");
     }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::config::Env;
 use crate::error::Invalid;
 
 /// Waits after the first, second, … failed attempt, in seconds: 5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h. Nine attempts in
@@ -30,6 +31,11 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// Returns the deployment's schedule, from the variable `RETRY_SCHEDULE`.
+    pub fn from_env(env: &mut Env) -> Self {
+        env.or("RETRY_SCHEDULE", Self::default())
+    }
+
     /// The wait before the attempt after `attempt` (1 for the first), or `None` when that was the last.
     ///
     /// `fraction` in `0.0..1.0` chooses the jitter: the schedule's step, plus 0–20 %. A receiver that asks for more time by

@@ -1,4 +1,4 @@
-//! What of a webhook only its receiver may know: in the open (`Secrets`), and as it is stored (`Sealed`).
+//! Webhook secrets, in plaintext (`Secrets`) and encrypted at rest (`Sealed`).
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use time::{Duration, OffsetDateTime};
 use crate::headers::EncryptedHeaders;
 use crate::secret::Secret;
 
-/// How long after a change of secret the old one still signs too, in the header that can carry several signatures.
+/// How long a replaced secret still signs, in the header that can contain several signatures.
 pub const SECRET_GRACE: Duration = Duration::hours(24);
-/// Retired secrets kept at most; when secrets change faster, the oldest goes first.
+/// Maximum number of retired secrets. If secrets change faster, the oldest is dropped first.
 pub const MAX_RETIRED: usize = 4;
 
 /// A secret that was replaced.
@@ -17,30 +17,30 @@ pub const MAX_RETIRED: usize = 4;
 pub struct RetiredSecret {
     /// The secret.
     pub secret: Secret,
-    /// Until when it signs too.
+    /// Until when the secret still signs.
     pub until: OffsetDateTime,
 }
 
-/// All that is secret of a webhook, in the open: in memory only, and wiped from there when dropped. `Debug` shows no part of it,
-/// and there is no `Serialize`.
+/// The secrets of a webhook in plaintext: in memory only, and wiped when dropped. `Debug` shows no part of them, and there is no
+/// `Serialize`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     /// The signing secret. Without one, requests carry no signature.
     pub secret: Option<Secret>,
-    /// Secrets it had before, which signatures still go by for a while; the latest first.
+    /// Replaced secrets that still sign, the latest first.
     pub retired: Vec<RetiredSecret>,
-    /// Extra headers it sends whose values nobody else sees.
+    /// Additional headers whose values only the receiver sees.
     pub encrypted_headers: EncryptedHeaders,
 }
 
 impl Secrets {
-    /// Whether there is nothing to keep.
+    /// Returns whether there are no secrets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.secret.is_none() && self.retired.is_empty() && self.encrypted_headers.is_empty()
     }
 
-    /// What these become when they take the place of `old` at `now`: a secret that changes signs on for [`SECRET_GRACE`].
+    /// Returns these secrets as they replace `old` at `now`: a secret that changed still signs for [`SECRET_GRACE`].
     #[must_use]
     pub fn replacing(mut self, old: &Self, now: OffsetDateTime) -> Self {
         self.retired = match &self.secret {
@@ -57,21 +57,21 @@ impl Secrets {
         self
     }
 
-    /// The secrets that signatures go by at `now`, the current one first.
+    /// Returns the secrets that sign at `now`, the current one first.
     pub fn signing(&self, now: OffsetDateTime) -> impl Iterator<Item = &Secret> {
         let retired = self.retired.iter().filter(move |retired| retired.until > now);
         self.secret.iter().chain(retired.map(|retired| &retired.secret))
     }
 }
 
-/// [`Secrets`] as they are stored: sealed, for one tenant and webhook, with what may be shown beside them.
+/// [`Secrets`] as stored: encrypted for one tenant and webhook, with the parts that clients can see.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// What only a vault can open.
+    /// The encrypted secrets, which only a vault can open.
     pub ciphertext: Vec<u8>,
-    /// Whether there is a signing secret in it.
+    /// Whether the ciphertext contains a signing secret.
     pub has_secret: bool,
-    /// The names of the encrypted headers whose values are in it, sorted.
+    /// The names of the encrypted headers whose values the ciphertext contains, sorted.
     pub header_names: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_secret_signs_for_another_day_and_no_longer() {
+    fn replaced_secret_signs_for_the_grace_period() {
         let start = time::macros::datetime!(2026-11-24 10:00 UTC);
         let after = |hours| start + Duration::hours(hours);
         let first = with(Some(1));
@@ -115,14 +115,14 @@ mod tests {
         let bare = with(None).replacing(&third, after(3));
         assert!(bare.is_empty());
         let again = with(Some(4)).replacing(&bare, after(4));
-        assert_eq!(signing(&again, after(4)), ["4"], "what was dropped stays dropped");
+        assert_eq!(signing(&again, after(4)), ["4"], "a removed secret stays removed");
         let many = (5..20).fold(again, |old, n| with(Some(n)).replacing(&old, after(4)));
         assert_eq!(signing(&many, after(4)).len(), 1 + MAX_RETIRED);
         assert_eq!(signing(&many, after(28)), ["19"]);
     }
 
     #[test]
-    fn nothing_of_them_is_ever_printed() {
+    fn debug_shows_no_secret() {
         let values = BTreeMap::from([("X-Token".to_owned(), "for the receiver alone".to_owned())]);
         let secrets = Secrets {
             encrypted_headers: EncryptedHeaders::parse(values).unwrap(),

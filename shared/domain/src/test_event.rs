@@ -5,17 +5,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::Invalid;
-use crate::event::Event;
-use crate::event_type::{self, RELOAD_FINISHED};
+use crate::event::{Event, TEST_ATTRIBUTE, TEST_SOURCE};
+use crate::event_type::{self, OPERATIONAL_PREFIX, RELOAD_FINISHED};
 use crate::id::DeliveryId;
-use crate::operational;
 use crate::webhook::Webhook;
-
-/// The extension attribute that is `true` on test events and absent on all others. As `CloudEvents` 1.0 has it: lower-case letters, at
-/// most 20 of them, and a Boolean, which is JSON's own.
-pub const ATTRIBUTE: &str = "anzoltest";
-/// The `source` of test events.
-pub const SOURCE: &str = "anzol/test";
 
 /// Which of a webhook's types to test: the one asked for, under any of its names, or else the first.
 ///
@@ -49,14 +42,14 @@ pub fn event(
     let event = json!({
         "specversion": "1.0",
         "id": format!("test-{id}"),
-        "source": SOURCE,
+        "source": TEST_SOURCE,
         "type": event_type,
         "time": now.format(&Rfc3339).unwrap_or_default(),
         "datacontenttype": "application/json",
         "tenantid": webhook.tenant_id,
         "userid": webhook.spec.owner_id,
         "ownerid": webhook.spec.owner_id,
-        (ATTRIBUTE): true,
+        (TEST_ATTRIBUTE): true,
         "data": data(webhook, event_type),
     });
     Event::parse(&event.to_string(), now)
@@ -91,7 +84,7 @@ const EXAMPLES: [Example; 7] = [
 ];
 
 fn data(webhook: &Webhook, event_type: &str) -> Value {
-    if event_type.starts_with(operational::PREFIX) {
+    if event_type.starts_with(OPERATIONAL_PREFIX) {
         return json!({ "id": webhook.id, "name": webhook.spec.name, "consecutiveFailures": webhook.health.failures });
     }
     let mut data = json!({ "id": "00000000-0000-4000-8000-000000000000" });
@@ -109,9 +102,9 @@ mod tests {
 
     use super::*;
     use crate::event_type::EVENT_TYPES;
-    use crate::health::Health;
     use crate::id::{TenantId, UserId, WebhookId};
-    use crate::webhook::{Level, Origin, RawSpec};
+    use crate::level::Level;
+    use crate::webhook::RawSpec;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -131,20 +124,8 @@ mod tests {
             enabled: false,
             cloud_events: false,
         };
-        Webhook {
-            id: WebhookId::mint(NOW),
-            tenant_id: TenantId::parse("acme").unwrap(),
-            spec: raw.check().unwrap().0,
-            origin: Origin::Api,
-            created_at: NOW,
-            updated_at: NOW,
-            created_by: user.clone(),
-            updated_by: user,
-            sealed: None,
-            health: Health::default(),
-            disabled: None,
-            version: 1,
-        }
+        let (spec, tenant) = (raw.check().unwrap().0, TenantId::parse("acme").unwrap());
+        Webhook::new(WebhookId::mint(NOW), tenant, spec, user, NOW)
     }
 
     #[test]
@@ -158,7 +139,7 @@ mod tests {
                 let payload = event.outgoing(cloud_events);
                 assert!(Event::from_payload(&payload, NOW).unwrap().is_test(), "also when it is sent again");
                 let payload: Value = serde_json::from_str(&payload).unwrap();
-                assert_eq!(payload[ATTRIBUTE], true);
+                assert_eq!(payload[TEST_ATTRIBUTE], true);
                 for member in ["id", "name"] {
                     assert!(
                         payload["data"][member].as_str().is_some_and(|text| !text.is_empty()),

@@ -1,4 +1,6 @@
-//! W3C trace context: what ties together everything that follows from one request (<https://www.w3.org/TR/trace-context/>).
+//! W3C trace context: correlates everything that follows from one request (<https://www.w3.org/TR/trace-context/>).
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -6,21 +8,21 @@ use uuid::Uuid;
 
 use crate::id::DeliveryId;
 
-/// Name of the header, the message attribute and the `CloudEvents` attribute with trace and caller.
+/// Name of the header, message attribute and `CloudEvents` attribute with the trace id and the parent span.
 pub const TRACEPARENT: &str = "traceparent";
-/// Name of the one with what tracing systems add for themselves.
+/// Name of the header, message attribute and `CloudEvents` attribute with vendor-specific data.
 pub const TRACESTATE: &str = "tracestate";
 
-/// Longest `tracestate` that is passed on, in bytes: what the specification asks for at least (section 3.3.1.5).
+/// Maximum length of a `tracestate` that is passed on, in bytes: the minimum that the specification requires (section 3.3.1.5).
 const MAX_STATE: usize = 512;
-/// Characters of a `traceparent` of version 00.
+/// Length of a `traceparent` of version 00, in characters.
 const LENGTH: usize = 55;
 
-/// A trace and the one who calls in it, as they came or as they go out.
+/// A trace id with its parent span, as received or as sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Wire")]
 pub struct TraceContext {
-    /// Of version 00, checked.
+    /// A valid `traceparent` of version 00.
     traceparent: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     tracestate: Option<String>,
@@ -35,13 +37,13 @@ struct Wire {
 impl TryFrom<Wire> for TraceContext {
     type Error = &'static str;
     fn try_from(wire: Wire) -> Result<Self, Self::Error> {
-        Self::parse(&wire.traceparent, wire.tracestate.as_deref()).ok_or("a traceparent that is none")
+        Self::parse(&wire.traceparent, wire.tracestate.as_deref()).ok_or("an invalid traceparent")
     }
 }
 
 impl TraceContext {
-    /// Reads both headers. `None` when `traceparent` is not valid, which then counts as missing; a `tracestate` that cannot be passed on
-    /// is left out. (Sections 3.2 and 3.3; later versions are read as far as they are version 00.)
+    /// Parses both headers (sections 3.2 and 3.3). Returns `None` if `traceparent` is invalid. Drops a `tracestate` that cannot be passed
+    /// on. Reads the version 00 part of later versions.
     #[must_use]
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let text = traceparent.trim();
@@ -67,8 +69,8 @@ impl TraceContext {
         Some(Self { traceparent, tracestate: state.map(str::to_owned) })
     }
 
-    /// Reads the header of AWS X-Ray, such as `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`. Without a
-    /// parent, the end of the trace's own id stands for it. (X-Ray developer guide, "Tracing header".)
+    /// Parses the AWS X-Ray header, such as `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1` (X-Ray developer
+    /// guide, "Tracing header"). If there is no parent, uses the end of the trace id.
     #[must_use]
     pub fn from_xray(header: &str) -> Option<Self> {
         let field = |name: &str| {
@@ -84,47 +86,52 @@ impl TraceContext {
         Self::parse(&format!("00-{trace}-{parent}-{flags}"), None)
     }
 
-    /// A trace that begins here and now, not sampled: whether it is recorded is for whoever records traces.
+    /// Starts a new trace. It is not sampled: the tracing system decides whether to record it.
     #[must_use]
     pub fn begin(now: OffsetDateTime) -> Self {
         Self::of(DeliveryId::mint(now))
     }
 
-    /// The trace that begins with a delivery of which no other is known: always the same.
+    /// Returns the trace of a delivery without a known trace. The result depends on the delivery only.
     #[must_use]
     pub fn of(delivery: DeliveryId) -> Self {
         let id = Uuid::from(delivery);
         Self { traceparent: format!("00-{}-{}-00", id.simple(), span(delivery)), tracestate: None }
     }
 
-    /// The same trace with a delivery as the caller: what its receiver is told.
+    /// Returns the trace with a delivery as the parent span, as sent to the receiver.
     #[must_use]
     pub fn calling(&self, delivery: DeliveryId) -> Self {
-        let flags = self.traceparent.get(LENGTH - 2..).unwrap_or("00");
+        let flags = self.part(LENGTH - 2..LENGTH);
         let traceparent = format!("00-{}-{}-{flags}", self.trace_id(), span(delivery));
         Self { traceparent, tracestate: self.tracestate.clone() }
     }
 
-    /// The trace's id: 32 lower-case hex digits.
+    /// Returns the trace id: 32 lower-case hex digits.
     #[must_use]
     pub fn trace_id(&self) -> &str {
-        self.traceparent.get(3..35).unwrap_or_default()
+        self.part(3..35)
     }
 
-    /// The value of `traceparent`.
+    #[expect(clippy::expect_used, reason = "every constructor makes a traceparent of 55 ASCII characters")]
+    fn part(&self, range: Range<usize>) -> &str {
+        self.traceparent.get(range).expect("a traceparent of version 00")
+    }
+
+    /// Returns the value of `traceparent`.
     #[must_use]
     pub fn traceparent(&self) -> &str {
         &self.traceparent
     }
 
-    /// The value of `tracestate`, if there is any.
+    /// Returns the value of `tracestate`, if any.
     #[must_use]
     pub fn tracestate(&self) -> Option<&str> {
         self.tracestate.as_deref()
     }
 }
 
-/// The span of a delivery's attempt: the second half of its id, which is never zero, so that either leads to the other.
+/// Returns the span id of a delivery: the second half of its id, so that each can be found by the other. It is never zero in a `UUIDv7`.
 fn span(delivery: DeliveryId) -> String {
     format!("{:016x}", Uuid::from(delivery).as_u64_pair().1)
 }
@@ -136,13 +143,13 @@ mod tests {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     #[test]
-    fn only_valid_headers_are_taken() {
+    fn invalid_headers_are_ignored() {
         let valid = format!("00-{TRACE}-00f067aa0ba902b7-01");
         let read = TraceContext::parse(&format!(" {valid} "), Some("congo=t61rcWkgMzE,rojo=1")).unwrap();
         assert_eq!((read.traceparent(), read.trace_id()), (valid.as_str(), TRACE));
         assert_eq!(read.tracestate(), Some("congo=t61rcWkgMzE,rojo=1"));
         let later = TraceContext::parse(&format!("01-{TRACE}-00f067aa0ba902b7-01-what-comes"), None);
-        assert_eq!(later.unwrap().traceparent(), valid, "a later version, as far as it is known");
+        assert_eq!(later.unwrap().traceparent(), valid, "the version 00 part of a later version");
         for wrong in [
             String::new(),
             TRACE.to_owned(),
@@ -163,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_x_ray_is_the_same_trace() {
+    fn xray_header_is_converted() {
         let read = |header: &str| TraceContext::from_xray(header).map(|read| read.traceparent().to_owned());
         let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
         assert_eq!(
@@ -182,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_calls_in_its_events_trace_or_in_one_of_its_own() {
+    fn delivery_continues_the_events_trace_or_starts_one() {
         let delivery = DeliveryId::floor(OffsetDateTime::UNIX_EPOCH);
         let own = TraceContext::of(delivery);
         assert_eq!(TraceContext::parse(own.traceparent(), None), Some(own.clone()), "{own:?}");

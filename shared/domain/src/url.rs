@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use crate::config::Env;
 use crate::error::Invalid;
 
 /// Longest URL in bytes, in the URL standard's spelling (contract section 4).
@@ -109,6 +110,11 @@ pub fn check(url: &Url) -> Result<(), Invalid> {
 pub struct OwnHosts(Vec<String>);
 
 impl OwnHosts {
+    /// Returns the deployment's names, from the variable `ANZOL_OWN_HOSTS`.
+    pub fn from_env(env: &mut Env) -> Self {
+        env.or("ANZOL_OWN_HOSTS", Self::default())
+    }
+
     /// Asked with [`check`]: when a webhook is written, and again before each sending.
     ///
     /// # Errors

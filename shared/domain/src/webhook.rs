@@ -1,86 +1,85 @@
-//! A webhook: what a tenant may say about it (`WebhookSpec`), what we add (`Webhook`), and which events it gets.
+//! A webhook: its tenant-controlled configuration (`WebhookSpec`), the stored record (`Webhook`), and the matching of events.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::config::Env;
 use crate::error::{Invalid, Problems};
 use crate::event::Event;
-use crate::event_type;
+use crate::event_type::{self, OPERATIONAL_PREFIX};
 use crate::filter::Filter;
 use crate::headers::{Before, EncryptedHeaders, Headers};
 use crate::health::Health;
 use crate::id::{TenantId, UserId, WebhookId};
-use crate::operational;
+use crate::level::Level;
 use crate::secret::Secret;
 use crate::secrets::{Sealed, Secrets};
 use crate::text;
 use crate::url::WebhookUrl;
 
-/// Webhooks a tenant may have in all, unless the deployment says otherwise (contract section 4).
+/// Default maximum number of webhooks per tenant (contract section 4).
 pub const WEBHOOK_CAP: u32 = 100;
-/// Longest name, in characters (contract section 4).
+/// Maximum numbers of webhooks per tenant that a deployment can choose.
+pub const WEBHOOK_CAP_BOUNDS: RangeInclusive<u32> = 1..=100_000;
+/// Maximum length of a name, in characters (contract section 4).
 pub const MAX_NAME: usize = 512;
-/// Longest description, in characters (contract section 4).
+/// Maximum length of a description, in characters (contract section 4).
 pub const MAX_DESCRIPTION: usize = 1024;
 
-/// Which events a webhook hears: all of the tenant's, or those of resources its owner has to do with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Every event of the tenant.
-    #[default]
-    Tenant,
-    /// Events whose `userid` or `ownerid` is the webhook's owner.
-    User,
+/// Returns the deployment's maximum number of webhooks per tenant, from the variable `WEBHOOK_CAP`.
+pub fn cap_from_env(env: &mut Env) -> u32 {
+    env.within("WEBHOOK_CAP", WEBHOOK_CAP, &WEBHOOK_CAP_BOUNDS)
 }
 
-/// Where a webhook was made. Never changes.
+/// The client that created a webhook. Never changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// Through the API.
+    /// The API.
     #[default]
     Api,
-    /// By an automation.
+    /// An automation.
     Automations,
-    /// In the console.
+    /// The console.
     ManagementConsole,
 }
 
-/// Everything a tenant decides about a webhook, checked; but for what is secret of it, which is apart, in [`Secrets`].
+/// The validated, tenant-controlled configuration of a webhook. Secrets are stored separately, in [`Secrets`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSpec {
-    /// A human name; 1–512 characters, not unique.
+    /// The display name: 1–512 characters, not unique.
     pub name: String,
-    /// A human description; up to 1024 characters.
+    /// The description: up to 1024 characters.
     pub description: Option<String>,
-    /// Where events are posted.
+    /// The URL of the receiver.
     pub url: WebhookUrl,
-    /// Names of the event types it hears, without repetition. Not empty while enabled.
+    /// The canonical names of the subscribed event types, each once. Not empty while the webhook is enabled.
     pub event_types: Vec<String>,
-    /// Which of the tenant's events of those types it hears.
+    /// Whether the webhook receives the events of the whole tenant or of its owner only.
     pub level: Level,
-    /// The user it belongs to.
+    /// The user who owns the webhook.
     pub owner_id: UserId,
-    /// Which of those events it wants; all of them without one.
+    /// A condition that events must meet. Without one, every event of the subscribed types and level matches.
     pub filter: Option<Filter>,
-    /// Extra headers it sends.
+    /// Additional headers of its requests.
     pub headers: Headers,
-    /// Whether it gets events at all.
+    /// Whether the webhook receives events.
     pub enabled: bool,
-    /// Whether it gets pure CloudEvents 1.0 instead of the hybrid form that old receivers understand too.
+    /// Whether payloads are pure CloudEvents 1.0 instead of the hybrid form, which legacy receivers also understand.
     pub cloud_events: bool,
 }
 
-/// The parts of a webhook that a request names, each still to be checked; absent ones already have their defaults.
+/// The members of a webhook in a request, not yet validated. Absent members already have their defaults.
 #[derive(Debug, Clone)]
 pub struct RawSpec {
     /// See [`WebhookSpec::name`].
     pub name: Option<String>,
-    /// See [`WebhookSpec::description`]. An empty one counts as none.
+    /// See [`WebhookSpec::description`]. An empty value counts as none.
     pub description: Option<String>,
     /// See [`WebhookSpec::url`].
     pub url: Option<String>,
@@ -90,9 +89,9 @@ pub struct RawSpec {
     pub level: Level,
     /// See [`WebhookSpec::owner_id`].
     pub owner_id: String,
-    /// See [`Secrets::secret`]. An empty one counts as none.
+    /// See [`Secrets::secret`]. An empty value counts as none.
     pub secret: Option<String>,
-    /// See [`WebhookSpec::filter`]. An empty one counts as none.
+    /// See [`WebhookSpec::filter`]. An empty value counts as none.
     pub filter: Option<String>,
     /// See [`WebhookSpec::headers`].
     pub headers: BTreeMap<String, String>,
@@ -104,24 +103,26 @@ pub struct RawSpec {
     pub cloud_events: bool,
 }
 
-/// What a webhook was before a change; nothing, for one that is new.
+/// The state of a webhook before a change; the default for a new webhook.
 #[derive(Debug, Clone, Default)]
 pub struct Earlier<'a> {
-    /// What the tenant had decided.
+    /// The previous configuration.
     pub spec: Option<&'a WebhookSpec>,
-    /// What the rules for headers ask.
+    /// The previous state that the rules for headers need.
     pub headers: Before,
 }
 
 impl RawSpec {
-    /// Checks every part, and takes apart what is secret and what is not; all problems are reported together.
+    /// Validates every member and separates configuration from secrets. Reports all problems together.
     pub fn check(self) -> Result<(WebhookSpec, Secrets), Invalid> {
         self.check_change(&Earlier::default())
     }
 
-    /// The same, of a change. Its name and description are not judged anew where they stay as they are: an older release took some that
-    /// this one refuses, and whoever wants to disable such a webhook need not rename it; nor are the names of headers that it has had. A URL
-    /// is judged anew, as that is what keeps requests from where they must not go.
+    /// Validates a change of a webhook, like [`RawSpec::check`].
+    ///
+    /// An unchanged name, description or header name is not validated again: older releases accepted some that this one rejects, and a
+    /// client can disable such a webhook without renaming it. An unchanged URL is validated again, because its rules keep requests out of
+    /// private networks.
     pub fn check_change(self, earlier: &Earlier<'_>) -> Result<(WebhookSpec, Secrets), Invalid> {
         let (stored, before) = (earlier.spec, &earlier.headers);
         let mut problems = Problems::default();
@@ -169,6 +170,14 @@ impl RawSpec {
     }
 }
 
+impl WebhookSpec {
+    /// Returns whether a change to `new` keeps the format of payloads. Pure CloudEvents cannot be turned off again.
+    #[must_use]
+    pub fn keeps_cloud_events(&self, new: &Self) -> bool {
+        new.cloud_events || !self.cloud_events
+    }
+}
+
 fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
     value
         .filter(|text| !text.trim().is_empty())
@@ -178,7 +187,7 @@ fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
 fn name(value: Option<String>) -> Result<String, Invalid> {
     let value = value.filter(|name| !name.is_empty());
     let value = value.ok_or_else(|| Invalid::one("name", "is required and must not be empty"))?;
-    // Of what has no shape, control characters other than spaces have a rule of their own.
+    // Control characters other than white space have a separate rule, so they count as seen here.
     let seen = |c: char| text::is_visible(c) || c.is_control() && !c.is_whitespace();
     if !value.chars().any(seen) {
         return Err(Invalid::one("name", "must have at least one visible character"));
@@ -212,7 +221,7 @@ fn check_event_types(
             Some(known) if !known.levels.contains(&level) => {
                 problems.add(field, format!("{name} is not available to webhooks of this level"));
             }
-            // Kept under the name it goes by here, whichever the client used.
+            // Stored under the canonical name, even if the client used an alias.
             Some(known) if !kept.iter().any(|name| name == known.name) => kept.push(known.name.to_owned()),
             Some(_) => {}
         }
@@ -223,64 +232,126 @@ fn check_event_types(
     kept
 }
 
-/// Why a webhook was disabled without anybody asking for it. Gone as soon as somebody enables it again.
+/// The stored reason why Anzol disabled a webhook. Removed when the webhook is enabled again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disabled {
-    /// For people.
+    /// The reason as a sentence.
     pub reason: String,
-    /// For programs; names that stay.
+    /// The stable code of the reason; see [`DisableReason::code`]. Other releases may have stored other codes.
     pub code: String,
 }
 
-/// What becomes of an event at a webhook of its tenant.
+/// Why Anzol disables a webhook. `Display` writes the reason as a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisableReason {
+    /// The receiver answered 410 Gone.
+    Gone,
+    /// The receiver failed too often for too long.
+    FailureThreshold {
+        /// Consecutive failed attempts.
+        failures: u32,
+        /// The hours of the disable policy, during which no attempt succeeded.
+        hours: i64,
+    },
+}
+
+impl DisableReason {
+    /// Returns the stable code for programs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Gone => "GONE",
+            Self::FailureThreshold { .. } => "FAILURE_THRESHOLD",
+        }
+    }
+}
+
+impl fmt::Display for DisableReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("the receiver answered 410 Gone"),
+            Self::FailureThreshold { failures, hours } => {
+                write!(f, "{failures} attempts in a row failed, and none succeeded for at least {hours} hours")
+            }
+        }
+    }
+}
+
+/// The result of matching an event against a webhook of its tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatchOutcome {
-    /// It goes there.
+    /// The event matches: it is delivered.
     Matched,
-    /// The webhook is not enabled.
+    /// The webhook is disabled.
     Disabled,
-    /// The webhook does not subscribe to its type.
+    /// The webhook does not subscribe to the event type.
     TypeMismatch,
-    /// It is news of that very webhook.
+    /// The event is an operational event about this webhook.
     SelfReference,
-    /// The webhook hears its owner's events only.
+    /// The webhook has level `user`, and the event is not its owner's.
     LevelMismatch,
-    /// The webhook's filter does not let it through.
+    /// The webhook's filter rejects the event.
     FilterMismatch,
 }
 
 /// A stored webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
-    /// Its id, which also says when it was created.
+    /// The id, which contains the creation time.
     pub id: WebhookId,
-    /// The tenant it belongs to.
+    /// The tenant that owns the webhook.
     pub tenant_id: TenantId,
-    /// What the tenant decided.
+    /// The configuration.
     pub spec: WebhookSpec,
-    /// Where it was made.
+    /// The client that created the webhook.
     pub origin: Origin,
-    /// When it was created.
+    /// When the webhook was created.
     pub created_at: OffsetDateTime,
-    /// When its spec was last changed.
+    /// When the configuration last changed.
     pub updated_at: OffsetDateTime,
-    /// Who created it.
+    /// The user who created the webhook.
     pub created_by: UserId,
-    /// Who last changed its spec.
+    /// The user who last changed the configuration.
     pub updated_by: UserId,
-    /// What is secret of it, sealed; nothing when nothing is.
+    /// The encrypted secrets, if there are any.
     pub sealed: Option<Sealed>,
-    /// How its receiver is doing.
+    /// The health of the receiver.
     pub health: Health,
-    /// Why we disabled it, when it was us.
+    /// Why Anzol disabled the webhook, if it did.
     pub disabled: Option<Disabled>,
-    /// Goes up by one with every change; a writer that read an older one has to read again.
+    /// Incremented by every change. A write based on an older version fails.
     pub version: u64,
 }
 
 impl Webhook {
-    /// The same webhook with another spec and other secrets, changed by `user` at `now`. What no longer holds goes: the reason it was disabled for
-    /// once it is enabled, and its receiver's record once that is another one or gets another chance.
+    /// Returns a new webhook that `user` creates at `now`: version 1, healthy, without secrets, created through the API.
+    #[must_use]
+    pub fn new(
+        id: WebhookId,
+        tenant_id: TenantId,
+        spec: WebhookSpec,
+        user: UserId,
+        now: OffsetDateTime,
+    ) -> Self {
+        Self {
+            id,
+            tenant_id,
+            spec,
+            origin: Origin::default(),
+            created_at: now,
+            updated_at: now,
+            created_by: user.clone(),
+            updated_by: user,
+            sealed: None,
+            health: Health::default(),
+            disabled: None,
+            version: 1,
+        }
+    }
+
+    /// Returns the webhook with a new configuration and new secrets, changed by `user` at `now`.
+    ///
+    /// Enabling the webhook removes the reason why it was disabled. Enabling it or changing its URL resets its health.
     #[must_use]
     pub fn changed(
         mut self,
@@ -299,13 +370,21 @@ impl Webhook {
         Self { spec, sealed, updated_at: now, updated_by: user, version: self.version + 1, ..self }
     }
 
-    /// About how many bytes of memory it takes: what its tenant wrote, and what any webhook takes.
+    /// Returns the webhook as Anzol disables it at `now`.
+    #[must_use]
+    pub fn disable(mut self, reason: DisableReason, now: OffsetDateTime) -> Self {
+        self.spec.enabled = false;
+        self.disabled = Some(Disabled { reason: reason.to_string(), code: reason.code().to_owned() });
+        Self { updated_at: now, version: self.version + 1, ..self }
+    }
+
+    /// Returns the approximate memory size in bytes.
     #[must_use]
     pub fn footprint(&self) -> usize {
-        const ENTRY: usize = 48; // what the allocator and a collection add to a text
-        const NODE: usize = 560; // of the tree that headers are; each holds five of them at least, but for the root
+        const ENTRY: usize = 48; // overhead of the allocator and of the collection, for each text
+        const NODE: usize = 560; // size of a node of the tree that holds headers; nodes hold five or more, except the root
         let spec = &self.spec;
-        // Taken apart, a filter is several times its text.
+        // A parsed filter takes several times the size of its text.
         let filter = spec.filter.as_ref().map_or(0, |filter| filter.to_string().len() * 4);
         let users = [&spec.owner_id, &self.created_by, &self.updated_by].map(|user| user.as_str().len());
         let texts = [self.tenant_id.as_str().len(), spec.name.len(), spec.url.as_str().len(), filter]
@@ -320,24 +399,24 @@ impl Webhook {
         size_of::<Self>() + texts.map(|bytes| bytes + ENTRY).sum::<usize>() + nodes
     }
 
-    /// The names of its encrypted headers, sorted.
+    /// Returns the names of the encrypted headers, sorted.
     pub fn encrypted_header_names(&self) -> impl Iterator<Item = &str> {
         self.sealed.iter().flat_map(|sealed| &sealed.header_names).map(String::as_str)
     }
 
-    /// Whether it has a signing secret.
+    /// Returns whether the webhook has a signing secret.
     #[must_use]
     pub fn has_secret(&self) -> bool {
         self.sealed.as_ref().is_some_and(|sealed| sealed.has_secret)
     }
 
-    /// Whether an event of its tenant goes to this webhook.
+    /// Returns whether an event of the webhook's tenant is delivered to it.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         self.match_event(event) == MatchOutcome::Matched
     }
 
-    /// Whether an event of its tenant goes to this webhook, and if not, why: the first of its rules that stands against it.
+    /// Matches an event of the webhook's tenant. Returns the first rule that rejects the event.
     #[must_use]
     pub fn match_event(&self, event: &Event) -> MatchOutcome {
         let spec = &self.spec;
@@ -348,8 +427,8 @@ impl Webhook {
         if !spec.event_types.iter().any(|name| name == event_type) {
             return MatchOutcome::TypeMismatch;
         }
-        // News of a webhook never goes to itself: it would not arrive, and that would be news again.
-        if event_type.starts_with(operational::PREFIX)
+        // Never deliver an operational event to the webhook it is about: a failure would generate another one.
+        if event_type.starts_with(OPERATIONAL_PREFIX)
             && event.subject().id.as_deref() == Some(&self.id.to_string())
         {
             return MatchOutcome::SelfReference;
@@ -370,6 +449,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::operational::OperationalEvent;
 
     pub(crate) fn raw() -> RawSpec {
         RawSpec {
@@ -390,20 +470,8 @@ pub(crate) mod tests {
 
     pub(crate) fn webhook(raw: RawSpec, now: OffsetDateTime) -> Webhook {
         let user = UserId::parse("user-1").unwrap();
-        Webhook {
-            id: WebhookId::mint(now),
-            tenant_id: TenantId::parse("acme").unwrap(),
-            spec: raw.check().unwrap().0,
-            origin: Origin::Api,
-            created_at: now,
-            updated_at: now,
-            created_by: user.clone(),
-            updated_by: user,
-            sealed: None,
-            health: Health::default(),
-            disabled: None,
-            version: 1,
-        }
+        let tenant = TenantId::parse("acme").unwrap();
+        Webhook::new(WebhookId::mint(now), tenant, raw.check().unwrap().0, user, now)
     }
 
     fn fields(raw: RawSpec) -> Vec<String> {
@@ -412,7 +480,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_good_spec_passes_and_repeated_event_types_become_one() {
+    fn valid_spec_is_accepted_with_each_event_type_once() {
         let spec = RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }
             .check()
             .unwrap()
@@ -421,7 +489,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_problem_is_reported_at_once_with_its_field() {
+    fn invalid_spec_reports_every_problem_with_its_field() {
         let bad = RawSpec {
             name: None,
             description: Some("d".repeat(1025)),
@@ -439,7 +507,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn k8_a_name_of_nothing_to_see_is_refused() {
+    fn k8_name_without_visible_characters_is_rejected() {
         let rule = Some("`name` must have at least one visible character".to_owned());
         for name in [
             "\u{200b}",
@@ -462,7 +530,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn k8_what_turns_text_round_or_is_no_character_is_refused() {
+    fn k8_direction_controls_and_noncharacters_are_rejected() {
         let texts =
             ["\u{202e}", "\u{202a}", "\u{2066}", "\u{2069}"].map(|c| (c, "direction")).into_iter().chain(
                 ["\u{ffff}", "\u{fffe}", "\u{fdd0}", "\u{fdef}", "\u{1fffe}", "\u{10ffff}"]
@@ -476,14 +544,14 @@ pub(crate) mod tests {
                 } else {
                     RawSpec { description: text, ..raw() }
                 };
-                let rule = rule_of(raw).unwrap_or_else(|| panic!("{c:?} was taken"));
+                let rule = rule_of(raw).unwrap_or_else(|| panic!("{c:?} was accepted"));
                 assert!(rule.starts_with(&format!("`{field}`")) && rule.contains(said), "{c:?}: {rule}");
             }
         }
     }
 
     #[test]
-    fn k8_names_in_any_script_and_joined_emoji_are_taken() {
+    fn k8_names_in_any_script_and_emoji_are_accepted() {
         for name in [
             "👩\u{200d}💻 Orders",
             "❤\u{fe0f}",
@@ -501,7 +569,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn k8_an_old_name_is_judged_when_it_changes_and_not_before() {
+    fn k8_stored_name_is_validated_only_when_it_changes() {
         let mut stored = raw().check().unwrap().0;
         stored.name = "\u{200b}".to_owned();
         stored.description = Some("\u{202e}\u{ffff}".to_owned());
@@ -510,7 +578,7 @@ pub(crate) mod tests {
         let earlier = Earlier { spec: Some(&stored), ..Earlier::default() };
         let kept = RawSpec { enabled: false, ..same() }.check_change(&earlier).unwrap().0;
         assert_eq!((&kept.name, &kept.description), (&stored.name, &stored.description));
-        assert_eq!(fields(same()), ["name", "description"], "a new webhook gets no such name");
+        assert_eq!(fields(same()), ["name", "description"], "a new webhook cannot have such a name");
         let other = RawSpec { name: Some("\u{200b}\u{200b}".to_owned()), ..same() };
         assert_eq!(other.check_change(&earlier).unwrap_err().0[0].field, "name");
         let other = RawSpec { description: Some("\u{202e}".to_owned()), ..same() };
@@ -518,13 +586,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_enabled_webhook_needs_an_event_type_and_a_disabled_one_does_not() {
+    fn only_enabled_webhook_requires_an_event_type() {
         assert_eq!(fields(RawSpec { event_types: vec![], ..raw() }), ["eventTypes"]);
         assert!(fields(RawSpec { event_types: vec![], enabled: false, ..raw() }).is_empty());
     }
 
     #[test]
-    fn an_alias_is_kept_as_the_type_it_stands_for() {
+    fn alias_is_stored_as_canonical_event_type() {
         let event_types = vec!["com.qlik.app.created".to_owned(), "com.qlik.v1.app.created".to_owned()];
         assert_eq!(
             RawSpec { event_types, ..raw() }.check().unwrap().0.event_types,
@@ -533,7 +601,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_header_is_plain_or_encrypted_and_not_both() {
+    fn header_both_plain_and_encrypted_is_rejected() {
         let one = |name: &str| BTreeMap::from([(name.to_owned(), "v".to_owned())]);
         assert_eq!(
             fields(RawSpec { headers: one("X-Key"), encrypted_headers: one("x-key"), ..raw() }),
@@ -545,7 +613,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_filter_fits_the_event_types() {
+    fn filter_on_status_requires_the_reload_event_type() {
         let filter = Some(r#"data.status eq "ok""#.to_owned());
         assert_eq!(fields(RawSpec { filter: filter.clone(), ..raw() }), ["filter"]);
         let event_types = vec![event_type::RELOAD_FINISHED.to_owned()];
@@ -554,9 +622,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_event_is_heard_under_either_name_when_the_filter_wants_it() {
+    fn event_matches_under_either_name_if_filter_accepts_it() {
         let now = time::macros::datetime!(2026-11-24 10:00 UTC);
-        let heard = |raw: RawSpec, event_type: &str, id: &str| {
+        let matches = |raw: RawSpec, event_type: &str, id: &str| {
             let webhook = webhook(raw, now);
             let json = format!(
                 r#"{{"specversion":"1.0","id":"1","source":"s","type":"{event_type}","data":{{"id":"{id}"}}}}"#
@@ -564,17 +632,17 @@ pub(crate) mod tests {
             webhook.matches(&Event::parse(&json, now).unwrap())
         };
         let filtered = || RawSpec { filter: Some(r#"id eq "a""#.to_owned()), ..raw() };
-        assert!(heard(raw(), "com.qlik.v1.app.created", "a"));
-        assert!(heard(raw(), "com.qlik.app.created", "b"));
-        assert!(!heard(raw(), "com.qlik.app.deleted", "a"));
-        assert!(heard(filtered(), "com.qlik.app.created", "a"));
-        assert!(!heard(filtered(), "com.qlik.v1.app.created", "b"));
-        assert!(!heard(RawSpec { enabled: false, ..filtered() }, "com.qlik.v1.app.created", "a"));
+        assert!(matches(raw(), "com.qlik.v1.app.created", "a"));
+        assert!(matches(raw(), "com.qlik.app.created", "b"));
+        assert!(!matches(raw(), "com.qlik.app.deleted", "a"));
+        assert!(matches(filtered(), "com.qlik.app.created", "a"));
+        assert!(!matches(filtered(), "com.qlik.v1.app.created", "b"));
+        assert!(!matches(RawSpec { enabled: false, ..filtered() }, "com.qlik.v1.app.created", "a"));
     }
 
     proptest! {
         #[test]
-        fn an_event_is_heard_when_no_rule_stands_against_it_and_else_the_first_that_does_is_named(
+        fn match_event_returns_the_first_rule_that_rejects(
             enabled: bool, own_type: bool, user_level: bool, by_user in 0..2_u8, by_owner in 0..2_u8, filtered: bool, wanted: bool,
         ) {
             let now = time::macros::datetime!(2026-11-24 10:00 UTC);
@@ -592,20 +660,20 @@ pub(crate) mod tests {
                      "ownerid":"user-{by_owner}","data":{{"id":"{id}"}}}}"#
             );
             let event = Event::parse(&event, now).unwrap();
-            let against = [
+            let rules = [
                 (!enabled, MatchOutcome::Disabled),
                 (!own_type, MatchOutcome::TypeMismatch),
                 (user_level && by_user != 1 && by_owner != 1, MatchOutcome::LevelMismatch),
                 (filtered && !wanted, MatchOutcome::FilterMismatch),
             ];
-            let first = against.into_iter().find(|(stands, _)| *stands).map_or(MatchOutcome::Matched, |(_, why)| why);
+            let first = rules.into_iter().find(|(rejects, _)| *rejects).map_or(MatchOutcome::Matched, |(_, why)| why);
             prop_assert_eq!(hook.match_event(&event), first);
-            prop_assert_eq!(hook.matches(&event), against.iter().all(|(stands, _)| !stands));
+            prop_assert_eq!(hook.matches(&event), rules.iter().all(|(rejects, _)| !rejects));
         }
     }
 
     #[test]
-    fn another_url_or_another_chance_starts_with_a_clean_record() {
+    fn changing_the_url_or_enabling_resets_health() {
         let now = time::macros::datetime!(2026-11-24 10:00 UTC);
         let user = UserId::parse("user-2").unwrap();
         let ill = Health {
@@ -634,28 +702,29 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn news_of_a_webhook_reaches_others_and_not_itself() {
+    fn operational_event_matches_other_webhooks_only() {
         let now = time::macros::datetime!(2026-11-24 10:00 UTC);
         let types = || vec!["anzol.webhook.disabled".to_owned()];
         let mut failing = webhook(RawSpec { event_types: types(), ..raw() }, now);
-        failing.disabled = Some(Disabled { reason: "gone".to_owned(), code: "GONE".to_owned() });
+        failing = failing.disable(DisableReason::Gone, now);
         let other = webhook(RawSpec { event_types: types(), ..raw() }, now);
-        let event = operational::OperationalEvent::Disabled.to_event(&failing, now).unwrap();
+        let event = OperationalEvent::Disabled.to_event(&failing, now).unwrap();
         assert_eq!(event.tenant(), Some(&failing.tenant_id));
         assert!(other.matches(&event) && !failing.matches(&event));
         assert_eq!(failing.match_event(&event), MatchOutcome::SelfReference);
-        assert!(!other.matches(&operational::OperationalEvent::Failing.to_event(&failing, now).unwrap()));
-        let again = operational::OperationalEvent::Disabled
+        let warning = OperationalEvent::Failing.to_event(&failing, now).unwrap();
+        assert!(!other.matches(&warning));
+        assert!(warning.payload(true).contains(r#""healthState":"warning""#));
+        let again = OperationalEvent::Disabled
             .to_event(&failing, now + time::Duration::minutes(1))
             .unwrap();
         assert_eq!((event.id(), event.source()), (again.id(), again.source()));
-        // Other events may be about it: an application with the id of a webhook, say.
         let payload = event.payload(true);
         assert!(payload.contains(r#""disabledReasonCode":"GONE""#), "{payload}");
     }
 
     #[test]
-    fn a_tenant_only_type_is_refused_on_user_level() {
+    fn tenant_only_event_type_is_rejected_on_user_level() {
         let deleted = vec!["com.qlik.v1.app.deleted".to_owned()];
         assert!(fields(RawSpec { event_types: deleted.clone(), ..raw() }).is_empty());
         let user = RawSpec { event_types: deleted, level: Level::User, enabled: false, ..raw() };

@@ -1,10 +1,12 @@
-//! Which addresses a webhook may reach: public unicast, nothing else.
+//! The addresses that webhooks can reach: public unicast only.
 //!
-//! The ranges come from the *IANA IPv4* and *IPv6 Special-Purpose Address Registries* (RFC 6890, RFC 8190; IPv6 of 2025-10-09), whether
-//! or not they count as globally reachable there: none of them is where a customer's receiver lives. With them go multicast and ranges
-//! that were given back. Addresses that carry an IPv4 address inside are judged by that.
+//! The excluded ranges are those of the *IANA IPv4* and *IPv6 Special-Purpose Address Registries* (RFC 6890, RFC 8190; IPv6 of 2025-10-09),
+//! including those that the registries call globally reachable, because no receiver of a customer is in them; multicast; and ranges that
+//! were returned. An address that embeds an IPv4 address is treated like that IPv4 address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::error::NameRefused;
 
 /// Ranges of the IPv4 special-purpose registry, multicast and the former class E, as network and prefix length.
 const IPV4: [(Ipv4Addr, u32); 17] = [
@@ -27,17 +29,29 @@ const IPV4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 3),     // multicast, reserved, broadcast
 ];
 
-/// Ranges of the IPv6 special-purpose registry inside `2000::/3`, the only space handed out for public unicast.
+/// Ranges of the IPv6 special-purpose registry inside `2000::/3`, the only space for public unicast.
 const IPV6: [(Ipv6Addr, u32); 6] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // IETF protocols, Teredo among them
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4: deprecated, and leads to any IPv4 address
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4: deprecated, and embeds any IPv4 address
     (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48), // AS112
     (Ipv6Addr::new(0x3ffe, 0, 0, 0, 0, 0, 0, 0), 16), // the former 6bone
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
-/// Whether a webhook may be sent to this address.
+/// Checks the addresses of a name. One address that is not public rejects the name, because the receiver chooses which one is used.
+pub(crate) fn vet(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NameRefused> {
+    if addresses.is_empty() {
+        return Err(NameRefused::Unknown);
+    }
+    if addresses.iter().all(|address| is_public(address.ip())) {
+        Ok(addresses)
+    } else {
+        Err(NameRefused::NotPublic)
+    }
+}
+
+/// Returns whether webhooks can reach this address.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -58,14 +72,15 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         && !IPV6.iter().any(|(network, bits)| within(*network, *bits))
 }
 
-/// The IPv4 address behind a well-known NAT64 address (RFC 6052), which networks without IPv4 get from their resolver.
+/// Returns the IPv4 address in a well-known NAT64 address (RFC 6052), which resolvers of networks without IPv4 return.
 fn nat64(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let prefix = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0).to_bits();
     let bits = address.to_bits();
-    (bits >> 32 == prefix >> 32).then(|| Ipv4Addr::from_bits(u32::try_from(bits & 0xffff_ffff).unwrap_or(0)))
+    let [.., high, low] = address.segments();
+    (bits >> 32 == prefix >> 32).then(|| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
-/// The IPv4 address that an ISATAP address (RFC 5214, section 6.1) tunnels to, whatever its prefix.
+/// Returns the IPv4 address that an ISATAP address (RFC 5214, section 6.1) tunnels to, with any prefix.
 fn isatap(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         [.., 0 | 0x200, 0x5efe, high, low] => {
@@ -81,8 +96,19 @@ mod tests {
 
     use super::*;
 
-    /// Every row of both registries, and the ranges beyond them that must hold: network, prefix, name. Not the code's own table, so that
-    /// what is missing there is missed here.
+    #[test]
+    fn one_private_address_among_public_ones_rejects_the_name() {
+        let addresses = |texts: &[&str]| -> Vec<_> {
+            texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect()
+        };
+        assert!(vet(addresses(&["1.1.1.1", "2606:4700::1111"])).is_ok());
+        assert_eq!(vet(addresses(&["1.1.1.1", "10.0.0.1"])), Err(NameRefused::NotPublic));
+        assert_eq!(vet(addresses(&["::1"])), Err(NameRefused::NotPublic));
+        assert_eq!(vet(Vec::new()), Err(NameRefused::Unknown));
+    }
+
+    /// Every row of both registries, and further excluded ranges: network, prefix, name. Independent of the table above, so that a missing
+    /// row is detected.
     const REFUSED: [(&str, u32, &str); 63] = [
         // IANA IPv4 Special-Purpose Address Registry
         ("0.0.0.0", 8, "This network"),
@@ -116,7 +142,7 @@ mod tests {
         ("169.254.169.254", 32, "instance metadata"),
         ("169.254.170.2", 32, "container credentials"),
         ("169.254.170.23", 32, "pod credentials"),
-        // IANA IPv6 Special-Purpose Address Registry; its ::ffff:0:0/96 and 64:ff9b::/96 are judged by the IPv4 address inside
+        // IANA IPv6 Special-Purpose Address Registry; without ::ffff:0:0/96 and 64:ff9b::/96, which embed an IPv4 address
         ("::1", 128, "Loopback Address"),
         ("::", 128, "Unspecified Address"),
         ("64:ff9b:1::", 48, "IPv4-IPv6 Translat."),
@@ -140,7 +166,7 @@ mod tests {
         ("5f00::", 16, "Segment Routing (SRv6) SIDs"),
         ("fc00::", 7, "Unique-Local"),
         ("fe80::", 10, "Link-Local Unicast"),
-        // IPv6 beyond the registry: what is not global unicast (RFC 4291), and ranges given back
+        // IPv6 beyond the registry: not global unicast (RFC 4291), and returned ranges
         ("::", 96, "IPv4-compatible (RFC 4291, section 2.5.5.1)"),
         ("::ffff:0:0:0", 96, "IPv4-translated (RFC 2765)"),
         ("200::", 7, "formerly OSI NSAP (RFC 4048)"),
@@ -153,7 +179,7 @@ mod tests {
         ("ff00::", 8, "Multicast"),
     ];
 
-    /// First and last address of a range, as numbers, and whether they are of IPv6.
+    /// Returns the first and last address of a range, as numbers, and whether they are IPv6 addresses.
     fn range((network, prefix, _): (&str, u32, &str)) -> (u128, u128, bool) {
         match network.parse().unwrap() {
             IpAddr::V4(v4) => {
@@ -172,7 +198,7 @@ mod tests {
         }
     }
 
-    /// What the test's own table says of an address, forms that are judged by the address inside left aside.
+    /// Returns whether the test's table excludes an address. Does not consider embedded addresses.
     fn in_the_table(address: IpAddr) -> bool {
         let (bits, v6) = match address {
             IpAddr::V4(v4) => (u128::from(v4.to_bits()), false),
@@ -181,7 +207,7 @@ mod tests {
         REFUSED.into_iter().map(range).any(|(first, last, of)| of == v6 && (first..=last).contains(&bits))
     }
 
-    /// IPv6 addresses that lead to this IPv4 address, or may.
+    /// Returns the IPv6 addresses that embed this IPv4 address.
     fn embeddings(v4: Ipv4Addr, prefix: u64) -> [Ipv6Addr; 11] {
         let inner = u128::from(v4.to_bits());
         let high = |segments: [u16; 8]| Ipv6Addr::from(segments).to_bits();
@@ -204,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_registries_is_refused_and_what_lies_beside_it_is_judged_by_its_own_row() {
+    fn every_registry_row_is_excluded_up_to_its_bounds() {
         for row in REFUSED {
             let (first, last, v6) = range(row);
             let middle = first + (last - first) / 2;
@@ -218,7 +244,7 @@ mod tests {
                 .filter(|bits| *bits <= highest)
             {
                 let beside = address(bits, v6);
-                // Between `::/96` and `::ffff:0:0:0/96` lie reserved addresses, and the mapped ones.
+                // The addresses between `::/96` and `::ffff:0:0:0/96` are reserved or mapped.
                 let reserved = v6 && bits >> 125 != 1;
                 assert_eq!(is_public(beside), !in_the_table(beside) && !reserved, "{beside}, beside {row:?}");
             }
@@ -226,20 +252,20 @@ mod tests {
     }
 
     #[test]
-    fn forms_with_an_ipv4_address_inside_are_refused_with_it() {
+    fn ipv6_forms_of_excluded_ipv4_addresses_are_excluded() {
         for row in REFUSED {
             let (first, last, v6) = range(row);
             for bits in [first, first + (last - first) / 2, last].into_iter().filter(|_| !v6) {
                 let v4 = Ipv4Addr::from_bits(u32::try_from(bits).unwrap());
                 for embedded in embeddings(v4, 0x2606_4700_0000_0000) {
-                    assert!(!is_public(embedded.into()), "{embedded} leads to {v4}");
+                    assert!(!is_public(embedded.into()), "{embedded} embeds {v4}");
                 }
             }
         }
     }
 
     #[test]
-    fn public_addresses_pass() {
+    fn public_addresses_are_allowed() {
         for address in [
             "1.1.1.1",
             "8.8.8.8",
@@ -261,25 +287,25 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
         #[test]
-        fn no_address_of_any_row_passes(row in proptest::sample::select(&REFUSED[..]), at: u128) {
+        fn no_address_of_an_excluded_row_is_allowed(row in proptest::sample::select(&REFUSED[..]), at: u128) {
             let (first, last, v6) = range(row);
-            // `::/0` is in no table, so there is always one more.
+            // No row is `::/0`, so the size fits.
             let inside = address(first + at % (last - first + 1), v6);
             prop_assert!(!is_public(inside), "{} of {:?}", inside, row);
         }
 
         #[test]
-        fn no_ipv6_address_leads_to_a_refused_ipv4_address(row in proptest::sample::select(&REFUSED[..30]), at: u32, prefix: u64) {
+        fn no_ipv6_form_of_an_excluded_ipv4_address_is_allowed(row in proptest::sample::select(&REFUSED[..30]), at: u32, prefix: u64) {
             let (first, last, v6) = range(row);
             prop_assert!(!v6);
             let v4 = Ipv4Addr::from_bits(u32::try_from(first + u128::from(at) % (last - first + 1)).unwrap());
             for embedded in embeddings(v4, prefix) {
-                prop_assert!(!is_public(embedded.into()), "{} leads to {}", embedded, v4);
+                prop_assert!(!is_public(embedded.into()), "{} embeds {}", embedded, v4);
             }
         }
 
         #[test]
-        fn every_ipv4_address_outside_all_rows_passes_bare_mapped_and_through_nat64(bits: u32) {
+        fn other_ipv4_addresses_are_allowed_bare_mapped_and_in_nat64(bits: u32) {
             let v4 = Ipv4Addr::from_bits(bits);
             let expected = !in_the_table(v4.into());
             prop_assert_eq!(is_public(v4.into()), expected);
@@ -289,7 +315,7 @@ mod tests {
         }
 
         #[test]
-        fn every_global_unicast_ipv6_address_outside_all_rows_passes(bits: u128) {
+        fn other_global_unicast_ipv6_addresses_are_allowed(bits: u128) {
             let v6 = Ipv6Addr::from_bits(bits >> 3 | 1 << 125);
             prop_assume!(!matches!(v6.segments(), [.., 0 | 0x200, 0x5efe, _, _]));
             prop_assert_eq!(is_public(v6.into()), !in_the_table(v6.into()));

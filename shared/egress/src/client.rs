@@ -1,5 +1,6 @@
-//! One way out to all receivers: a signed POST, and what came back of it in the order in which it came.
+//! The HTTP client for receivers: sends a POST and returns the response, as far as it can be read.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, HeaderName, HeaderValue};
@@ -9,41 +10,41 @@ use hyper::body::Bytes;
 use url::Url;
 
 use anzol_domain::FailureKind;
+use anzol_domain::config::Env;
 use anzol_domain::delivery::{MAX_RESPONSE_HEADERS, ReceivedResponse};
 use anzol_domain::headers::check_sendable;
 use anzol_domain::url::check;
 
 use crate::body::{self, Kept};
 use crate::connection::{Connection, Connector, MAX_HEADERS};
-use crate::error::{self, Failure};
+use crate::error::{self, Failure, SetupError};
 use crate::pool::Pool;
 use crate::resolver::VettingResolver;
 use crate::{tls, unusual};
 
-/// How patient we are, and, in local builds, where the local receiver is.
+/// Timeouts and, in local builds, the local receiver.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// For the whole exchange, from the name's look-up to the last byte read.
+    /// For the whole exchange, from the DNS lookup to the last byte read.
     pub timeout: Duration,
-    /// For making the connection.
+    /// For the connection.
     pub connect_timeout: Duration,
     /// The local stack's receiver.
     #[cfg(feature = "local")]
     pub receiver: Option<std::net::SocketAddr>,
-    /// The CA its certificate comes from, as a PEM file.
+    /// The CA of its certificate, as a PEM file.
     #[cfg(feature = "local")]
     pub receiver_ca: Option<std::path::PathBuf>,
-    /// Answers for names below `address.test`, in place of the addresses that are written in them; for tests of what a name server may do.
+    /// Answers for names below `address.test`, instead of the addresses in the names; for tests of name servers.
     #[cfg(feature = "local")]
     pub answers: Option<crate::local::Answers>,
 }
 
 impl Default for Settings {
-    /// 10 s in all, 3 s to connect. Our choice; the contract names no bound.
     fn default() -> Self {
         Self {
-            timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(Self::TIMEOUT),
+            connect_timeout: Duration::from_secs(Self::CONNECT_TIMEOUT),
             #[cfg(feature = "local")]
             receiver: None,
             #[cfg(feature = "local")]
@@ -55,48 +56,60 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults; local builds also learn where the local stack's receiver is, by the variables `ANZOL_RECEIVER_ADDRESS` and
-    /// `ANZOL_RECEIVER_CA_FILE`.
-    #[cfg_attr(not(feature = "local"), expect(unused_variables, reason = "only local builds have variables"))]
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+    /// Default timeout of an exchange, in seconds. Our choice; the contract has no bound.
+    pub const TIMEOUT: u64 = 10;
+    /// Default timeout of a connection, in seconds. Our choice.
+    pub const CONNECT_TIMEOUT: u64 = 3;
+    /// Timeouts that a deployment can choose, in seconds. A sender needs the rest of its invocation to record the results.
+    pub const TIMEOUT_BOUNDS: RangeInclusive<u64> = 1..=15;
+
+    /// Returns the deployment's settings, from the variables `DELIVERY_TIMEOUT` and `CONNECT_TIMEOUT`. Local builds also read
+    /// `ANZOL_RECEIVER_ADDRESS` and `ANZOL_RECEIVER_CA_FILE`.
+    pub fn from_env(env: &mut Env) -> Self {
+        let mut seconds = |name, default| Duration::from_secs(env.within(name, default, &Self::TIMEOUT_BOUNDS));
+        let timeout = seconds("DELIVERY_TIMEOUT", Self::TIMEOUT);
+        let connect_timeout = seconds("CONNECT_TIMEOUT", Self::CONNECT_TIMEOUT);
         Self {
+            timeout,
+            connect_timeout,
             #[cfg(feature = "local")]
-            receiver: variable("ANZOL_RECEIVER_ADDRESS").and_then(|text| text.parse().ok()),
+            receiver: env.optional("ANZOL_RECEIVER_ADDRESS"),
             #[cfg(feature = "local")]
-            receiver_ca: variable("ANZOL_RECEIVER_CA_FILE").map(Into::into),
-            ..Self::default()
+            receiver_ca: env.optional("ANZOL_RECEIVER_CA_FILE"),
+            #[cfg(feature = "local")]
+            answers: None,
         }
     }
 }
 
-/// How an exchange went.
+/// The result of an exchange.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// What came back, whatever its status, or why nothing did.
+    /// The response, with any status, or why there is none.
     pub outcome: Result<Received, Failure>,
-    /// How long it took.
+    /// The duration of the exchange.
     pub duration: Duration,
 }
 
-/// An answer whose head came: its status and headers say what the receiver decided, whatever became of its body.
+/// A response with a complete head. Its status decides the result of the attempt, even if its body is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// All headers, to decide by.
+    /// All headers.
     pub headers: HeaderMap,
-    /// What is kept of it.
+    /// The parts that are stored.
     pub kept: ReceivedResponse,
 }
 
-/// Which connection a POST may take.
+/// Which connection a POST can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// One that an earlier POST left open, where there is one.
+    /// An open connection of an earlier POST, if there is one.
     Allowed,
-    /// Only a new one.
+    /// A new connection only.
     No,
 }
 
-/// The way out.
+/// The client. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Egress {
     connector: Connector,
@@ -105,12 +118,12 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// Sets up TLS. Connects to nobody yet.
+    /// Sets up TLS. Makes no connection.
     ///
     /// # Errors
-    /// When TLS cannot be set up, or a local build's CA file cannot be read.
-    pub fn new(settings: &Settings) -> Result<Self, String> {
-        // Mozilla's roots, compiled in: the system's take 2 to 45 ms to read at each cold start.
+    /// TLS cannot be set up, or a local build's CA file cannot be read.
+    pub fn new(settings: &Settings) -> Result<Self, SetupError> {
+        // Mozilla's roots, compiled in. Reading the system's roots takes 2 to 45 ms in each cold start.
         #[cfg_attr(
             not(feature = "local"),
             expect(unused_mut, reason = "local builds add their receiver's CA")
@@ -119,7 +132,7 @@ impl Egress {
         #[cfg(feature = "local")]
         if let Some(file) = &settings.receiver_ca {
             for authority in crate::local::authorities(file)? {
-                roots.add(authority).map_err(|error| error.to_string())?;
+                roots.add(authority)?;
             }
         }
         let resolver = VettingResolver {
@@ -135,13 +148,13 @@ impl Egress {
         Ok(Self { connector, pool: Pool::default(), timeout: settings.timeout })
     }
 
-    /// The longest an exchange can take.
+    /// Returns the maximum duration of an exchange.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Posts `body` to `url` with exactly these headers (and those HTTP itself needs). Follows no redirect and asks no proxy.
+    /// Posts `body` to `url` with these headers and those that HTTP requires. Follows no redirect and uses no proxy.
     pub async fn post(&self, url: &Url, headers: &[(String, String)], body: String, reuse: Reuse) -> Answer {
         let start = Instant::now();
         let outcome = self.exchange(url, headers, body, reuse).await;
@@ -156,12 +169,11 @@ impl Egress {
         reuse: Reuse,
     ) -> Result<Received, Failure> {
         let deadline = tokio::time::Instant::now() + self.timeout;
-        // What is stored may be older than the rules, or not by us. And the resolver vets names: an address in the URL would never
-        // be shown to it.
+        // Stored webhooks can be older than the rules. The resolver vets names only, so an address in the URL must be rejected here.
         let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let blocked = |rule: String| Failure::new(FailureKind::Blocked, format!("not sent: {rule}"));
         check(url).and_then(|()| check_sendable(named)).map_err(|refused| blocked(refused.to_string()))?;
-        let host = url.host_str().unwrap_or_default();
+        let host = url.host_str().ok_or_else(|| blocked("`url` has no host".to_owned()))?;
         let request = request(url, host, headers, body).map_err(|error| blocked(error.to_string()))?;
 
         let head = async {
@@ -196,7 +208,7 @@ impl Egress {
     }
 }
 
-/// The request, its target spelled as the webhook's URL is.
+/// Builds the request. Its target has the spelling of the webhook's URL.
 fn request(
     url: &Url,
     host: &str,
@@ -216,7 +228,7 @@ fn request(
     Ok(request)
 }
 
-/// What came where hyper gave up: nothing at all, an answer that can be read nevertheless, or none.
+/// Handles a response that hyper rejects: returns it if [`unusual`] can read it, and otherwise a failure.
 async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Result<Received, Failure> {
     if !connection.seen.has_any() {
         let broken = error::find::<rustls::Error>(error);
@@ -225,7 +237,7 @@ async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Resu
             tls::failure,
         ));
     }
-    // It gives up on too many headers before it has them all; on anything else there is nothing to wait for.
+    // hyper stops at too many headers, so more must be read. After any other error, all of the head has arrived.
     let lines = |came: &[u8]| came.split(|byte| *byte == b'\n').count();
     let is_enough = |came: &[u8]| lines(came) <= MAX_HEADERS || unusual::head(came).is_some();
     let came = connection.read_on(is_enough).await;
@@ -237,7 +249,7 @@ async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Resu
 
 fn received(status_code: u16, headers: HeaderMap, body: Kept) -> Received {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    // As with the body: no answer may grow a history row beyond what the database takes.
+    // Bounded like the body, so that a history row fits into the database.
     let (mut room, mut headers_cut) = (MAX_RESPONSE_HEADERS, false);
     let mut kept = Vec::new();
     for (name, value) in &headers {

@@ -15,7 +15,7 @@ mod token;
 mod unusual;
 
 pub use client::{Answer, Egress, Received, Reuse, Settings};
-pub use error::Failure;
+pub use error::{Failure, SetupError};
 #[cfg(feature = "local")]
 pub use local::Answers;
 pub use token::{AccessToken, ClientCredentials, MAX_TOKEN_ANSWER, Refusal, TokenEndpoint, TokenError};

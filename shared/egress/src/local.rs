@@ -1,27 +1,28 @@
-//! Local builds only: the names of the local stack, and the authority its receiver's certificate comes from.
+//! Local builds only: the host names of the local stack, and the CA of its receiver.
 //!
-//! `receiver.test` and every name below it lead to the receiver. A name below `address.test` leads to the addresses that are written in
-//! it, one a label: `10-0-0-1.address.test`, `1-1-1-1.fd00-0-0-0-0-0-0-1.address.test`. They are vetted as any answer is, so the guard
-//! can be tried where there is no DNS; and as there is no internet either, the receiver stands in for those that pass.
+//! `receiver.test` and every name below it resolve to the receiver. A name below `address.test` resolves to the addresses in its labels:
+//! `10-0-0-1.address.test`, `1-1-1-1.fd00-0-0-0-0-0-0-1.address.test`. These addresses are vetted like a DNS answer, so the SSRF protection can be
+//! tested without DNS. If they are public, the connection goes to the receiver, so no internet is needed.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::error::NameRefused;
-use crate::resolver::vet;
+use crate::address::vet;
+use crate::error::{NameRefused, SetupError};
 
 type Answer = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
 
-/// What a name below `address.test` leads to.
+/// A resolver for names below `address.test`.
 #[derive(Clone)]
 pub struct Answers(Arc<Answer>);
 
 impl Answers {
-    /// Asks `answer`, which is called for each look-up.
+    /// Returns a resolver that calls `answer` for each lookup.
     pub fn new(answer: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Self {
         Self(Arc::new(answer))
     }
@@ -33,7 +34,7 @@ impl fmt::Debug for Answers {
     }
 }
 
-/// The names of the local stack.
+/// The host names of the local stack.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalHosts {
     pub(crate) receiver: Option<SocketAddr>,
@@ -41,7 +42,7 @@ pub(crate) struct LocalHosts {
 }
 
 impl LocalHosts {
-    /// Where to connect for a name of the local stack; `None` for any other name, and for all of them where there is no receiver.
+    /// Returns where to connect for a name of the local stack. Returns `None` for any other name, and if there is no receiver.
     pub(crate) fn find(&self, name: &str) -> Option<Result<Vec<SocketAddr>, NameRefused>> {
         let receiver = self.receiver?;
         if name == "receiver.test" || name.ends_with(".receiver.test") {
@@ -50,15 +51,15 @@ impl LocalHosts {
         let labels = name.strip_suffix(".address.test")?;
         let found = match &self.answers {
             Some(Answers(answer)) => answer(name),
-            None => labels.split('.').map(written_in).collect::<Option<_>>().unwrap_or_default(),
+            None => labels.split('.').map(address_in).collect::<Option<_>>().unwrap_or_default(),
         };
         let addresses = found.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
         Some(vet(addresses).map(|_| vec![receiver]))
     }
 }
 
-/// The address that a label spells: four decimal bytes, or eight hexadecimal groups, with hyphens between them.
-fn written_in(label: &str) -> Option<IpAddr> {
+/// Returns the address in a label: four decimal bytes or eight hexadecimal groups, separated by hyphens.
+fn address_in(label: &str) -> Option<IpAddr> {
     let parts: Vec<&str> = label.split('-').collect();
     if let Ok(parts) = <[&str; 4]>::try_from(parts.as_slice()) {
         return parts.join(".").parse::<Ipv4Addr>().ok().map(Into::into);
@@ -66,10 +67,10 @@ fn written_in(label: &str) -> Option<IpAddr> {
     <[&str; 8]>::try_from(parts).ok()?.join(":").parse::<Ipv6Addr>().ok().map(Into::into)
 }
 
-/// The certificates of a PEM file.
-pub(crate) fn authorities(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// Reads the certificates of a PEM file.
+pub(crate) fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-    read.map_err(|error| format!("cannot read the local receiver's CA file {}: {error}", file.display()))
+    read.map_err(|error| SetupError::AuthorityFile { file: file.to_owned(), error })
 }
 
 #[cfg(test)]
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_the_local_stack_lead_to_the_receiver() {
+    fn only_names_of_the_local_stack_resolve_to_the_receiver() {
         let receiver = vec![SocketAddr::from(([127, 0, 0, 1], 4443))];
         for name in [
             "hooks.receiver.test",
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_a_name_is_vetted_as_an_answer_is() {
+    fn address_in_a_name_is_vetted() {
         for name in
             ["10-0-0-1", "fd00-0-0-0-0-0-0-1", "0-0-0-0-0-ffff-a00-1", "1-1-1-1.10-0-0-1", "10-0-0-1.1-1-1-1"]
         {

@@ -1,4 +1,4 @@
-//! TLS to receivers, and what its failures mean for whoever runs one.
+//! TLS to receivers, and messages about its failures for the owner of a receiver.
 
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 
@@ -8,17 +8,17 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::error::Failure;
 
-/// Names shown of those that a certificate is for.
-const MOST_NAMES: usize = 3;
+/// Maximum number of a certificate's names that a message shows.
+const MAX_NAMES: usize = 3;
 
-/// TLS 1.2 and 1.3 with these roots and ring, the one provider of the whole graph.
-pub(crate) fn config(roots: RootCertStore) -> Result<ClientConfig, String> {
+/// Returns a configuration for TLS 1.2 and 1.3 with ring, the only TLS provider of the workspace.
+pub(crate) fn config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    let builder = builder.with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// A TLS connection that did not come about, or that the receiver ended, in a sentence that says what to do.
+/// Describes a failed TLS connection, and what to do about it.
 pub(crate) fn failure(error: &rustls::Error) -> Failure {
     Failure::new(FailureKind::Tls, format!("the TLS connection failed: {}", sentence(error)))
 }
@@ -32,19 +32,19 @@ fn sentence(error: &rustls::Error) -> String {
         rustls::Error::AlertReceived(alert) => refused(*alert),
         rustls::Error::PeerIncompatible(_) => {
             format!(
-                "the receiver and we have no TLS version or cipher suite in common, TLS 1.2 or 1.3 is needed ({error})"
+                "the receiver supports none of the TLS versions and cipher suites of webhooks; TLS 1.2 or 1.3 is required ({error})"
             )
         }
         other => other.to_string(),
     }
 }
 
-/// What is wrong with a receiver's certificate.
+/// Describes what is wrong with a receiver's certificate.
 fn certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => {
-            "the receiver's certificate does not lead to an authority that is trusted: either the receiver does not send the intermediate \
-             certificate that belongs to it, or a private authority issued it, or it is self-signed"
+            "the receiver's certificate is not issued by a trusted authority: the receiver does not send the intermediate \
+             certificate, or the authority is private, or the certificate is self-signed"
                 .to_owned()
         }
         CertificateError::Expired => "the receiver's certificate has expired".to_owned(),
@@ -57,7 +57,7 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => "the receiver's certificate is for another name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names: Vec<_> = presented.iter().take(MOST_NAMES).map(|name| shown(name)).collect();
+            let names: Vec<_> = presented.iter().take(MAX_NAMES).map(|name| shown(name)).collect();
             let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
             format!("the receiver's certificate is for {names}, not for {}", expected.to_str())
         }
@@ -66,40 +66,40 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// A name from a certificate, which a stranger wrote: `DnsName("a.example")` as the library has it.
+/// Formats an untrusted name from a certificate. The library writes it as `DnsName("a.example")`.
 fn shown(name: &str) -> String {
     let inner = name.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")"));
     inner.unwrap_or(name).chars().take(253).collect::<String>().escape_debug().to_string()
 }
 
-/// Why a receiver ended the connection, by the alert that it sent.
+/// Describes why a receiver closed the connection, by the alert that it sent.
 fn refused(alert: AlertDescription) -> String {
     let name = format!("{alert:?}");
     match alert {
         AlertDescription::CertificateRequired => {
-            "the receiver asks for a client certificate, and webhooks have none".to_owned()
+            "the receiver requires a client certificate, and webhooks have none".to_owned()
         }
         AlertDescription::HandshakeFailure
         | AlertDescription::BadCertificate
         | AlertDescription::NoCertificate
         | AlertDescription::AccessDenied => format!(
-            "the receiver refused the connection ({name}): it may ask for a client certificate, which webhooks do not have, or for other \
+            "the receiver refused the connection ({name}): it may require a client certificate, which webhooks do not have, or other \
              cipher suites"
         ),
         AlertDescription::ProtocolVersion => {
-            format!("the receiver refused TLS 1.2 and TLS 1.3 ({name}); it has to take one of them")
+            format!("the receiver refused TLS 1.2 and TLS 1.3 ({name}); it must support one of them")
         }
         AlertDescription::UnrecognisedName => {
             format!("the receiver has no certificate for this host name ({name})")
         }
         AlertDescription::NoApplicationProtocol => {
-            format!("the receiver does not take HTTP/1.1 ({name})")
+            format!("the receiver does not support HTTP/1.1 ({name})")
         }
-        _ => format!("the receiver ended the connection ({name})"),
+        _ => format!("the receiver closed the connection ({name})"),
     }
 }
 
-/// Seconds since 1970 as a date and time.
+/// Formats Unix seconds as a date and time.
 fn moment(seconds: u64) -> String {
     let at =
         i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());

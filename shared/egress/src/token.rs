@@ -1,6 +1,7 @@
-//! The token endpoint of the deployment's own user pool: a client's id and secret become an access token (RFC 6749, section 4.4).
+//! The client of the token endpoint of the deployment's user pool, which exchanges a client's id and secret for an access token (RFC 6749,
+//! section 4.4).
 //!
-//! Its URL is the deployment's own configuration, not a stranger's, so it is not vetted, and local stacks speak plain HTTP to it.
+//! The deployment configures the URL, so it is trusted: it is not vetted, and local stacks use plain HTTP.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,16 +15,16 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::connection::Connector;
-use crate::error::{self, Failure};
+use crate::error::{self, Failure, SetupError};
 use crate::resolver::VettingResolver;
 
-/// Most that is read of an answer, in bytes. Tokens have a few thousand.
+/// Maximum number of bytes of a response. A token has a few thousand.
 pub const MAX_TOKEN_ANSWER: usize = 64 * 1024;
 
-/// For the whole exchange. Our choice: three times what a busy user pool takes, and well within a function's 30 s.
+/// Timeout of an exchange. Our choice: three times as long as a busy user pool takes, and far below a function's 30 s.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The client of one token endpoint.
+/// The client of a token endpoint.
 #[derive(Debug, Clone)]
 pub struct TokenEndpoint {
     connector: Connector,
@@ -31,64 +32,64 @@ pub struct TokenEndpoint {
     timeout: Duration,
 }
 
-/// Who asks for a token, and for what.
+/// The client that requests a token, and the requested scopes.
 #[derive(Clone, Copy)]
 pub struct ClientCredentials<'a> {
-    /// The client's id.
+    /// The client id.
     pub id: &'a str,
-    /// The client's secret.
+    /// The client secret.
     pub secret: &'a str,
-    /// Scopes, separated by spaces; without, all that the client may have.
+    /// The scopes, separated by spaces; `None` for all scopes of the client.
     pub scope: Option<&'a str>,
 }
 
-/// Says nothing of the secret.
+/// Hides the secret.
 impl fmt::Debug for ClientCredentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// A token as RFC 6749, section 5.1, has it.
+/// A token response (RFC 6749, section 5.1).
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct AccessToken {
     /// The token.
     pub access_token: String,
-    /// How it is used: `Bearer`.
+    /// The token type: `Bearer`.
     pub token_type: String,
-    /// Seconds it is good for.
+    /// The lifetime in seconds.
     pub expires_in: u64,
 }
 
-/// Says nothing of the token.
+/// Hides the token.
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken").field("expires_in", &self.expires_in).finish_non_exhaustive()
     }
 }
 
-/// Why there is no token.
+/// Why the token endpoint returned no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The client is unknown, or the secret is not its own.
-    #[error("the token endpoint does not know the client by this secret")]
+    /// The client is unknown, or the secret is wrong.
+    #[error("the client is unknown or the secret is wrong")]
     UnknownClient,
-    /// The endpoint refuses for another reason; this is its error code (RFC 6749, section 5.2).
-    #[error("the token endpoint refuses: {0}")]
+    /// The endpoint rejects the request with another error code (RFC 6749, section 5.2).
+    #[error("the token endpoint rejected the request: {0}")]
     Refused(Refusal),
-    /// No usable answer; the text, for the log, says what was seen instead and holds nothing of it.
-    #[error("the token endpoint gave no usable answer: {0}")]
+    /// There was no usable response. The text is for the log and contains no part of the response.
+    #[error("the token endpoint returned no usable response: {0}")]
     Unavailable(String),
 }
 
-/// The error codes of a token endpoint, but for `invalid_client`.
+/// The error codes of a token endpoint, except `invalid_client`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// `invalid_scope`
     Scope,
-    /// `unauthorized_client`, or `invalid_grant`, which Cognito says when the client lacks the flow or the scope.
+    /// `unauthorized_client`, or `invalid_grant`, which Cognito returns if the client lacks the flow or the scope.
     Client,
-    /// Any other.
+    /// Any other code.
     Request,
 }
 
@@ -102,21 +103,21 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A refusal as RFC 6749, section 5.2, has it.
+/// An error response (RFC 6749, section 5.2).
 #[derive(Deserialize)]
 struct Refused {
     error: String,
 }
 
 impl TokenEndpoint {
-    /// A client of the endpoint at `url`; makes no connection yet.
+    /// Returns a client of the endpoint at `url`. Makes no connection.
     ///
     /// # Errors
-    /// When the URL is none, or TLS cannot be set up.
-    pub fn new(url: &str) -> Result<Self, String> {
-        let url: Uri = url.parse().map_err(|error| format!("the token endpoint's URL is none: {error}"))?;
+    /// The URL is invalid, or TLS cannot be set up.
+    pub fn new(url: &str) -> Result<Self, SetupError> {
+        let url: Uri = url.parse()?;
         if url.host().is_none() {
-            return Err("the token endpoint's URL names no host".to_owned());
+            return Err(SetupError::TokenHost);
         }
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let resolver = VettingResolver {
@@ -127,7 +128,7 @@ impl TokenEndpoint {
         Ok(Self { connector, url, timeout: TIMEOUT })
     }
 
-    /// The same with another patience, for the whole exchange.
+    /// Returns the client with another timeout of an exchange.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
@@ -136,7 +137,7 @@ impl TokenEndpoint {
     /// Exchanges a client's credentials for a token.
     pub async fn exchange(&self, client: ClientCredentials<'_>) -> Result<AccessToken, TokenError> {
         let exchange = tokio::time::timeout(self.timeout, self.ask(client)).await;
-        let late = |_| TokenError::Unavailable(format!("no complete answer within {:?}", self.timeout));
+        let late = |_| TokenError::Unavailable(format!("no complete response within {:?}", self.timeout));
         let (status, body) = exchange.map_err(late)??;
         read(status, &body)
     }
@@ -146,7 +147,7 @@ impl TokenEndpoint {
             .append_pair("grant_type", "client_credentials")
             .extend_pairs(client.scope.map(|scope| ("scope", scope)))
             .finish();
-        // Both parts form-encoded first: RFC 6749, section 2.3.1.
+        // Both parts are form-encoded first (RFC 6749, section 2.3.1).
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let basic = STANDARD.encode(format!("{}:{}", encoded(client.id), encoded(client.secret)));
         let request = Request::post(self.url.path_and_query().map_or("/", |target| target.as_str()))
@@ -174,7 +175,7 @@ impl TokenEndpoint {
     }
 }
 
-/// What an answer means. Nothing of its text is passed on: an endpoint may repeat what it was sent.
+/// Interprets a response. Does not pass on its text, because an endpoint can repeat the secret in it.
 fn read(status: u16, body: &[u8]) -> Result<AccessToken, TokenError> {
     let refused = || serde_json::from_slice::<Refused>(body).ok().map(|refused| refused.error);
     match status {
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_mean_what_the_standard_and_cognito_say() {
+    fn responses_are_interpreted_by_rfc_6749_and_cognito() {
         let unavailable = |answer| matches!(answer, Err(TokenError::Unavailable(_)));
         let token = br#"{"access_token":"t","token_type":"Bearer","expires_in":3600,"more":1}"#;
         assert_eq!(read(200, token).unwrap().expires_in, 3600);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_secret_nor_token_is_ever_shown() {
+    fn debug_shows_neither_secret_nor_token() {
         let client = ClientCredentials { id: "a", secret: "hidden", scope: None };
         let token = AccessToken { access_token: "hidden".into(), token_type: "Bearer".into(), expires_in: 1 };
         assert!(!format!("{client:?} {token:?}").contains("hidden"));

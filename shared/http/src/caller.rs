@@ -9,6 +9,7 @@ use lambda_http::RequestExt as _;
 use lambda_http::request::RequestContext;
 
 use anzol_domain::access::Roles;
+use anzol_domain::config::Env;
 use anzol_domain::{Caller, Invalid, TenantId, UserId};
 
 use crate::error::ApiError;
@@ -40,6 +41,11 @@ impl RoleName {
     pub const ADMIN: &str = "TenantAdmin";
     /// The group of its publishers.
     pub const PUBLISHER: &str = "Publisher";
+
+    /// Returns the name of the tenant admins' group or role, from the variable `ANZOL_ADMIN_ROLE`.
+    pub fn admin_from_env(env: &mut Env) -> Self {
+        env.or("ANZOL_ADMIN_ROLE", Self(Self::ADMIN.to_owned()))
+    }
 }
 
 impl fmt::Display for RoleName {
@@ -80,20 +86,21 @@ impl Default for Claims {
 pub struct Verified(pub Caller);
 
 impl Claims {
-    /// The names this deployment uses, by the variables `TENANT_CLAIM`, `ROLES_CLAIM`, `PUBLISH_SCOPE` and `PLATFORM_SCOPE`;
-    /// the defaults where `variable` finds none.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+    /// Returns the deployment's names, from the variables `TENANT_CLAIM`, `ROLES_CLAIM`, `PUBLISH_SCOPE`, `PLATFORM_SCOPE`,
+    /// `ANZOL_ADMIN_ROLE` and `ANZOL_PUBLISHER_ROLE`.
+    pub fn from_env(env: &mut Env) -> Self {
         let default = Self::default();
         Self {
-            tenant: variable("TENANT_CLAIM").unwrap_or(default.tenant),
-            roles: variable("ROLES_CLAIM").unwrap_or(default.roles),
-            publish_scope: variable("PUBLISH_SCOPE").unwrap_or(default.publish_scope),
-            platform_scope: variable("PLATFORM_SCOPE").unwrap_or(default.platform_scope),
-            ..default
+            tenant: env.or("TENANT_CLAIM", default.tenant),
+            roles: env.or("ROLES_CLAIM", default.roles),
+            publish_scope: env.or("PUBLISH_SCOPE", default.publish_scope),
+            platform_scope: env.or("PLATFORM_SCOPE", default.platform_scope),
+            admin_role: RoleName::admin_from_env(env),
+            publisher_role: env.or("ANZOL_PUBLISHER_ROLE", default.publisher_role),
         }
     }
 
-    /// The same with other names of roles, by the variables `ANZOL_ADMIN_ROLE` and `ANZOL_PUBLISHER_ROLE`, where they are set.
+    /// Returns the same claims with other names of roles.
     #[must_use]
     pub fn with_roles(self, admin: Option<RoleName>, publisher: Option<RoleName>) -> Self {
         Self {

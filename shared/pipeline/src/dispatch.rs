@@ -63,7 +63,7 @@ impl Accepted {
 pub struct Dispatcher {
     webhooks: Webhooks,
     queues: DeliveryQueues,
-    /// Notes what came and what was missed.
+    /// Records received events and mismatches.
     match_log: MatchLog,
     clock: Clock,
     /// Snapshots by tenant. Each is checked against the tenant's revision before it is used, so age does no harm.
@@ -95,10 +95,10 @@ impl Weighter<TenantId, Arc<Snapshot>> for Footprint {
 }
 
 impl Dispatcher {
-    /// A dispatcher that reads from `webhooks`, writes to `queues`, and notes in `markers` what came and what was missed.
+    /// Returns a dispatcher that reads from `webhooks`, writes to `queues`, and records received events and mismatches in `records`.
     #[must_use]
-    pub fn new(webhooks: Webhooks, queues: DeliveryQueues, markers: MatchRecords, clock: Clock) -> Self {
-        let match_log = MatchLog::new(markers, clock);
+    pub fn new(webhooks: Webhooks, queues: DeliveryQueues, records: MatchRecords, clock: Clock) -> Self {
+        let match_log = MatchLog::new(records, clock);
         let snapshots = Snapshots::with_weighter(CACHED_TENANTS, CACHED, Footprint);
         Self { webhooks, queues, match_log, clock, snapshots }
     }
@@ -209,7 +209,7 @@ fn permanent(
 #[cfg(test)]
 mod tests {
     use anzol_domain::webhook::RawSpec;
-    use anzol_domain::{Health, Level, Origin, UserId, WebhookId};
+    use anzol_domain::{Level, UserId, WebhookId};
 
     use super::*;
 
@@ -231,20 +231,8 @@ mod tests {
             enabled: true,
             cloud_events: false,
         };
-        Webhook {
-            id: WebhookId::mint(at),
-            tenant_id: TenantId::parse("acme").unwrap(),
-            spec: spec.check().unwrap().0,
-            origin: Origin::Api,
-            created_at: at,
-            updated_at: at,
-            created_by: UserId::parse("ann").unwrap(),
-            updated_by: UserId::parse("ann").unwrap(),
-            sealed: None,
-            health: Health::default(),
-            disabled: None,
-            version: 1,
-        }
+        let (tenant, user) = (TenantId::parse("acme").unwrap(), UserId::parse("ann").unwrap());
+        Webhook::new(WebhookId::mint(at), tenant, spec.check().unwrap().0, user, at)
     }
 
     /// A webhook as most are.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anzol_domain::health::{DisablePolicy, FAST_FOR, FAST_SUCCESSES, HealthState, PROBE, Pace, Tally};
 use anzol_domain::operational::OperationalEvent;
-use anzol_domain::{Clock, Delivery, Disabled, Health, Lane, Webhook};
+use anzol_domain::{Clock, Delivery, DisableReason, Health, Lane, Webhook};
 use anzol_queue::Queue;
 use anzol_store::{StoreError, Webhooks};
 
@@ -148,8 +148,7 @@ impl HealthTracker {
     ) -> Result<(), StoreError> {
         let (tenant, id) = (&webhook.tenant_id, webhook.id);
         if gone {
-            let reason = "the receiver answered 410 Gone: it does not want these events any more".to_owned();
-            return self.disable(webhook, Disabled { reason, code: "GONE".to_owned() }, changes).await;
+            return self.disable(webhook, DisableReason::Gone, changes).await;
         }
         if tally.slow && webhook.health.lane == Lane::Fast {
             changes.moved_to_slow += usize::from(self.move_to_slow_lane(webhook).await);
@@ -193,13 +192,8 @@ impl HealthTracker {
                 Ok(())
             }
             HealthState::Exhausted => {
-                let reason = format!(
-                    "{} attempts in a row failed, for at least {} hours without one success",
-                    health.failures,
-                    self.policy.after.whole_hours(),
-                );
-                let disabled = Disabled { reason, code: "FAILURE_THRESHOLD".to_owned() };
-                self.disable(webhook, disabled, changes).await
+                let (failures, hours) = (health.failures, self.policy.after.whole_hours());
+                self.disable(webhook, DisableReason::FailureThreshold { failures, hours }, changes).await
             }
         }
     }
@@ -207,7 +201,7 @@ impl HealthTracker {
     async fn disable(
         &self,
         webhook: &Webhook,
-        disabled: Disabled,
+        reason: DisableReason,
         so_far: &mut Changes,
     ) -> Result<(), StoreError> {
         for _ in 0..TRIES {
@@ -215,17 +209,13 @@ impl HealthTracker {
             // Somebody was faster, or moved it to another receiver, which deserves a chance of its own.
             let still = |read: &Webhook| read.spec.enabled && read.spec.url == webhook.spec.url;
             let Some(read) = read.filter(still) else { return Ok(()) };
-            let mut changed = read.clone();
-            changed.spec.enabled = false;
-            changed.disabled = Some(disabled.clone());
-            changed.updated_at = (self.clock)();
-            changed.version += 1;
+            let changed = read.clone().disable(reason, (self.clock)());
             match self.webhooks.replace(&read, &changed).await {
                 Err(StoreError::Changed) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
                     so_far.disabled += 1;
-                    tracing::warn!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, code = disabled.code, "disabled a webhook");
+                    tracing::warn!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, code = reason.code(), "disabled a webhook");
                     self.publish_operational_event(OperationalEvent::Disabled, &changed).await;
                     return Ok(());
                 }

@@ -7,6 +7,7 @@ mod match_log;
 pub mod recover;
 mod redact;
 pub mod report;
+mod settings;
 pub mod settle;
 
 pub use deliver::{Deliverer, DeliveryHeaders};
@@ -14,4 +15,5 @@ pub use dispatch::{Accepted, DispatchError, Dispatcher};
 pub use health::{Changes, HealthTracker, Verdict};
 pub use recover::{RecoverError, Recoverer};
 pub use report::Attempt;
+pub use settings::{DeliverySettings, signature_header_from_env};
 pub use settle::{Settled, Settler};

@@ -335,7 +335,7 @@ struct Taken {
 
 /// The delivery that an event is sent again as: the same however often it is worked out.
 fn sent_as(recovery: &Recovery, failed: DeliveryId) -> DeliveryId {
-    signing::following_id(failed, "recover", recovery.until)
+    failed.following("recover", recovery.until)
 }
 
 /// A first attempt, as if the event had happened when the recovery began.

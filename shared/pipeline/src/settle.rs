@@ -8,7 +8,6 @@ use anzol_domain::health::BURST_SLOW_AFTER;
 use anzol_domain::retry::Schedule;
 use anzol_domain::{Clock, Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Trigger};
 use anzol_queue::{DeliveryQueues, OutgoingDelivery, QueueError};
-use anzol_signing as signing;
 use anzol_store::{Deliveries, StoreError};
 
 use crate::health::GONE;
@@ -56,7 +55,7 @@ impl Settler {
             if let Some(wait) = self.wait_before_retry(&task, &delivery) {
                 // From when this attempt was due, not from now: a message received twice leads to one next attempt, not to two.
                 let due = task.delivery_id.time() + wait;
-                let id = signing::following_id(task.delivery_id, "retry", due);
+                let id = task.delivery_id.following("retry", due);
                 let next_attempt = NextAttempt { id, at: now + wait };
                 delivery.next_attempt = Some(next_attempt);
                 report.next_attempt = Some(next_attempt);

@@ -1,18 +1,14 @@
 #![doc = include_str!("../README.md")]
 
-mod cursor;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use sha2::digest::consts::U16;
 use sha2::{Digest, Sha256};
 
-use anzol_domain::{DeliveryId, Event, Secret, TenantId, WebhookId};
-use time::OffsetDateTime;
+use anzol_domain::{Event, Secret, TenantId, WebhookId};
 
-pub use cursor::CursorKey;
-
-/// Name of the header that carries [`qlik_signature`].
+/// Name of the header with [`qlik_signature`].
 pub const QLIK_SIGNATURE: &str = "Qlik-Signature";
 /// Name of the Standard Webhooks header with [`message_id`].
 pub const WEBHOOK_ID: &str = "webhook-id";
@@ -21,16 +17,16 @@ pub const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
 /// Name of the Standard Webhooks header with [`standard_signature`].
 pub const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 
-/// `Qlik-Signature`: lower-case hex HMAC-SHA256 of the raw body, keyed with the secret's UTF-8 bytes (contract section 3.1).
+/// Returns `Qlik-Signature`: the lower-case hex HMAC-SHA256 of the raw body, keyed with the secret's UTF-8 bytes (contract section 3.1).
 #[must_use]
 pub fn qlik_signature(secret: &Secret, body: &[u8]) -> String {
     hex::encode(hmac(secret.expose().as_bytes(), &[body]))
 }
 
-/// `webhook-signature`: for each secret `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`, separated by spaces (Standard
-/// Webhooks 1.0.0). A receiver that knows any of the secrets can verify it, which lets secrets change without a gap.
+/// Returns `webhook-signature`: for each secret `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`, separated by spaces (Standard
+/// Webhooks 1.0.0). A receiver that knows one of the secrets can verify it, so secrets can change without a gap.
 ///
-/// The key is the secret's UTF-8 bytes, as for [`qlik_signature`]; verifiers that want the `whsec_` form take the base64 of those.
+/// The key is the secret's UTF-8 bytes, as in [`qlik_signature`]. For verifiers that require the `whsec_` form, encode these bytes in base64.
 pub fn standard_signature<'a>(
     secrets: impl Iterator<Item = &'a Secret>,
     message_id: &str,
@@ -46,44 +42,37 @@ fn standard(key: &[u8], message_id: &str, timestamp: i64, body: &[u8]) -> String
     format!("v1,{}", STANDARD.encode(hmac(key, &[head.as_bytes(), body])))
 }
 
+#[expect(clippy::expect_used, reason = "HMAC accepts keys of every length (RFC 2104)")]
 fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    // HMAC takes keys of every length (RFC 2104), so this never fails; an all-zero signature would verify nowhere.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
     for part in parts {
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
 }
 
-/// `webhook-id`: the same for every attempt of one event to one webhook, also when a producer publishes the event twice, so
-/// receivers can drop what they have seen. Made from what makes an event unique (`source` and `id`), the tenant and the webhook.
+/// Returns `webhook-id`, which is the same for every attempt to deliver an event to a webhook, even if its producer publishes the event
+/// twice. Receivers use it to drop duplicates. Depends on the event's `source` and `id`, which make it unique, the tenant and the webhook.
 #[must_use]
 pub fn message_id(tenant: &TenantId, webhook: WebhookId, event: &Event) -> String {
     let mut hash = Sha256::new();
-    // Lengths first, so that no two different triples hash the same text.
+    // The length before each part ensures that different parts never hash the same text.
     for part in [tenant.as_str(), &webhook.to_string(), event.source(), event.id()] {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
-    let digest: [u8; 32] = hash.finalize().into();
-    let half: [u8; 16] = std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default());
+    let (half, _) = hash.finalize().split::<U16>();
     format!("msg_{}", URL_SAFE_NO_PAD.encode(half))
-}
-
-/// The id of an attempt that follows from another one: the same whenever it is worked out, so that a message received twice leads
-/// to one further attempt. `why` tells apart what can follow from the same attempt.
-#[must_use]
-pub fn following_id(of: DeliveryId, why: &str, at: OffsetDateTime) -> DeliveryId {
-    let digest: [u8; 32] = Sha256::new().chain_update(of.to_string()).chain_update(why).finalize().into();
-    DeliveryId::with_bits(at, &std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default()))
 }
 
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
+
     use super::*;
 
     #[test]
-    fn the_contracts_own_vector() {
+    fn qlik_signature_equals_the_contracts_vector() {
         let secret = Secret::parse("0123456789abcdef0123456789abcdef".to_owned()).unwrap();
         let body = br#"{"specversion":"1.0","id":"e1","source":"com.qlik/engine","type":"com.qlik.v1.app.deleted","data":{"id":"a1"}}"#;
         assert_eq!(body.len(), 110);
@@ -94,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn published_standard_webhooks_vectors() {
+    fn standard_signature_equals_published_vectors() {
         for (key, id, timestamp, body, expected) in [
             (
                 "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
@@ -117,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn several_secrets_sign_side_by_side() {
+    fn several_secrets_yield_several_signatures() {
         let secret = |letter: &str| Secret::parse(letter.repeat(32)).unwrap();
         let (new, old) = (secret("n"), secret("o"));
         let sign = |secrets: &[&Secret]| standard_signature(secrets.iter().copied(), "msg_1", 1, b"{}");
@@ -126,18 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_from_an_attempt_is_always_the_same() {
-        let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
-        let (one, other) = (DeliveryId::mint(now), DeliveryId::mint(now));
-        let at = now + time::Duration::minutes(10);
-        assert_eq!(following_id(one, "retry", at), following_id(one, "retry", at));
-        assert_eq!(following_id(one, "retry", at).time(), at);
-        assert_ne!(following_id(one, "retry", at), following_id(one, "recover", at));
-        assert_ne!(following_id(one, "retry", at), following_id(other, "retry", at));
-    }
-
-    #[test]
-    fn a_message_id_is_stable_and_belongs_to_one_event_of_one_source_to_one_webhook() {
+    fn message_id_is_stable_and_unique_per_event_and_webhook() {
         let tenant = TenantId::parse("acme").unwrap();
         let webhook = WebhookId::mint(OffsetDateTime::UNIX_EPOCH);
         let event = |source: &str, id: &str| {

@@ -3,18 +3,18 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, WriteRequest};
 
+use crate::backoff::pause;
 use crate::error::StoreError;
 use crate::keys::{Item, Key};
-use crate::webhooks::pause;
 
 /// Items written in one call, the database's own bound.
-pub(crate) const MOST_WRITES: usize = 25;
+pub(crate) const MAX_WRITES: usize = 25;
 /// Items read in one call, the database's own bound.
-const MOST_READS: usize = 100;
+const MAX_READS: usize = 100;
 /// Calls for the same items. With the waits between, about 1 s in all.
 const TRIES: u32 = 6;
 
-/// Puts items, up to [`MOST_WRITES`].
+/// Puts items, up to [`MAX_WRITES`].
 ///
 /// # Errors
 /// [`StoreError::Busy`] when not all were accepted; which were is not said.
@@ -41,7 +41,7 @@ pub(crate) async fn put(
 /// [`StoreError::Busy`] when some were left out of every answer.
 pub(crate) async fn get(client: &Client, table: &str, keys: Vec<Key>) -> Result<Vec<Item>, StoreError> {
     let mut found = Vec::with_capacity(keys.len());
-    for chunk in keys.chunks(MOST_READS) {
+    for chunk in keys.chunks(MAX_READS) {
         let mut wanted = chunk.to_vec();
         for round in 0..TRIES {
             pause(round).await;

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use time::OffsetDateTime;
 
 use anzol_domain::delivery::RETENTION;
 use anzol_domain::page::{Order, Position};
 use anzol_domain::{Delivery, DeliveryId, Status, TenantId, WebhookId};
+use anzol_lazy::Lazy;
 
-use crate::client::{LazyClient, lazy_client};
 use crate::error::StoreError;
 use crate::keys::Item;
 use crate::{batch, delivery_item, keys};
@@ -24,7 +25,7 @@ const MAX_PAGE: usize = 1_500_000;
 /// The deliveries table.
 #[derive(Debug, Clone)]
 pub struct Deliveries {
-    pub(crate) client: LazyClient,
+    pub(crate) client: Lazy<Client>,
     pub(crate) table: String,
 }
 
@@ -65,7 +66,8 @@ impl Deliveries {
     /// The table of that name, reached with this configuration.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: lazy_client(config), table: table.into() }
+        let config = config.clone();
+        Self { client: Lazy::new(move || Client::new(&config)), table: table.into() }
     }
 
     /// Writes rows, up to 25 in a call. Writing a row again replaces it, so doing it twice does no harm.
@@ -77,7 +79,7 @@ impl Deliveries {
             deliveries.iter().map(|d| ((&d.tenant_id, d.webhook_id, d.id), d)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let mut lost = Vec::new();
-        for chunk in rows.chunks(batch::MOST_WRITES) {
+        for chunk in rows.chunks(batch::MAX_WRITES) {
             if let Err(error) = self.put_chunk(chunk).await {
                 tracing::error!(%error, rows = chunk.len(), "could not write history rows");
                 // Which rows of the call made it is not known for sure, so none counts as written.

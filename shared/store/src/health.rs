@@ -8,9 +8,10 @@ use time::format_description::well_known::Rfc3339;
 
 use anzol_domain::{Lane, TenantId, Webhook, WebhookId};
 
+use crate::backoff::pause;
 use crate::error::StoreError;
 use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, WARNED};
-use crate::webhooks::{Webhooks, pause, update_item};
+use crate::webhooks::{Webhooks, update_item};
 use crate::{keys, webhook_item};
 
 /// Tries of an update that meets a transaction on the same webhook.

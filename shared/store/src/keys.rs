@@ -58,6 +58,11 @@ pub(crate) fn is_kept(item: &Item, now: OffsetDateTime) -> bool {
     expires_at.is_none_or(|expires_at| expires_at > now.unix_timestamp())
 }
 
+/// Returns Unix milliseconds, in which items store moments.
+pub(crate) fn unix_millis(at: OffsetDateTime) -> i64 {
+    at.unix_timestamp() * 1_000 + i64::from(at.millisecond())
+}
+
 /// Some attributes of an item.
 pub(crate) fn pick(item: &Item, names: &[&str]) -> Item {
     let pick = |name: &&str| Some(((*name).to_owned(), item.get(*name)?.clone()));
@@ -127,6 +132,6 @@ pub(crate) fn events_pk(tenant: &TenantId) -> String {
     format!("{tenant}#EVENTS")
 }
 
-pub(crate) fn missed_pk(tenant: &TenantId, webhook: WebhookId) -> String {
+pub(crate) fn mismatches_pk(tenant: &TenantId, webhook: WebhookId) -> String {
     format!("{}#MISSED", history_pk(tenant, webhook))
 }

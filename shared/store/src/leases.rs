@@ -14,9 +14,10 @@ use time::OffsetDateTime;
 
 use anzol_domain::{TenantId, UserId};
 
+use crate::backoff::pause;
 use crate::error::StoreError;
 use crate::keys;
-use crate::webhooks::{Webhooks, pause};
+use crate::webhooks::Webhooks;
 
 /// Most leases that a tenant holds at a time. With the longest attempt, 15 s, that is less than one call a second that waits.
 pub const TENANT_LEASES: usize = 10;
@@ -69,7 +70,7 @@ impl Webhooks {
         let attribute = format!("{LEASE}{:032x}", fastrand::u128(..));
         let lease = AttributeValue::M(HashMap::from([
             (USER.to_owned(), AttributeValue::S(user.to_string())),
-            (END.to_owned(), AttributeValue::N(milliseconds(now + LEASE_TIME).to_string())),
+            (END.to_owned(), AttributeValue::N(keys::unix_millis(now + LEASE_TIME).to_string())),
         ]));
         let key = keys::leases_key(tenant);
         for round in 0..TRIES {
@@ -142,15 +143,11 @@ impl Webhooks {
 
 /// Whether a lease is over. One that cannot be read is, so that it holds up nobody; and so is one that ends later than any taken by now.
 fn has_ended(lease: &AttributeValue, now: OffsetDateTime) -> bool {
-    let end = lease.as_m().ok().and_then(|lease| lease.get(END)?.as_n().ok()?.parse::<i128>().ok());
-    let latest = milliseconds(now + LEASE_TIME * 2);
-    end.is_none_or(|end| end <= milliseconds(now) || end > latest)
+    let end = lease.as_m().ok().and_then(|lease| lease.get(END)?.as_n().ok()?.parse::<i64>().ok());
+    let latest = keys::unix_millis(now + LEASE_TIME * 2);
+    end.is_none_or(|end| end <= keys::unix_millis(now) || end > latest)
 }
 
 fn text<'a>(lease: &'a AttributeValue, name: &str) -> Option<&'a str> {
     lease.as_m().ok()?.get(name)?.as_s().ok().map(String::as_str)
-}
-
-fn milliseconds(at: OffsetDateTime) -> i128 {
-    at.unix_timestamp_nanos() / 1_000_000
 }

@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod backoff;
 mod batch;
-mod client;
+mod cursor_key;
 mod deliveries;
 mod delivery_item;
 mod error;
@@ -13,6 +14,7 @@ mod pace;
 mod recoveries;
 mod stats;
 mod status_order;
+mod tables;
 mod webhook_item;
 mod webhooks;
 
@@ -24,4 +26,5 @@ pub use match_log::MatchRecords;
 pub use recoveries::{FailurePage, Handled, Taking};
 pub use stats::{Counts, LastDelivery, Stats};
 pub use status_order::{StatusPage, StatusQuery};
+pub use tables::TableNames;
 pub use webhooks::Webhooks;

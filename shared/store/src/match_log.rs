@@ -1,5 +1,7 @@
-//! Markers in the deliveries table: that an event of a type came to a tenant, and that a webhook missed one. Each replaces the one before.
+//! The match log in the deliveries table: records of received events by tenant and type, and of mismatches by webhook and rule. A record
+//! replaces the one before.
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -7,20 +9,20 @@ use time::{Duration, OffsetDateTime};
 
 use anzol_domain::Webhook;
 use anzol_domain::match_log::{LastMismatch, MatchHistory, MatchRecord, Mismatch};
+use anzol_lazy::Lazy;
 
 use crate::batch;
-use crate::client::{LazyClient, lazy_client};
 use crate::deliveries::Deliveries;
 use crate::error::StoreError;
 use crate::keys;
 
-/// How long a marker is kept: longer than anybody asks for it, and shorter than forever.
+/// How long a record is kept: longer than the 7 days that the API reports.
 const RETENTION: Duration = Duration::days(8);
 
-/// The markers, for those who write them.
+/// The match log in the deliveries table.
 #[derive(Debug, Clone)]
 pub struct MatchRecords {
-    client: LazyClient,
+    client: Lazy<Client>,
     table: String,
 }
 
@@ -30,58 +32,59 @@ struct EventItem {
     pk: String,
     /// The event type.
     sk: String,
-    /// When the event came, in milliseconds of Unix time.
+    /// When the event was received, in Unix milliseconds.
     at: i64,
     expires_at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct MissedItem {
+struct MismatchItem {
     pk: String,
-    /// By which rule.
+    /// The rule.
     sk: Mismatch,
-    /// When the event came, in milliseconds of Unix time.
+    /// When the event was received, in Unix milliseconds.
     at: i64,
     expires_at: i64,
     event_type: String,
-    /// What the rule was.
+    /// The rule's value.
     rule: String,
 }
 
 impl MatchRecords {
-    /// The markers in the deliveries table of that name, reached with this configuration.
+    /// Returns the match log in the deliveries table with this name.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: lazy_client(config), table: table.into() }
+        let config = config.clone();
+        Self { client: Lazy::new(move || Client::new(&config)), table: table.into() }
     }
 
-    /// Notes what came at `now`, 25 notes in a call. No two may be of the same event type and tenant, or webhook and rule.
-    pub async fn write(&self, notes: &[MatchRecord], now: OffsetDateTime) -> Result<(), StoreError> {
-        for chunk in notes.chunks(batch::MOST_WRITES) {
-            let writes = chunk.iter().map(|note| put(note, now)).collect::<Result<_, _>>()?;
+    /// Writes records at `now`, 25 in a call. Each record must have a different key: tenant and event type, or webhook and rule.
+    pub async fn write(&self, records: &[MatchRecord], now: OffsetDateTime) -> Result<(), StoreError> {
+        for chunk in records.chunks(batch::MAX_WRITES) {
+            let writes = chunk.iter().map(|record| put(record, now)).collect::<Result<_, _>>()?;
             batch::put(&self.client, &self.table, writes).await?;
         }
         Ok(())
     }
 
-    /// All notes that concern a webhook.
+    /// Returns all records that concern a webhook.
     pub async fn read(&self, webhook: &Webhook) -> Result<MatchHistory, StoreError> {
         let events = self.all::<EventItem>(keys::events_pk(&webhook.tenant_id));
-        let missed = self.all::<MissedItem>(keys::missed_pk(&webhook.tenant_id, webhook.id));
-        let (events, missed) = tokio::try_join!(events, missed)?;
+        let mismatches = self.all::<MismatchItem>(keys::mismatches_pk(&webhook.tenant_id, webhook.id));
+        let (events, mismatches) = tokio::try_join!(events, mismatches)?;
         let events = events.into_iter().map(|item| Ok((item.sk, time_of(item.at)?)));
-        let missed = missed.into_iter().map(|item| {
-            let MissedItem { sk: miss, rule, event_type, at, .. } = item;
-            Ok(LastMismatch { miss, rule, event_type, at: time_of(at)? })
+        let mismatches = mismatches.into_iter().map(|item| {
+            let MismatchItem { sk: mismatch, rule, event_type, at, .. } = item;
+            Ok(LastMismatch { mismatch, rule, event_type, at: time_of(at)? })
         });
         Ok(MatchHistory {
             events: events.collect::<Result<_, StoreError>>()?,
-            missed: missed.collect::<Result<_, StoreError>>()?,
+            mismatches: mismatches.collect::<Result<_, StoreError>>()?,
         })
     }
 
-    /// A whole partition: a marker for each event type there is, or for each rule. Both fit a page of the database many times over.
+    /// Reads a whole partition: a record for each event type, or for each rule. Both fit one page of the database many times.
     async fn all<T: DeserializeOwned>(&self, pk: String) -> Result<Vec<T>, StoreError> {
         let query = self
             .client
@@ -96,27 +99,27 @@ impl MatchRecords {
 }
 
 impl Deliveries {
-    /// The markers in the same table.
+    /// Returns the match log in this table.
     #[must_use]
-    pub fn markers(&self) -> MatchRecords {
+    pub fn match_records(&self) -> MatchRecords {
         MatchRecords { client: self.client.clone(), table: self.table.clone() }
     }
 }
 
-fn put(note: &MatchRecord, now: OffsetDateTime) -> Result<WriteRequest, StoreError> {
-    let MatchRecord { tenant_id, event_type, missed } = note;
-    let at = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX);
+fn put(record: &MatchRecord, now: OffsetDateTime) -> Result<WriteRequest, StoreError> {
+    let MatchRecord { tenant_id, event_type, mismatch } = record;
+    let at = keys::unix_millis(now);
     let expires_at = (now + RETENTION).unix_timestamp();
-    let item = match missed {
+    let item = match mismatch {
         None => serde_dynamo::to_item(EventItem {
             pk: keys::events_pk(tenant_id),
             sk: (*event_type).to_owned(),
             at,
             expires_at,
         }),
-        Some((webhook, miss, rule)) => serde_dynamo::to_item(MissedItem {
-            pk: keys::missed_pk(tenant_id, *webhook),
-            sk: *miss,
+        Some((webhook, mismatch, rule)) => serde_dynamo::to_item(MismatchItem {
+            pk: keys::mismatches_pk(tenant_id, *webhook),
+            sk: *mismatch,
             at,
             expires_at,
             event_type: (*event_type).to_owned(),

@@ -86,5 +86,5 @@ impl Webhooks {
 }
 
 fn milliseconds(at: OffsetDateTime) -> AttributeValue {
-    AttributeValue::N((at.unix_timestamp_nanos() / 1_000_000).to_string())
+    AttributeValue::N(keys::unix_millis(at).to_string())
 }

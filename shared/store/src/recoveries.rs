@@ -18,10 +18,11 @@ use anzol_domain::delivery::RETENTION;
 use anzol_domain::recovery::RecoveryStatus;
 use anzol_domain::{Delivery, DeliveryId, Recovery, RecoveryId, Status, TenantId, WebhookId};
 
+use crate::backoff::pause;
 use crate::deliveries::{Deliveries, DeliveryFilter};
 use crate::error::StoreError;
 use crate::keys::Item;
-use crate::webhooks::{Refusal, pause, put_item, refusal};
+use crate::webhooks::{Refusal, put_item, refusal};
 use crate::{batch, delivery_item, keys};
 
 /// Names of attributes, as expressions mention them.

@@ -1,18 +1,17 @@
 //! The webhooks table: create under the cap, read, replace, delete; every write moves the tenant's revision.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 
 use anzol_domain::{TenantId, Webhook, WebhookId};
-use anzol_signing::CursorKey;
+use anzol_lazy::Lazy;
 
-use crate::client::{LazyClient, lazy_client};
+use crate::backoff::pause;
 use crate::error::StoreError;
 use crate::keys::Key;
 use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, SEALED, VERSION, WARNED, WEBHOOK};
@@ -20,14 +19,11 @@ use crate::{batch, keys, webhook_item};
 
 /// Tries of a transaction that collides with other writers of the same tenant. With the waits below, about 4 s in all.
 const TRIES: u32 = 9;
-/// First wait between those tries; doubles each time up to [`MAX_WAIT`], and half of it is random.
-const FIRST_WAIT: Duration = Duration::from_millis(20);
-const MAX_WAIT: Duration = Duration::from_millis(800);
 
 /// The webhooks table.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    pub(crate) client: LazyClient,
+    pub(crate) client: Lazy<Client>,
     pub(crate) table: String,
 }
 
@@ -35,7 +31,8 @@ impl Webhooks {
     /// The table of that name, reached with this configuration.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: lazy_client(config), table: table.into() }
+        let config = config.clone();
+        Self { client: Lazy::new(move || Client::new(&config)), table: table.into() }
     }
 
     /// Opens the connection by a read that finds nothing, so that the first request does not have to.
@@ -118,37 +115,6 @@ impl Webhooks {
         self.transact(delete, count, [StoreError::Changed, StoreError::Changed]).await?;
         self.forget_pace(tenant, id).await;
         Ok(())
-    }
-
-    /// The deployment's key for page cursors. The first caller ever leaves its `fresh` one; all others find that.
-    pub async fn cursor_key(&self, fresh: &CursorKey) -> Result<CursorKey, StoreError> {
-        let (name, key) = ("key", keys::cursor_key());
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(key.clone()))
-            .item(name, AttributeValue::B(Blob::new(fresh.expose())))
-            .condition_expression("attribute_not_exists(pk)");
-        let read = || {
-            self.client.get_item().table_name(&self.table).set_key(Some(key.clone())).consistent_read(true)
-        };
-        for may_write in [true, false] {
-            let answer = read().send().await.map_err(|error| StoreError::from_sdk(&error))?;
-            if let Some(item) = answer.item {
-                let bytes = item.get(name).and_then(|value| value.as_b().ok()?.as_ref().try_into().ok());
-                let corrupt = || StoreError::Corrupt("the key for cursors".to_owned());
-                return bytes.map(CursorKey::new).ok_or_else(corrupt);
-            }
-            if may_write {
-                match put.clone().send().await {
-                    Ok(_) => return Ok(fresh.clone()),
-                    Err(error) if error.code() == Some("ConditionalCheckFailedException") => {}
-                    Err(error) => return Err(StoreError::from_sdk(&error)),
-                }
-            }
-        }
-        Err(StoreError::Busy("the key for cursors came and went".to_owned()))
     }
 
     /// One webhook of a tenant.
@@ -288,13 +254,5 @@ pub(crate) fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Refusa
         }
         Some(other) if other.code() == Some("TransactionInProgressException") => Refusal::Collision,
         _ => Refusal::Other,
-    }
-}
-
-/// Waits before a further try: longer each time, half of it by chance, so that colliding writers part ways.
-pub(crate) async fn pause(round: u32) {
-    if round > 0 {
-        let full = MAX_WAIT.min(FIRST_WAIT.saturating_mul(1 << (round - 1).min(16)));
-        tokio::time::sleep(full.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
     }
 }

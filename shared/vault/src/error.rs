@@ -1,24 +1,24 @@
-//! What can go wrong with a vault. Nothing here ever quotes what was sealed.
+//! Errors of the vault. No message contains sealed or opened data.
 
 use aws_sdk_kms::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 /// Secrets that could not be sealed or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// KMS does not answer, or has too much to do: later it will.
+    /// KMS does not respond or throttles. A later call can succeed.
     #[error("KMS is busy: {0}")]
     Unavailable(String),
-    /// KMS refuses: the function may not, the key is disabled or to be deleted, or what was sealed was so for another tenant or
-    /// webhook. That lasts until somebody does something about it.
-    #[error("KMS refuses: {0}")]
+    /// KMS rejects the call: the function lacks the permission, the key is disabled or scheduled for deletion, or the secrets were sealed
+    /// for another tenant or webhook. Lasts until an operator intervenes.
+    #[error("KMS rejected the call: {0}")]
     Refused(String),
-    /// What was opened is of no known form, or does not fit the webhook.
+    /// The opened data has an unknown format or does not fit the webhook.
     #[error("opened secrets cannot be read: {0}")]
     Corrupt(&'static str),
 }
 
 impl VaultError {
-    /// Not the SDK's own account of an error, which quotes responses: one of Decrypt's holds the plaintext.
+    /// Converts an SDK error. Does not use the SDK's error text, which quotes responses: a response of Decrypt contains the plaintext.
     pub(crate) fn from_sdk<E, R>(error: &SdkError<E, R>) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,

@@ -4,10 +4,12 @@ mod error;
 mod plain;
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use anzol_domain::config::Env;
 use anzol_domain::{Sealed, Secrets, TenantId, Webhook, WebhookId};
+use anzol_lazy::Lazy;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::primitives::Blob;
@@ -16,42 +18,37 @@ use zeroize::Zeroizing;
 
 pub use error::VaultError;
 
-/// Most bytes that KMS encrypts at once (KMS API reference, Encrypt).
+/// Maximum number of bytes that KMS encrypts in one call (KMS API reference, Encrypt).
 pub const MAX_PLAINTEXT: usize = 4096;
 
-/// Most bytes that secrets take: [`anzol_domain::headers::MAX_APART`] encrypted headers, each as large as can be, and the longest signing
-/// secrets.
+/// Maximum size of secrets, in bytes: [`anzol_domain::headers::MAX_APART`] encrypted headers and the signing secrets, each of maximum size.
 const LARGEST: usize = 5 * MAX_PLAINTEXT;
 
-/// Begins the sealed form of what takes several calls of KMS; then come the ciphertexts, each after its length in two bytes. KMS begins
-/// none of its own so.
+/// Prefix of a sealed form with several ciphertexts, each after its length in two bytes. No ciphertext of KMS starts like this.
 const PARTS: &[u8] = b"anzol parts 1\n";
 
-/// Webhooks whose secrets are kept open in memory: some 20 MB if all are as large as can be, usually less than one.
-const KEPT_OPEN: usize = 1000;
+/// Maximum number of webhooks whose opened secrets are cached: at most about 20 MB, usually less than 1 MB.
+const CACHE_CAPACITY: usize = 1000;
 
-/// Bounds on a try, and on a call with all its tries: a sender that waited for one still has time to send.
+/// Timeouts of a try and of a call with all its tries. They leave a sender enough time to send.
 const ATTEMPT: Duration = Duration::from_secs(3);
 const CALL: Duration = Duration::from_secs(6);
 
-/// Seals secrets, and opens them again for their own webhook alone.
+/// Seals the secrets of a webhook, and opens them for that webhook only.
 ///
-/// What was opened is kept in memory, found again by tenant, webhook and the sealed form itself: so secrets that did not change are
-/// opened once in an execution environment, whatever else changes of their webhook, and changed ones are never mistaken for them.
-/// Many who want the same at once wait for one call. What is no longer kept is wiped; copies inside the AWS SDK are beyond our reach.
+/// Opened secrets are cached by tenant, webhook and sealed form. An execution environment therefore opens unchanged secrets once, even if
+/// other members of the webhook change, and never uses outdated secrets. Concurrent requests for the same secrets share one call. Evicted
+/// secrets are wiped; copies inside the AWS SDK are not.
 #[derive(Debug, Clone)]
 pub struct Vault {
-    client: LazyClient,
+    client: Lazy<Client>,
     key_id: String,
     open: Arc<Cache<Key, Arc<Secrets>>>,
 }
 
-/// Made when it is first used: many execution environments never meet a secret.
-type LazyClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
-
 type Key = (TenantId, WebhookId, Vec<u8>);
 
-/// A webhook with its secrets open.
+/// A webhook with its opened secrets. Only [`Vault::open`] makes one, so nothing is sent without the secrets.
 #[derive(Debug, Clone)]
 pub struct Opened<'a> {
     webhook: &'a Webhook,
@@ -59,21 +56,26 @@ pub struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    /// The webhook.
+    /// Returns the webhook.
     #[must_use]
     pub fn webhook(&self) -> &Webhook {
         self.webhook
     }
 
-    /// All that is secret of it.
+    /// Returns the secrets.
     #[must_use]
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 }
 
+/// Returns the ARN of the KMS key, from the variable `SECRETS_KEY_ARN`.
+pub fn key_arn_from_env(env: &mut Env) -> String {
+    env.required("SECRETS_KEY_ARN")
+}
+
 impl Vault {
-    /// A vault whose key is this one (an id or ARN), reached with this configuration.
+    /// Returns a vault with a KMS key, given by id or ARN. Makes no call.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, key_id: impl Into<String>) -> Self {
         let timeouts = TimeoutConfig::builder()
@@ -82,12 +84,11 @@ impl Vault {
             .operation_timeout(CALL)
             .build();
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts).build();
-        let client: LazyClient = Arc::new(LazyLock::new(Box::new(move || Client::from_conf(config))));
-        let open = Arc::new(Cache::new(KEPT_OPEN));
-        Self { client, key_id: key_id.into(), open }
+        let client = Lazy::new(move || Client::from_conf(config));
+        Self { client, key_id: key_id.into(), open: Arc::new(Cache::new(CACHE_CAPACITY)) }
     }
 
-    /// Seals secrets for a webhook; nothing when there are none. One call of KMS, unless there are none, or more than fit one.
+    /// Seals secrets for a webhook. Returns `None`, without a call, if there are none. Calls KMS once for every [`MAX_PLAINTEXT`] bytes.
     pub async fn seal(
         &self,
         tenant: &TenantId,
@@ -99,7 +100,7 @@ impl Vault {
         }
         let mut buffer = Zeroizing::new(vec![0; LARGEST]);
         let plain = plain::write(secrets, &mut buffer)?;
-        tracing::debug!(webhook.id = %webhook, "asking KMS to seal secrets");
+        tracing::debug!(webhook.id = %webhook, "sealing secrets");
         let mut ciphertexts = Vec::new();
         for part in plain.chunks(MAX_PLAINTEXT) {
             let request = self
@@ -111,7 +112,7 @@ impl Vault {
             let answer = request.send().await.map_err(|error| VaultError::from_sdk(&error))?;
             let ciphertext = answer.ciphertext_blob.map(Blob::into_inner).unwrap_or_default();
             if ciphertext.is_empty() {
-                return Err(VaultError::Unavailable("KMS answered without a ciphertext".to_owned()));
+                return Err(VaultError::Unavailable("KMS returned no ciphertext".to_owned()));
             }
             ciphertexts.push(ciphertext);
         }
@@ -122,7 +123,7 @@ impl Vault {
         }))
     }
 
-    /// Opens a webhook's secrets. One call of KMS, unless there are none or they are open already.
+    /// Opens a webhook's secrets. Makes no call if there are none or they are cached.
     pub async fn open<'a>(&self, webhook: &'a Webhook) -> Result<Opened<'a>, VaultError> {
         let secrets = match &webhook.sealed {
             None => Arc::default(),
@@ -141,8 +142,8 @@ impl Vault {
         webhook: WebhookId,
         sealed: &Sealed,
     ) -> Result<Arc<Secrets>, VaultError> {
-        tracing::debug!(webhook.id = %webhook, "asking KMS to open secrets");
-        // With room for all, so that it never leaves a part of itself behind in growing.
+        tracing::debug!(webhook.id = %webhook, "opening secrets");
+        // Allocates the maximum at once, because a growing buffer would leave copies of secrets in freed memory.
         let mut plain = Zeroizing::new(Vec::with_capacity(LARGEST));
         for ciphertext in parts(&sealed.ciphertext)? {
             let request = self
@@ -152,18 +153,20 @@ impl Vault {
                 .set_encryption_context(Some(context(tenant, webhook)))
                 .ciphertext_blob(Blob::new(ciphertext));
             let answer = request.send().await.map_err(|error| VaultError::from_sdk(&error))?;
-            let part = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
+            let missing = || VaultError::Unavailable("KMS returned no plaintext".to_owned());
+            let part = Zeroizing::new(answer.plaintext.map(Blob::into_inner).ok_or_else(missing)?);
             plain.extend_from_slice(&part);
         }
         plain::read(&plain, &sealed.header_names).map(Arc::new)
     }
 }
 
-/// The sealed form of these ciphertexts: that of a single one is itself.
-fn joined(mut ciphertexts: Vec<Vec<u8>>) -> Result<Vec<u8>, VaultError> {
-    if ciphertexts.len() < 2 {
-        return Ok(ciphertexts.pop().unwrap_or_default());
-    }
+/// Returns the sealed form of ciphertexts. The sealed form of a single ciphertext is the ciphertext.
+fn joined(ciphertexts: Vec<Vec<u8>>) -> Result<Vec<u8>, VaultError> {
+    let ciphertexts = match <[_; 1]>::try_from(ciphertexts) {
+        Ok([only]) => return Ok(only),
+        Err(several) => several,
+    };
     let mut all = PARTS.to_vec();
     for ciphertext in ciphertexts {
         let length =
@@ -174,7 +177,7 @@ fn joined(mut ciphertexts: Vec<Vec<u8>>) -> Result<Vec<u8>, VaultError> {
     Ok(all)
 }
 
-/// The ciphertexts in a sealed form.
+/// Returns the ciphertexts of a sealed form.
 fn parts(sealed: &[u8]) -> Result<Vec<&[u8]>, VaultError> {
     let Some(mut rest) = sealed.strip_prefix(PARTS) else { return Ok(vec![sealed]) };
     let mut parts = Vec::new();
@@ -187,7 +190,7 @@ fn parts(sealed: &[u8]) -> Result<Vec<&[u8]>, VaultError> {
     if rest.is_empty() { Ok(parts) } else { Err(VaultError::Corrupt("a part is missing")) }
 }
 
-/// What has to be the same when a ciphertext is opened. The names are those of the key's policy in `infra/template.yaml`.
+/// Returns the encryption context, which must be the same when a ciphertext is opened. The key policy in `infra/template.yaml` has its names.
 fn context(tenant: &TenantId, webhook: WebhookId) -> HashMap<String, String> {
     HashMap::from([
         ("tenant".to_owned(), tenant.as_str().to_owned()),

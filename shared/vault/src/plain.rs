@@ -1,6 +1,7 @@
-//! The form of secrets inside their seal: small enough for one call of KMS, but for encrypted headers that were given one by one.
+//! The plaintext format of sealed secrets. It fits one call of KMS, except for encrypted headers that were added one by one.
 //!
-//! The names of headers are not in it: they may be shown, so they lie beside it, and a thousand short ones would not fit.
+//! It does not contain the names of headers: clients can see them, so they are stored beside the ciphertext, and a thousand short names
+//! would not fit.
 
 use anzol_domain::{EncryptedHeaders, RetiredSecret, Secret, Secrets};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::error::VaultError;
 
-/// First byte of what is written: a reader of another form refuses it.
+/// The first byte. A reader of another format rejects it.
 const FORMAT: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -16,15 +17,15 @@ struct Plain<'a> {
     format: u8,
     #[serde(borrow)]
     secret: Option<&'a str>,
-    /// Each with the Unix time, in seconds, until when it signs too.
+    /// Each with the Unix time, in seconds, until when it still signs.
     #[serde(borrow)]
     retired: Vec<(&'a str, i64)>,
-    /// In the order of the headers' names.
+    /// In the order of the names.
     #[serde(borrow)]
     header_values: Vec<&'a str>,
 }
 
-/// Writes secrets into `buffer`; answers the part of it that they take.
+/// Writes secrets to `buffer`. Returns the part that they use.
 pub(crate) fn write<'b>(secrets: &Secrets, buffer: &'b mut [u8]) -> Result<&'b mut [u8], VaultError> {
     let retired = secrets.retired.iter();
     let plain = Plain {
@@ -40,14 +41,14 @@ pub(crate) fn write<'b>(secrets: &Secrets, buffer: &'b mut [u8]) -> Result<&'b m
 
 /// Reads secrets whose headers have these names.
 pub(crate) fn read(plain: &[u8], header_names: &[String]) -> Result<Secrets, VaultError> {
-    // What exactly is wrong would be an excerpt of it.
-    let unknown = || VaultError::Corrupt("they are of no known form");
+    // The underlying error could quote a secret.
+    let unknown = || VaultError::Corrupt("they have an unknown format");
     let plain: Plain<'_> = postcard::from_bytes(plain).map_err(|_| unknown())?;
     if plain.format != FORMAT {
         return Err(unknown());
     }
     if plain.header_values.len() != header_names.len() {
-        return Err(VaultError::Corrupt("there are not as many header values as names"));
+        return Err(VaultError::Corrupt("the numbers of header values and names differ"));
     }
     let secret = |text: &str| Secret::parse(text.to_owned()).map_err(|_| unknown());
     let headers = header_names.iter().cloned().zip(plain.header_values.into_iter().map(str::to_owned));
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{LARGEST, MAX_PLAINTEXT};
 
-    /// As many secrets as there can be, each as long as it can be.
+    /// The maximum number of secrets, each of maximum length.
     fn largest_secrets() -> Secrets {
         let longest = |letter: &str| Secret::parse(letter.repeat(*SECRET_CHARS.end())).unwrap();
         let until = OffsetDateTime::from_unix_timestamp(253_402_300_799).unwrap();
@@ -89,7 +90,7 @@ mod tests {
         EncryptedHeaders::parse(pairs.into_iter().collect()).unwrap()
     }
 
-    /// Short names that differ in more than case, as many as `MAX_HEADERS` bytes hold.
+    /// Short names that differ in more than case, as many as fit into `MAX_HEADERS` bytes.
     fn short_names() -> Vec<String> {
         let letters = "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~";
         let ones = letters.chars().map(|one| one.to_string());
@@ -101,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_secrets_there_can_be_fit_one_call_of_kms() {
+    fn largest_secrets_fit_one_call_of_kms() {
         let one = [("n".to_owned(), "v".repeat(MAX_HEADERS - 1))];
-        // Values from 128 bytes on take two bytes for their length.
+        // The length of a value of 128 bytes or more takes two bytes.
         let long = (0..15).map(|n| (char::from(b'a' + n).to_string(), "v".repeat(128)));
         let ones = short_names().into_iter().take(51).map(|name| (name, "v".repeat(39)));
         let most = short_names().into_iter().map(|name| (name, String::new()));
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn l8_the_largest_headers_given_one_by_one_can_be_sealed() {
+    fn l8_largest_headers_added_one_by_one_can_be_sealed() {
         let all: BTreeMap<_, _> =
             (0..MAX_APART).map(|n| (format!("{n}"), "v".repeat(MAX_HEADERS - 1))).collect();
         let kept = all.keys().skip(1).cloned().collect();
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_and_never_quoted() {
+    fn unreadable_secrets_are_rejected_without_quoting_them() {
         let value = "for the receiver alone".to_owned();
         let secrets = Secrets { encrypted_headers: headers([("X".to_owned(), value)]), ..Secrets::default() };
         let mut buffer = [0; MAX_PLAINTEXT];

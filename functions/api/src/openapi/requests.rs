@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use anzol_domain::Level;
-use anzol_domain::event::{MAX_ATTRIBUTE, MAX_EVENTS};
+use anzol_domain::event::{MAX_ATTRIBUTE, MAX_EVENTS, OPERATIONAL_SOURCE, TEST_SOURCE};
 use anzol_domain::hops::MAX_HOPS;
 use anzol_domain::id::MAX_NAME as MAX_OUTSIDE_ID;
-use anzol_domain::{operational, test_event};
 
 use super::{patterns, schemas};
 use crate::patch;
@@ -132,7 +131,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
         "anyOf": [{ "type": "integer", "minimum": 0, "maximum": MAX_HOPS }, { "type": "string", "pattern": "^0*[0-3]$" }, { "type": "null" }],
     });
     let mark = json!({ "description": "Marks test events, which are our own.", "type": "null" });
-    let reserved = json!([operational::SOURCE, test_event::SOURCE]);
+    let reserved = json!([OPERATIONAL_SOURCE, TEST_SOURCE]);
     let mut source = text("The system it comes from; at most 1024 bytes.");
     source["not"] = json!({ "enum": reserved });
     let user = "Reaches webhooks of level `user` that belong to this user.";

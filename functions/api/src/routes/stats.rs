@@ -104,8 +104,8 @@ pub(crate) async fn get(
     let now = (state.clock)();
     let found = state.deliveries.stats(&webhook.tenant_id, webhook.id, now).await?;
     let silence = if found.last.is_none() {
-        let notes = state.deliveries.markers().read(&webhook).await?;
-        let reasons = match_log::no_delivery_reasons(&webhook, &notes, now);
+        let history = state.deliveries.match_records().read(&webhook).await?;
+        let reasons = match_log::no_delivery_reasons(&webhook, &history, now);
         Some(SilenceOut { reasons: reasons.into_iter().map(ReasonOut::from).collect() })
     } else {
         None

@@ -10,7 +10,7 @@ use anzol_domain::page::{self, Order, Position};
 use anzol_domain::text::search_form;
 use anzol_domain::webhook::Earlier;
 use anzol_domain::{
-    Caller, Health, Invalid, Level, Origin, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec,
+    Caller, Invalid, Level, Origin, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec,
     event_type,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
@@ -48,20 +48,8 @@ pub(crate) async fn create(
     let cap = caller.cap(state.cap);
     let now = (state.clock)();
     let id = WebhookId::mint(now);
-    let webhook = Webhook {
-        id,
-        sealed: state.vault.seal(&tenant_id, id, &secrets).await?,
-        tenant_id,
-        spec,
-        origin,
-        created_at: now,
-        updated_at: now,
-        created_by: caller.user.clone(),
-        updated_by: caller.user,
-        health: Health::default(),
-        disabled: None,
-        version: 1,
-    };
+    let sealed = state.vault.seal(&tenant_id, id, &secrets).await?;
+    let webhook = Webhook { origin, sealed, ..Webhook::new(id, tenant_id, spec, caller.user, now) };
     state.webhooks.create(&webhook, cap).await.map_err(|error| match error {
         StoreError::CapReached(cap) if cap < state.cap => ApiError::Forbidden(format!(
             "the tenant already has {cap} webhooks; the last {} of its {} are kept for tenant admins",
@@ -170,7 +158,7 @@ async fn change(
         };
         authorize(caller, &spec, &stored.spec.owner_id)?;
         state.deliverer.own_hosts().check(spec.url.as_url())?;
-        if stored.spec.cloud_events && !spec.cloud_events {
+        if !stored.spec.keeps_cloud_events(&spec) {
             return Err(ApiError::Forbidden(
                 "`enableCloudEventDelivery` cannot be turned off again".to_owned(),
             ));

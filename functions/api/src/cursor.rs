@@ -1,4 +1,4 @@
-//! Page cursors that only we can write: a client can carry one, and nobody can make or change one.
+//! Page cursors with a tag, so that clients cannot make or change them.
 
 use std::fmt;
 
@@ -11,51 +11,48 @@ use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// Bytes of the tag in front of a cursor: 128 bits, of which no guess will ever hit one.
+/// Length of the tag before the position, in bytes. 128 bits cannot be guessed.
 const TAG: usize = 16;
 
-/// Longest cursor read, in characters. Ours hold a webhook's name at most.
+/// Maximum length of a cursor that is read, in characters. The longest position contains the name of a webhook.
 const MAX_CURSOR: usize = 4096;
 
-/// The deployment's key for cursors.
+/// The deployment's key for page cursors.
 #[derive(Clone)]
 pub struct CursorKey(Zeroizing<[u8; 32]>);
 
 impl CursorKey {
-    /// The key with these bytes, which nobody else should know.
+    /// Returns the key with these secret bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// A fresh key from the system's random numbers.
+    /// Returns the bytes of a fresh random key.
     ///
     /// # Errors
-    /// When the system has none to give.
-    pub fn random() -> Result<Self, getrandom::Error> {
+    /// The system has no random numbers.
+    pub fn random() -> Result<[u8; 32], getrandom::Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)?;
-        Ok(Self::new(bytes))
+        Ok(bytes)
     }
 
-    /// The key itself, for storing only.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        self.0.as_slice()
-    }
-
-    /// Writes a cursor: unpadded base64url of a tag and the position's JSON. `list` names the list and the order it is in;
-    /// in another one the cursor does not count.
+    /// Returns a cursor: unpadded base64url of a tag and the position's JSON. `list` names the list and its order; the cursor is invalid in
+    /// any other list.
+    ///
+    /// # Panics
+    /// The position has no JSON form. Positions are tuples of strings and ids, which have one.
+    #[expect(clippy::expect_used, reason = "positions are tuples of strings and ids")]
     pub fn seal<T: Serialize>(&self, list: &str, position: &T) -> String {
-        // Positions are small tuples of strings and ids: they always have a JSON form.
-        let position = serde_json::to_vec(position).unwrap_or_default();
+        let position = serde_json::to_vec(position).expect("a position has a JSON form");
         let tag = self.mac(list, &position).finalize().into_bytes();
         let mut cursor: Vec<u8> = tag.iter().copied().take(TAG).collect();
         cursor.extend(position);
         URL_SAFE_NO_PAD.encode(cursor)
     }
 
-    /// Reads a cursor back; `None` when it is not one of ours, of this list and order.
+    /// Returns the position of a cursor, or `None` if the key did not seal it for this list and order.
     #[must_use]
     pub fn open<T: DeserializeOwned>(&self, list: &str, cursor: &str) -> Option<T> {
         let cursor = Some(cursor).filter(|cursor| cursor.len() <= MAX_CURSOR)?;
@@ -66,13 +63,13 @@ impl CursorKey {
     }
 
     fn mac(&self, list: &str, position: &[u8]) -> Hmac<Sha256> {
-        // The block-sized key of RFC 2104: 32 bytes and zeros.
+        // A key of one block, as in RFC 2104: 32 bytes and zeros.
         let mut block = Key::<Hmac<Sha256>>::default();
         for (place, byte) in block.iter_mut().zip(self.0.iter()) {
             *place = *byte;
         }
         let mut mac = Hmac::<Sha256>::new(&block);
-        // Its length first, so that no two different pairs are the same text.
+        // The length first ensures that different pairs never yield the same text.
         mac.update(&u64::try_from(list.len()).unwrap_or(u64::MAX).to_be_bytes());
         mac.update(list.as_bytes());
         mac.update(position);
@@ -91,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_and_nothing_else_passes_for_one() {
+    fn sealed_cursor_opens_and_any_other_is_rejected() {
         let key = CursorKey::new([7; 32]);
         let cursor = key.seal("webhooks +name", &("näme", 7));
         assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{cursor}");
@@ -103,7 +100,7 @@ mod tests {
         for foreign in ["", "!!", "AAAA", &cursor[1..], &format!("{cursor}A")] {
             assert_eq!(open(&key, "webhooks +name", foreign), None, "{foreign}");
         }
-        // Not one bit of it can be changed.
+        // A change of any bit is detected.
         let bytes = URL_SAFE_NO_PAD.decode(&cursor).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
@@ -113,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_random_and_not_shown() {
+    fn keys_are_random_and_debug_hides_them() {
         let (one, other) = (CursorKey::random().unwrap(), CursorKey::random().unwrap());
-        assert_ne!(one.expose(), other.expose());
-        assert_eq!(format!("{one:?}"), "CursorKey(…)");
+        assert_ne!(one, other);
+        assert_eq!(format!("{:?}", CursorKey::new(one)), "CursorKey(…)");
     }
 }
