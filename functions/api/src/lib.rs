@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod dto;
+mod failure;
 pub mod openapi;
 mod patch;
 mod read_only;

@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
         "anzol-pipeline",
         &["anzol-domain", "anzol-signing", "anzol-store", "anzol-queue", "anzol-egress", "anzol-vault"],
     ),
-    ("anzol-http", &["anzol-domain", "anzol-store", "anzol-pipeline", "anzol-vault"]),
+    ("anzol-http", &["anzol-domain"]),
     ("anzol-runtime", &["anzol-domain"]),
 ];
 const FREE: [&str; 4] = ["anzol-bench", "anzol-floors", "anzol-tests", "xtask"];
