@@ -70,6 +70,7 @@ pub(crate) struct ErrorItem {
     /// The field that breaks the rule, as the request spells it, like `url`, `headers.X-Key` or `eventTypes[1]`; absent when the error
     /// is not about a field.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     field: Option<String>,
     /// The broken rule, for programs. Codes are stable.
     #[schemars(schema_with = "rule_schema")]
