@@ -173,7 +173,7 @@ async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let mut answer = post(admin.clone()).await;
-        while answer.status == 429 && answer.details().starts_with("You need to wait") {
+        while answer.status == 429 && answer.rules() == [("", "rate_limit")] {
             answer = post(admin.clone()).await; // the others' calls kept getting in the way
         }
         answer
@@ -189,9 +189,8 @@ async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
         );
         assert!(answer.header("retry-after").parse::<u16>().unwrap() >= 1);
     }
-    assert!(
-        refused.iter().any(|answer| answer.details().starts_with("at most 5 tests and resends of one user"))
-    );
+    let full = refused.iter().find(|answer| answer.rules() == [("", "too_many_under_way_of_user")]).unwrap();
+    assert_eq!(full.params()["max"], 5);
     assert_eq!(admins.status, 201, "{admins:?}");
     let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
     assert_eq!(requests, sent.len() + 1, "nothing is sent that is refused");
@@ -246,15 +245,13 @@ async fn l3_users_leave_admins_the_last_ten_webhooks() {
     assert_eq!((made.len(), refused.len()), (90, 8), "under any concurrency");
     for answer in refused {
         assert_eq!(answer.status, 403);
-        assert_eq!(
-            answer.details(),
-            "the tenant already has 90 webhooks; the last 10 of its 100 are kept for tenant admins"
-        );
+        assert_eq!(answer.rules(), [("", "webhook_cap_for_users_reached")]);
+        assert_eq!(*answer.params(), json!({ "max": 90, "reserved": 10, "cap": 100 }));
     }
     let admins = join_all((0..12).map(|_| create(&api, &admin, "ours"))).await;
     assert_eq!(admins.iter().filter(|answer| answer.status == 201).count(), 10);
     let full = admins.iter().find(|answer| answer.status == 403).unwrap();
-    assert!(full.details().starts_with("the tenant already has 100 webhooks"), "{full:?}");
+    assert_eq!((full.rules(), full.params()), (vec![("", "webhook_cap_reached")], &json!({ "max": 100 })));
     // One that is deleted is free for whose turn it is: of 99, users still get none.
     assert_eq!(api.call(Some(&ann), "DELETE", &path(&made[0]), None).await.0 / 100, 2);
     assert_eq!(create(&api, &bob, "mine").await.status, 403);

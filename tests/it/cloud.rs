@@ -328,10 +328,25 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What the errors say, each on a line.
-    pub(crate) fn details(&self) -> String {
+    /// The errors, each as its field and rule; the field is empty when an error is not about one.
+    pub(crate) fn rules(&self) -> Vec<(&str, &str)> {
         let errors = self.body["errors"].as_array().unwrap_or_else(|| panic!("no errors in {self:?}"));
-        errors.iter().map(|error| error["detail"].as_str().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+        errors
+            .iter()
+            .map(|error| {
+                (error["field"].as_str().unwrap_or_default(), error["rule"].as_str().unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// The fields of the errors.
+    pub(crate) fn fields(&self) -> Vec<&str> {
+        self.rules().into_iter().map(|(field, _)| field).collect()
+    }
+
+    /// The parameters of the first error's rule.
+    pub(crate) fn params(&self) -> &Value {
+        &self.body["errors"][0]["params"]
     }
 }
 

@@ -259,7 +259,7 @@ async fn what_is_stored_is_judged_again_before_it_is_sent() {
         let delivery = deliver(&way_out, &mut webhook).await;
         let message = delivery.status_message.unwrap();
         assert_eq!(delivery.failure, Some(FailureKind::Blocked), "{url}: {message}");
-        assert!(message.starts_with("not sent: `url` must "), "{url}: {message}");
+        assert!(message.contains("`url`"), "{url}: {message}");
     }
     for (name, value) in [
         ("X-A", "b\r\nEvil: 1"),

@@ -94,18 +94,16 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
         json!({ "name": "n", "url": "https://hooks.example.com/", "headers": { "é".repeat(20_000): "1" } });
     assert_eq!(post(&api, WEBHOOKS, long.to_string().as_bytes()).await.status, 400);
 
-    for (name, said) in [("\u{0}", "control"), ("a\r\nb", "control"), ("a\u{85}b", "control")] {
+    for name in ["\u{0}", "a\r\nb", "a\u{85}b"] {
         let body = json!({ "name": name, "url": "https://hooks.example.com/", "enabled": false }).to_string();
         let refused = post(&api, WEBHOOKS, body.as_bytes()).await;
-        assert_eq!((refused.status, refused.details().contains(said)), (400, true), "{name:?}: {refused:?}");
+        assert_eq!(refused.status, 400, "{name:?}: {refused:?}");
+        assert_eq!(refused.rules(), [("name", "no_control_characters")], "{name:?}");
     }
     let twice = br#"{"name":"n","url":"https://good.example.com/","url":"https://evil.example.com/","enabled":false}"#;
     let refused = post(&api, WEBHOOKS, twice).await;
-    assert_eq!(
-        (refused.status, refused.details().contains("`url` appears twice")),
-        (400, true),
-        "{refused:?}"
-    );
+    assert_eq!((refused.status, refused.rules()), (400, vec![("body", "duplicate_member")]), "{refused:?}");
+    assert_eq!(*refused.params(), json!({ "name": "url" }));
 
     let stored = webhook("acme");
     cloud.webhooks.create(&stored, 100).await.unwrap();
@@ -134,7 +132,8 @@ async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_
         event["rawQueryString"] = json!(query);
         let answer = api.invoke(&event).await.unwrap();
         assert!(answer.body.to_string().len() < MAX_ANSWER);
-        (answer.status, answer.details())
+        let rules = answer.rules().into_iter().map(|(field, rule)| (field.to_owned(), rule.to_owned()));
+        (answer.status, rules.collect::<Vec<_>>())
     };
     let at = |tail: &str| format!("{WEBHOOKS}/{tail}");
     assert_eq!(get(&at(&"x".repeat(MAX_TARGET)), "").await.0, 414);
@@ -152,12 +151,8 @@ async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_
     assert_eq!(get(&at("%ff"), "").await.0, 400, "no UTF-8");
     for cursor in ["x", "%00", "%ff%fe", "AAAA", &"A".repeat(8_000), "eyJhIjoxfQ", "..", "%F0%9F%98%80"] {
         for which in ["next", "prev"] {
-            let (status, details) = get(WEBHOOKS, &format!("{which}={cursor}")).await;
-            assert_eq!(
-                (status, details.starts_with(&format!("`{which}` must be a cursor"))),
-                (400, true),
-                "{details}"
-            );
+            let (status, rules) = get(WEBHOOKS, &format!("{which}={cursor}")).await;
+            assert_eq!((status, rules), (400, vec![(which.to_owned(), "cursor".to_owned())]));
         }
     }
     for query in ["limit=99999999999999999999", "limit=1e2", "limit=%00", "sort=%ff", "sort=__proto__"] {
@@ -190,10 +185,7 @@ async fn events_are_bounded_before_they_are_read_and_no_event_of_two_meanings_is
     let headers = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "%ff%fe"), ("ce-type", "t")];
     let refused =
         api.exchange_with(Some(&As::admin("acme")), "POST", EVENTS, &headers, Some(json!("{}"))).await;
-    assert_eq!(
-        (refused.status, refused.details().as_str()),
-        (400, "`ce-source` must be percent-encoded UTF-8")
-    );
+    assert_eq!((refused.status, refused.rules()), (400, vec![("ce-source", "percent_encoding")]));
     // Numbers pass as they are, however large: nothing here reads them.
     let large = format!("{{{head},\"data\":[1e999,-0.0,{}]}}", "9".repeat(400));
     assert_eq!(post(&api, EVENTS, large.as_bytes()).await.status, 202);

@@ -113,9 +113,11 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    fn details(&self) -> Vec<String> {
+    /// The errors, each as its field and rule; the field is empty when an error is not about one.
+    fn rules(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["detail"].as_str().unwrap_or_default().to_owned()).collect()
+        errors.iter().map(|error| (text(&error["field"]), text(&error["rule"]))).collect()
     }
 }
 
@@ -196,31 +198,29 @@ async fn credentials_become_a_token_in_json_in_a_form_and_by_basic() {
 async fn what_is_refused_names_its_field_and_never_the_secret() {
     let platform = Platform::start().await;
     let router = platform.at("/ok");
-    for (more, status, fields) in [
-        (json!({ "client_secret": "another" }), 401, vec!["there is no client"]),
-        (json!({ "client_id": "another" }), 401, vec!["there is no client"]),
-        (json!({ "scope": "anzol/none" }), 400, vec!["`scope`"]),
-        (json!({ "scope": "anzol/not-yours" }), 400, vec!["`client_id`"]),
-        (json!({ "grant_type": "password" }), 400, vec!["`grant_type`"]),
+    for (more, status, rules) in [
+        (json!({ "client_secret": "another" }), 401, vec![("", "unknown_client")]),
+        (json!({ "client_id": "another" }), 401, vec![("", "unknown_client")]),
+        (json!({ "scope": "anzol/none" }), 400, vec![("scope", "scope_unknown")]),
+        (json!({ "scope": "anzol/not-yours" }), 400, vec![("client_id", "client_not_allowed")]),
+        (json!({ "grant_type": "password" }), 400, vec![("grant_type", "must_be")]),
         (
             json!({ "grant_type": null, "client_id": "", "client_secret": 7 }),
             400,
             vec![
-                "`client_secret` must be a string",
-                "`grant_type`",
-                "`client_id` is required",
-                "`client_secret` is required",
+                ("client_secret", "string"),
+                ("grant_type", "must_be"),
+                ("client_id", "required"),
+                ("client_secret", "required"),
             ],
         ),
     ] {
         let answer = ask(&router, &more).await;
         assert_eq!(answer.status, status, "{more}: {}", answer.text);
         assert_eq!(answer.json()["errors"][0]["code"], format!("HTTP-{status}"));
-        let details = answer.details();
-        assert_eq!(details.len(), fields.len(), "{details:?}");
-        for (detail, field) in details.iter().zip(fields) {
-            assert!(detail.starts_with(field), "{detail}");
-        }
+        let found = answer.rules();
+        let found: Vec<_> = found.iter().map(|(field, rule)| (field.as_str(), rule.as_str())).collect();
+        assert_eq!(found, rules);
     }
     let kind = ("content-type", "application/json");
     for (headers, body, status) in [
@@ -261,7 +261,7 @@ async fn with_an_outside_issuer_the_answer_says_whom_to_ask() {
     let platform = Platform::start().await;
     let answer = ask(&anzol_api::router(platform.state.clone()), &json!({})).await;
     assert_eq!((answer.status, &answer.json()["errors"][0]["code"]), (501, &json!("HTTP-501")));
-    assert!(answer.details()[0].contains("that issuer's own token endpoint"), "{}", answer.text);
+    assert_eq!(answer.json()["errors"][0]["rule"], "outside_issuer", "{}", answer.text);
 }
 
 #[tokio::test]

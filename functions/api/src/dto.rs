@@ -12,10 +12,11 @@ use time::OffsetDateTime;
 use anzol_domain::delivery::BodyError;
 use anzol_domain::error::Problems;
 use anzol_domain::filter::MAX_FILTER;
+use anzol_domain::rule::Reason;
 use anzol_domain::webhook::{Earlier, MAX_DESCRIPTION, MAX_NAME, RawSpec};
 use anzol_domain::{
-    Delivery, DeliveryId, Disabled, FailureKind, Filter, Headers, Invalid, Level, Origin, Secrets, Status,
-    Trigger, UserId, Webhook, WebhookId, WebhookSpec,
+    Delivery, DeliveryId, Disabled, FailureKind, Filter, Headers, Invalid, Level, Origin, Rule, Secrets,
+    Status, Trigger, UserId, Webhook, WebhookId, WebhookSpec,
 };
 use anzol_http::Links;
 
@@ -92,11 +93,11 @@ pub(crate) struct Defaults<'a> {
 /// Reads a request; anything but an object is refused, and a member of the wrong kind is named.
 pub(crate) fn read<T: DeserializeOwned>(body: &Value) -> Result<T, Invalid> {
     if !body.is_object() {
-        return Err(Invalid::one("body", "must be a JSON object"));
+        return Err(Invalid::one("body", Rule::NotObject));
     }
     serde_path_to_error::deserialize(body).map_err(|error| {
         let field = error.path().to_string();
-        Invalid::one(field, format!("cannot be read: {}", error.into_inner()))
+        Invalid::one(field, Rule::Unreadable { reason: Reason::new(error.into_inner()) })
     })
 }
 
@@ -115,7 +116,7 @@ impl WebhookIn {
         let mut problems = Problems::default();
         // A promise we cannot keep is refused, never stored: no library we trust checks revocation on this platform.
         if self.check_certificate_revocation == Some(true) {
-            problems.add("checkCertificateRevocation", "must be false: revocation is not checked here");
+            problems.add("checkCertificateRevocation", Rule::MustBeFalse);
         }
         let encrypted_headers = problems.take(encrypted_headers(self.encrypted_headers));
         let raw = RawSpec {
@@ -144,22 +145,19 @@ fn encrypted_headers(value: Option<Value>) -> Result<BTreeMap<String, String>, I
     match value {
         None | Some(Value::Null) => Ok(BTreeMap::new()),
         Some(Value::Array(names)) if names.is_empty() => Ok(BTreeMap::new()),
-        Some(Value::Array(_)) => Err(Invalid::one(
-            of,
-            "must be an object of names and values: values are never shown, so give them again",
-        )),
+        Some(Value::Array(_)) => Err(Invalid::one(of, Rule::HeaderValuesRequired)),
         Some(Value::Object(members)) => {
             let mut problems = Problems::default();
             let mut headers = BTreeMap::new();
             for (name, value) in members {
                 match value {
                     Value::String(value) => drop(headers.insert(name, value)),
-                    _ => problems.add(format!("{of}.{name}"), "must be a string"),
+                    _ => problems.add(format!("{of}.{name}"), Rule::NotString),
                 }
             }
             problems.finish(Some(headers))
         }
-        Some(_) => Err(Invalid::one(of, "must be an object of names and values")),
+        Some(_) => Err(Invalid::one(of, Rule::NotHeaderObject)),
     }
 }
 

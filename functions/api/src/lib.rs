@@ -3,6 +3,7 @@
 mod config;
 mod cursor;
 mod dto;
+mod failure;
 pub mod openapi;
 mod patch;
 mod read_only;

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use anzol_domain::error::Problems;
 use anzol_domain::headers::Before;
+use anzol_domain::rule::Reason;
 use anzol_domain::webhook::Earlier;
-use anzol_domain::{Invalid, Secret, Secrets, Webhook, WebhookSpec};
+use anzol_domain::{FieldProblem, Invalid, Rule, Secret, Secrets, Webhook, WebhookSpec};
 use anzol_http::ApiError;
 
 use crate::dto::{Defaults, WebhookIn};
@@ -98,8 +99,7 @@ fn apply(
     patch: &Value,
     version: Version,
 ) -> Result<WebhookIn, ApiError> {
-    let operations =
-        patch.as_array().ok_or_else(|| Invalid::one("body", "must be an array of JSON Patch operations"))?;
+    let operations = patch.as_array().ok_or_else(|| Invalid::one("body", Rule::NotJsonPatch))?;
     let mut problems = Problems::default();
     let mut read_only = Vec::new();
     for (index, operation) in operations.iter().enumerate() {
@@ -109,9 +109,8 @@ fn apply(
     if !read_only.is_empty() {
         return Err(ApiError::Conflict(read_only));
     }
-    let patch: Patch = serde_json::from_value(patch.clone()).map_err(|error| {
-        Invalid::one("body", format!("must be an array of JSON Patch operations: {error}"))
-    })?;
+    let patch: Patch = serde_json::from_value(patch.clone())
+        .map_err(|error| Invalid::one("body", Rule::UnreadableJsonPatch { reason: Reason::new(error) }))?;
 
     // Members without a value are there as null, so that `replace` works on them as it does in Qlik's clients.
     let mut document = json!({
@@ -130,39 +129,40 @@ fn apply(
         "enableCloudEventDelivery": spec.cloud_events,
     });
     json_patch::patch(&mut document, &patch).map_err(|error| {
-        Invalid::one(
-            format!("[{}]", error.operation),
-            format!("cannot be applied at {}: {}", error.path, error.kind),
-        )
+        let rule = Rule::PatchNotApplicable {
+            path: error.path.to_string().into(),
+            reason: Reason::new(&error.kind),
+        };
+        Invalid::one(format!("[{}]", error.operation), rule)
     })?;
     Ok(WebhookIn::read(&document)?)
 }
 
-/// Notes what is wrong with an operation; answers what to say when it is on a member that cannot be changed.
+/// Adds the problems of an operation. Returns the problem of one that names a read-only member, which is a conflict.
 fn check_operation(
     index: usize,
     operation: &Value,
     version: Version,
     problems: &mut Problems,
-) -> Option<String> {
+) -> Option<FieldProblem> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
     let op = text("op");
     if !matches!(op, Some("add" | "remove" | "replace")) {
-        problems.add(format!("[{index}].op"), "must be add, remove or replace");
+        problems.add(format!("[{index}].op"), Rule::OneOf { values: ["add", "remove", "replace"].into() });
     }
     if matches!(op, Some("add" | "replace")) && operation.get("value").is_none() {
-        problems.add(format!("[{index}].value"), "is required for add and replace");
+        problems.add(format!("[{index}].value"), Rule::PatchValueRequired);
     }
     let mut parts = text("path").unwrap_or_default().split('/');
     let (root, name, inner, more) = (parts.next(), parts.next(), parts.next(), parts.next());
     let (root, name) = (root == Some(""), name.unwrap_or_default());
     if root && inner.is_none() && version == Version::Core && READ_ONLY.contains(&name) {
-        return Some(format!("`[{index}].path` names {name}, which cannot be changed"));
+        return Some(FieldProblem::new(format!("[{index}].path"), Rule::PatchReadOnly { name: name.into() }));
     }
     let fits = |member: &Member| member.name == name && (member.nested || inner.is_none());
     if !root || more.is_some() || !members(version).any(fits) {
-        let names: Vec<_> = members(version).map(|member| format!("/{}", member.name)).collect();
-        problems.add(format!("[{index}].path"), format!("must be one of {}", names.join(", ")));
+        let paths = members(version).map(|member| format!("/{}", member.name));
+        problems.add(format!("[{index}].path"), Rule::OneOf { values: paths.into() });
     }
     None
 }
@@ -192,10 +192,7 @@ fn check_new_url(stored: &Webhook, new: &WebhookSpec, patch: &Value) -> Result<(
     let mut problems = Problems::default();
     for name in stored.encrypted_header_names() {
         if !gives(patch, name) {
-            problems.add(
-                format!("{ENCRYPTED_HEADERS}.{name}"),
-                "must be given anew, or removed, in the same patch that changes `url`",
-            );
+            problems.add(format!("{ENCRYPTED_HEADERS}.{name}"), Rule::HeaderValueRequired);
         }
     }
     problems.finish(Some(()))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use anzol_domain::{Caller, Clock, TenantId, Webhook, WebhookId};
+use anzol_domain::{Caller, Clock, Rule, TenantId, Webhook, WebhookId};
 use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
 use anzol_pipeline::{Deliverer, HealthTracker, Recoverer};
@@ -14,6 +14,7 @@ use anzol_vault::Vault;
 
 use crate::cursor::CursorKey;
 use crate::dto::{HealthOut, WebhookOut};
+use crate::failure::Failure;
 
 /// State of the router.
 #[derive(Debug, Clone)]
@@ -83,12 +84,12 @@ impl AsRef<Claims> for Shared {
 
 impl AppState {
     /// The webhook of that id, if it exists for this caller; someone else's does not.
-    pub(crate) async fn visible(&self, caller: &Caller, id: &str) -> Result<Webhook, ApiError> {
-        let not_found = || ApiError::NotFound(format!("there is no webhook {id}"));
+    pub(crate) async fn visible(&self, caller: &Caller, id: &str) -> Result<Webhook, Failure> {
+        let not_found = || ApiError::not_found("webhook", id);
         let tenant = tenant(caller)?;
         let id: WebhookId = id.parse().map_err(|_| not_found())?;
         let webhook = self.webhooks.get(tenant, id).await?;
-        webhook.filter(|webhook| caller.sees(webhook)).ok_or_else(not_found)
+        Ok(webhook.filter(|webhook| caller.sees(webhook)).ok_or_else(not_found)?)
     }
 
     /// The webhook as clients see it now.
@@ -100,5 +101,5 @@ impl AppState {
 
 /// The caller's tenant; webhooks belong to one, so without it there is nothing to manage.
 pub(crate) fn tenant(caller: &Caller) -> Result<&TenantId, ApiError> {
-    caller.tenant.as_ref().ok_or_else(|| ApiError::Forbidden("the token names no tenant".to_owned()))
+    caller.tenant.as_ref().ok_or_else(|| ApiError::Forbidden(Rule::TokenWithoutTenant))
 }

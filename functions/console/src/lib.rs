@@ -69,7 +69,7 @@ async fn versioned(Path((version, name)): Path<(String, String)>, headers: Heade
 
 fn send(name: &str, kept: &'static str, asked: &HeaderMap) -> Response {
     let Some(asset) = assets::find(name) else {
-        return ApiError::NotFound(format!("there is no /console/{name}")).into_response();
+        return ApiError::no_route(format!("/console/{name}")).into_response();
     };
     let headers = [(CONTENT_TYPE, asset.kind), (CACHE_CONTROL, kept), (VARY, "accept-encoding")];
     let takes_gzip = asked

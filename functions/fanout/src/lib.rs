@@ -14,7 +14,7 @@ use anzol_domain::error::Problems;
 use anzol_domain::event::parse_one_or_many;
 use anzol_domain::published::{Way, check_reserved};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
-use anzol_domain::{Clock, Event, Invalid, TraceContext};
+use anzol_domain::{Clock, Event, Invalid, Rule, TraceContext};
 use anzol_pipeline::{Accepted, DispatchError, Dispatcher};
 use anzol_queue::Queue;
 use anzol_runtime::metrics::{self, Label, Metric};
@@ -127,7 +127,7 @@ impl Fanout {
         let events = parse_one_or_many(body, (self.clock)(), self.largest_event)?;
         let mut problems = Problems::default();
         if events.iter().any(|event| event.tenant().is_none()) {
-            problems.add("tenantid", "is required");
+            problems.add("tenantid", Rule::Required);
         }
         for event in &events {
             problems.take(check_reserved(event, Way::Queue));

@@ -17,12 +17,13 @@ use time::OffsetDateTime;
 use anzol_domain::error::Problems;
 use anzol_domain::event::{MAX_TEXT, parse_one_or_many, without_mark};
 use anzol_domain::headers::HeaderName;
-use anzol_domain::published::{Way, check_reserved};
-use anzol_domain::{Caller, Clock, Event, Invalid, TenantId};
+use anzol_domain::published::{Refused, authorize};
+use anzol_domain::{Clock, Event, Invalid, Rule, TenantId};
 use anzol_http::{ApiError, Claims, Verified, check_charset, content_type, decoded};
-use anzol_pipeline::{Accepted, Dispatcher};
+use anzol_pipeline::{Accepted, DispatchError, Dispatcher};
 use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_signing::{QLIK_SIGNATURE, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+use anzol_store::StoreError;
 
 pub use config::Config;
 
@@ -81,7 +82,7 @@ async fn publish(
     let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
     let body = decoded(&headers, body, MAX_BODY)?;
     let events = read(&headers, &body, (state.clock)(), state.largest_event)?;
-    let events = authorize(&caller, events)?;
+    let events = authorize(&caller, events).map_err(refused)?;
     let arrival = Accepted::new((state.clock)(), anzol_http::trace(&headers));
     let dispatched = state.dispatcher.dispatch(&events, &arrival).await;
     let deliveries = *dispatched.as_ref().unwrap_or(&0);
@@ -98,7 +99,7 @@ async fn publish(
         metrics::count(Metric::DeliveriesQueued, SOURCE, deliveries);
         metrics::flush();
     }
-    dispatched?;
+    dispatched.map_err(not_dispatched)?;
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
 }
 
@@ -110,7 +111,7 @@ fn check_not_delivered(headers: &HeaderMap, signature: Option<&HeaderName>) -> R
     let own = signature.map(HeaderName::as_str).filter(|own| !own.eq_ignore_ascii_case(QLIK_SIGNATURE));
     let ours = ours.into_iter().chain(own);
     for name in ours.filter(|name| headers.contains_key(*name)) {
-        problems.add(name, "must not be set: what a webhook delivered cannot be published as it came");
+        problems.add(name, Rule::DeliveryHeader);
     }
     problems.finish(Some(()))
 }
@@ -131,15 +132,14 @@ fn read(
     }
     let kinds = ["application/json", "application/cloudevents+json", BATCH];
     if kind.as_deref().is_some_and(|kind| !kinds.contains(&kind)) {
-        let text =
-            format!("the body must be one of {}; or send ce- headers, in binary mode", kinds.join(", "));
-        return Err(ApiError::UnsupportedMediaType(text));
+        let rule = Rule::UnsupportedEventMediaType { values: kinds.into() };
+        return Err(ApiError::UnsupportedMediaType(rule));
     }
     check_charset(headers)?;
     let marked = without_mark(body)?.len() < body.len();
     // The reader of events skips a mark itself, as it also reads messages.
-    let text =
-        std::str::from_utf8(body).map_err(|error| Invalid::one("body", format!("must be UTF-8: {error}")))?;
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Invalid::one("body", Rule::NotUtf8 { position: error.valid_up_to() }))?;
     // A batch may be empty (section 3.3.2); where nobody said that it is one, that is more likely a mistake.
     let mut written = text.chars().skip(usize::from(marked)).filter(|c| !c.is_ascii_whitespace());
     if kind.as_deref() == Some(BATCH) {
@@ -147,7 +147,7 @@ fn read(
             return Ok(Vec::new());
         }
         if written.next() != Some('[') {
-            return Err(Invalid::one("body", format!("must be an array of events, as {BATCH} is")).into());
+            return Err(Invalid::one("body", Rule::NotEventArray).into());
         }
     }
     Ok(parse_one_or_many(text, now, largest)?)
@@ -165,19 +165,19 @@ fn read_binary(
     for (name, value) in named {
         // Section 3.1.3.2: first the quotes, then one round of percent-decoding.
         let Some(value) = unquoted(value.as_bytes()) else {
-            problems.add(format!("ce-{name}"), "must end with the double quote that it begins with");
+            problems.add(format!("ce-{name}"), Rule::NotQuotedString);
             continue;
         };
         match percent_encoding::percent_decode(&value).decode_utf8() {
             Ok(value) => attributes.push((name, value.into_owned())),
-            Err(_) => problems.add(format!("ce-{name}"), "must be percent-encoded UTF-8"),
+            Err(_) => problems.add(format!("ce-{name}"), Rule::NotPercentEncoded),
         }
     }
     problems.finish(Some(()))?;
     let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
     let kind = headers.get(CONTENT_TYPE).filter(|kind| !kind.is_empty());
     let kind = kind
-        .map(|kind| kind.to_str().map_err(|_| Invalid::one("content-type", "must be visible ASCII")))
+        .map(|kind| kind.to_str().map_err(|_| Invalid::one("content-type", Rule::NotVisibleAscii)))
         .transpose()?;
     Ok(Event::from_binary(attributes, kind, body, now, largest)?)
 }
@@ -197,34 +197,38 @@ fn unquoted(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     None
 }
 
-/// Events of tenants the caller may publish for; those that name no tenant belong to the caller's.
-fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, ApiError> {
-    if !(caller.roles.admin || caller.roles.publisher || caller.roles.platform) {
-        return Err(ApiError::Forbidden(
-            "publishing takes the role Publisher or TenantAdmin, or a publish scope".to_owned(),
-        ));
+fn refused(refused: Refused) -> ApiError {
+    match refused {
+        Refused::Forbidden(rule) => ApiError::Forbidden(rule),
+        Refused::Invalid(invalid) => invalid.into(),
     }
-    let mut problems = Problems::default();
-    let mut allowed = Vec::with_capacity(events.len());
-    for (index, event) in events.into_iter().enumerate() {
-        let reserved = check_reserved(&event, Way::Http);
-        if problems.take(reserved.map_err(|invalid| invalid.within(&format!("[{index}].")))).is_none() {
-            continue;
+}
+
+fn not_dispatched(error: DispatchError) -> ApiError {
+    match error {
+        DispatchError::Store(StoreError::Throttled(reason)) => {
+            tracing::warn!(reason, "the store is throttled");
+            ApiError::Throttled
         }
-        let event = match (event.tenant(), &caller.tenant) {
-            (None, Some(own)) => event.in_tenant(own.clone()),
-            (None, None) => {
-                problems.add(format!("[{index}].tenantid"), "is required, as your token names no tenant");
-                continue;
+        DispatchError::Store(StoreError::Busy(reason)) => {
+            tracing::warn!(reason, "the store is busy");
+            ApiError::Busy
+        }
+        DispatchError::Store(error) => {
+            tracing::error!(%error, "the store failed");
+            ApiError::Internal
+        }
+        DispatchError::Queue(error) => {
+            tracing::error!(%error, "the queue failed");
+            ApiError::Busy
+        }
+        // A client error, so that the caller does not retry: the refused events stay refused, and the others would arrive twice.
+        DispatchError::Refused(events) => {
+            let mut problems = Problems::default();
+            for (index, code) in events {
+                problems.add(format!("[{index}]"), Rule::NotQueued { code: code.into() });
             }
-            (Some(_), _) => event,
-        };
-        if !event.tenant().is_some_and(|tenant| caller.may_publish_for(tenant)) {
-            return Err(ApiError::Forbidden(format!(
-                "event [{index}] is of a tenant that you may not publish for"
-            )));
+            problems.finish(None::<()>).map_or_else(ApiError::Invalid, |()| ApiError::Internal)
         }
-        allowed.push(event);
     }
-    Ok(problems.finish(Some(allowed))?)
 }

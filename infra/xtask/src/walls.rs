@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
         "anzol-pipeline",
         &["anzol-domain", "anzol-signing", "anzol-store", "anzol-queue", "anzol-egress", "anzol-vault"],
     ),
-    ("anzol-http", &["anzol-domain", "anzol-store", "anzol-pipeline", "anzol-vault"]),
+    ("anzol-http", &["anzol-domain"]),
     ("anzol-runtime", &["anzol-domain"]),
 ];
 const FREE: [&str; 4] = ["anzol-bench", "anzol-floors", "anzol-tests", "xtask"];

@@ -61,6 +61,12 @@ impl Caller {
         if self.roles.admin { cap } else { cap - admin_reserve(cap) }
     }
 
+    /// Whether the caller may publish events at all.
+    #[must_use]
+    pub fn may_publish(&self) -> bool {
+        self.roles.admin || self.roles.publisher || self.roles.platform
+    }
+
     /// Whether the caller may publish events for `tenant`.
     #[must_use]
     pub fn may_publish_for(&self, tenant: &TenantId) -> bool {

@@ -17,8 +17,11 @@ use crate::config::Env;
 use crate::error::{Invalid, Problems};
 use crate::hops::{self, HOPS};
 use crate::id::TenantId;
-use crate::members::{MAX_MEMBERS, Members, as_text, json_string, minified, written, written_name};
+use crate::members::{
+    MAX_DEPTH, MAX_MEMBERS, Members, as_text, json_string, minified, written, written_name,
+};
 use crate::published;
+use crate::rule::Rule;
 use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
@@ -135,10 +138,7 @@ impl Event {
 
     fn bounded(self, largest: usize) -> Result<Self, Invalid> {
         if self.size() > largest {
-            let rule = format!(
-                "must have at most {largest} bytes of minified JSON, where U+FFFE and U+FFFF count as their escapes"
-            );
-            return Err(Invalid::one("event", rule));
+            return Err(Invalid::one("event", Rule::EventTooLarge { max: largest }));
         }
         Ok(self)
     }
@@ -160,11 +160,9 @@ impl Event {
         let own = ["datacontenttype", "data", "data_base64"];
         for (name, value) in attributes {
             if own.contains(&name) {
-                let rule =
-                    "must not be a header: Content-Type says what the data is, and the body is the data";
-                problems.add(format!("ce-{name}"), rule);
+                problems.add(format!("ce-{name}"), Rule::AttributeNotHeader);
             } else if !published::is_name(name) || members.get(name).is_some() {
-                problems.add(format!("ce-{name}"), "must be an attribute of letters and digits, given once");
+                problems.add(format!("ce-{name}"), Rule::AttributeHeader);
             } else {
                 members.set(name, json_string(value));
             }
@@ -172,7 +170,7 @@ impl Event {
         problems.take(published::check(&members).map_err(|invalid| invalid.within("ce-")));
         if let Some(content_type) = content_type {
             if !published::is_media_type(content_type) {
-                problems.add("content-type", published::MEDIA_TYPE);
+                problems.add("content-type", Rule::NotMediaType);
             }
             members.set("datacontenttype", json_string(content_type));
         }
@@ -182,17 +180,22 @@ impl Event {
             (published::is_json(content_type), is_utf8, is_utf8 && published::is_text(content_type))
         });
         if is_json && !is_utf8 {
-            problems.add("content-type", "must have the charset utf-8, as JSON has");
+            problems.add("content-type", Rule::CharsetNotUtf8);
         }
         let body = if is_json { without_mark(body)? } else { body };
         match std::str::from_utf8(body) {
             Ok("") => {}
             Ok(text) if is_json => match serde_json::from_str::<Box<RawValue>>(text) {
-                Ok(data) => members.set("data", minified(data).map_err(|rule| Invalid::one("body", rule))?),
-                Err(error) => problems.add("body", format!("is not valid JSON: {error}")),
+                Ok(data) => {
+                    let data = minified(data, MAX_DEPTH).map_err(|rule| Invalid::one("body", rule))?;
+                    members.set("data", data);
+                }
+                Err(error) => problems.add("body", Rule::from(&error)),
             },
             Ok(text) if is_text => members.set("data", json_string(text)),
-            Err(_) if is_json => problems.add("body", "must be UTF-8"),
+            Err(error) if is_json => {
+                problems.add("body", Rule::NotUtf8 { position: error.valid_up_to() });
+            }
             Ok(_) | Err(_) => members.set("data_base64", json_string(&STANDARD.encode(body))),
         }
         problems.finish(Some(()))?;
@@ -217,8 +220,7 @@ impl Event {
     }
 
     fn read(json: &str, now: OffsetDateTime, writer: Writer) -> Result<Self, Invalid> {
-        let mut members: Members = serde_json::from_str(json)
-            .map_err(|error| Invalid::one("event", format!("is not valid: {error}")))?;
+        let mut members = Members::parse(json).map_err(|rule| Invalid::one("event", rule))?;
         unset_nulls(&mut members);
         let mut problems = Problems::default();
         if writer == Writer::Producer {
@@ -229,7 +231,7 @@ impl Event {
         } else if members.get("cloudEventsVersion").is_some() {
             Self::from_legacy(members, now, writer)
         } else {
-            Err(Invalid::one("specversion", "is required (or `cloudEventsVersion` for the legacy form)"))
+            Err(Invalid::one("specversion", Rule::SpecVersionRequired))
         };
         let event = problems.take(event);
         problems.finish(event)
@@ -266,7 +268,7 @@ impl Event {
         let mut problems = Problems::default();
         match members.take("cloudEventsVersion").as_deref().and_then(as_text).as_deref() {
             Some("0.1") => {}
-            _ => problems.add("cloudEventsVersion", "must be \"0.1\""),
+            _ => problems.add("cloudEventsVersion", Rule::MustBe { value: "0.1" }),
         }
         let extensions = match members.take("extensions") {
             Some(raw) => problems.take(read_extensions(&raw)),
@@ -326,30 +328,29 @@ impl Event {
         let [specversion, id, source, event_type, time] = *names;
         match attributes.get("specversion").and_then(as_text) {
             Some(version) if version == "1.0" || version.starts_with("1.0.") => {}
-            _ => problems.add(specversion, "must be \"1.0\""),
+            _ => problems.add(specversion, Rule::MustBe { value: "1.0" }),
         }
         attributes.set("specversion", json_string("1.0"));
         let mut needed = |name: &str, field: &str| {
             let text = attributes.get(name).and_then(as_text);
             let text = text.filter(|text| (1..=MAX_ATTRIBUTE).contains(&text.len()));
             if text.is_none() {
-                problems
-                    .add(field, format!("is required and must be a string of 1 to {MAX_ATTRIBUTE} bytes"));
+                problems.add(field, Rule::AttributeRequired { max: MAX_ATTRIBUTE });
             }
             text.unwrap_or_default()
         };
         let (id, source, event_type) =
             (needed("id", id), needed("source", source), needed("type", event_type));
         match attributes.get("time").map(as_text) {
-            None => attributes.set("time", json_string(&now.format(&Rfc3339).unwrap_or_default())),
+            None => attributes.set("time", json_string(&rfc3339(now))),
             Some(Some(text)) if OffsetDateTime::parse(&text, &Rfc3339).is_ok() => {}
             Some(_) => {
-                problems.add(time, "must be a date and time as in RFC 3339, like 2026-11-24T10:00:00Z");
+                problems.add(time, Rule::NotDateTime);
             }
         }
         let tenant = attributes.get("tenantid").map(|raw| {
             as_text(raw)
-                .ok_or_else(|| Invalid::one("tenantid", "must be a string"))
+                .ok_or_else(|| Invalid::one("tenantid", Rule::NotString))
                 .and_then(|text| TenantId::parse(&text))
         });
         let tenant = problems.take(tenant.transpose());
@@ -483,7 +484,7 @@ fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
         let Some(attribute) = attribute_of(name) else { continue };
         let other = *said.entry(attribute).or_insert(value);
         if value.get() != other.get() && as_text(value).is_none_or(|text| as_text(other) != Some(text)) {
-            problems.add(format!("extensions.{name}"), format!("must be the same as `{attribute}`"));
+            problems.add(format!("extensions.{name}"), Rule::NotEqual { other: attribute });
         }
     }
     problems.finish(Some(()))
@@ -501,17 +502,22 @@ fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -
     }
 }
 
+/// Returns a moment as events write it.
+#[expect(clippy::expect_used, reason = "no clock shows a year before 0, the only moments without this form")]
+pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).expect("a moment of this era has an RFC 3339 form")
+}
+
 /// The members of a JSON object; none when it is something else.
 fn members_of(raw: &RawValue) -> BTreeMap<String, &RawValue> {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
 fn read_extensions(raw: &RawValue) -> Result<Members, Invalid> {
-    let mut extensions: Members = serde_json::from_str(raw.get())
-        .map_err(|error| Invalid::one("extensions", format!("must be an object: {error}")))?;
+    let mut extensions = Members::parse(raw.get()).map_err(|rule| Invalid::one("extensions", rule))?;
     extensions.retain(|_, value| value.get() != "null");
     if extensions.len() > MAX_MEMBERS {
-        return Err(Invalid::one("extensions", format!("must have at most {MAX_MEMBERS} members")));
+        return Err(Invalid::one("extensions", Rule::TooManyMembers { max: MAX_MEMBERS }));
     }
     Ok(extensions)
 }
@@ -543,12 +549,12 @@ impl TryFrom<Wire> for Event {
 /// # Errors
 /// They begin with the mark of UTF-16 or UTF-32: the text would have to be written anew.
 pub fn without_mark(body: &[u8]) -> Result<&[u8], Invalid> {
-    let of = match body {
+    let encoding = match body {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => "UTF-32",
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
         [0xef, 0xbb, 0xbf, text @ ..] | text => return Ok(text),
     };
-    Err(Invalid::one("body", format!("must be UTF-8, but begins with the byte order mark of {of}")))
+    Err(Invalid::one("body", Rule::ByteOrderMark { encoding }))
 }
 
 /// Reads a request body or queue message: one event, or an array of events (the `CloudEvents` JSON batch format), each of at most
@@ -558,19 +564,19 @@ pub fn without_mark(body: &[u8]) -> Result<&[u8], Invalid> {
 /// The problems of all bad events, each field prefixed with its place, `[2].type`; none is taken then.
 pub fn parse_one_or_many(json: &str, now: OffsetDateTime, largest: usize) -> Result<Vec<Event>, Invalid> {
     if json.len() > MAX_TEXT {
-        return Err(Invalid::one("body", format!("must have at most {MAX_TEXT} bytes")));
+        return Err(Invalid::one("body", Rule::MaxBytes { max: MAX_TEXT }));
     }
     let json = json.strip_prefix('\u{feff}').unwrap_or(json); // the byte order mark
     if !json.trim_start().starts_with('[') {
         return Event::parse_within(json, now, largest).map(|event| vec![event]);
     }
-    let items: Vec<&RawValue> = serde_json::from_str(json)
-        .map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))?;
+    let items: Vec<&RawValue> =
+        serde_json::from_str(json).map_err(|error| Invalid::one("body", Rule::from(&error)))?;
     if items.is_empty() {
-        return Err(Invalid::one("body", "must hold at least one event"));
+        return Err(Invalid::one("body", Rule::NoEvents));
     }
     if items.len() > MAX_EVENTS {
-        return Err(Invalid::one("body", format!("must hold at most {MAX_EVENTS} events")));
+        return Err(Invalid::one("body", Rule::TooManyEvents { max: MAX_EVENTS }));
     }
     let mut problems = Problems::default();
     let events: Vec<_> = items

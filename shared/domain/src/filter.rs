@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Invalid;
 use crate::event::Event;
 use crate::event_type::RELOAD_FINISHED;
+use crate::rule::Rule;
 
 /// Longest filter, in characters, in its plainest spelling. Our choice; the contract names no bound.
 pub const MAX_FILTER: usize = 4096;
@@ -82,10 +83,10 @@ impl Filter {
     /// What is wrong and at which character, counted from 1.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let bounded = |text: &str| {
-            let too_long = || {
-                Invalid::one("filter", format!("must have at most {MAX_FILTER} characters, spaces included"))
-            };
-            if text.chars().count() > MAX_FILTER { Err(too_long()) } else { Ok(()) }
+            if text.chars().count() > MAX_FILTER {
+                return Err(Invalid::one("filter", Rule::MaxLength { max: MAX_FILTER }));
+            }
+            Ok(())
         };
         bounded(text)?;
         let mut rest = Rest { text, at: 0 };
@@ -98,7 +99,7 @@ impl Filter {
                 bounded(&filter.to_string())?;
                 return Ok(filter);
             }
-            let and = rest.word_of(&["and", "or"], "`and`, `or` or the end")? == "and";
+            let and = rest.word_of(&["and", "or"], &["and", "or", "end"])? == "and";
             let comparison = rest.comparison()?;
             match alternatives.last_mut() {
                 Some(conjunction) if and => conjunction.push(comparison),
@@ -114,11 +115,10 @@ impl Filter {
     pub fn check_for(&self, event_types: &[String]) -> Result<(), Invalid> {
         let on_status = || self.comparisons().filter(|comparison| comparison.attribute == Attribute::Status);
         if on_status().next().is_some() && event_types != [RELOAD_FINISHED] {
-            let rule = format!("may only use data.status when {RELOAD_FINISHED} is the only event type");
-            return Err(Invalid::one("filter", rule));
+            return Err(Invalid::one("filter", Rule::FilterStatusOnly { name: RELOAD_FINISHED }));
         }
         if on_status().any(|comparison| !STATUSES.contains(&comparison.value.as_str())) {
-            return Err(Invalid::one("filter", "must compare data.status with \"ok\" or \"error\""));
+            return Err(Invalid::one("filter", Rule::FilterStatusValue { values: STATUSES.into() }));
         }
         Ok(())
     }
@@ -165,7 +165,10 @@ impl From<Filter> for String {
     }
 }
 
-/// What is still to be read.
+/// How an error names a value: a string in double quotes.
+const VALUE: &str = "\"…\"";
+
+/// The part of a filter that is still to be read.
 struct Rest<'a> {
     text: &'a str,
     /// Bytes already read.
@@ -181,37 +184,40 @@ impl<'a> Rest<'a> {
         self.at = self.text.len() - self.left().trim_start_matches(' ').len();
     }
 
-    fn expected(&self, what: &str) -> Invalid {
-        let place = self.text.get(..self.at).unwrap_or_default().chars().count() + 1;
-        Invalid::one("filter", format!("cannot be read at character {place}: expected {what}"))
+    fn expected(&self, expected: &[&'static str]) -> Invalid {
+        let position = self.text.get(..self.at).unwrap_or_default().chars().count() + 1;
+        Invalid::one("filter", Rule::FilterSyntax { position, expected: expected.iter().copied().into() })
     }
 
-    /// The next word, which has to be one of these, in any case.
-    fn word_of(&mut self, words: &[&'static str], what: &str) -> Result<&'static str, Invalid> {
+    /// Reads the next word, which has to be one of `words` in any case; `expected` is what an error names.
+    fn word_of(
+        &mut self,
+        words: &[&'static str],
+        expected: &[&'static str],
+    ) -> Result<&'static str, Invalid> {
         self.skip_spaces();
         let left = self.left();
         let word = left.split([' ', '"']).next().unwrap_or_default();
         let found = words.iter().find(|known| known.eq_ignore_ascii_case(word));
-        let found = found.copied().ok_or_else(|| self.expected(what))?;
+        let found = found.copied().ok_or_else(|| self.expected(expected))?;
         self.at += word.len();
         Ok(found)
     }
 
     fn comparison(&mut self) -> Result<Comparison, Invalid> {
         let names = Attribute::ALL.map(Attribute::name);
-        let name = self.word_of(&names, "id, spaceId, topLevelResourceId or data.status")?;
+        let name = self.word_of(&names, &names)?;
         let attribute = Attribute::ALL.into_iter().find(|attribute| attribute.name() == name);
-        let attribute = attribute.ok_or_else(|| self.expected("an attribute"))?;
-        let equal = self.word_of(&["eq", "ne"], "`eq` or `ne`")? == "eq";
+        let attribute = attribute.ok_or_else(|| self.expected(&names))?;
+        let equal = self.word_of(&["eq", "ne"], &["eq", "ne"])? == "eq";
         self.skip_spaces();
-        let what = "a value in double quotes";
         if !self.left().starts_with('"') {
-            return Err(self.expected(what));
+            return Err(self.expected(&[VALUE]));
         }
         let mut strings = serde_json::Deserializer::from_str(self.left()).into_iter::<String>();
         let value = strings.next().and_then(Result::ok);
         let read = strings.byte_offset();
-        let value = value.ok_or_else(|| self.expected(what))?;
+        let value = value.ok_or_else(|| self.expected(&[VALUE]))?;
         self.at += read;
         Ok(Comparison { attribute, equal, value })
     }
@@ -233,8 +239,10 @@ mod tests {
         Filter::parse(filter).unwrap().matches(&event(more))
     }
 
-    fn problem(filter: &str) -> String {
-        Filter::parse(filter).unwrap_err().to_string()
+    const TOO_LONG: Rule = Rule::MaxLength { max: 4096 };
+
+    fn rule(filter: &str) -> Rule {
+        Filter::parse(filter).unwrap_err().0.remove(0).rule
     }
 
     #[test]
@@ -283,30 +291,32 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_where_and_what_was_expected() {
-        for (filter, place) in [
-            ("", "character 1: expected id,"),
-            ("name eq \"a\"", "character 1: expected id,"),
-            ("id gt \"a\"", "character 4: expected `eq`"),
-            ("id eq a", "character 7: expected a value"),
-            ("id eq \"a", "character 7: expected a value"),
-            ("id eq \"\\ud800\"", "character 7: expected a value"),
-            ("id eq \"ü\" xor", "character 11: expected `and`"),
-            ("id eq \"a\" and", "character 14: expected id,"),
-            ("(id eq \"a\")", "character 1: expected id,"),
-            ("id eq 'a'", "character 7: expected a value"),
-            ("not id eq \"a\"", "character 1: expected id,"),
+    fn syntax_error_has_position_and_expected_words() {
+        let names = ["id", "spaceId", "topLevelResourceId", "data.status"].as_slice();
+        for (filter, position, expected) in [
+            ("", 1, names),
+            ("name eq \"a\"", 1, names),
+            ("id gt \"a\"", 4, &["eq", "ne"]),
+            ("id eq a", 7, &[VALUE]),
+            ("id eq \"a", 7, &[VALUE]),
+            ("id eq \"\\ud800\"", 7, &[VALUE]),
+            ("id eq \"ü\" xor", 11, &["and", "or", "end"]),
+            ("id eq \"a\" and", 14, names),
+            ("(id eq \"a\")", 1, names),
+            ("id eq 'a'", 7, &[VALUE]),
+            ("not id eq \"a\"", 1, names),
         ] {
-            assert!(problem(filter).contains(place), "{filter}: {}", problem(filter));
+            let expected = expected.iter().copied().into();
+            assert_eq!(rule(filter), Rule::FilterSyntax { position, expected }, "{filter}");
         }
-        assert!(problem(&format!("id eq \"{}\"", "x".repeat(MAX_FILTER))).contains("4096"));
+        assert_eq!(rule(&format!("id eq \"{}\"", "x".repeat(MAX_FILTER))), TOO_LONG);
     }
 
     #[test]
-    fn the_bound_holds_for_what_is_kept_so_that_it_can_be_read_again() {
-        // Kept with the space that it is written without.
+    fn max_length_applies_to_the_normalized_filter() {
+        // The normalized filter has a space that this one does not have.
         let tight = |length: usize| format!("id eq\"{}\"", "x".repeat(length - 7));
-        assert!(problem(&tight(MAX_FILTER)).contains("4096"));
+        assert_eq!(rule(&tight(MAX_FILTER)), TOO_LONG);
         let kept = Filter::parse(&tight(MAX_FILTER - 1)).unwrap();
         assert_eq!(Filter::parse(&kept.to_string()).unwrap(), kept);
     }

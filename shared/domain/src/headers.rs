@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::{Invalid, Problems};
+use crate::rule::Rule;
 
 /// Bound on the bytes of all names and values together (contract section 4).
 pub const MAX_HEADERS: usize = 2048;
@@ -95,8 +96,7 @@ impl FromStr for HeaderName {
         let ours = lower == QLIK_SIGNATURE; // reserved so that no webhook sets it; here it is the default
         let taken = !ours && is_reserved(&lower);
         let fine = text.len() <= 64 && is_token(text) && !taken;
-        fine.then(|| Self(text.to_owned()))
-            .ok_or_else(|| Invalid::one("header", "must be a free header name"))
+        fine.then(|| Self(text.to_owned())).ok_or_else(|| Invalid::one("header", Rule::SettingHeaderName))
     }
 }
 
@@ -106,7 +106,7 @@ impl FromStr for HeaderText {
         let fine = (1..=256).contains(&text.len())
             && text.trim() == text
             && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        fine.then(|| Self(text.to_owned())).ok_or_else(|| Invalid::one("header", "must be visible ASCII"))
+        fine.then(|| Self(text.to_owned())).ok_or_else(|| Invalid::one("header", Rule::NotVisibleAscii))
     }
 }
 
@@ -140,7 +140,7 @@ impl Headers {
     pub fn check_apart_from<'a>(&self, encrypted: impl Iterator<Item = &'a str>) -> Result<(), Invalid> {
         let mut problems = Problems::default();
         for name in encrypted.filter(|name| self.0.keys().any(|known| known.eq_ignore_ascii_case(name))) {
-            problems.add(format!("encryptedHeaders.{name}"), "is among `headers` too; each name once");
+            problems.add(format!("encryptedHeaders.{name}"), Rule::HeaderInBoth);
         }
         problems.finish(Some(()))
     }
@@ -202,25 +202,23 @@ fn check(of: &str, raw: &BTreeMap<String, String>, before: &Before) -> Result<()
         let field = format!("{of}.{name}");
         let lower = name.to_ascii_lowercase();
         if !is_token(name) {
-            problems.add(&field, "must have a name of letters, digits and !#$%&'*+-.^_`|~");
+            problems.add(&field, Rule::HeaderName);
         } else if is_reserved(&lower) && !before.names.contains(name) {
-            problems.add(&field, "is a reserved header name");
+            problems.add(&field, Rule::HeaderReserved);
         } else if !seen.insert(lower) {
-            problems.add(&field, "appears twice (names are compared without regard to case)");
+            problems.add(&field, Rule::HeaderDuplicate);
         }
         if !is_value(value) {
-            problems.add(&field, "must have a value of visible ASCII characters, with spaces only inside");
+            problems.add(&field, Rule::HeaderValue);
         }
     }
     let given: Vec<_> = raw.iter().filter(|(name, _)| !before.kept.contains(*name)).collect();
     if !given.is_empty() && given.len() < raw.len() && raw.len() > MAX_APART {
-        let rule =
-            format!("must have at most {MAX_APART} headers, unless all of them are given in one request");
-        problems.add(of, rule);
+        problems.add(of, Rule::TooManyHeaders { max: MAX_APART });
     }
     let size: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
     if size > MAX_HEADERS {
-        problems.add(of, format!("must have at most {MAX_HEADERS} bytes of names and values together"));
+        problems.add(of, Rule::HeadersTooLarge { max: MAX_HEADERS });
     }
     problems.finish(Some(()))
 }
@@ -244,7 +242,7 @@ pub fn check_sendable<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>)
         let sent = || OURS.iter().chain(&RESERVED_LATER).any(|known| *known == lower);
         let framing = RESERVED.contains(&lower.as_str()) && !sent();
         if !is_token(name) || !is_value(value) || framing || !seen.insert(lower) {
-            problems.add(format!("headers.{}", name.escape_debug()), "is not a header that can be sent");
+            problems.add(format!("headers.{}", name.escape_debug()), Rule::HeaderNotSendable);
         }
     }
     problems.finish(Some(()))

@@ -4,7 +4,8 @@
 use serde_json::value::RawValue;
 
 use crate::error::Invalid;
-use crate::members::{as_text, json_string};
+use crate::members::as_text;
+use crate::rule::Rule;
 
 /// The attribute with the count: 1 in what is sent for an event that was published without it. Reserved.
 pub const HOPS: &str = "anzolhop";
@@ -18,7 +19,7 @@ pub(crate) fn read(attribute: Option<&RawValue>) -> Result<u32, Invalid> {
     let text = if value.get().starts_with('"') { as_text(value) } else { Some(value.get().to_owned()) };
     let digits = text.filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
     let count = digits.map(|text| text.parse().unwrap_or(u32::MAX));
-    count.ok_or_else(|| Invalid::one(HOPS, "must be a whole number, 0 or more"))
+    count.ok_or_else(|| Invalid::one(HOPS, Rule::NotHopCount))
 }
 
 /// The rule for the count of what is published.
@@ -26,13 +27,11 @@ pub(crate) fn check(hops: u32) -> Result<u32, Invalid> {
     if hops <= MAX_HOPS {
         return Ok(hops);
     }
-    let rule = format!(
-        "must be at most {MAX_HOPS}: this event has been sent and published again too often, in a loop"
-    );
-    Err(Invalid::one(HOPS, rule))
+    Err(Invalid::one(HOPS, Rule::TooManyHops { max: MAX_HOPS }))
 }
 
 /// A count as a JSON value.
+#[expect(clippy::expect_used, reason = "a whole number always has a JSON form")]
 pub(crate) fn json(hops: u32) -> Box<RawValue> {
-    serde_json::value::to_raw_value(&hops).unwrap_or_else(|_| json_string("0"))
+    serde_json::value::to_raw_value(&hops).expect("a whole number is JSON")
 }

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::error::Invalid;
+use crate::rule::Rule;
 
 /// Maximum length of a tenant or user id from a token or an event, in characters.
 pub const MAX_NAME: usize = 128;
@@ -18,11 +19,7 @@ pub const MAX_NAME: usize = 128;
 fn external_id(field: &str, text: &str) -> Result<String, Invalid> {
     let fine =
         (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if fine {
-        Ok(text.to_owned())
-    } else {
-        Err(Invalid::one(field, format!("must be 1–{MAX_NAME} visible ASCII characters without `#`")))
-    }
+    if fine { Ok(text.to_owned()) } else { Err(Invalid::one(field, Rule::NotIdentifier { max: MAX_NAME })) }
 }
 
 macro_rules! external_id {
@@ -134,7 +131,7 @@ macro_rules! minted_id {
                 // Accepts the canonical spelling only: no table key has another.
                 match Uuid::from_str(text) {
                     Ok(id) if id.to_string() == text => Ok(Self(id)),
-                    _ => Err(Invalid::one("id", "must be a UUID in lower case with hyphens")),
+                    _ => Err(Invalid::one("id", Rule::NotUuid)),
                 }
             }
         }

@@ -7,13 +7,15 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::rule::Rule;
+
 /// Deepest nesting of arrays and objects accepted in a value; receivers' parsers commonly stop at 64 or more.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 /// Most members of an event as a producer writes it, and of its extensions; `data` may have more. Our choice: they are looked up one by
 /// one.
 pub(crate) const MAX_MEMBERS: usize = 256;
@@ -25,6 +27,26 @@ const MOST_MEMBERS: usize = 2 * MAX_MEMBERS + 32;
 pub(crate) struct Members(Vec<(String, Box<RawValue>)>);
 
 impl Members {
+    /// Reads a JSON object.
+    pub(crate) fn parse(json: &str) -> Result<Self, Rule> {
+        let entries: Entries = serde_json::from_str(json)
+            .map_err(|error| if error.is_data() { Rule::NotObject } else { Rule::from(&error) })?;
+        Self::checked(entries.0)
+    }
+
+    fn checked(entries: Vec<(String, Box<RawValue>)>) -> Result<Self, Rule> {
+        if entries.len() > MOST_MEMBERS {
+            return Err(Rule::TooManyMembers { max: MOST_MEMBERS });
+        }
+        for (index, (name, _)) in entries.iter().enumerate() {
+            if entries.iter().take(index).any(|(earlier, _)| earlier == name) {
+                return Err(Rule::DuplicateMember { name: name.as_str().into() });
+            }
+        }
+        let minify = |(name, value)| Ok((name, minified(value, MAX_DEPTH)?));
+        entries.into_iter().map(minify).collect::<Result<_, Rule>>().map(Self)
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&RawValue> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
     }
@@ -58,29 +80,32 @@ impl Members {
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members;
+        Self::checked(Entries::deserialize(deserializer)?.0).map_err(D::Error::custom)
+    }
+}
+
+/// The members of an object, not checked yet: at most one more than an object may have.
+struct Entries(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor;
+        impl<'de> Visitor<'de> for EntriesVisitor {
+            type Value = Entries;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Members::default();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if members.get(&name).is_some() {
-                        return Err(A::Error::custom(twice(&name)));
-                    }
-                    if members.0.len() == MOST_MEMBERS {
-                        return Err(A::Error::custom(format!(
-                            "an object has more than {MOST_MEMBERS} members"
-                        )));
-                    }
-                    members.0.push((name, minified(value).map_err(A::Error::custom)?));
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while entries.len() <= MOST_MEMBERS {
+                    let Some(entry) = map.next_entry()? else { return Ok(Entries(entries)) };
+                    entries.push(entry);
                 }
-                Ok(members)
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Entries(entries))
             }
         }
-        deserializer.deserialize_map(MembersVisitor)
+        deserializer.deserialize_map(EntriesVisitor)
     }
 }
 
@@ -94,11 +119,22 @@ impl Serialize for Members {
     }
 }
 
-/// The same value without the spaces between its tokens.
+/// Checks that no object in a JSON text has a member twice. Parsers differ in which of the two counts (RFC 8259, section 4), so the writer,
+/// or a filter in between, may mean another one than we would read.
 ///
 /// # Errors
-/// What is wrong with it: a name that an object has twice, a string that is no text, or more nesting than [`MAX_DEPTH`].
-pub(crate) fn minified(value: Box<RawValue>) -> Result<Box<RawValue>, String> {
+/// The first name that appears twice, or what makes the text no JSON.
+pub fn check_unique_members(json: &[u8]) -> Result<(), Rule> {
+    let value = serde_json::from_slice(json).map_err(|error| Rule::from(&error))?;
+    minified(value, usize::MAX).map(drop)
+}
+
+/// Returns an attribute's or member's value without the spaces between its tokens.
+///
+/// # Errors
+/// An object has a member twice, a string is no text, or arrays and objects are nested more than `max_depth` deep.
+#[expect(clippy::expect_used, reason = "JSON without the spaces between its tokens is JSON")]
+pub(crate) fn minified(value: Box<RawValue>, max_depth: usize) -> Result<Box<RawValue>, Rule> {
     let text = value.get();
     let mut out = String::with_capacity(text.len());
     // The names so far of each object that is open; an array has none.
@@ -114,14 +150,12 @@ pub(crate) fn minified(value: Box<RawValue>) -> Result<Box<RawValue>, String> {
                 let is_name = rest.trim_start_matches(SPACES).starts_with(':');
                 if let (true, Some(names)) = (is_name, open.last_mut()) {
                     if let Some(name) = names.get(&string) {
-                        return Err(twice(name));
+                        return Err(Rule::DuplicateMember { name: name.as_ref().into() });
                     }
                     names.insert(string);
                 }
             }
-            '[' | '{' if open.len() == MAX_DEPTH => {
-                return Err(format!("arrays and objects are nested more than {MAX_DEPTH} deep"));
-            }
+            '[' | '{' if open.len() == max_depth => return Err(Rule::TooDeep { max: max_depth }),
             '[' | '{' => open.push(BTreeSet::new()),
             ']' | '}' => drop(open.pop()),
             c if SPACES.contains(&c) => continue,
@@ -132,16 +166,12 @@ pub(crate) fn minified(value: Box<RawValue>) -> Result<Box<RawValue>, String> {
     if out.len() == text.len() {
         Ok(value)
     } else {
-        RawValue::from_string(out).map_err(|error| error.to_string())
+        Ok(RawValue::from_string(out).expect("minified JSON is JSON"))
     }
 }
 
 /// What JSON allows between tokens.
 const SPACES: [char; 4] = [' ', '\t', '\n', '\r'];
-
-fn twice(name: &str) -> String {
-    format!("member `{name}` appears twice")
-}
 
 /// Bytes of the string that `text` begins with, quotes included.
 fn string_length(text: &str) -> usize {
@@ -155,10 +185,10 @@ fn string_length(text: &str) -> usize {
 }
 
 /// The text of a JSON string. Half of a surrogate pair is none.
-fn decoded(string: &str) -> Result<Cow<'_, str>, String> {
+fn decoded(string: &str) -> Result<Cow<'_, str>, Rule> {
     if string.contains('\\') {
         let text = serde_json::from_str(string).map(Cow::Owned);
-        return text.map_err(|_| "a string has an escape that stands for no character".to_owned());
+        return text.map_err(|_| Rule::InvalidEscape);
     }
     Ok(string.trim_matches('"').into())
 }
@@ -184,10 +214,10 @@ pub(crate) fn written(json: &str) -> usize {
     json.len() + more
 }
 
-/// A string as a JSON value.
+/// Returns a string as a JSON value.
+#[expect(clippy::expect_used, reason = "a string always has a JSON form")]
 pub(crate) fn json_string(text: &str) -> Box<RawValue> {
-    // A string always has a JSON form; `null` is the answer to what cannot happen.
-    serde_json::value::to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    serde_json::value::to_raw_value(text).expect("a string is JSON")
 }
 
 /// The text of a JSON string value; `None` for any other kind of value.
@@ -249,11 +279,11 @@ mod tests {
     fn a_crowd_of_members_is_refused_before_it_costs_time() {
         let members = |count: usize| {
             let members: Vec<_> = (0..count).map(|n| format!(r#""{n}":0"#)).collect();
-            serde_json::from_str::<Members>(&format!("{{{}}}", members.join(",")))
+            Members::parse(&format!("{{{}}}", members.join(",")))
         };
-        assert!(members(MOST_MEMBERS).is_ok());
+        assert_eq!(members(MOST_MEMBERS).unwrap().len(), MOST_MEMBERS);
         for count in [MOST_MEMBERS + 1, 100_000] {
-            assert!(members(count).unwrap_err().to_string().contains("more than 544 members"));
+            assert_eq!(members(count).unwrap_err(), Rule::TooManyMembers { max: 544 });
         }
     }
 

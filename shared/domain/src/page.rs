@@ -1,6 +1,7 @@
 //! Pages of a list: a limit, a direction, and positions that do not depend on the limit.
 
 use crate::error::Invalid;
+use crate::rule::Rule;
 
 /// Items on a page when the request does not say (contract section 1.1).
 pub const DEFAULT_LIMIT: usize = 20;
@@ -12,7 +13,7 @@ pub fn limit(text: Option<&str>) -> Result<usize, Invalid> {
     match text.map(str::parse) {
         None => Ok(DEFAULT_LIMIT),
         Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        Some(_) => Err(Invalid::one("limit", format!("must be a whole number from 1 to {MAX_LIMIT}"))),
+        Some(_) => Err(Invalid::one("limit", Rule::WholeNumber { min: 1, max: MAX_LIMIT })),
     }
 }
 
@@ -32,9 +33,10 @@ pub fn sort(text: &str, fields: &[&'static str]) -> Result<(&'static str, Order)
         None => (Order::Ascending, text.strip_prefix(['+', ' ']).unwrap_or(text)),
     };
     let field = fields.iter().find(|field| **field == name);
-    field.map(|field| (*field, order)).ok_or_else(|| {
-        Invalid::one("sort", format!("must be one of {}, each with + or - before it", fields.join(", ")))
-    })
+    let values = || fields.iter().copied().into();
+    field
+        .map(|field| (*field, order))
+        .ok_or_else(|| Invalid::one("sort", Rule::SortField { values: values() }))
 }
 
 /// One page.
@@ -65,16 +67,12 @@ pub fn position<T>(
     prev: Option<&str>,
     open: impl Fn(&str) -> Option<T>,
 ) -> Result<Position<T>, Invalid> {
-    let open = |field: &str, text: &str| {
-        let foreign =
-            || Invalid::one(field, "must be a cursor taken from a link of this list, in the same order");
-        open(text).ok_or_else(foreign)
-    };
+    let open = |field: &str, text: &str| open(text).ok_or_else(|| Invalid::one(field, Rule::InvalidCursor));
     match (next, prev) {
         (None, None) => Ok(Position::Start),
         (Some(text), None) => open("next", text).map(Position::After),
         (None, Some(text)) => open("prev", text).map(Position::Before),
-        (Some(_), Some(_)) => Err(Invalid::one("next", "must not be given together with `prev`")),
+        (Some(_), Some(_)) => Err(Invalid::one("next", Rule::NotWith { other: "prev" })),
     }
 }
 

@@ -5,17 +5,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
+use crate::access::Caller;
 use crate::error::{Invalid, Problems};
 use crate::event::{Event, LEGACY_NAMES, OPERATIONAL_SOURCE, TEST_ATTRIBUTE, TEST_SOURCE};
 use crate::event_type::OPERATIONAL_PREFIX;
 use crate::hops::HOPS;
 use crate::members::{MAX_MEMBERS, Members, as_text};
+use crate::rule::Rule;
 
-/// The rule of [`is_media_type`].
-pub(crate) const MEDIA_TYPE: &str = "must be a media type, like application/json";
-
-/// Attributes whose values are judged where they are read, in either form.
-const JUDGED: [&str; 11] = [
+/// Attributes whose values [`Event`] checks when it reads them, in either form.
+const CHECKED_LATER: [&str; 11] = [
     "specversion",
     "id",
     "source",
@@ -48,25 +47,66 @@ pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
     let our_type = event.event_type().starts_with(OPERATIONAL_PREFIX);
     let our_source = [OPERATIONAL_SOURCE, TEST_SOURCE].contains(&event.source());
     if event.says_test() {
-        problems.add(TEST_ATTRIBUTE, "must not be set: it marks test events, which are our own");
+        problems.add(TEST_ATTRIBUTE, Rule::TestAttributeReserved);
     }
-    let news = way == Way::Queue && our_type && event.source() == OPERATIONAL_SOURCE;
-    if news && event.hops() > 0 {
-        problems.add(HOPS, "must not be set on an event of our own: it was delivered, and is not taken back");
+    let operational = way == Way::Queue && our_type && event.source() == OPERATIONAL_SOURCE;
+    if operational && event.hops() > 0 {
+        problems.add(HOPS, Rule::EventDelivered);
     }
     if our_type && way == Way::Http {
-        problems.add("type", "must not begin with `anzol.`: those events are our own");
+        problems.add("type", Rule::EventTypeReserved);
     }
-    if our_source && !news {
-        problems.add("source", format!("must not be `{}`: those events are our own", event.source()));
+    if our_source && !operational {
+        problems.add("source", Rule::SourceReserved { source: event.source().into() });
     }
     problems.finish(Some(()))
+}
+
+/// Why events are not accepted from a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// The caller may not publish, or not for one of the tenants.
+    Forbidden(Rule),
+    /// Events set what only Anzol may set, or name no tenant.
+    Invalid(Invalid),
+}
+
+/// Returns the events of a request with their tenants: the caller's, where an event names none.
+///
+/// # Errors
+/// The caller may not publish for the tenant of an event, or an event breaks [`check_reserved`]; fields are prefixed by the event's
+/// index, like `[2].type`.
+pub fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, Refused> {
+    if !caller.may_publish() {
+        return Err(Refused::Forbidden(Rule::PublishRoleRequired));
+    }
+    let mut problems = Problems::default();
+    let mut allowed = Vec::with_capacity(events.len());
+    for (index, event) in events.into_iter().enumerate() {
+        let reserved = check_reserved(&event, Way::Http);
+        if problems.take(reserved.map_err(|invalid| invalid.within(&format!("[{index}].")))).is_none() {
+            continue;
+        }
+        let event = match (event.tenant(), &caller.tenant) {
+            (None, Some(own)) => event.in_tenant(own.clone()),
+            (None, None) => {
+                problems.add(format!("[{index}].tenantid"), Rule::TenantRequired);
+                continue;
+            }
+            (Some(_), _) => event,
+        };
+        if !event.tenant().is_some_and(|tenant| caller.may_publish_for(tenant)) {
+            return Err(Refused::Forbidden(Rule::OtherTenant { index }));
+        }
+        allowed.push(event);
+    }
+    problems.finish(Some(allowed)).map_err(Refused::Invalid)
 }
 
 /// Checks names and values of the members that an event came with, nulls left out; in either form, or both at once.
 pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
     if members.len() > MAX_MEMBERS {
-        return Err(Invalid::one("event", format!("must have at most {MAX_MEMBERS} members")));
+        return Err(Invalid::one("event", Rule::TooManyMembers { max: MAX_MEMBERS }));
     }
     let is_legacy = members.get("specversion").is_none();
     let mut problems = Problems::default();
@@ -74,22 +114,24 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
         match name {
             "data_base64" => {
                 if as_text(value).is_none_or(|text| STANDARD.decode(text).is_err()) {
-                    problems.add(name, "must be a string of base64 (RFC 4648, section 4)");
+                    problems.add(name, Rule::NotBase64);
                 }
                 if members.get("data").is_some() {
-                    problems.add(name, "must not stand beside `data`: an event has one or the other");
+                    problems.add(name, Rule::NotWith { other: "data" });
                 }
             }
             // Not an attribute of CloudEvents 1.0; but Qlik's data-integration events have an object of that name.
-            "extensions" if value.get().starts_with('[') => problems.add(name, "must be an object"),
+            "extensions" if value.get().starts_with('[') => problems.add(name, Rule::NotObject),
             "extensions" => drop(problems.take(tenant_in(value))),
             "data" => {}
             _ if !(is_name(name) || LEGACY_NAMES.contains(&name) || is_legacy && name == "schemaURL") => {
-                problems.add(name, "must be a name of lower-case letters and digits, as all attributes have");
+                problems.add(name, Rule::AttributeName);
             }
             _ => {
                 let is_string = value.get().starts_with('"');
-                if let Some(rule) = attribute_rule(value).filter(|_| is_string || !JUDGED.contains(&name)) {
+                if (is_string || !CHECKED_LATER.contains(&name))
+                    && let Some(rule) = attribute_rule(value)
+                {
                     problems.add(name, rule);
                 } else if let Some(rule) = rule_of(name, is_legacy, value) {
                     problems.add(name, rule);
@@ -103,11 +145,11 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
 /// Checks that the tenant in `extensions` can be an attribute, if there is one that is a value. What cannot would be left where it is, and the
 /// event be taken for the caller's own tenant.
 fn tenant_in(extensions: &RawValue) -> Result<(), Invalid> {
-    let members: Members = serde_json::from_str(extensions.get()).unwrap_or_default();
+    let members = Members::parse(extensions.get()).unwrap_or_default();
     let mut problems = Problems::default();
     for (name, value) in members.iter().filter(|(name, _)| name.eq_ignore_ascii_case("tenantId")) {
         let is_value = !value.get().starts_with(['{', '[', 'n']);
-        if let Some(rule) = attribute_rule(value).filter(|_| is_value) {
+        if is_value && let Some(rule) = attribute_rule(value) {
             problems.add(format!("extensions.{name}"), rule);
         }
     }
@@ -115,17 +157,13 @@ fn tenant_in(extensions: &RawValue) -> Result<(), Invalid> {
 }
 
 /// The rule that one of the optional attributes breaks.
-fn rule_of(name: &str, is_legacy: bool, value: &RawValue) -> Option<&'static str> {
+fn rule_of(name: &str, is_legacy: bool, value: &RawValue) -> Option<Rule> {
     let broken = |holds: fn(&str) -> bool| as_text(value).is_none_or(|text| !holds(&text));
     match name {
-        "subject" => {
-            broken(|text| !text.is_empty()).then_some("must be a string that is not empty, or left out")
-        }
-        "datacontenttype" => broken(is_media_type).then_some(MEDIA_TYPE),
-        "contentType" if is_legacy => broken(is_media_type).then_some(MEDIA_TYPE),
-        "dataschema" | "schemaURL" => {
-            broken(is_uri).then_some("must be a URI, like https://example.com/schema")
-        }
+        "subject" => broken(|text| !text.is_empty()).then_some(Rule::Empty),
+        "datacontenttype" => broken(is_media_type).then_some(Rule::NotMediaType),
+        "contentType" if is_legacy => broken(is_media_type).then_some(Rule::NotMediaType),
+        "dataschema" | "schemaURL" => broken(is_uri).then_some(Rule::NotUri),
         _ => None,
     }
 }
@@ -137,7 +175,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// The rule that a value breaks as an attribute, which is a string, a whole number of 32 bits or a Boolean. (`CloudEvents` 1.0.2, "type
 /// system".) Unicode's noncharacters, which that forbids in strings, too, are let pass: they do no harm on the way.
-pub(crate) fn attribute_rule(value: &RawValue) -> Option<&'static str> {
+pub(crate) fn attribute_rule(value: &RawValue) -> Option<Rule> {
     let text = value.get();
     let broken = match text.bytes().next() {
         // As it stands, JSON has no control characters below U+0020.
@@ -145,11 +183,11 @@ pub(crate) fn attribute_rule(value: &RawValue) -> Option<&'static str> {
         Some(b'"') => as_text(value).is_none_or(|text| text.chars().any(char::is_control)),
         Some(b't' | b'f') => return None,
         Some(b'-' | b'0'..=b'9') => {
-            return text.parse::<i32>().is_err().then_some("must be a whole number of 32 bits, if a number");
+            return text.parse::<i32>().is_err().then_some(Rule::NotInteger);
         }
-        _ => return Some("must be a string, a whole number or a Boolean, as all attributes are"),
+        _ => return Some(Rule::AttributeValue),
     };
-    broken.then_some("must not contain control characters")
+    broken.then_some(Rule::ControlCharacters)
 }
 
 /// Whether a text is a media type with its parameters, if any. (RFC 2046; names as in RFC 9110, section 5.6.2.)
@@ -214,4 +252,90 @@ pub fn is_utf8(media_type: &str) -> bool {
         let value = value.trim().trim_matches('"');
         ["utf-8", "utf8", "us-ascii"].iter().any(|known| value.eq_ignore_ascii_case(known))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::access::Roles;
+    use crate::id::{TenantId, UserId};
+
+    const TENANTS: [Option<&str>; 3] = [None, Some("acme"), Some("globex")];
+
+    fn tenant(name: Option<&str>) -> Option<TenantId> {
+        name.map(|name| TenantId::parse(name).unwrap())
+    }
+
+    fn event(tenant: Option<&str>, reserved: bool) -> Event {
+        let mut json = serde_json::json!({ "specversion": "1.0", "id": "1", "source": "s", "type": "t" });
+        if let Some(tenant) = tenant {
+            json["tenantid"] = tenant.into();
+        }
+        if reserved {
+            json["type"] = "anzol.webhook.disabled".into();
+        }
+        Event::parse(&json.to_string(), OffsetDateTime::UNIX_EPOCH).unwrap()
+    }
+
+    fn any_caller() -> impl Strategy<Value = Caller> {
+        let roles = any::<(bool, bool, bool)>();
+        let roles = roles.prop_map(|(admin, publisher, platform)| Roles { admin, publisher, platform });
+        (roles, proptest::sample::select(&TENANTS[..])).prop_map(|(roles, name)| Caller {
+            tenant: tenant(name),
+            user: UserId::parse("u").unwrap(),
+            roles,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn authorized_events_belong_to_an_allowed_tenant(
+            caller in any_caller(),
+            events in proptest::collection::vec((proptest::sample::select(&TENANTS[..]), any::<bool>()), 0..4),
+        ) {
+            let all: Vec<_> = events.iter().map(|(tenant, reserved)| event(*tenant, *reserved)).collect();
+            let own = caller.tenant.clone();
+            let of = |event: &Event| event.tenant().cloned().or(own.clone());
+            let reserved = |index: usize| events[index].1;
+            match authorize(&caller, all.clone()) {
+                Ok(allowed) => {
+                    prop_assert!(caller.may_publish());
+                    prop_assert_eq!(allowed.len(), all.len());
+                    for (index, (allowed, given)) in allowed.iter().zip(&all).enumerate() {
+                        prop_assert!(!reserved(index));
+                        prop_assert_eq!(allowed.tenant().cloned(), of(given));
+                        prop_assert!(allowed.tenant().is_some_and(|tenant| caller.may_publish_for(tenant)));
+                    }
+                }
+                Err(Refused::Forbidden(Rule::PublishRoleRequired)) => {
+                    prop_assert!(caller.roles == Roles::default());
+                }
+                Err(Refused::Forbidden(rule)) => {
+                    let foreign = |index: usize| {
+                        !reserved(index) && of(&all[index]).is_some_and(|tenant| !caller.may_publish_for(&tenant))
+                    };
+                    let index = (0..all.len()).find(|index| foreign(*index)).unwrap();
+                    prop_assert_eq!(rule, Rule::OtherTenant { index });
+                }
+                Err(Refused::Invalid(Invalid(problems))) => {
+                    let expected = (0..all.len()).filter_map(|index| match of(&all[index]) {
+                        _ if reserved(index) => Some((format!("[{index}].type"), Rule::EventTypeReserved)),
+                        None => Some((format!("[{index}].tenantid"), Rule::TenantRequired)),
+                        Some(_) => None,
+                    });
+                    let found = problems.into_iter().map(|problem| (problem.field, problem.rule));
+                    prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+                }
+            }
+        }
+
+        #[test]
+        fn caller_with_a_publish_right_may_publish(caller in any_caller()) {
+            let some = TENANTS.iter().flatten().any(|name| caller.may_publish_for(&TenantId::parse(name).unwrap()));
+            prop_assert!(!some || caller.may_publish());
+        }
+    }
 }

@@ -8,6 +8,7 @@ use time::{Duration, OffsetDateTime};
 use crate::delivery::RETENTION;
 use crate::error::Invalid;
 use crate::id::{DeliveryId, RecoveryId, TenantId, WebhookId};
+use crate::rule::Rule;
 
 /// How far `since` may lie before the history's beginning, and then means that: whoever asks for the last seven days needs a moment to
 /// do so.
@@ -143,15 +144,14 @@ impl Recovery {
 
 /// Reads since when deliveries are to be recovered: at most 7 days ago, and not in the future.
 pub fn since(text: Option<&str>, now: OffsetDateTime) -> Result<OffsetDateTime, Invalid> {
-    let rule = |rule: &str| Invalid::one("since", rule);
-    let text = text.ok_or_else(|| rule("is required: a date and time as in RFC 3339"))?;
-    let since = OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| rule("must be a date and time as in RFC 3339, like 2026-11-24T10:00:00Z"))?;
+    let problem = |rule| Invalid::one("since", rule);
+    let text = text.ok_or_else(|| problem(Rule::Required))?;
+    let since = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| problem(Rule::NotDateTime))?;
     if since > now {
-        return Err(rule("must not be in the future"));
+        return Err(problem(Rule::InFuture));
     }
     if since < now - RETENTION - LEEWAY {
-        return Err(rule("must be at most 7 days ago, which is how long history is kept"));
+        return Err(problem(Rule::TooOld { days: RETENTION.whole_days() }));
     }
     Ok(since.max(now - RETENTION))
 }
@@ -199,6 +199,6 @@ mod tests {
             now - RETENTION,
             "older rows are not shown"
         );
-        assert!(since(None, now).unwrap_err().to_string().starts_with("`since` is required"));
+        assert_eq!(since(None, now), Err(Invalid::one("since", Rule::Required)));
     }
 }

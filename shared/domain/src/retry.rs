@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Env;
 use crate::error::Invalid;
+use crate::rule::Rule;
 
 /// Waits after the first, second, … failed attempt, in seconds: 5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h. Nine attempts in
 /// about 21 hours. Our choice; the contract names none.
@@ -15,7 +16,7 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(6);
 
 /// Most waits in a schedule, and the longest of them: all has to happen within the seven days that history is kept.
 const MAX_WAITS: usize = 20;
-const MAX_WAIT: u64 = 24 * 60 * 60;
+const MAX_WAIT: u32 = 24 * 60 * 60;
 
 /// Jitter goes upward only, so a receiver is never asked earlier than promised: at most this share of the wait.
 const JITTER: f64 = 0.2;
@@ -54,11 +55,9 @@ impl FromStr for Schedule {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let rule = || {
-            let rule =
-                format!("must be 1 to {MAX_WAITS} whole numbers of seconds, each from 1 to {MAX_WAIT}");
-            Invalid::one("retrySchedule", rule)
+            Invalid::one("retrySchedule", Rule::SettingRetrySchedule { max: MAX_WAITS, seconds: MAX_WAIT })
         };
-        let read = |part: &str| part.trim().parse().ok().filter(|wait| (1..=MAX_WAIT).contains(wait));
+        let read = |part: &str| part.trim().parse().ok().filter(|wait| (1..=MAX_WAIT.into()).contains(wait));
         let waits: Option<Vec<_>> = text.split(',').map(read).collect();
         let waits = waits.filter(|waits| waits.len() <= MAX_WAITS).ok_or_else(rule)?;
         Ok(Self(waits.into_iter().map(Duration::from_secs).collect()))

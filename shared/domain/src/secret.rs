@@ -5,6 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::error::Invalid;
+use crate::rule::Rule;
 
 /// Bounds of a secret, in characters (contract section 4).
 pub const SECRET_CHARS: std::ops::RangeInclusive<usize> = 32..=64;
@@ -18,11 +19,11 @@ impl Secret {
     pub fn parse(text: String) -> Result<Self, Invalid> {
         let text = Zeroizing::new(text);
         if !SECRET_CHARS.contains(&text.chars().count()) {
-            let (min, max) = (SECRET_CHARS.start(), SECRET_CHARS.end());
-            return Err(Invalid::one("secret", format!("must have {min} to {max} characters")));
+            let (min, max) = (*SECRET_CHARS.start(), *SECRET_CHARS.end());
+            return Err(Invalid::one("secret", Rule::Length { min, max }));
         }
         if text.chars().any(char::is_control) {
-            return Err(Invalid::one("secret", "must not contain control characters"));
+            return Err(Invalid::one("secret", Rule::ControlCharacters));
         }
         Ok(Self(text))
     }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::error::Invalid;
-use crate::event::{Event, TEST_ATTRIBUTE, TEST_SOURCE};
+use crate::event::{Event, TEST_ATTRIBUTE, TEST_SOURCE, rfc3339};
 use crate::event_type::{self, OPERATIONAL_PREFIX, RELOAD_FINISHED};
 use crate::id::DeliveryId;
+use crate::rule::Rule;
 use crate::webhook::Webhook;
 
 /// Which of a webhook's types to test: the one asked for, under any of its names, or else the first.
@@ -17,14 +17,14 @@ use crate::webhook::Webhook;
 pub fn choose<'a>(webhook: &'a Webhook, wanted: Option<&str>) -> Result<&'a str, Invalid> {
     let types = &webhook.spec.event_types;
     match wanted {
-        None => types.first().map(String::as_str).ok_or_else(|| {
-            Invalid::one("eventTypes", "names no event type yet, so there is nothing to test")
-        }),
+        None => {
+            let first = types.first().map(String::as_str);
+            first.ok_or_else(|| Invalid::one("eventTypes", Rule::NoEventTypes))
+        }
         Some(wanted) => {
             let name = event_type::canonical(wanted);
-            types.iter().find(|known| *known == name).map(String::as_str).ok_or_else(|| {
-                Invalid::one("eventType", "must be one of the webhook's own `eventTypes`, or left out")
-            })
+            let found = types.iter().find(|known| *known == name).map(String::as_str);
+            found.ok_or_else(|| Invalid::one("eventType", Rule::NotEventTypeOfWebhook))
         }
     }
 }
@@ -44,7 +44,7 @@ pub fn event(
         "id": format!("test-{id}"),
         "source": TEST_SOURCE,
         "type": event_type,
-        "time": now.format(&Rfc3339).unwrap_or_default(),
+        "time": rfc3339(now),
         "datacontenttype": "application/json",
         "tenantid": webhook.tenant_id,
         "userid": webhook.spec.owner_id,

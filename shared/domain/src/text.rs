@@ -4,6 +4,8 @@ use icu_normalizer::uts46::Uts46MapperBorrowed;
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
 
+use crate::rule::Rule;
+
 /// The form by which names are compared and sorted: equal for spellings that differ in case, in Unicode's form (NFC, NFD, and the
 /// compatibility forms, such as full-width letters), or in characters without a shape. By the mapping of UTS #46, which resolving host
 /// names has linked in anyway; the tables for NFC alone would be more.
@@ -32,23 +34,19 @@ pub fn search_form(text: &str) -> String {
     form
 }
 
-/// Whether a character may not be in a text that people read, and the rule that says so.
-pub(crate) fn refusal(c: char) -> Option<&'static str> {
+/// Returns the rule that forbids a character in a text that people read, if there is one.
+pub(crate) fn refusal(c: char) -> Option<Rule> {
     match c {
-        c if c.is_control() => Some("must not contain control characters"),
+        c if c.is_control() => Some(Rule::ControlCharacters),
         // They turn round what stands next to them, also outside of the text (UAX #9, section 2; Unicode security considerations,
         // section 2.10). The marks U+200E, U+200F and U+061C are no more than letters without a shape, and names in two scripts need them.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(
-            "must not contain characters that override or isolate the direction of text (U+202A–U+202E, U+2066–U+2069)",
-        ),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(Rule::DirectionOverrides),
         // Never to be exchanged with others (The Unicode Standard, section 23.7).
-        '\u{fdd0}'..='\u{fdef}' => Some(NONCHARACTERS),
-        c if u32::from(c) & 0xfffe == 0xfffe => Some(NONCHARACTERS),
+        '\u{fdd0}'..='\u{fdef}' => Some(Rule::Noncharacters),
+        c if u32::from(c) & 0xfffe == 0xfffe => Some(Rule::Noncharacters),
         _ => None,
     }
 }
-
-const NONCHARACTERS: &str = "must not contain noncharacters, such as U+FFFF";
 
 /// Whether a character can be seen by itself. Marks cannot: they belong to the letter before them.
 pub(crate) fn is_visible(c: char) -> bool {

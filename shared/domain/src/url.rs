@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use crate::config::Env;
 use crate::error::Invalid;
+use crate::rule::Rule;
 
 /// Longest URL in bytes, in the URL standard's spelling (contract section 4).
 pub const MAX_URL: usize = 2048;
@@ -27,29 +28,29 @@ pub struct WebhookUrl(Url);
 impl WebhookUrl {
     /// Checks a URL. Numbers in any spelling (decimal, octal, hex) are IP addresses to the URL standard, and refused as such.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let problem = |rule: &str| Err(Invalid::one("url", rule));
+        let problem = |rule| Err(Invalid::one("url", rule));
         if text.len() > MAX_URL {
-            return problem(&too_long());
+            return problem(TOO_LONG);
         }
         // The URL standard would silently strip these; a client that sends them did not mean what we would store.
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return problem("must not contain spaces or control characters");
+            return problem(Rule::Spaces);
         }
         let Ok(url) = Url::parse(text) else {
-            return problem("must be an absolute URL, like https://hooks.example.com/path");
+            return problem(Rule::NotAbsoluteUrl);
         };
         if url.scheme() != "https" {
-            return problem(HTTPS_ONLY);
+            return problem(Rule::NotHttps);
         }
         // The URL standard mends these silently, too: missing and doubled slashes, backslashes, escapes in the name, an empty user.
         let Some(authority) = authority(text) else {
-            return problem("must be an absolute URL, like https://hooks.example.com/path");
+            return problem(Rule::NotAbsoluteUrl);
         };
         if text.contains('\\') || authority.contains('%') {
-            return problem("must not contain backslashes, nor escapes in its domain name");
+            return problem(Rule::Backslashes);
         }
         if authority.contains('@') {
-            return problem(NO_USER);
+            return problem(Rule::UserInfo);
         }
         check(&url)?;
         Ok(Self(url))
@@ -68,40 +69,35 @@ impl WebhookUrl {
     }
 }
 
-// Rules that hold for what is written and for what becomes of it.
-const HTTPS_ONLY: &str = "must use https";
-const NO_USER: &str = "must not contain a user name or password; use headers instead";
-
-fn too_long() -> String {
-    format!("must have at most {MAX_URL} bytes, escapes included")
-}
+/// Applies to the URL as it was written and to its normalized spelling.
+const TOO_LONG: Rule = Rule::MaxBytes { max: MAX_URL };
 
 /// The rules for a target, whoever wrote it and when: asked when a webhook is written, and again before each sending.
 ///
 /// # Errors
 /// The rule that the URL breaks.
 pub fn check(url: &Url) -> Result<(), Invalid> {
-    let problem = |rule: &str| Err(Invalid::one("url", rule));
+    let problem = |rule| Err(Invalid::one("url", rule));
     // What is kept can be longer than what was written, and has to be readable again.
     if url.as_str().len() > MAX_URL {
-        return problem(&too_long());
+        return problem(TOO_LONG);
     }
     if url.scheme() != "https" {
-        return problem(HTTPS_ONLY);
+        return problem(Rule::NotHttps);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return problem(NO_USER);
+        return problem(Rule::UserInfo);
     }
     if url.fragment().is_some() {
-        return problem("must not contain a fragment (#…)");
+        return problem(Rule::Fragment);
     }
     if url.port().is_some() {
-        return problem("must use port 443");
+        return problem(Rule::OtherPort);
     }
     match url.host() {
         Some(Host::Domain(name)) => check_name(name),
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) => problem("must have a domain name, not an IP address"),
-        None => problem("must have a domain name"),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => problem(Rule::IpAddress),
+        None => problem(Rule::NoDomain),
     }
 }
 
@@ -122,7 +118,7 @@ impl OwnHosts {
     pub fn check(&self, url: &Url) -> Result<(), Invalid> {
         let name = url.host_str().unwrap_or_default();
         if self.0.iter().any(|own| own == name) {
-            return Err(Invalid::one("url", "must not lead back to this deployment's own API"));
+            return Err(Invalid::one("url", Rule::OwnHost));
         }
         Ok(())
     }
@@ -136,7 +132,7 @@ impl FromStr for OwnHosts {
         let names = text.split(',').map(|name| name.trim().trim_end_matches('.'));
         let names = names.filter(|name| !name.is_empty()).map(|name| match Host::parse(name) {
             Ok(Host::Domain(name)) => Ok(name),
-            _ => Err(Invalid::one("hosts", "must be domain names with commas between them")),
+            _ => Err(Invalid::one("hosts", Rule::NotDomainNames)),
         });
         names.collect::<Result<_, _>>().map(Self)
     }
@@ -150,25 +146,25 @@ fn authority(text: &str) -> Option<&str> {
 }
 
 fn check_name(name: &str) -> Result<(), Invalid> {
-    let problem = |rule: &str| Err(Invalid::one("url", rule));
+    let problem = |rule| Err(Invalid::one("url", rule));
     if name.len() > 253 || name.split('.').any(|label| label.is_empty() || label.len() > 63) {
-        return problem("must have a valid domain name without empty labels or a trailing dot");
+        return problem(Rule::DomainLabels);
     }
     // The URL standard lets more through than any name in DNS may have; underscores, which are no part of host names, do exist.
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.split('.').any(|label| !label.chars().all(fine) || label.starts_with('-') || label.ends_with('-'))
     {
-        return problem("must have a domain name of letters, digits and hyphens inside");
+        return problem(Rule::DomainCharacters);
     }
     let last = name.rsplit('.').next().unwrap_or(name);
     if PRIVATE_SUFFIXES.contains(&last) {
-        return problem("must have a public domain name");
+        return problem(Rule::DomainNotPublic);
     }
     if !name.contains('.') {
-        return problem("must have a fully qualified domain name");
+        return problem(Rule::DomainNotQualified);
     }
     if !last.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return problem("must have a public domain name");
+        return problem(Rule::DomainNotPublic);
     }
     Ok(())
 }

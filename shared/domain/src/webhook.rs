@@ -17,6 +17,7 @@ use crate::headers::{Before, EncryptedHeaders, Headers};
 use crate::health::Health;
 use crate::id::{TenantId, UserId, WebhookId};
 use crate::level::Level;
+use crate::rule::Rule;
 use crate::secret::Secret;
 use crate::secrets::{Sealed, Secrets};
 use crate::text;
@@ -179,25 +180,23 @@ impl WebhookSpec {
 }
 
 fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
-    value
-        .filter(|text| !text.trim().is_empty())
-        .ok_or_else(|| Invalid::one(field, "is required and must not be empty"))
+    value.filter(|text| !text.trim().is_empty()).ok_or_else(|| Invalid::one(field, Rule::Required))
 }
 
 fn name(value: Option<String>) -> Result<String, Invalid> {
     let value = value.filter(|name| !name.is_empty());
-    let value = value.ok_or_else(|| Invalid::one("name", "is required and must not be empty"))?;
+    let value = value.ok_or_else(|| Invalid::one("name", Rule::Required))?;
     // Control characters other than white space have a separate rule, so they count as seen here.
     let seen = |c: char| text::is_visible(c) || c.is_control() && !c.is_whitespace();
     if !value.chars().any(seen) {
-        return Err(Invalid::one("name", "must have at least one visible character"));
+        return Err(Invalid::one("name", Rule::NoVisibleCharacter));
     }
     text("name", value, MAX_NAME)
 }
 
 fn text(field: &str, value: String, max: usize) -> Result<String, Invalid> {
     if value.chars().count() > max {
-        return Err(Invalid::one(field, format!("must have at most {max} characters")));
+        return Err(Invalid::one(field, Rule::MaxLength { max }));
     }
     let mut written = value.chars().filter(|c| !(*c == '\n' && field == "description"));
     match written.find_map(text::refusal) {
@@ -216,10 +215,9 @@ fn check_event_types(
     for (index, name) in names.into_iter().enumerate() {
         let field = format!("eventTypes[{index}]");
         match event_type::find(&name) {
-            None => problems
-                .add(field, format!("is not a known event type: {name:?}; see GET …/webhooks/event-types")),
+            None => problems.add(field, Rule::UnknownEventType { name: name.into() }),
             Some(known) if !known.levels.contains(&level) => {
-                problems.add(field, format!("{name} is not available to webhooks of this level"));
+                problems.add(field, Rule::EventTypeNotAtLevel { name: name.into() });
             }
             // Stored under the canonical name, even if the client used an alias.
             Some(known) if !kept.iter().any(|name| name == known.name) => kept.push(known.name.to_owned()),
@@ -227,7 +225,7 @@ fn check_event_types(
         }
     }
     if enabled && kept.is_empty() {
-        problems.add("eventTypes", "must name at least one event type while the webhook is enabled");
+        problems.add("eventTypes", Rule::EventTypeRequired);
     }
     kept
 }

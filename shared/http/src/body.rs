@@ -1,6 +1,5 @@
-//! Request bodies: any JSON, or a form, with the place in every error. What it means is for the route.
+//! Request bodies: JSON or a form, decompressed, bounded and checked. Routes give them their meaning.
 
-use std::fmt;
 use std::io::{ErrorKind, Read as _};
 
 use axum::body::Bytes;
@@ -8,22 +7,22 @@ use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use flate2::bufread::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use anzol_domain::Invalid;
 use anzol_domain::event::without_mark;
 use anzol_domain::published::is_utf8;
+use anzol_domain::rule::Reason;
+use anzol_domain::{Invalid, Rule, check_unique_members};
 
 use crate::error::ApiError;
 
-/// Largest body of a management call. The largest webhook that can be written is far below.
+/// Largest body of a management call, in bytes. The largest valid webhook is far below.
 const MAX_BODY: usize = 64 * 1024;
-/// Encodings of bodies that are read.
+/// Supported content encodings.
 pub(crate) const ENCODINGS: &str = "gzip, identity";
 
-/// A JSON body. An empty `content-type` counts as JSON, as some of Qlik's clients send none.
+/// A JSON body. A missing `content-type` counts as JSON, because some of Qlik's clients send none.
 #[derive(Debug, Clone)]
 pub struct Json(pub Value);
 
@@ -36,7 +35,7 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
-/// A body that may be left out; its `content-type` says nothing then.
+/// A body that may be omitted; its `content-type` is ignored then.
 impl<S: Send + Sync> OptionalFromRequest<S> for Json {
     type Rejection = ApiError;
 
@@ -55,11 +54,11 @@ fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
     check_charset(headers)?;
     match content_type(headers).as_deref() {
         None | Some("application/json" | "application/json-patch+json") => Ok(()),
-        Some(_) => Err(ApiError::UnsupportedMediaType("the body must be application/json".to_owned())),
+        Some(_) => Err(unsupported(&["application/json"])),
     }
 }
 
-/// Named values, as JSON's object or as a form, which is how OAuth has them. Of a value given twice in a form, the last counts.
+/// Named values: a JSON object, or a form, as in OAuth. If a form has a value twice, the last one counts.
 #[derive(Clone)]
 pub struct Fields(pub Map<String, Value>);
 
@@ -77,13 +76,15 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
             )),
             None | Some("application/json") => match json(&body)? {
                 Value::Object(fields) => Ok(Self(fields)),
-                _ => Err(Invalid::one("body", "must be an object").into()),
+                _ => Err(Invalid::one("body", Rule::NotObject).into()),
             },
-            Some(_) => Err(ApiError::UnsupportedMediaType(
-                "the body must be application/json or application/x-www-form-urlencoded".to_owned(),
-            )),
+            Some(_) => Err(unsupported(&["application/json", "application/x-www-form-urlencoded"])),
         }
     }
+}
+
+fn unsupported(supported: &[&'static str]) -> ApiError {
+    ApiError::UnsupportedMediaType(Rule::UnsupportedMediaType { values: supported.iter().copied().into() })
 }
 
 async fn bounded<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
@@ -92,11 +93,10 @@ async fn bounded<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, A
     decoded(&headers, body, MAX_BODY)
 }
 
-/// A body as it was before its `Content-Encoding`: gzip, of one or more members, or as it is. Never more than `most` bytes are kept of
-/// it, encoded or decoded.
+/// Decodes a body by its `Content-Encoding`: gzip, of one or more members, or none.
 ///
 /// # Errors
-/// It has more bytes (413), is not what the header says (400), or is encoded in another way (415).
+/// It has more than `most` bytes, encoded or decoded (413), is not gzip (400), or has another encoding (415).
 pub fn decoded(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, ApiError> {
     let mut encodings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -110,7 +110,7 @@ pub fn decoded(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, A
     match encodings.as_slice() {
         [] => Ok(body),
         [one] if one == "gzip" || one == "x-gzip" => {
-            // RFC 9110, section 8.4.1.3. An empty body is empty, whatever was to be done with it.
+            // RFC 9110, section 8.4.1.3. An empty body is empty in every encoding.
             if body.is_empty() { Ok(body) } else { unzipped(&body, most).map(Bytes::from) }
         }
         others => Err(ApiError::UnsupportedEncoding(others.join(", ").chars().take(256).collect())),
@@ -124,15 +124,13 @@ fn unzipped(body: &[u8], most: usize) -> Result<Vec<u8>, ApiError> {
         _ if out.len() > most => Err(ApiError::TooLarge(most)),
         Ok(_) => Ok(out),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Err(Invalid::one("body", "is not whole: its gzip ends too early").into())
+            Err(Invalid::one("body", Rule::GzipIncomplete).into())
         }
-        Err(error) => {
-            Err(Invalid::one("body", format!("is not gzip, as Content-Encoding says: {error}")).into())
-        }
+        Err(error) => Err(Invalid::one("body", Rule::InvalidGzip { reason: Reason::new(error) }).into()),
     }
 }
 
-/// Checks that a text in JSON, or in a format like it, says no other character set than UTF-8.
+/// Checks that `Content-Type` names no other character set than UTF-8.
 ///
 /// # Errors
 /// It does (415).
@@ -141,89 +139,21 @@ pub fn check_charset(headers: &HeaderMap) -> Result<(), ApiError> {
     if kind.is_none_or(is_utf8) {
         return Ok(());
     }
-    Err(ApiError::UnsupportedMediaType(
-        "the header Content-Type must name the charset utf-8, or none".to_owned(),
-    ))
+    Err(ApiError::UnsupportedMediaType(Rule::UnsupportedCharset))
 }
 
-/// Reads JSON in which no object has a member twice.
+/// Parses JSON in which no object has a member twice.
 ///
 /// # Errors
-/// What is wrong, and where.
+/// The position of the first error, or the name that appears twice.
 pub fn json(body: &[u8]) -> Result<Value, Invalid> {
-    let json = serde_json::from_slice::<Strict>(without_mark(body)?);
-    json.map(|Strict(value)| value)
-        .map_err(|error| Invalid::one("body", format!("is not valid JSON: {error}")))
+    let text = without_mark(body)?;
+    let value = serde_json::from_slice(text).map_err(|error| Invalid::one("body", Rule::from(&error)))?;
+    check_unique_members(text).map_err(|rule| Invalid::one("body", rule))?;
+    Ok(value)
 }
 
-/// Any JSON value in which no object has a member twice. Parsers differ in which of the two counts (RFC 8259, section 4), so whoever
-/// wrote that, or looked it through on the way, may mean another one than we would take.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is not finite"))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(list.into())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
-            if object.contains_key(&name) {
-                return Err(A::Error::custom(format!("member `{name}` appears twice")));
-            }
-            object.insert(name, value);
-        }
-        Ok(object.into())
-    }
-}
-
-/// The media type of a body, in lower case and without parameters.
+/// Returns the media type of a body, in lower case and without parameters.
 #[must_use]
 pub fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
@@ -235,12 +165,16 @@ pub fn content_type(headers: &HeaderMap) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn problem(body: &[u8]) -> String {
-        json(body).unwrap_err().to_string()
+    fn rule(body: &[u8]) -> Rule {
+        json(body).unwrap_err().0.remove(0).rule
+    }
+
+    fn sentence(body: &str) -> String {
+        rule(body.as_bytes()).to_string()
     }
 
     #[test]
-    fn what_is_read_is_what_any_reader_of_json_reads() {
+    fn json_is_read_like_any_json() {
         for good in [
             r#"{"a":[1,-2,1.5,1e300,true,null,"x",{"a":{}}],"b":"\u00e9\ud83d\ude00","":[]}"#,
             "18446744073709551615",
@@ -253,26 +187,38 @@ mod tests {
                 "{good}"
             );
         }
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(json(nested(127).as_bytes()).is_ok());
+        assert!(json(nested(128).as_bytes()).is_err());
     }
 
     #[test]
-    fn what_readers_differ_in_is_refused_with_its_place() {
-        for (bad, said) in [
-            (r#"{"url":"https://a.example","url":"https://b.example"}"#, "member `url` appears twice"),
-            (r#"[{"op":"add","path":"/name","value":{"a":1,"\u0061":2}}]"#, "member `a` appears twice"),
-            (r#"{"a":"\ud800"}"#, "line 1"),
-            (r#"{"a":1e999}"#, "number out of range"),
-            ("{\"a\":\"\u{0}\"}", "control character"),
-            ("{} {}", "trailing characters"),
-            ("\u{feff}\u{feff}{}", "expected value"),
+    fn duplicate_member_is_refused_at_any_depth() {
+        for (bad, name) in [
+            (r#"{"url":"https://a.example","url":"https://b.example"}"#, "url"),
+            (r#"[{"op":"add","path":"/name","value":{"a":1,"\u0061":2}}]"#, "a"),
         ] {
-            assert!(problem(bad.as_bytes()).contains(said), "{bad}: {}", problem(bad.as_bytes()));
+            assert_eq!(rule(bad.as_bytes()), Rule::DuplicateMember { name: name.into() }, "{bad}");
         }
-        assert!(problem(b"{\"a\":\"\xff\"}").contains("line 1"));
-        assert!(problem(b"\xff\xfe{\0}\0").contains("byte order mark of UTF-16"));
+    }
+
+    #[test]
+    fn invalid_json_is_refused_with_its_position() {
+        for (bad, position) in [
+            (r#"{"a":"\ud800"}"#, (1, 13)),
+            (r#"{"a":1e999}"#, (1, 10)),
+            ("{\"a\":\n\"\u{0}\"}", (2, 2)),
+            ("{} {}", (1, 4)),
+            ("\u{feff}\u{feff}{}", (1, 1)),
+        ] {
+            let Rule::InvalidJson { line, column, .. } = rule(bad.as_bytes()) else { panic!("{bad}") };
+            assert_eq!((line, column), position, "{bad}: {}", sentence(bad));
+        }
+        assert!(matches!(rule(b"{\"a\":\"\xff\"}"), Rule::InvalidJson { line: 1, .. }));
+        assert_eq!(rule(b"\xff\xfe{\0}\0"), Rule::ByteOrderMark { encoding: "UTF-16" });
         assert_eq!(json(b"\xef\xbb\xbf{}").unwrap(), serde_json::json!({}));
         for nested in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
-            assert!(problem(nested.as_bytes()).contains("recursion limit"), "{}", problem(nested.as_bytes()));
+            assert!(matches!(rule(nested.as_bytes()), Rule::InvalidJson { .. }));
         }
     }
 }

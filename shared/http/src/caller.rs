@@ -10,7 +10,7 @@ use lambda_http::request::RequestContext;
 
 use anzol_domain::access::Roles;
 use anzol_domain::config::Env;
-use anzol_domain::{Caller, Invalid, TenantId, UserId};
+use anzol_domain::{Caller, Invalid, Rule, TenantId, UserId};
 
 use crate::error::ApiError;
 
@@ -36,6 +36,9 @@ pub struct Claims {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleName(String);
 
+/// Longest name of a group or role, in characters.
+const MAX_ROLE: usize = 256;
+
 impl RoleName {
     /// The group of tenant admins in the user pool that the template brings.
     pub const ADMIN: &str = "TenantAdmin";
@@ -59,13 +62,9 @@ impl FromStr for RoleName {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']' | '"');
-        let fine = (1..=256).contains(&text.chars().count()) && !text.contains(odd);
-        fine.then(|| Self(text.to_owned())).ok_or_else(|| {
-            Invalid::one(
-                "role",
-                "must have 1 to 256 characters, without spaces, brackets and quotation marks",
-            )
-        })
+        let fine = (1..=MAX_ROLE).contains(&text.chars().count()) && !text.contains(odd);
+        fine.then(|| Self(text.to_owned()))
+            .ok_or_else(|| Invalid::one("role", Rule::SettingRoleName { max: MAX_ROLE }))
     }
 }
 
@@ -123,16 +122,14 @@ impl Claims {
                 .map(|jwt| &jwt.claims),
             _ => None,
         };
-        let unauthorized = |text: &str| ApiError::Unauthorized(text.to_owned());
-        let claims = claims.ok_or_else(|| unauthorized("a bearer token is required"))?;
+        let claims = claims.ok_or(ApiError::Unauthorized(Rule::TokenRequired))?;
         let claim = |name: &str| claims.get(name).map(String::as_str).filter(|text| !text.is_empty());
-        let user =
-            claim("sub").or(claim("client_id")).ok_or_else(|| unauthorized("the token names no subject"))?;
-        let user =
-            UserId::parse(user).map_err(|_| unauthorized("the token's subject cannot be a user id"))?;
+        let user = claim("sub").or(claim("client_id"));
+        let user = user.ok_or(ApiError::Unauthorized(Rule::TokenWithoutSubject))?;
+        let user = UserId::parse(user).map_err(|_| ApiError::Unauthorized(Rule::InvalidTokenSubject))?;
         let tenant = claim(&self.tenant).map(TenantId::parse).transpose();
-        let tenant = tenant
-            .map_err(|_| ApiError::Forbidden(format!("the token's {} cannot be a tenant", self.tenant)))?;
+        let invalid = || Rule::InvalidTokenTenant { claim: self.tenant.as_str().into() };
+        let tenant = tenant.map_err(|_| ApiError::Forbidden(invalid()))?;
         let names = |name: &str| claim(name).map(|text| list(name, text)).unwrap_or_default();
         let (groups, scopes) = (names(&self.roles), names(SCOPE));
         let has = |list: &[String], name: &str| list.iter().any(|item| item == name);

@@ -1,60 +1,62 @@
-//! Errors as clients see them: `{"errors":[{code,title,detail}],"traceId"}` (contract section 2.4), and the one table of statuses.
+//! API errors: `{"errors":[{code,title,detail,field,rule,params}],"traceId"}` (contract section 2.4), and the table of statuses.
+//!
+//! `field`, `rule` and `params` are an Anzol extension: clients use them, not the sentence in `detail`.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{ACCEPT_ENCODING, HeaderValue, RETRY_AFTER};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use anzol_domain::error::{MAX_PROBLEMS, Problems};
-use anzol_domain::{FieldProblem, Invalid};
-use anzol_pipeline::{DispatchError, RecoverError};
-use anzol_store::StoreError;
-use anzol_vault::VaultError;
+use anzol_domain::error::MAX_PROBLEMS;
+use anzol_domain::rule::Params;
+use anzol_domain::{FieldProblem, Invalid, Rule};
 
 use crate::body::ENCODINGS;
-use crate::shell::MAX_TARGET;
 
-/// Seconds that a client told to wait is told to wait.
+/// Value of `Retry-After` of throttled and failed calls, in seconds.
 const RETRY_SECONDS: u16 = 1;
 
-/// Everything that can go wrong with a request. `details` are for the client; nothing internal goes in.
+/// Everything that can go wrong with a request. Clients see the rules; nothing internal is part of them.
 #[derive(Debug)]
 pub enum ApiError {
-    /// The input breaks rules, each named with its field.
+    /// 400: fields break rules.
     Invalid(Invalid),
-    /// There are no verified claims, or not the ones we need.
-    Unauthorized(String),
-    /// The caller may not do this.
-    Forbidden(String),
-    /// It does not exist, as far as this caller is concerned.
-    NotFound(String),
-    /// The path exists, the method does not.
+    /// 401: there are no verified claims, or required claims are missing.
+    Unauthorized(Rule),
+    /// 403: the caller may not do this.
+    Forbidden(Rule),
+    /// 403: the caller may not set a field to this value.
+    ForbiddenField(FieldProblem),
+    /// 404: it does not exist, or not for this caller.
+    NotFound(Rule),
+    /// 405: the path exists, the method does not.
     MethodNotAllowed,
-    /// Somebody else changed it at the same time, it has parts that cannot be changed, or it is in no state for this: one text each.
-    Conflict(Vec<String>),
-    /// The body is larger than this many bytes.
+    /// 409: fields that cannot be changed, or that do not allow the operation.
+    Conflict(Vec<FieldProblem>),
+    /// 409: the resource was changed at the same time.
+    Changed,
+    /// 413: the body is larger than this many bytes.
     TooLarge(usize),
-    /// Path and query are longer than [`crate::MAX_TARGET`].
-    UriTooLong,
-    /// The body is not of a kind that is read here; the text says which are.
-    UnsupportedMediaType(String),
-    /// The body is encoded in a way that is not read here; named as the request names it.
+    /// 414: path and query are longer than this many bytes.
+    UriTooLong(usize),
+    /// 415: the body has another media type or charset than the rule names.
+    UnsupportedMediaType(Rule),
+    /// 415: the body has this content encoding, which is not supported.
     UnsupportedEncoding(String),
-    /// More calls than the tenant's webhooks can take at once; nothing was done. Trying again when `Retry-After` says so will do.
+    /// 429: more calls than the tenant's webhooks can take at once. Nothing was done; retry after `Retry-After`.
     Throttled,
-    /// As many calls of this kind are under way as may be; nothing was done. The text has the rule; trying again after so many seconds
-    /// may do.
-    TooMany(String, u16),
-    /// Something we need does not answer; trying again soon will do.
+    /// 429: the maximum number of calls of this kind is under way. Nothing was done; retry after this many seconds.
+    TooMany(Rule, u16),
+    /// 503: a service does not answer; retry soon.
     Busy,
-    /// Our fault; logged where it was noticed.
+    /// 500: our fault; the cause is in the log.
     Internal,
-    /// This deployment does not do that; the text says who does.
-    NotImplemented(String),
+    /// 501: this deployment does not do this.
+    NotImplemented(Rule),
 }
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct ErrorItem {
     /// `HTTP-` and the status.
@@ -62,27 +64,64 @@ pub(crate) struct ErrorItem {
     code: String,
     /// What the status means.
     title: String,
-    /// What is wrong with this request: the field in backquotes, then the rule it breaks.
+    /// What is wrong with this request, for people: the field in backquotes, if it is about one, and the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// The field that breaks the rule, as the request spells it, like `url`, `headers.X-Key` or `eventTypes[1]`; absent when the error
+    /// is not about a field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    field: Option<String>,
+    /// The broken rule, for programs. Codes are stable.
+    #[schemars(schema_with = "rule_schema")]
+    rule: &'static str,
+    /// The numbers and names of the rule, like `max`; absent when it has none.
+    #[serde(skip_serializing_if = "Params::is_empty")]
+    #[schemars(schema_with = "params_schema")]
+    params: Params,
 }
 
-/// The errors of a response that is not written yet: the shell writes it, when it knows the trace id.
+fn rule_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": Rule::CODES })
+}
+
+fn params_schema(_: &mut SchemaGenerator) -> Schema {
+    let param = json_schema!({
+        "anyOf": [
+            { "type": "integer", "minimum": 0 },
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" } },
+        ],
+    });
+    json_schema!({ "type": "object", "additionalProperties": param })
+}
+
+/// The errors of a response. The shell writes them to the body, with the trace id.
 #[derive(Debug, Clone)]
 pub(crate) struct Errors(pub(crate) Vec<ErrorItem>);
 
 impl Errors {
-    /// The errors of a status, one a detail; at least one.
-    pub(crate) fn of(status: StatusCode, details: Vec<String>) -> Self {
-        let item = |detail| ErrorItem {
-            code: format!("HTTP-{}", status.as_u16()),
-            title: title(status).to_owned(),
-            detail,
-        };
-        if details.is_empty() {
-            return Self(vec![item(None)]);
-        }
-        Self(details.into_iter().take(MAX_PROBLEMS).map(|detail| item(Some(detail))).collect())
+    /// The error of a response that the framework made itself, such as for a bad path parameter.
+    pub(crate) fn of(status: StatusCode) -> Self {
+        let rule = if status.is_client_error() { Rule::BadRequest } else { Rule::Internal };
+        Self(vec![item(status, None, &rule)])
+    }
+}
+
+fn item(status: StatusCode, field: Option<String>, rule: &Rule) -> ErrorItem {
+    let detail = match (&field, rule) {
+        // Their titles say it all.
+        (None, Rule::BadRequest | Rule::MethodNotAllowed | Rule::Unavailable | Rule::Internal) => None,
+        (None, rule) => Some(rule.to_string()),
+        (Some(field), rule) => Some(format!("`{field}` {rule}")),
+    };
+    ErrorItem {
+        code: format!("HTTP-{}", status.as_u16()),
+        title: title(status).to_owned(),
+        detail,
+        field,
+        rule: rule.code(),
+        params: rule.params(),
     }
 }
 
@@ -93,7 +132,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::FORBIDDEN => "This is not allowed",
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::METHOD_NOT_ALLOWED => "The method is not allowed here",
-        StatusCode::CONFLICT => "The resource was changed meanwhile, or does not allow this",
+        StatusCode::CONFLICT => "The resource was changed at the same time, or does not allow this",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
         StatusCode::URI_TOO_LONG => "The path and query are too long",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The media type is not supported",
@@ -106,16 +145,27 @@ fn title(status: StatusCode) -> &'static str {
 }
 
 impl ApiError {
+    /// There is no such path.
+    pub fn no_route(path: impl Into<String>) -> Self {
+        Self::NotFound(Rule::RouteNotFound { path: path.into().into() })
+    }
+
+    /// There is no such resource, or not for this caller.
+    #[must_use]
+    pub fn not_found(resource: &'static str, id: &str) -> Self {
+        Self::NotFound(Rule::NotFound { resource, id: id.into() })
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::ForbiddenField(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::Changed => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
@@ -126,26 +176,36 @@ impl ApiError {
         }
     }
 
-    fn details(self) -> Vec<String> {
-        match self {
-            Self::Invalid(Invalid(problems)) => problems.iter().map(FieldProblem::to_string).collect(),
-            Self::Unauthorized(detail)
-            | Self::Forbidden(detail)
-            | Self::NotFound(detail)
-            | Self::UnsupportedMediaType(detail)
-            | Self::NotImplemented(detail) => vec![detail],
-            Self::Conflict(details) => details,
+    fn errors(self) -> Errors {
+        let status = self.status();
+        let rule = match self {
+            Self::Invalid(Invalid(problems)) | Self::Conflict(problems) => {
+                let items = problems.into_iter().take(MAX_PROBLEMS);
+                return Errors(
+                    items.map(|problem| item(status, Some(problem.field), &problem.rule)).collect(),
+                );
+            }
+            Self::ForbiddenField(problem) => {
+                return Errors(vec![item(status, Some(problem.field), &problem.rule)]);
+            }
+            Self::Unauthorized(rule)
+            | Self::Forbidden(rule)
+            | Self::NotFound(rule)
+            | Self::UnsupportedMediaType(rule)
+            | Self::TooMany(rule, _)
+            | Self::NotImplemented(rule) => rule,
+            Self::MethodNotAllowed => Rule::MethodNotAllowed,
+            Self::Changed => Rule::Conflict,
+            Self::TooLarge(max) => Rule::BodyTooLarge { max },
+            Self::UriTooLong(max) => Rule::UriTooLong { max },
             Self::UnsupportedEncoding(encoding) => {
-                vec![format!("the header Content-Encoding must be one of {ENCODINGS}; it is `{encoding}`")]
+                Rule::UnsupportedEncoding { values: ENCODINGS.split(", ").into(), encoding: encoding.into() }
             }
-            Self::TooMany(rule, seconds) => vec![format!("{rule}; try again in {seconds} seconds")],
-            Self::TooLarge(bytes) => vec![format!("the body must have at most {bytes} bytes")],
-            Self::UriTooLong => vec![format!("path and query must have at most {MAX_TARGET} bytes")],
-            Self::Throttled => {
-                vec![format!("You need to wait {RETRY_SECONDS} second until limit is lifted.")]
-            }
-            Self::MethodNotAllowed | Self::Busy | Self::Internal => Vec::new(),
-        }
+            Self::Throttled => Rule::RateLimit { seconds: RETRY_SECONDS.into() },
+            Self::Busy => Rule::Unavailable,
+            Self::Internal => Rule::Internal,
+        };
+        Errors(vec![item(status, None, &rule)])
     }
 }
 
@@ -155,96 +215,20 @@ impl From<Invalid> for ApiError {
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::CapReached(cap) => Self::Forbidden(format!(
-                "the tenant already has {cap} webhooks, which is the most it can have"
-            )),
-            StoreError::Changed => {
-                Self::Conflict(vec!["it was changed or deleted meanwhile; read it again".to_owned()])
-            }
-            StoreError::Throttled(reason) => {
-                tracing::warn!(reason, "the store is throttled");
-                Self::Throttled
-            }
-            StoreError::Busy(reason) => {
-                tracing::warn!(reason, "the store is busy");
-                Self::Busy
-            }
-            StoreError::Unavailable(_) | StoreError::Corrupt(_) => {
-                tracing::error!(%error, "the store failed");
-                Self::Internal
-            }
-        }
-    }
-}
-
-impl From<VaultError> for ApiError {
-    /// Whatever it is, nothing was done, and nothing of the request is to blame.
-    fn from(error: VaultError) -> Self {
-        tracing::error!(%error, "the vault failed");
-        Self::Busy
-    }
-}
-
-impl From<DispatchError> for ApiError {
-    fn from(error: DispatchError) -> Self {
-        match error {
-            DispatchError::Store(error) => error.into(),
-            DispatchError::Queue(error) => {
-                tracing::error!(%error, "the queue failed");
-                Self::Busy
-            }
-            // Not to be tried again: what is refused stays so, and the rest would arrive twice.
-            DispatchError::Refused(events) => {
-                let mut problems = Problems::default();
-                for (place, code) in events {
-                    let rule = format!(
-                        "cannot be queued ({code}); do not send the other events of this request again, they are taken"
-                    );
-                    problems.add(format!("[{place}]"), rule);
-                }
-                problems.finish(None::<()>).map_or_else(Self::Invalid, |()| Self::Internal)
-            }
-        }
-    }
-}
-
-impl From<RecoverError> for ApiError {
-    fn from(error: RecoverError) -> Self {
-        match error {
-            RecoverError::Store(error) => error.into(),
-            RecoverError::Running(recovery) => Self::Conflict(vec![format!(
-                "`recovery` {} of this webhook is still running: wait until it is done; `Location` says where that is seen",
-                recovery.id
-            )]),
-            RecoverError::Queue(_) | RecoverError::NextStep(_) => {
-                tracing::error!(%error, "the queue failed");
-                Self::Busy
-            }
-        }
-    }
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let encoding = matches!(self, Self::UnsupportedEncoding(_));
-        let again = match self {
-            Self::Throttled | Self::Busy => Some(RETRY_SECONDS),
-            Self::TooMany(_, seconds) => Some(seconds),
-            _ => None,
-        };
-        let mut response = status.into_response();
-        if let Some(seconds) = again {
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
-        }
-        if encoding {
+        let mut response = self.status().into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Throttled | Self::Busy => drop(headers.insert(RETRY_AFTER, RETRY_SECONDS.into())),
+            Self::TooMany(_, seconds) => drop(headers.insert(RETRY_AFTER, seconds.into())),
             // RFC 9110, section 12.5.3.
-            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
+            Self::UnsupportedEncoding(_) => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ENCODINGS));
+            }
+            _ => {}
         }
-        response.extensions_mut().insert(Errors::of(status, self.details()));
+        response.extensions_mut().insert(self.errors());
         response
     }
 }

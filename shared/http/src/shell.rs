@@ -1,4 +1,4 @@
-//! What every router is wrapped in: errors in one shape, whoever made them, with the trace id of the invocation.
+//! The layers around every router: security headers, a bound on the URI, and all errors in one format with the trace id.
 
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::error::{ApiError, ErrorItem, Errors};
 
-/// What is wrong with a request, everything at once.
+/// All errors of a request.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Errors")]
@@ -28,27 +28,23 @@ pub struct ErrorBody {
     trace_id: Option<String>,
 }
 
-/// Longest path and query together, in bytes: as much as API Gateway lets through of request line and headers.
+/// Longest path and query together, in bytes: what API Gateway accepts of request line and headers.
 pub const MAX_TARGET: usize = 10 * 1024;
 
-/// Wraps a router: unknown paths are 404, known ones with another method 405, too long ones 414, and every error has the contract's
-/// shape.
+/// Wraps a router: unknown paths are 404, unknown methods 405, too long URIs 414, and every error has the contract's format.
 pub fn shell(router: Router) -> Router {
     router
-        .fallback(|request: Request| async move {
-            ApiError::NotFound(format!("there is no {}", request.uri().path()))
-        })
+        .fallback(|request: Request| async move { ApiError::no_route(request.uri().path()) })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(middleware::from_fn(bound_target))
         .layer(middleware::from_fn(write_errors))
         .layer(middleware::from_fn(protect))
 }
 
-/// A year, in which a browser that was here once comes by https only.
+/// For a year, browsers that were here once use https only.
 const HTTPS_ONLY: &str = "max-age=31536000";
 
-/// Puts on every answer what keeps others from keeping it, or from taking it for something else. What says itself how long it may be kept is
-/// left alone.
+/// Adds the headers against caching and content sniffing. A response that sets `Cache-Control` keeps it.
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -58,17 +54,19 @@ async fn protect(request: Request, next: Next) -> Response {
     response
 }
 
-/// Before anything reads a path, a query or a cursor in it.
+/// Rejects long URIs before anything reads a path, a query or a cursor.
 async fn bound_target(request: Request, next: Next) -> Result<Response, ApiError> {
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, str::len) > MAX_TARGET {
-        return Err(ApiError::UriTooLong);
+        return Err(ApiError::UriTooLong(MAX_TARGET));
     }
     Ok(next.run(request).await)
 }
 
+/// Writes the errors of a response to its body.
+#[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form")]
 async fn write_errors(request: Request, next: Next) -> Response {
-    // The route, not the path and query: what a caller writes there is not for our logs.
+    // The route, not the path and query: our log does not repeat what callers write.
     let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let trace_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let mut response = next.run(request).await;
@@ -77,9 +75,8 @@ async fn write_errors(request: Request, next: Next) -> Response {
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }
-    // An error without our items was made by the framework: a bad path parameter, say. Its text may be anything; its status tells enough.
-    let Errors(errors) = response.extensions_mut().remove().unwrap_or_else(|| Errors::of(status, Vec::new()));
-    let body = serde_json::to_vec(&ErrorBody { errors, trace_id }).unwrap_or_default();
+    let Errors(errors) = response.extensions_mut().remove().unwrap_or_else(|| Errors::of(status));
+    let body = serde_json::to_vec(&ErrorBody { errors, trace_id }).expect("errors are JSON");
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -89,16 +86,22 @@ async fn write_errors(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use anzol_store::StoreError;
+    use std::sync::{Arc, Mutex};
+
+    use anzol_domain::{Invalid, Rule};
     use axum::body::to_bytes;
     use axum::routing::get;
+    use http::StatusCode;
     use serde_json::json;
     use tower::ServiceExt as _;
 
     use super::*;
 
-    async fn answer(error: fn() -> ApiError) -> (u16, String, serde_json::Value) {
-        let router = shell(Router::new().route("/", get(move || async move { error() })));
+    async fn answer(error: impl FnOnce() -> ApiError) -> (u16, String, serde_json::Value) {
+        let error = Arc::new(Mutex::new(Some(error())));
+        let router = shell(
+            Router::new().route("/", get(move || async move { error.lock().unwrap().take().unwrap() })),
+        );
         let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
         let status = response.status().as_u16();
         let wait =
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn info_every_answer_says_that_it_is_not_to_be_kept() {
+    async fn info_every_answer_has_security_headers() {
         let router = || {
             Router::new()
                 .route("/", get(|| async { "fine" }))
@@ -125,31 +128,55 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn h3_who_has_too_many_under_way_is_told_the_rule() {
-        let (status, wait, body) = answer(|| ApiError::TooMany("at most 5 of them".to_owned(), 5)).await;
-        assert_eq!((status, wait.as_str()), (429, "5"));
-        assert_eq!(body["errors"][0]["detail"], "at most 5 of them; try again in 5 seconds");
+    async fn h3_too_many_under_way_has_rule_and_retry_after() {
+        let (status, wait, body) =
+            answer(|| ApiError::TooMany(Rule::TooManyOfUser { max: 5, seconds: 7 }, 7)).await;
+        assert_eq!((status, wait.as_str()), (429, "7"));
+        assert_eq!(body["errors"][0]["rule"], "too_many_under_way_of_user");
+        assert_eq!(body["errors"][0]["params"], json!({ "max": 5, "seconds": 7 }));
     }
 
     #[tokio::test]
-    async fn who_is_throttled_is_told_for_how_long_in_qliks_words() {
-        let error = || StoreError::Throttled("a hot partition".to_owned()).into();
+    async fn throttled_error_has_qliks_text() {
         let body = json!({ "errors": [{
             "code": "HTTP-429",
             "title": "API rate limit reached.",
             "detail": "You need to wait 1 second until limit is lifted.",
+            "rule": "rate_limit",
+            "params": { "seconds": 1 },
         }] });
-        assert_eq!(answer(error).await, (429, "1".to_owned(), body));
+        assert_eq!(answer(|| ApiError::Throttled).await, (429, "1".to_owned(), body));
     }
 
     #[tokio::test]
-    async fn what_went_wrong_inside_stays_inside() {
-        let (status, wait, body) = answer(|| StoreError::Unavailable("table x of y".to_owned()).into()).await;
-        assert_eq!((status, wait.as_str()), (500, ""));
-        assert!(!body.to_string().contains("table"), "{body}");
-        let (status, wait, body) =
-            answer(|| StoreError::Busy("10.0.0.1 does not answer".to_owned()).into()).await;
-        assert_eq!((status, wait.as_str()), (503, "1"));
-        assert!(!body.to_string().contains("10.0"), "{body}");
+    async fn field_error_names_field_rule_and_params() {
+        let rule = Rule::MaxLength { max: 512 };
+        let (status, _, body) = answer(|| Invalid::one("name", rule.clone()).into()).await;
+        let detail = "`name` must have at most 512 characters";
+        let item = json!({
+            "code": "HTTP-400", "title": "The request is not valid", "detail": detail, "field": "name", "rule": "max_length",
+            "params": { "max": 512 },
+        });
+        assert_eq!((status, &body["errors"]), (400, &json!([item])));
+        let (_, _, body) = answer(|| Invalid::one("url", Rule::NotHttps).into()).await;
+        assert_eq!(body["errors"][0].get("params"), None);
+    }
+
+    #[tokio::test]
+    async fn error_without_detail_has_rule() {
+        for (error, status, rule) in [
+            (ApiError::MethodNotAllowed, 405, "method_not_allowed"),
+            (ApiError::Busy, 503, "unavailable"),
+            (ApiError::Internal, 500, "internal"),
+        ] {
+            let (answered, _, body) = answer(|| error).await;
+            let item = &body["errors"][0];
+            assert_eq!((answered, item["rule"].as_str(), item.get("detail")), (status, Some(rule), None));
+        }
+        let router = shell(Router::new().route("/", get(|| async { StatusCode::BAD_REQUEST })));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["errors"][0]["rule"], "bad_request");
     }
 }

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
 use anzol_domain::recovery::{self, RecoveryStatus};
-use anzol_domain::{Invalid, Recovery, RecoveryId, WebhookId};
+use anzol_domain::{Invalid, Recovery, RecoveryId, Rule, WebhookId};
 
 use crate::openapi::schemas;
 
@@ -29,7 +29,7 @@ impl RecoverIn {
         let mut problems = Problems::default();
         let since = problems.take(recovery::since(self.since.as_deref(), now));
         if self.status.is_some_and(|status| status != "fail") {
-            problems.add("status", "must be fail, or left out: what arrived is not sent again");
+            problems.add("status", Rule::MustBe { value: "fail" });
         }
         problems.finish(since)
     }

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order};
 use anzol_domain::{
-    DeliveryId, DeliveryTask, Event, Invalid, Status, Trigger, UserId, Webhook, event_type, test_event,
+    DeliveryId, DeliveryTask, Event, Invalid, Rule, Status, Trigger, UserId, Webhook, event_type, test_event,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_pipeline::{Attempt, Verdict};
@@ -17,6 +17,7 @@ use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_store::{DeliveryFilter, DeliveryQuery, LeaseError, StatusQuery, TENANT_LEASES, USER_LEASES};
 
 use crate::dto::{self, DeliveryOut, PageOut, TestIn};
+use crate::failure::Failure;
 use crate::state::{AppState, Shared};
 use crate::version::Version;
 
@@ -37,7 +38,7 @@ pub(crate) async fn list(
     PublicBase(base): PublicBase,
     Path(id): Path<String>,
     params: Params,
-) -> Result<axum::Json<PageOut<DeliveryOut>>, ApiError> {
+) -> Result<axum::Json<PageOut<DeliveryOut>>, Failure> {
     let webhook = state.visible(&caller, &id).await?;
     let mut problems = Problems::default();
     let sort = problems.take(page::sort(params.get("sort").unwrap_or("-triggeredAt"), &SORT_FIELDS));
@@ -45,7 +46,7 @@ pub(crate) async fn list(
         None => Ok(None),
         Some("success") => Ok(Some(Status::Success)),
         Some("fail") => Ok(Some(Status::Fail)),
-        Some(_) => Err(Invalid::one("status", "must be success or fail")),
+        Some(_) => Err(Invalid::one("status", Rule::OneOf { values: ["success", "fail"].into() })),
     });
     let limit = problems.take(page::limit(params.get("limit")));
     let read = (|| Some((sort?, status?, limit?)))();
@@ -81,7 +82,7 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path((id, delivery_id)): Path<(String, String)>,
-) -> Result<axum::Json<DeliveryOut>, ApiError> {
+) -> Result<axum::Json<DeliveryOut>, Failure> {
     let webhook = state.visible(&caller, &id).await?;
     let delivery = find(&state, &webhook, &delivery_id).await?;
     Ok(axum::Json(delivery.into()))
@@ -95,7 +96,7 @@ pub(crate) async fn resend(
     Verified(caller): Verified,
     Path((id, delivery_id)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
     let webhook = state.visible(&caller, &id).await?;
     let original = find(&state, &webhook, &delivery_id).await?;
     let now = (state.clock)();
@@ -114,7 +115,7 @@ pub(crate) async fn test(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Option<Json>,
-) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
     let webhook = state.visible(&caller, &id).await?;
     let input = body.map(|Json(body)| dto::read::<TestIn>(&body)).transpose()?.unwrap_or_default();
     let event_type = test_event::choose(&webhook, input.event_type.as_deref())?;
@@ -152,18 +153,15 @@ async fn send_leased(
     user: &UserId,
     webhook: &Webhook,
     task: DeliveryTask,
-) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
-    let too_many = |most: usize, whose: &str| {
-        ApiError::TooMany(format!("at most {most} tests and resends {whose} may be under way"), AGAIN_SECONDS)
-    };
-    let lease =
-        state.webhooks.lease(&webhook.tenant_id, user, (state.clock)()).await.map_err(
-            |error| match error {
-                LeaseError::TenantFull => too_many(TENANT_LEASES, "of a tenant"),
-                LeaseError::UserFull => too_many(USER_LEASES, "of one user"),
-                LeaseError::Store(error) => error.into(),
-            },
-        )?;
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
+    let seconds = AGAIN_SECONDS.into();
+    let too_many = |rule| ApiError::TooMany(rule, AGAIN_SECONDS).into();
+    let lease = state.webhooks.lease(&webhook.tenant_id, user, (state.clock)()).await;
+    let lease = lease.map_err(|error| match error {
+        LeaseError::TenantFull => too_many(Rule::TooManyOfTenant { max: TENANT_LEASES, seconds }),
+        LeaseError::UserFull => too_many(Rule::TooManyOfUser { max: USER_LEASES, seconds }),
+        LeaseError::Store(error) => Failure::from(error),
+    })?;
     let sent = send_now(state, webhook, task).await;
     if let Err(error) = state.webhooks.release(&lease).await {
         tracing::warn!(%error, tenant.id = %webhook.tenant_id, "a lease was not given back; it ends by itself");
@@ -179,7 +177,7 @@ async fn send_now(
     state: &AppState,
     webhook: &Webhook,
     task: DeliveryTask,
-) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
     let opened = state.vault.open(webhook).await?;
     let delivery = state.deliverer.deliver(&opened, &task).await;
     let recorded = state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty();
@@ -204,14 +202,14 @@ async fn send_now(
     metrics::flush();
     // It was sent. Nothing in the answer may tell the client to try again by itself.
     if !recorded {
-        return Err(ApiError::Internal);
+        return Err(ApiError::Internal.into());
     }
     Ok((StatusCode::CREATED, axum::Json(delivery.into())))
 }
 
-async fn find(state: &AppState, webhook: &Webhook, id: &str) -> Result<anzol_domain::Delivery, ApiError> {
-    let not_found = || ApiError::NotFound(format!("webhook {} has no delivery {id}", webhook.id));
+async fn find(state: &AppState, webhook: &Webhook, id: &str) -> Result<anzol_domain::Delivery, Failure> {
+    let not_found = || ApiError::not_found("delivery", id);
     let id = id.parse().map_err(|_| not_found())?;
     let found = state.deliveries.get(&webhook.tenant_id, webhook.id, id, (state.clock)()).await?;
-    found.ok_or_else(not_found)
+    Ok(found.ok_or_else(not_found)?)
 }

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use anzol_domain::Invalid;
 use anzol_domain::error::Problems;
+use anzol_domain::{Invalid, Rule};
 use anzol_egress::{ClientCredentials, Refusal, TokenError};
 use anzol_http::{ApiError, Fields};
 
@@ -49,12 +49,7 @@ pub(crate) async fn token(
     headers: HeaderMap,
     fields: Result<Fields, ApiError>,
 ) -> Result<Response, ApiError> {
-    let endpoint = state.tokens.as_ref().ok_or_else(|| {
-        ApiError::NotImplemented(
-            "tokens for this deployment come from an outside issuer; ask that issuer's own token endpoint"
-                .to_owned(),
-        )
-    })?;
+    let endpoint = state.tokens.as_ref().ok_or_else(|| ApiError::NotImplemented(Rule::OutsideIssuer))?;
     let request = TokenRequest::read(&headers, &fields?.0)?;
     let client =
         ClientCredentials { id: &request.id, secret: &request.secret, scope: request.scope.as_deref() };
@@ -64,16 +59,10 @@ pub(crate) async fn token(
 
 fn refusal(error: TokenError) -> ApiError {
     match error {
-        TokenError::UnknownClient => {
-            ApiError::Unauthorized("there is no client with this `client_id` and `client_secret`".to_owned())
-        }
-        TokenError::Refused(Refusal::Scope) => {
-            Invalid::one("scope", "must name scopes that exist, or be left out").into()
-        }
-        TokenError::Refused(Refusal::Client) => {
-            Invalid::one("client_id", "is a client that may not have this by its credentials alone").into()
-        }
-        TokenError::Refused(Refusal::Request) => Invalid::one("body", "was refused by the user pool").into(),
+        TokenError::UnknownClient => ApiError::Unauthorized(Rule::UnknownClient),
+        TokenError::Refused(Refusal::Scope) => Invalid::one("scope", Rule::UnknownScope).into(),
+        TokenError::Refused(Refusal::Client) => Invalid::one("client_id", Rule::ClientNotAllowed).into(),
+        TokenError::Refused(Refusal::Request) => Invalid::one("body", Rule::RefusedByIssuer).into(),
         TokenError::Unavailable(reason) => {
             tracing::warn!(reason, "the token endpoint gave no usable answer");
             ApiError::Busy
@@ -95,7 +84,7 @@ impl TokenRequest {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
             Some(_) => {
-                problems.add(name, "must be a string");
+                problems.add(name, Rule::NotString);
                 None
             }
         };
@@ -106,11 +95,11 @@ impl TokenRequest {
             None => (id, secret),
         };
         if grant.as_deref() != Some("client_credentials") {
-            problems.add("grant_type", "must be client_credentials");
+            problems.add("grant_type", Rule::MustBe { value: "client_credentials" });
         }
         for (name, value) in [("client_id", &id), ("client_secret", &secret)] {
             if value.is_none() {
-                problems.add(name, "is required");
+                problems.add(name, Rule::Required);
             }
         }
         let scope: Vec<_> = scope
@@ -128,8 +117,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Invalid> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
-    let invalid =
-        || Invalid::one("Authorization", "must be Basic with a client's id and secret, or be left out");
+    let invalid = || Invalid::one("Authorization", Rule::NotBasicCredentials);
     let text = value.to_str().map_err(|_| invalid())?;
     let (scheme, credentials) = text.split_once(' ').ok_or_else(invalid)?;
     if !scheme.eq_ignore_ascii_case("Basic") {

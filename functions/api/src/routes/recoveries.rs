@@ -6,11 +6,12 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 
-use anzol_domain::Recovery;
+use anzol_domain::{FieldProblem, Recovery, Rule};
 use anzol_http::{ApiError, Json, PublicBase, Verified};
 use anzol_pipeline::RecoverError;
 
 use crate::dto::{self, RecoverIn, RecoveryOut};
+use crate::failure::Failure;
 use crate::state::Shared;
 use crate::version::Version;
 
@@ -25,13 +26,12 @@ pub(crate) async fn begin(
     PublicBase(base): PublicBase,
     Path(id): Path<String>,
     Json(body): Json,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Failure> {
     let webhook = state.visible(&caller, &id).await?;
     let since = dto::read::<RecoverIn>(&body)?.check((state.clock)())?;
     if !webhook.spec.enabled {
-        return Err(ApiError::Conflict(vec![
-            "`enabled` is false: enable the webhook before its failed deliveries are sent again".to_owned(),
-        ]));
+        let problem = FieldProblem::new("enabled", Rule::WebhookDisabled);
+        return Err(ApiError::Conflict(vec![problem]).into());
     }
     let location = |recovery: &Recovery| {
         [(LOCATION, format!("{base}{}/{id}/recoveries/{}", version.base(), recovery.id))]
@@ -43,7 +43,7 @@ pub(crate) async fn begin(
         }
         Err(RecoverError::Running(running)) => {
             let location = location(&running);
-            Ok((location, ApiError::from(RecoverError::Running(running))).into_response())
+            Ok((location, Failure::from(RecoverError::Running(running))).into_response())
         }
         Err(error) => Err(error.into()),
     }
@@ -54,10 +54,10 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path((id, recovery_id)): Path<(String, String)>,
-) -> Result<axum::Json<RecoveryOut>, ApiError> {
+) -> Result<axum::Json<RecoveryOut>, Failure> {
     let webhook = state.visible(&caller, &id).await?;
-    let not_found = || ApiError::NotFound(format!("webhook {id} has no recovery {recovery_id}"));
-    let recovery_id = recovery_id.parse().map_err(|_| not_found())?;
-    let recovery = state.recoverer.get(&webhook.tenant_id, webhook.id, recovery_id).await?;
+    let not_found = || ApiError::not_found("recovery", &recovery_id);
+    let parsed = recovery_id.parse().map_err(|_| not_found())?;
+    let recovery = state.recoverer.get(&webhook.tenant_id, webhook.id, parsed).await?;
     Ok(axum::Json(recovery.ok_or_else(not_found)?.into()))
 }

@@ -7,9 +7,10 @@ use time::OffsetDateTime;
 
 use anzol_domain::match_log::{self, NoDeliveryCode, NoDeliveryReason};
 use anzol_domain::{DeliveryId, Status};
-use anzol_http::{ApiError, Verified};
+use anzol_http::Verified;
 use anzol_store::{Counts, LastDelivery, Stats};
 
+use crate::failure::Failure;
 use crate::openapi::schemas;
 use crate::state::Shared;
 
@@ -99,7 +100,7 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
-) -> Result<axum::Json<StatsOut>, ApiError> {
+) -> Result<axum::Json<StatsOut>, Failure> {
     let webhook = state.visible(&caller, &id).await?;
     let now = (state.clock)();
     let found = state.deliveries.stats(&webhook.tenant_id, webhook.id, now).await?;

@@ -10,13 +10,13 @@ use anzol_domain::page::{self, Order, Position};
 use anzol_domain::text::search_form;
 use anzol_domain::webhook::Earlier;
 use anzol_domain::{
-    Caller, Invalid, Level, Origin, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec,
-    event_type,
+    Caller, FieldProblem, Invalid, Level, Origin, Rule, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec, event_type,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_store::StoreError;
 
 use crate::dto::{Defaults, PageOut, WebhookIn, WebhookOut};
+use crate::failure::Failure;
 use crate::state::{AppState, Shared, tenant};
 use crate::version::Version;
 use crate::{patch, read_only};
@@ -32,7 +32,7 @@ pub(crate) async fn create(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Json(body): Json,
-) -> Result<(StatusCode, axum::Json<WebhookOut>), ApiError> {
+) -> Result<(StatusCode, axum::Json<WebhookOut>), Failure> {
     let tenant_id = tenant(&caller)?.clone();
     let input = WebhookIn::read(&body)?;
     let origin = input.origin();
@@ -51,11 +51,14 @@ pub(crate) async fn create(
     let sealed = state.vault.seal(&tenant_id, id, &secrets).await?;
     let webhook = Webhook { origin, sealed, ..Webhook::new(id, tenant_id, spec, caller.user, now) };
     state.webhooks.create(&webhook, cap).await.map_err(|error| match error {
-        StoreError::CapReached(cap) if cap < state.cap => ApiError::Forbidden(format!(
-            "the tenant already has {cap} webhooks; the last {} of its {} are kept for tenant admins",
-            state.cap - cap,
-            state.cap
-        )),
+        StoreError::CapReached(cap) if cap < state.cap => {
+            let reserved = state.cap - cap;
+            Failure(ApiError::Forbidden(Rule::WebhookCapForUsersReached {
+                max: cap,
+                reserved,
+                cap: state.cap,
+            }))
+        }
         error => error.into(),
     })?;
     Ok((StatusCode::CREATED, axum::Json(state.show(webhook))))
@@ -66,7 +69,7 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
-) -> Result<axum::Json<WebhookOut>, ApiError> {
+) -> Result<axum::Json<WebhookOut>, Failure> {
     let webhook = state.visible(&caller, &id).await?;
     Ok(axum::Json(state.show(webhook)))
 }
@@ -80,7 +83,7 @@ pub(crate) async fn replace(
     Verified(caller): Verified,
     Path(id): Path<String>,
     Json(body): Json,
-) -> Result<axum::Json<WebhookOut>, ApiError> {
+) -> Result<axum::Json<WebhookOut>, Failure> {
     let webhook = change(&state, &caller, &id, false, |webhook, _| {
         let input = WebhookIn::read(&body)?;
         let (spec, secrets) = input.check(&Defaults {
@@ -95,8 +98,8 @@ pub(crate) async fn replace(
             let shown = serde_json::to_value(state.show(webhook.clone())).map_err(|_| ApiError::Internal)?;
             let changes = read_only::changes(&body, &shown);
             if !changes.is_empty() {
-                let said = changes.iter().map(|name| format!("`{name}` cannot be changed")).collect();
-                return Err(ApiError::Conflict(said));
+                let problems = changes.iter().map(|name| FieldProblem::new(*name, Rule::ReadOnly)).collect();
+                return Err(ApiError::Conflict(problems).into());
             }
         }
         Ok((spec, Some(secrets)))
@@ -112,14 +115,14 @@ pub(crate) async fn patch(
     Verified(caller): Verified,
     Path(id): Path<String>,
     Json(body): Json,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Failure> {
     if patch::is_empty(&body) {
         state.visible(&caller, &id).await?;
         return Ok(StatusCode::NO_CONTENT);
     }
     let touched = patch::touches_secrets(&body);
     change(&state, &caller, &id, touched, |webhook, secrets| {
-        patch::patched(webhook, secrets, &body, version)
+        Ok(patch::patched(webhook, secrets, &body, version)?)
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -130,11 +133,11 @@ pub(crate) async fn delete(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<StatusCode, Failure> {
     let webhook = state.visible(&caller, &id).await?;
     match state.webhooks.delete(&webhook.tenant_id, webhook.id).await {
-        Err(StoreError::Changed) => Err(ApiError::NotFound(format!("there is no webhook {id}"))),
-        done => done.map(|()| StatusCode::NO_CONTENT).map_err(ApiError::from),
+        Err(StoreError::Changed) => Err(ApiError::not_found("webhook", &id).into()),
+        done => done.map(|()| StatusCode::NO_CONTENT).map_err(Failure::from),
     }
 }
 
@@ -147,8 +150,8 @@ async fn change(
     caller: &Caller,
     id: &str,
     open: bool,
-    make: impl Fn(&Webhook, &Secrets) -> Result<(WebhookSpec, Option<Secrets>), ApiError>,
-) -> Result<Webhook, ApiError> {
+    make: impl Fn(&Webhook, &Secrets) -> Result<(WebhookSpec, Option<Secrets>), Failure>,
+) -> Result<Webhook, Failure> {
     for _ in 0..TRIES {
         let stored = state.visible(caller, id).await?;
         let (spec, secrets) = if open {
@@ -159,9 +162,8 @@ async fn change(
         authorize(caller, &spec, &stored.spec.owner_id)?;
         state.deliverer.own_hosts().check(spec.url.as_url())?;
         if !stored.spec.keeps_cloud_events(&spec) {
-            return Err(ApiError::Forbidden(
-                "`enableCloudEventDelivery` cannot be turned off again".to_owned(),
-            ));
+            let problem = FieldProblem::new("enableCloudEventDelivery", Rule::CannotBeTurnedOff);
+            return Err(ApiError::ForbiddenField(problem).into());
         }
         let sealed = match secrets {
             None => stored.sealed.clone(),
@@ -170,18 +172,14 @@ async fn change(
         let changed = stored.clone().changed(spec, sealed, caller.user.clone(), (state.clock)());
         match state.webhooks.replace(&stored, &changed).await {
             Err(StoreError::Changed) => {}
-            done => return done.map(|()| changed).map_err(ApiError::from),
+            done => return done.map(|()| changed).map_err(Failure::from),
         }
     }
     Err(StoreError::Changed.into())
 }
 
 /// Seals a webhook's new secrets. The old ones are opened only when one of them may have to sign on.
-async fn reseal(
-    state: &AppState,
-    stored: &Webhook,
-    mut secrets: Secrets,
-) -> Result<Option<Sealed>, ApiError> {
+async fn reseal(state: &AppState, stored: &Webhook, mut secrets: Secrets) -> Result<Option<Sealed>, Failure> {
     if secrets.secret.is_some() && stored.has_secret() {
         let old = state.vault.open(stored).await?;
         secrets = secrets.replacing(old.secrets(), (state.clock)());
@@ -193,14 +191,12 @@ async fn reseal(
 }
 
 /// Whether the caller may have a webhook be like this; `owner` is who it belongs to so far.
-fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), ApiError> {
+fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), Failure> {
     if !caller.may_set_level(spec.level) {
-        return Err(ApiError::Forbidden(
-            "a webhook of level `tenant` takes a tenant admin; use level `user`".to_owned(),
-        ));
+        return Err(ApiError::Forbidden(Rule::AdminRequiredForLevel).into());
     }
     if spec.owner_id != *owner && !caller.may_set_owner(&spec.owner_id) {
-        return Err(ApiError::Forbidden("only a tenant admin can give a webhook to another user".to_owned()));
+        return Err(ApiError::Forbidden(Rule::AdminRequiredForOwner).into());
     }
     Ok(())
 }
@@ -212,7 +208,7 @@ pub(crate) async fn list(
     Verified(caller): Verified,
     PublicBase(base): PublicBase,
     params: Params,
-) -> Result<axum::Json<PageOut<WebhookOut>>, ApiError> {
+) -> Result<axum::Json<PageOut<WebhookOut>>, Failure> {
     let tenant = tenant(&caller)?;
     let mut problems = Problems::default();
     let filter = Filter::read(&params, &mut problems);
@@ -277,21 +273,22 @@ impl Filter {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(_) => Err(Invalid::one("enabled", "must be true or false")),
+            Some(_) => Err(Invalid::one("enabled", Rule::OneOf { values: ["true", "false"].into() })),
         });
         let level = problems.take(match params.get("level") {
             None => Ok(None),
             Some("tenant") => Ok(Some(Level::Tenant)),
             Some("user") => Ok(Some(Level::User)),
-            Some(_) => Err(Invalid::one("level", "must be tenant or user")),
+            Some(_) => Err(Invalid::one("level", Rule::OneOf { values: ["tenant", "user"].into() })),
         });
         let mut event_types = Vec::new();
         for parameter in ["eventTypes", "eventType"] {
-            let rule = "must be a list of event types; see GET …/webhooks/event-types";
             let known: Option<Vec<_>> =
                 items(parameter).map(|name| Some(event_type::find(name)?.name)).collect();
             event_types.extend(
-                problems.take(known.ok_or_else(|| Invalid::one(parameter, rule))).unwrap_or_default(),
+                problems
+                    .take(known.ok_or_else(|| Invalid::one(parameter, Rule::UnknownEventTypes)))
+                    .unwrap_or_default(),
             );
         }
         let origin = |name: &str| match name {
@@ -301,8 +298,8 @@ impl Filter {
             _ => None,
         };
         let origins: Option<Vec<_>> = items("origins").map(origin).collect();
-        let rule = "must be a list of api, automations and management-console";
-        let origins = problems.take(origins.ok_or_else(|| Invalid::one("origins", rule)));
+        let rule = || Rule::ListOf { values: ["api", "automations", "management-console"].into() };
+        let origins = problems.take(origins.ok_or_else(|| Invalid::one("origins", rule())));
         Self {
             name: text("name").map(|name| search_form(&name)),
             url: text("url").map(|url| url.to_lowercase()),
