@@ -1,7 +1,7 @@
 //! The delivery engine against queues that record: retries and their waits, lanes, health, news, dead letters, deadlines.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anzol_domain::delivery::BodyError;
 use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
@@ -14,7 +14,7 @@ use anzol_domain::{
 };
 use anzol_egress::Settings;
 use anzol_fanout::Fanout;
-use anzol_pipeline::{Accepted, Deliverer, Dispatcher, HealthTracker, Recoverer, Settler};
+use anzol_pipeline::{Accepted, Deliverer, Dispatcher, HealthTracker, Recoverer, Settler, SlowAfter};
 use anzol_runtime::now;
 use anzol_sender::Sender;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
@@ -22,6 +22,7 @@ use anzol_tests::receiver::{Behaviour, Mode};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::cloud::{Cloud, EgressHarness, webhook};
 use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN, SLOW_DEAD_ARN, task_in};
@@ -52,6 +53,8 @@ impl Engine {
             health: HealthTracker::new(cloud.webhooks.clone(), queues.queue(EVENTS), policy, now),
             dlq: queues.queue(DEAD),
             slow_lane_arn: SLOW_ARN.to_owned(),
+            slow_after: SlowAfter::default(),
+            clock: now,
         };
         Self { cloud, way_out, queues, sender }
     }
@@ -83,7 +86,7 @@ impl Engine {
     }
 
     pub(crate) async fn handle(&self, bodies: &[String], source: &str) -> Vec<String> {
-        let deadline = SystemTime::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(30);
         failed(self.sender.handle(batch(bodies, source), deadline).await)
     }
 
@@ -747,10 +750,10 @@ async fn nothing_is_begun_that_could_not_be_finished() {
     let hook = engine.create("fine").await;
     let bodies = [anzol_queue::encode(&task(&hook))];
     // Five seconds to send, one for a second try, five to write it down.
-    let soon = SystemTime::now() + Duration::from_secs(10);
+    let soon = Instant::now() + Duration::from_secs(10);
     assert_eq!(failed(engine.sender.handle(batch(&bodies, "fast"), soon).await), ["m0"]);
     assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (0, 0));
-    let later = SystemTime::now() + Duration::from_secs(12);
+    let later = Instant::now() + Duration::from_secs(12);
     assert!(failed(engine.sender.handle(batch(&bodies, "fast"), later).await).is_empty());
     assert_eq!(engine.received("fine").await, 1);
 }

@@ -9,6 +9,7 @@ use anzol_domain::recovery::RecoveryStatus;
 use anzol_domain::{
     Delivery, DeliveryId, Event, FailureKind, Recovery, Status, Trigger, Webhook, test_event,
 };
+use anzol_pipeline::SentPayload;
 use anzol_runtime::now;
 use anzol_store::StoreError;
 use anzol_tests::receiver::Behaviour;
@@ -289,8 +290,10 @@ async fn what_arrived_by_a_resend_amid_its_retries_is_not_sent_again() {
     let mut rows = [of(50), Delivery { trigger: Trigger::Retry, attempt: 2, ..of(20) }];
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
     it.put(&rows).await;
-    let (resent, event) = (of(30), Event::from_payload(&rows[0].request.body, now()).unwrap());
-    it.engine.sender.recoverer.note_arrival(&resent, &event).await;
+    let resent = of(30);
+    let event = SentPayload::of(&rows[0]).event(now()).unwrap();
+    let message_id = anzol_signing::message_id(&resent.tenant_id, resent.webhook_id, &event);
+    it.engine.sender.settler.note_arrival(&resent, &message_id).await;
     assert_eq!(
         counts(&it.recover(HOUR).await),
         (1, 0, 1),

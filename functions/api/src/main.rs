@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anzol_api::{AppState, Cursors, router};
 use anzol_domain::health::DisablePolicy;
+use anzol_domain::retry::Schedule;
 use anzol_domain::url::OwnHosts;
 use anzol_domain::webhook::WEBHOOK_CAP;
 use anzol_egress::{Egress, Settings, TokenEndpoint};
 use anzol_http::Claims;
-use anzol_pipeline::{Deliverer, DeliveryHeaders, HealthTracker, Recoverer};
+use anzol_pipeline::{Deliverer, DeliveryHeaders, HealthTracker, Recoverer, Settler};
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::config::{Env, optional};
 use anzol_store::{Deliveries, Webhooks};
@@ -50,7 +51,9 @@ async fn main() -> Result<(), lambda_http::Error> {
     let slow_lane = DeliveryQueues::slow_only(&aws, slow);
     let state = AppState {
         health: HealthTracker::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
-        recoverer: Recoverer::new(deliveries.clone(), slow_lane, anzol_runtime::now),
+        recoverer: Recoverer::new(deliveries.clone(), slow_lane.clone(), anzol_runtime::now),
+        // No retry follows what a user asked for, so the schedule does not matter.
+        settler: Settler::new(deliveries.clone(), slow_lane, Schedule::default(), anzol_runtime::now),
         webhooks,
         vault: Vault::new(&aws, secrets_key),
         deliveries,

@@ -22,9 +22,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = anzol_runtime::aws::config()?;
     let webhooks = Webhooks::new(&aws, webhooks);
     anzol_runtime::warm_up("webhooks table", webhooks.warm_up()).await;
-    let (queues, markers) = (DeliveryQueues::new(&aws, fast, slow), MatchRecords::new(&aws, deliveries));
+    let (queues, records) = (DeliveryQueues::new(&aws, fast, slow), MatchRecords::new(&aws, deliveries));
     queues.prepare();
-    let dispatcher = Dispatcher::new(webhooks, queues, markers, anzol_runtime::now);
+    let dispatcher = Dispatcher::new(webhooks, queues, records, anzol_runtime::now);
     let fanout = &Fanout { dispatcher, dlq: Queue::new(&aws, dlq), clock: anzol_runtime::now, largest_event };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
         Ok::<_, lambda_runtime::Error>(fanout.handle(event.payload).await)

@@ -6,7 +6,7 @@ use anzol_domain::health::DisablePolicy;
 use anzol_domain::retry::Schedule;
 use anzol_domain::url::OwnHosts;
 use anzol_egress::{Egress, Settings};
-use anzol_pipeline::{Deliverer, DeliveryHeaders, HealthTracker, Recoverer, Settler};
+use anzol_pipeline::{Deliverer, DeliveryHeaders, HealthTracker, Recoverer, Settler, SlowAfter};
 use anzol_queue::{DeliveryQueues, MAX_DELAY, Queue, Scheduler, SchedulerSettings};
 use anzol_runtime::config::{Env, optional};
 use anzol_sender::Sender;
@@ -14,6 +14,7 @@ use anzol_store::{Deliveries, Webhooks};
 use anzol_vault::Vault;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
+use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -56,11 +57,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         health: HealthTracker::new(webhooks.clone(), Queue::new(&aws, events), policy, anzol_runtime::now),
         dlq: Queue::new(&aws, dlq),
         slow_lane_arn,
+        slow_after: SlowAfter::default(),
+        clock: anzol_runtime::now,
         vault: Vault::new(&aws, secrets_key),
         webhooks,
     };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
-        let deadline = anzol_sender::deadline(event.context.deadline(), SystemTime::now());
+        let now = SystemTime::now();
+        let left = anzol_sender::deadline(event.context.deadline(), now).duration_since(now);
+        let deadline = Instant::now() + left.unwrap_or_default();
         Ok::<_, lambda_runtime::Error>(sender.handle(event.payload, deadline).await)
     };
     lambda_runtime::run(service_fn(handler)).await

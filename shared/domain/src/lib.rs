@@ -12,6 +12,7 @@ pub mod hops;
 pub mod id;
 pub mod match_log;
 mod members;
+pub mod metric;
 pub mod operational;
 pub mod page;
 pub mod payload;

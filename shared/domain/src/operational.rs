@@ -13,14 +13,15 @@ pub const PREFIX: &str = "anzol.";
 /// The `source` of all of them. Reserved, too.
 pub const SOURCE: &str = "anzol";
 
-/// What there is to say of a webhook.
+/// An operational event about a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationalEvent {
-    /// Half of what it takes to be disabled has come to pass.
+    /// The webhook has reached half of its disable threshold. Published when its health state becomes `warning`: the state `failing` only
+    /// means that the last attempt failed, which is not worth an event.
     Failing,
-    /// We disabled it.
+    /// The webhook was disabled because its receiver fails.
     Disabled,
-    /// It works again, after it was said to be failing.
+    /// An attempt succeeded after [`Self::Failing`] was published.
     Recovered,
 }
 
@@ -35,10 +36,21 @@ impl OperationalEvent {
         }
     }
 
-    /// The event that says it of `webhook`. The same news of the same run of failures is the same event, also when told twice.
+    /// Returns the health state that the webhook has when this event is published, as the event's `data.healthState`. A disabled webhook
+    /// has none of its own in the API, so the event says `disabled`.
+    #[must_use]
+    pub fn health_state(self) -> &'static str {
+        match self {
+            Self::Failing => "warning",
+            Self::Disabled => "disabled",
+            Self::Recovered => "healthy",
+        }
+    }
+
+    /// Returns the event for `webhook`. Publishing it twice for the same run of failures publishes the same event, with the same id.
     ///
     /// # Errors
-    /// Never: the parts were checked before. The type is that of reading an event.
+    /// Never: the parts are valid. The type is that of parsing an event.
     pub fn to_event(self, webhook: &Webhook, now: OffsetDateTime) -> Result<Event, Invalid> {
         let spelled = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
         let health = &webhook.health;
@@ -46,6 +58,7 @@ impl OperationalEvent {
         let mut data = json!({
             "id": webhook.id.to_string(),
             "name": webhook.spec.name,
+            "healthState": self.health_state(),
             "consecutiveFailures": health.failures,
         });
         if let (Some(members), Some(since)) = (data.as_object_mut(), health.failing_since) {
@@ -67,5 +80,65 @@ impl OperationalEvent {
             "data": data,
         });
         Event::parse(&event.to_string(), now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::health::Health;
+    use crate::id::{TenantId, UserId, WebhookId};
+    use crate::webhook::{Level, Origin, RawSpec};
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn webhook() -> Webhook {
+        let user = UserId::parse("user-1").unwrap();
+        let raw = RawSpec {
+            name: Some("Orders".to_owned()),
+            description: None,
+            url: Some("https://hooks.example.com/x".to_owned()),
+            event_types: vec!["com.qlik.v1.app.created".to_owned()],
+            level: Level::Tenant,
+            owner_id: user.to_string(),
+            secret: None,
+            filter: None,
+            headers: BTreeMap::new(),
+            encrypted_headers: BTreeMap::new(),
+            enabled: true,
+            cloud_events: false,
+        };
+        Webhook {
+            id: WebhookId::mint(NOW),
+            tenant_id: TenantId::parse("acme").unwrap(),
+            spec: raw.check().unwrap().0,
+            origin: Origin::Api,
+            created_at: NOW,
+            updated_at: NOW,
+            created_by: user.clone(),
+            updated_by: user,
+            sealed: None,
+            health: Health { failures: 25, failing_since: Some(NOW), ..Health::default() },
+            disabled: None,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn operational_event_data_names_the_health_state() {
+        let webhook = webhook();
+        for (operational, state) in [
+            (OperationalEvent::Failing, "warning"),
+            (OperationalEvent::Disabled, "disabled"),
+            (OperationalEvent::Recovered, "healthy"),
+        ] {
+            let event = operational.to_event(&webhook, NOW).unwrap();
+            let payload: serde_json::Value = serde_json::from_str(&event.payload(true)).unwrap();
+            assert_eq!(payload["type"], operational.event_type());
+            assert_eq!(payload["data"]["healthState"], state, "{payload:#}");
+            assert_eq!(payload["data"]["consecutiveFailures"], 25, "{payload:#}");
+        }
     }
 }

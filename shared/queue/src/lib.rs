@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+mod envelope;
+mod error;
+mod lazy;
 mod message;
 mod queue;
 mod scheduler;
 
+pub use error::{QueueError, SendError};
 pub use message::{QueueMessage, Unreadable, decode, encode, encode_recovery, sent_at};
-pub use queue::{DeliveryQueues, MAX_DELAY, OutgoingDelivery, Queue, QueueError};
+pub use queue::{DeliveryQueues, MAX_DELAY, OutgoingDelivery, Queue};
 pub use scheduler::{Scheduler, SchedulerSettings};
