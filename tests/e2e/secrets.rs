@@ -226,7 +226,7 @@ fn nothing_secret_is_in_any_table_or_line_of_log() {
         ("ingest", "answered"),
         ("fanout", "events taken"),
         ("sender", "asking KMS to open secrets"),
-        ("sender", "worked off"),
+        ("sender", "batch processed"),
         ("console", "answered"),
     ] {
         eventually(SOON, &format!("{line:?} in the log of {function}"), || {

@@ -181,7 +181,7 @@ async fn m1_24_good_events_beside_such_a_one_are_not_copied() {
 #[tokio::test]
 async fn m1_what_sqs_refuses_for_good_is_a_400_and_no_copies() {
     let doors = Doors::open().await;
-    doors.engine.queues.refuse_for_good("unwanted");
+    doors.engine.queues.refuse_permanently("unwanted");
     let mut events: Vec<_> = (0..24).map(|n| event(&n.to_string(), "")).collect();
     events.insert(7, event("7b", r#","data":"unwanted""#));
     let body = format!("[{}]", events.join(","));
@@ -206,19 +206,19 @@ async fn m1_what_is_busy_is_still_a_503() {
 async fn m1_fanout_buries_the_refused_event_alone_with_its_reason() {
     let doors = Doors::open().await;
     doors.engine.create("other").await; // two webhooks hear them
-    doors.engine.queues.refuse_for_good("unwanted-by-fast");
+    doors.engine.queues.refuse_permanently("unwanted-by-fast");
     // The dead-letter queue takes it: there it is another text.
     let mut events: Vec<_> = (0..20).map(|n| event(&n.to_string(), "")).collect();
     events.push(event("20", r#","data":{"x\uffff":"unwanted-by\u002dfast"}"#));
     let message = format!("[{}]", events.join(","));
-    doors.engine.queues.refuse_for_good(r"unwanted-by\u002dfast");
+    doors.engine.queues.refuse_permanently(r"unwanted-by\u002dfast");
     assert_eq!(
         failed(doors.fanout.handle(batch(std::slice::from_ref(&message))).await),
         ["m0"],
         "where it cannot be buried"
     );
     doors.engine.queues.accept_all();
-    doors.engine.queues.refuse_for_good(r#""trigger":"event","acceptedAt""#);
+    doors.engine.queues.refuse_permanently(r#""trigger":"event","acceptedAt""#);
     let alone = event("a", "");
     let before = doors.queued().len();
     assert!(failed(doors.fanout.handle(batch(&[message, alone.clone()])).await).is_empty());
@@ -239,7 +239,7 @@ async fn m1_a_retry_refused_for_good_does_not_come_back() {
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
     let tasks = [task(&hook), task(&hook)];
-    engine.queues.refuse_for_good(tasks[1].event.id());
+    engine.queues.refuse_permanently(tasks[1].event.id());
     assert_eq!(engine.send(&tasks).await, Vec::<String>::new());
     assert_eq!((engine.received("down").await, engine.queues.on(SLOW).len()), (2, 1));
     for row in engine.history(&hook).await {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anzol_api::{AppState, Cursors};
 use anzol_domain::health::DisablePolicy;
+use anzol_domain::retry::Schedule;
 use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
 use anzol_domain::{Level, Sealed, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
-use anzol_pipeline::{Deliverer, HealthTracker, Recoverer};
+use anzol_pipeline::{Deliverer, HealthTracker, Recoverer, Settler};
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::now;
 use anzol_store::{Deliveries, Webhooks};
@@ -107,6 +108,7 @@ impl Cloud {
             deliveries: self.deliveries.clone(),
             deliverer: Deliverer::new(way_out.egress.clone(), now),
             health: self.health(DisablePolicy::default()),
+            settler: Settler::new(self.deliveries.clone(), self.no_queues.clone(), Schedule::default(), now),
             recoverer: Recoverer::new(self.deliveries.clone(), self.no_queues.clone(), now),
             tokens: None,
             claims: Claims::default(),

@@ -2,7 +2,7 @@
 //! the queues cannot be reached.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anzol_domain::event::{MAX_EVENT, MAX_EVENTS};
 use anzol_domain::health::DisablePolicy;
@@ -13,13 +13,14 @@ use anzol_egress::Settings;
 use anzol_fanout::Fanout;
 use anzol_http::Claims;
 use anzol_ingest::{IngestState, MAX_BODY};
-use anzol_pipeline::{Deliverer, Dispatcher, Recoverer, Settler};
+use anzol_pipeline::{Deliverer, Dispatcher, Recoverer, Settler, SlowAfter};
 use anzol_runtime::now;
 use anzol_sender::Sender;
 use anzol_store::{DeliveryFilter, DeliveryQuery};
 use anzol_tests::receiver::Behaviour;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::cloud::{Api, As, Cloud, EgressHarness, webhook};
 use crate::queues::{FAST, Queues};
@@ -89,12 +90,14 @@ fn sender(cloud: &Cloud, way_out: &EgressHarness) -> Sender {
         health: cloud.health(DisablePolicy::default()),
         dlq: cloud.no_queue.clone(),
         slow_lane_arn: "arn:aws:sqs:us-east-1:1:slow".to_owned(),
+        slow_after: SlowAfter::default(),
+        clock: now,
     }
 }
 
 /// As long as a function may take.
-fn deadline() -> SystemTime {
-    SystemTime::now() + Duration::from_secs(30)
+fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(30)
 }
 
 async fn history(cloud: &Cloud, webhook: &Webhook) -> Vec<Delivery> {

@@ -1,15 +1,15 @@
-//! What SQS and the scheduler refuse by their documentation, where implementations for development take it.
+//! The limits of SQS and the scheduler by their documentation, which implementations for development do not enforce.
 //!
 //! - [Send](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html): the characters of a body, its
 //!   least size, `DelaySeconds`, `MessageGroupId`.
-//! - [Batch](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html): ten entries, and all of them
-//!   together no more than one message may have.
+//! - [Batch](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html): ten entries, together no larger
+//!   than one message may be.
 //! - [Attributes](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html): ten, with the
-//!   same characters, not empty, and part of the message's size by name, type and value.
+//!   same characters, not empty; name, type and value count towards the size of the message.
 //! - [Sizes](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html): 1 MiB.
-//! - [Schedule](https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html): the letters of a name.
+//! - [Schedule](https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html): the characters of a name.
 //! - [Target](https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html): what is replaced in an
-//!   input. Its size is taken to be 256 KB, SQS's own bound when the scheduler came.
+//!   input. The limit of its size is assumed to be 256 KB, SQS's limit when the scheduler was introduced.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 /// Bytes of a schedule's input.
 const MAX_INPUT: usize = 256 * 1000;
 
-/// The punctuation that a message group may have.
+/// The punctuation allowed in a message group.
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
 fn is_character(c: char) -> bool {
@@ -30,7 +30,7 @@ pub(crate) fn is_group(group: &str) -> bool {
         && group.chars().all(|c| c.is_ascii_alphanumeric() || PUNCTUATION.contains(c))
 }
 
-/// Bytes of a message: body and attributes.
+/// Returns the bytes of a message: body and attributes.
 pub(crate) fn size(message: &Value) -> usize {
     let body = message["MessageBody"].as_str().unwrap_or_default().len();
     let attributes = message["MessageAttributes"].as_object().into_iter().flatten();
@@ -41,7 +41,7 @@ pub(crate) fn size(message: &Value) -> usize {
     body + bytes.sum::<usize>()
 }
 
-/// The code of the error that a message, of a batch or alone, is refused with.
+/// Returns the error code by which a message is refused, alone or in a batch.
 pub(crate) fn refusal(message: &Value, most: usize) -> Option<&'static str> {
     let body = message["MessageBody"].as_str().unwrap_or_default();
     let mut values = message["MessageAttributes"]
@@ -67,7 +67,7 @@ pub(crate) fn refusal(message: &Value, most: usize) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with a schedule.
+/// Returns why a schedule is refused.
 pub(crate) fn schedule_refusal(name: &str, schedule: &Value) -> Option<&'static str> {
     let target = &schedule["Target"];
     let input = target["Input"].as_str().unwrap_or_default();

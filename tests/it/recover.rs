@@ -1,4 +1,4 @@
-//! Recoveries: what failed for good is sent again, each event once, a page at a time, whatever breaks off in between.
+//! Recoveries: events of permanently failed deliveries are sent again, once each, a page per step, also after interruptions.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use anzol_domain::recovery::RecoveryStatus;
 use anzol_domain::{
     Delivery, DeliveryId, Event, FailureKind, Recovery, Status, Trigger, Webhook, test_event,
 };
+use anzol_pipeline::SentPayload;
 use anzol_runtime::now;
 use anzol_store::StoreError;
 use anzol_tests::receiver::Behaviour;
@@ -47,23 +48,23 @@ impl Recovering {
         self.api.exchange(Some(&As::admin("acme")), "POST", &path, Some("application/json"), Some(body)).await
     }
 
-    /// From now on the receiver answers what is final: a redirect, which is one only with its target.
+    /// Makes the receiver redirect, which is a final failure.
     async fn sends_elsewhere(&self) {
         let headers = [("location".to_owned(), "https://elsewhere.example/".to_owned())].into();
         self.engine.behaves("in", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
     }
 
-    /// Begins a recovery of everything since `ago`, and carries it to its end.
+    /// Starts a recovery of everything since `ago`, and runs it to its end.
     async fn recover_all(&self, ago: Duration) -> Value {
-        let made = self.queued().1.len();
-        let begun = self.recover(ago).await;
-        self.make_steps_from(made).await;
-        self.progress(&begun).await
+        let done = self.queued().1.len();
+        let started = self.recover(ago).await;
+        self.run_steps_from(done).await;
+        self.progress(&started).await
     }
 
-    /// Begins a recovery of everything since `ago`.
+    /// Starts a recovery of everything since `ago`.
     async fn recover(&self, ago: Duration) -> Value {
-        let answer = self.post(json!({ "since": spelled(now() - ago), "status": "fail" })).await;
+        let answer = self.post(json!({ "since": rfc3339(now() - ago), "status": "fail" })).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.body
     }
@@ -75,7 +76,7 @@ impl Recovering {
         progress
     }
 
-    /// As if no recovery had been noted to run.
+    /// Deletes the record of the running recovery.
     async fn forget_running(&self) {
         let pk = format!("{}#{}#RECOVERIES", self.hook.tenant_id, self.hook.id);
         let key = json!({ "pk": { "S": pk }, "sk": { "S": "RUNNING" } });
@@ -88,19 +89,19 @@ impl Recovering {
         tokio::task::spawn_blocking(move || raw.call("dynamodb", &target, &request)).await.unwrap().unwrap()
     }
 
-    /// Everything on the slow lane, deliveries and steps apart.
+    /// Returns the deliveries and the recovery steps on the slow lane.
     fn queued(&self) -> (Vec<Sent>, Vec<Sent>) {
         let step = |sent: &Sent| sent.body.contains(r#""recovery":"#);
         let (steps, deliveries) = self.engine.queues.on(SLOW).into_iter().partition(step);
         (deliveries, steps)
     }
 
-    /// Ids of the events queued so far.
+    /// Returns the ids of the events queued so far.
     fn events(&self) -> Vec<String> {
         self.queued().0.iter().map(|sent| sent.task().event.id().to_owned()).collect()
     }
 
-    /// Hands the sender these messages as the slow lane would; all have to be settled.
+    /// Hands these messages to the sender, as the slow lane would. All have to be settled.
     async fn process_batch(&self, messages: &[Sent]) {
         for batch in messages.chunks(10) {
             let bodies: Vec<_> = batch.iter().map(|sent| sent.body.clone()).collect();
@@ -108,13 +109,13 @@ impl Recovering {
         }
     }
 
-    /// Makes every step that is queued, and those that follow from them; answers how many.
-    async fn make_all_steps(&self) -> usize {
-        self.make_steps_from(0).await
+    /// Runs every queued step, and those that follow. Returns how many.
+    async fn run_all_steps(&self) -> usize {
+        self.run_steps_from(0).await
     }
 
-    /// The same, but for the first ones.
-    async fn make_steps_from(&self, mut made: usize) -> usize {
+    /// Does the same, without the first `made` ones.
+    async fn run_steps_from(&self, mut made: usize) -> usize {
         loop {
             let steps = self.queued().1.split_off(made);
             if steps.is_empty() {
@@ -126,11 +127,11 @@ impl Recovering {
     }
 }
 
-fn spelled(at: OffsetDateTime) -> String {
+fn rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap()
 }
 
-/// The last row of an event that never arrived, from `ago`.
+/// The last row of an event that never arrived, `ago`.
 fn failed(hook: &Webhook, ago: Duration, event_id: &str) -> Delivery {
     let json =
         json!({ "specversion": "1.0", "id": event_id, "source": "s", "type": "com.qlik.v1.app.created" });
@@ -158,22 +159,22 @@ fn followed_by(next: &Delivery, at: OffsetDateTime) -> NextAttempt {
 }
 
 #[tokio::test]
-async fn an_attempt_that_never_came_about_ends_the_tries() {
+async fn lost_attempt_ends_the_retries() {
     let it = Recovering::start().await;
     let of = |event: &str, hours| failed(&it.hook, Duration::hours(hours), event);
     let lost = of("lost", 1);
-    let mut rows = [of("made", 5), of("made", 3), of("lost on the way", 4), of("late", 2)];
+    let mut rows = [of("made", 5), of("made", 3), of("lost in between", 4), of("late", 2)];
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - HOUR * 3));
     rows[2].next_attempt = Some(followed_by(&lost, now() - HOUR * 2));
     rows[3].next_attempt = Some(followed_by(&lost, now() - Duration::minutes(50)));
     it.put(&rows).await;
     let recovery = it.recover(HOUR * 24).await;
     assert_eq!(counts(&recovery), (2, 2, 0), "{recovery}");
-    assert_eq!(it.events(), ["made", "lost on the way"]);
+    assert_eq!(it.events(), ["made", "lost in between"]);
 }
 
 #[tokio::test]
-async fn what_failed_for_good_arrives_after_all_and_once() {
+async fn permanently_failed_events_arrive_once() {
     let it = Recovering::start().await;
     let minutes = Duration::minutes;
     let of = |event: &str, ago| failed(&it.hook, minutes(ago), event);
@@ -184,7 +185,7 @@ async fn what_failed_for_good_arrives_after_all_and_once() {
     let mut retried = [of("gave up", 30), of("gave up", 20)];
     retried[0].next_attempt = Some(followed_by(&retried[1], now() - minutes(20)));
     (retried[1].attempt, retried[1].trigger) = (2, Trigger::Retry);
-    let resent = [of("resent in vain", 40), Delivery { trigger: Trigger::Resend, ..of("resent in vain", 3) }];
+    let resent = [of("resend failed", 40), Delivery { trigger: Trigger::Resend, ..of("resend failed", 3) }];
     let mut arrived = of("arrived", 2);
     (arrived.status, arrived.failure) = (Status::Success, None);
     let test =
@@ -196,30 +197,30 @@ async fn what_failed_for_good_arrives_after_all_and_once() {
     it.put(&resent).await;
     let before = it.engine.history(&it.hook).await;
 
-    let answer = it.post(json!({ "since": spelled(now() - HOUR) })).await;
+    let answer = it.post(json!({ "since": rfc3339(now() - HOUR) })).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let recovery = &answer.body;
     let at = format!("{BASE}/{}/recoveries/{}", it.hook.id, recovery["id"].as_str().unwrap());
     assert_eq!(answer.header("location"), format!("https://hooks.example.com{at}"));
-    // Found: one disabled, the last of the retries, two in vain, a test.
+    // Found: one disabled, the last of the retries, two failed resends, a test.
     assert_eq!((recovery["status"].as_str(), counts(recovery)), (Some("done"), (5, 3, 2)), "{recovery}");
     assert!(recovery["finishedAt"].is_string() && recovery["startedAt"] == recovery["until"]);
     assert_eq!(recovery["webhookId"], json!(it.hook.id));
     assert_eq!(it.progress(recovery).await, *recovery);
     let shown = it.engine.history(&it.hook).await;
-    assert_eq!(shown, before, "nothing of a recovery is history before it is sent");
+    assert_eq!(shown, before, "a recovery adds no history before its deliveries are sent");
 
     let (deliveries, steps) = it.queued();
-    assert_eq!(it.events(), ["resent in vain", "gave up", "was disabled"], "the oldest first");
+    assert_eq!(it.events(), ["resend failed", "gave up", "was disabled"], "the oldest first");
     assert!(deliveries.iter().all(|sent| sent.group == "acme" && sent.delay == 0));
     assert!(
         deliveries.iter().all(|sent| (sent.task().attempt, sent.task().trigger) == (1, Trigger::Recover))
     );
-    assert_eq!((steps.len(), steps[0].delay), (1, 5), "in case we had not come to the end");
-    assert_eq!(it.make_all_steps().await, 1);
+    assert_eq!((steps.len(), steps[0].delay), (1, 5), "in case the first step does not finish");
+    assert_eq!(it.run_all_steps().await, 1);
     assert_eq!(it.progress(recovery).await, *recovery);
 
-    // As queues deliver: at least once.
+    // Queues deliver at least once.
     it.process_batch(&deliveries).await;
     it.process_batch(&deliveries).await;
     assert_eq!(it.engine.received("in").await, 3);
@@ -237,13 +238,13 @@ async fn what_failed_for_good_arrives_after_all_and_once() {
 }
 
 #[tokio::test]
-async fn doing_it_again_sends_nothing_again_until_something_fails_again() {
+async fn second_recovery_sends_only_what_failed_again() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 7)).await;
     let first = it.recover(HOUR).await;
     assert_eq!(counts(&first), (7, 7, 0));
     let (queued, _) = it.queued();
-    // Before anything was sent, and after.
+    // Before any delivery was sent, and after.
     assert_eq!(counts(&it.recover(HOUR).await), (7, 0, 7));
     it.sends_elsewhere().await;
     it.process_batch(&queued[..2]).await;
@@ -254,7 +255,7 @@ async fn doing_it_again_sends_nothing_again_until_something_fails_again() {
     let history = it.engine.history(&it.hook).await;
     assert_eq!(history.iter().filter(|row| row.trigger == Trigger::Recover).count(), 7);
 
-    // Seven from before; two failed again for good; one is being tried again, as any delivery is.
+    // Seven from before; two failed permanently again; one is retried like any delivery.
     let retry = it.queued().0.split_off(7);
     let [retry] = retry.as_slice() else { panic!("{retry:?}") };
     let retry = retry.task();
@@ -267,7 +268,7 @@ async fn doing_it_again_sends_nothing_again_until_something_fails_again() {
 }
 
 #[tokio::test]
-async fn what_arrived_by_a_resend_is_not_sent_again() {
+async fn event_that_arrived_by_a_resend_is_skipped() {
     let it = Recovering::start().await;
     let rows = many(&it.hook, 3);
     it.put(&rows).await;
@@ -277,49 +278,51 @@ async fn what_arrived_by_a_resend_is_not_sent_again() {
         let (created, resent) = it.api.call(Some(&As::admin("acme")), "POST", &path, None).await;
         assert_eq!((created, resent["status"].as_str()), (201, Some(expected)), "{resent}");
     }
-    // Three from before, and one resend in vain.
+    // Three from before, and one failed resend.
     assert_eq!(counts(&it.recover(HOUR).await), (4, 2, 2));
     assert_eq!(it.events(), ["e2", "e1"]);
 }
 
 #[tokio::test]
-async fn what_arrived_by_a_resend_amid_its_retries_is_not_sent_again() {
+async fn event_resent_between_its_retries_is_skipped() {
     let it = Recovering::start().await;
     let of = |minutes| failed(&it.hook, Duration::minutes(minutes), "e");
     let mut rows = [of(50), Delivery { trigger: Trigger::Retry, attempt: 2, ..of(20) }];
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
     it.put(&rows).await;
-    let (resent, event) = (of(30), Event::from_payload(&rows[0].request.body, now()).unwrap());
-    it.engine.sender.recoverer.note_arrival(&resent, &event).await;
+    let resent = of(30);
+    let event = SentPayload::of(&rows[0]).event(now()).unwrap();
+    let message_id = anzol_signing::message_id(&resent.tenant_id, resent.webhook_id, &event);
+    it.engine.sender.settler.note_arrival(&resent, &message_id).await;
+    assert_eq!(counts(&it.recover(HOUR).await), (1, 0, 1), "the last retry failed after the event arrived");
     assert_eq!(
-        counts(&it.recover(HOUR).await),
+        counts(&it.recover(Duration::minutes(25)).await),
         (1, 0, 1),
-        "the last retry had failed, after the event arrived"
+        "also when only that retry is seen"
     );
-    assert_eq!(counts(&it.recover(Duration::minutes(25)).await), (1, 0, 1), "nor when that alone is seen");
-    // Whoever resends it once more wants it once more.
+    // A later resend that fails makes it recoverable again.
     it.put(&[Delivery { trigger: Trigger::Resend, ..of(5) }]).await;
     assert_eq!(counts(&it.recover(HOUR).await), (2, 1, 1));
 }
 
 #[tokio::test]
-async fn a_long_recovery_goes_on_page_by_page_in_the_sender() {
+async fn long_recovery_continues_page_by_page_in_the_sender() {
     let it = Recovering::start().await;
     let mut rows = many(&it.hook, 250);
     // An event on two pages: the newer failure counts.
     rows.push(failed(&it.hook, Duration::minutes(30), "e7"));
     it.put(&rows).await;
-    let begun = it.recover(HOUR).await;
-    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (100, 100, 0)), "{begun}");
-    assert!(begun["finishedAt"].is_null());
+    let started = it.recover(HOUR).await;
+    assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (100, 100, 0)), "{started}");
+    assert!(started["finishedAt"].is_null());
 
     let (_, steps) = it.queued();
     it.process_batch(&steps).await;
-    let halfway = it.progress(&begun).await;
+    let halfway = it.progress(&started).await;
     assert_eq!((halfway["status"].as_str(), counts(&halfway)), (Some("running"), (200, 200, 0)), "{halfway}");
-    // The same message received again takes the page that is next, and the one after it finds nothing left to do.
-    assert_eq!(it.make_all_steps().await, 2);
-    let done = it.progress(&begun).await;
+    // The same message received again runs the next step, and the one after it finds nothing left to do.
+    assert_eq!(it.run_all_steps().await, 2);
+    let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (251, 250, 1)), "{done}");
     let events = it.events();
     assert_eq!((events.len(), events.into_iter().collect::<BTreeSet<_>>().len()), (250, 250));
@@ -328,16 +331,16 @@ async fn a_long_recovery_goes_on_page_by_page_in_the_sender() {
 }
 
 #[tokio::test]
-async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
+async fn concurrent_steps_send_no_event_twice() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 230)).await;
-    // Two recoveries side by side, as when one was taken for lost, and each step received three times at once.
+    // Two concurrent recoveries, as when one counted as lost, and each step received three times at once.
     let one = it.recover(HOUR).await;
     it.forget_running().await;
     let other = it.recover(HOUR).await;
     let mut made = 0;
     for round in 0.. {
-        assert!(round < 20, "it never comes to an end");
+        assert!(round < 20, "it does not end");
         let steps = it.queued().1.split_off(made);
         if steps.is_empty() {
             break;
@@ -347,9 +350,9 @@ async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
         let all = bodies.iter().flat_map(|copies| {
             copies.iter().map(|body| it.engine.handle(std::slice::from_ref(body), SLOW_ARN))
         });
-        // On a machine with too much to do, a database may answer too late: the message comes back, as it would from SQS.
-        let back = futures::future::join_all(all).await;
-        for (body, _) in bodies.iter().flatten().zip(back).filter(|(_, back)| !back.is_empty()) {
+        // On a busy machine, the database may answer too late: the message is received again, as from SQS.
+        let to_retry = futures::future::join_all(all).await;
+        for (body, _) in bodies.iter().flatten().zip(to_retry).filter(|(_, ids)| !ids.is_empty()) {
             assert!(it.engine.handle(std::slice::from_ref(body), SLOW_ARN).await.is_empty());
         }
     }
@@ -360,7 +363,7 @@ async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
     assert_eq!(counts(&one).1 + counts(&other).1, 230, "{one} {other}");
     let events: BTreeSet<_> = it.events().into_iter().collect();
     let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
-    assert_eq!((events.len(), ids.len()), (230, 230), "queued twice, perhaps, but as the same delivery");
+    assert_eq!((events.len(), ids.len()), (230, 230), "possibly queued twice, but as the same delivery");
     it.process_batch(&it.queued().0).await;
     let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
     let seen: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
@@ -368,7 +371,7 @@ async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
 }
 
 #[tokio::test]
-async fn the_window_has_sharp_edges() {
+async fn window_includes_since_and_excludes_the_start() {
     let it = Recovering::start().await;
     let since = now() - HOUR;
     let since = since.replace_nanosecond(since.nanosecond() / 1_000_000 * 1_000_000).unwrap();
@@ -378,44 +381,44 @@ async fn the_window_has_sharp_edges() {
     rows[1].id = DeliveryId::with_bits(since - Duration::MILLISECOND, &[0xff; 10]);
     rows[2].id = DeliveryId::floor(now() + HOUR);
     it.put(&rows).await;
-    let answer = it.post(json!({ "since": spelled(since) })).await;
+    let answer = it.post(json!({ "since": rfc3339(since) })).await;
     assert_eq!(counts(&answer.body), (1, 1, 0), "{answer:?}");
-    assert_eq!((it.events(), &answer.body["since"]), (vec!["first".to_owned()], &json!(spelled(since))));
-    // Seven days back is all there is.
+    assert_eq!((it.events(), &answer.body["since"]), (vec!["first".to_owned()], &json!(rfc3339(since))));
+    // History is kept for seven days.
     let whole = it.recover(RETENTION).await;
     assert_eq!(counts(&whole), (2, 1, 1), "{whole}");
-    let nothing = it.post(json!({ "since": spelled(now()) })).await;
+    let nothing = it.post(json!({ "since": rfc3339(now()) })).await;
     assert_eq!((nothing.status, counts(&nothing.body)), (202, (0, 0, 0)));
 }
 
 #[tokio::test]
-async fn what_cannot_be_recovered_is_refused_with_field_and_rule() {
+async fn invalid_recovery_is_refused_with_field_and_rule() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 1)).await;
     for (body, problem) in [
         (json!({}), ("since", "required")),
         (json!({ "since": "yesterday" }), ("since", "date_time")),
-        (json!({ "since": spelled(now() + HOUR) }), ("since", "not_in_future")),
-        (json!({ "since": spelled(now() - RETENTION - HOUR) }), ("since", "max_age")),
+        (json!({ "since": rfc3339(now() + HOUR) }), ("since", "not_in_future")),
+        (json!({ "since": rfc3339(now() - RETENTION - HOUR) }), ("since", "max_age")),
         (json!({ "since": 5 }), ("since", "unreadable")),
-        (json!({ "since": spelled(now()), "status": "success" }), ("status", "must_be")),
+        (json!({ "since": rfc3339(now()), "status": "success" }), ("status", "must_be")),
         (json!([]), ("body", "object")),
     ] {
         let answer = it.post(body).await;
         assert_eq!(answer.status, 400, "{answer:?}");
         assert_eq!(answer.rules(), [problem]);
     }
-    // Somebody else's does not exist.
+    // Another tenant's webhook does not exist.
     let admin = As::admin("globex");
     let theirs = format!("{BASE}/{}", it.hook.id);
-    let since = Some(json!({ "since": spelled(now() - HOUR) }));
+    let since = Some(json!({ "since": rfc3339(now() - HOUR) }));
     let refused =
         it.api.call(Some(&admin), "POST", &format!("{theirs}/actions/recover"), since.clone()).await;
     assert_eq!(refused.0, 404);
     let recovery = it.recover(HOUR).await;
     let id = recovery["id"].as_str().unwrap();
     assert_eq!(it.api.call(Some(&admin), "GET", &format!("{theirs}/recoveries/{id}"), None).await.0, 404);
-    // Nor does one of another webhook, nor one that never was.
+    // Neither does another webhook's recovery, or an unknown one.
     let other = it.engine.create("other").await;
     for path in [format!("{}/recoveries/{id}", other.id), format!("{}/recoveries/none", it.hook.id)] {
         let (status, _) = it.api.call(Some(&As::admin("acme")), "GET", &format!("{BASE}/{path}"), None).await;
@@ -433,88 +436,88 @@ async fn what_cannot_be_recovered_is_refused_with_field_and_rule() {
 }
 
 #[tokio::test]
-async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
+async fn recovery_stops_when_its_webhook_is_disabled_or_deleted() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 250)).await;
-    let begun = it.recover(HOUR).await;
+    let started = it.recover(HOUR).await;
     let mut disabled = it.hook.clone();
     (disabled.spec.enabled, disabled.version) = (false, disabled.version + 1);
     it.engine.cloud.webhooks.replace(&it.hook, &disabled).await.unwrap();
-    assert_eq!(it.make_all_steps().await, 1);
-    let stopped = it.progress(&begun).await;
+    assert_eq!(it.run_all_steps().await, 1);
+    let stopped = it.progress(&started).await;
     assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
     assert!(stopped["finishedAt"].is_string());
-    // What had been queued by then is not sent either, which the history says of it.
+    // What was queued by then is not sent, and the history says so.
     it.process_batch(&it.queued().0[..150]).await;
     assert_eq!(it.engine.received("in").await, 0);
 
-    // Enabled again, it is all still to be had: what was left, and what was not sent. The rest of what was queued will come.
+    // Enabled again, a new recovery finds both the rest and what was not sent. The other queued deliveries are sent.
     let mut enabled = disabled.clone();
     (enabled.spec.enabled, enabled.version) = (true, disabled.version + 1);
     it.engine.cloud.webhooks.replace(&disabled, &enabled).await.unwrap();
     let rest = it.recover(HOUR).await;
-    it.make_all_steps().await;
+    it.run_all_steps().await;
     assert_eq!(counts(&it.progress(&rest).await), (400, 200, 200));
     it.process_batch(&it.queued().0[150..]).await;
     let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
     let events: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!((events.len(), requests.len()), (250, 250));
 
-    let begun = it.recover(HOUR).await;
+    let started = it.recover(HOUR).await;
     let steps = it.queued().1;
     it.engine.cloud.webhooks.delete(&it.hook.tenant_id, it.hook.id).await.unwrap();
     it.process_batch(&steps[steps.len() - 1..]).await;
-    assert_eq!(it.queued().1.len(), steps.len(), "nobody carries it on");
+    assert_eq!(it.queued().1.len(), steps.len(), "no step follows");
     let read = it.engine.cloud.deliveries.recovery(
         &it.hook.tenant_id,
         it.hook.id,
-        begun["id"].as_str().unwrap().parse().unwrap(),
+        started["id"].as_str().unwrap().parse().unwrap(),
         now(),
     );
     assert!(read.await.unwrap().is_some_and(|recovery| recovery.finished_at.is_none()));
 }
 
 #[tokio::test]
-async fn a_queue_that_fails_loses_nothing() {
+async fn failing_queue_loses_nothing() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
-    // No queue at all: nothing is taken, so another recovery finds everything free.
+    // Without a queue nothing is claimed, so another recovery can claim everything.
     let state = it.engine.cloud.state(&it.engine.way_out);
     let unreachable = Api(anzol_api::router(state));
     let path = format!("{BASE}/{}/actions/recover", it.hook.id);
-    let body = json!({ "since": spelled(now() - HOUR) });
+    let body = json!({ "since": rfc3339(now() - HOUR) });
     let (status, answer) = unreachable.call(Some(&As::admin("acme")), "POST", &path, Some(body)).await;
     assert_eq!(status, 503, "{answer}");
 
-    // A queue that takes some: the sender makes the step over, and what was queued before is not sent twice.
+    // A queue that accepts some: the sender runs the step again, and what was queued before is not sent twice.
     it.engine.queues.refuse(r#""id":"e1""#);
-    let begun = it.recover(HOUR).await;
-    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (0, 0, 0)), "{begun}");
+    let started = it.recover(HOUR).await;
+    assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (0, 0, 0)), "{started}");
     assert_eq!(it.events(), ["e2", "e0"]);
     let (deliveries, steps) = it.queued();
     let step = std::slice::from_ref(&steps[0].body);
-    assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "it has to come back");
+    assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "it has to be received again");
     it.process_batch(&deliveries).await;
     it.engine.queues.accept_all();
     assert!(it.engine.handle(step, SLOW_ARN).await.is_empty());
-    let done = it.progress(&begun).await;
+    let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (3, 3, 0)), "{done}");
     it.process_batch(&it.queued().0).await;
     assert_eq!(it.engine.received("in").await, 3, "each once");
 }
 
 #[tokio::test]
-async fn m1_a_recovery_skips_what_the_queue_refuses_for_good() {
+async fn m1_recovery_skips_permanently_refused_deliveries() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
-    it.engine.queues.refuse_for_good(r#""id":"e1""#);
+    it.engine.queues.refuse_permanently(r#""id":"e1""#);
     let done = it.recover(HOUR).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (3, 2, 1)), "{done}");
     assert_eq!(it.events(), ["e2", "e0"], "the oldest first");
 }
 
 #[tokio::test]
-async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
+async fn recovery_expires_with_the_history() {
     let it = Recovering::start().await;
     let (tenant, id) = (&it.hook.tenant_id, it.hook.id);
     let old = now() - RETENTION - Duration::MINUTE;
@@ -522,10 +525,10 @@ async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
     assert_eq!(it.engine.cloud.deliveries.start_recovery(&gone, now()).await.unwrap(), None);
     assert_eq!(it.engine.cloud.deliveries.recovery(tenant, id, gone.id, now()).await.unwrap(), None);
     it.put(&many(&it.hook, 1)).await;
-    let begun = it.recover(HOUR).await;
+    let started = it.recover(HOUR).await;
     let failed = it.engine.history(&it.hook).await[0].id;
     let items = [
-        it.engine.cloud.raw_deliveries(begun["id"].as_str().unwrap().to_owned()).await,
+        it.engine.cloud.raw_deliveries(started["id"].as_str().unwrap().to_owned()).await,
         it.engine.cloud.raw_deliveries("msg_".to_owned()).await,
     ];
     for (item, from) in items.concat().iter().zip([now(), failed.time()]) {
@@ -537,7 +540,7 @@ async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
 }
 
 #[tokio::test]
-async fn of_two_who_make_the_same_step_one_is_counted() {
+async fn step_run_twice_is_counted_once() {
     let it = Recovering::start().await;
     let deliveries = &it.engine.cloud.deliveries;
     let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
@@ -550,7 +553,7 @@ async fn of_two_who_make_the_same_step_one_is_counted() {
     let done = further.clone().finished(RecoveryStatus::Done, now());
     deliveries.advance_recovery(&further, &done).await.unwrap();
     let reopened = deliveries.advance_recovery(&done, &further).await;
-    assert!(matches!(reopened, Err(StoreError::Changed)), "what is finished stays so: {reopened:?}");
+    assert!(matches!(reopened, Err(StoreError::Changed)), "finished stays finished: {reopened:?}");
     let stored = deliveries.recovery(&read.tenant_id, read.webhook_id, read.id, now()).await.unwrap();
     assert_eq!(stored, Some(done));
 }
@@ -561,25 +564,25 @@ fn numbers(count: usize, last: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn k9_a_recovery_queues_the_oldest_first_page_by_page() {
+async fn k9_recovery_queues_the_oldest_first() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 230)).await;
-    let begun = it.recover(HOUR).await;
+    let started = it.recover(HOUR).await;
     assert_eq!(it.events(), numbers(230, 130));
-    // What fails meanwhile is another recovery's.
+    // Later failures belong to another recovery.
     it.put(&[failed(&it.hook, Duration::ZERO, "later")]).await;
-    it.make_all_steps().await;
-    let done = it.progress(&begun).await;
+    it.run_all_steps().await;
+    let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
     assert_eq!(it.events(), numbers(230, 0));
     assert_eq!(counts(&it.recover_all(HOUR).await), (231, 1, 230));
 }
 
 #[tokio::test]
-async fn k9_an_event_has_the_place_of_its_first_failure() {
+async fn k9_event_has_the_place_of_its_first_failure() {
     let it = Recovering::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
-    // The first state was tried three times, the last of them after the second state had failed; then resent in vain.
+    // The first state was attempted three times, the last of them after the second state failed; then a resend failed.
     let mut rows = [of("first", 50), of("first", 40), of("first", 20), of("second", 30), of("third", 10)];
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(40)));
     rows[1].next_attempt = Some(followed_by(&rows[2], now() - Duration::minutes(20)));
@@ -587,12 +590,12 @@ async fn k9_an_event_has_the_place_of_its_first_failure() {
     it.put(&[Delivery { trigger: Trigger::Resend, ..of("first", 5) }]).await;
     let recovery = it.recover(HOUR).await;
     assert_eq!(it.events(), ["first", "second", "third"]);
-    assert_eq!(counts(&recovery), (4, 3, 1), "of the first, the last attempt and the resend: {recovery}");
-    assert_eq!(counts(&it.recover(HOUR).await), (4, 0, 4), "and none of it again");
+    assert_eq!(counts(&recovery), (4, 3, 1), "the last attempt and the resend of the first: {recovery}");
+    assert_eq!(counts(&it.recover(HOUR).await), (4, 0, 4), "and none again");
 }
 
 #[tokio::test]
-async fn k9_what_a_recovery_sent_in_vain_keeps_its_place() {
+async fn k9_event_keeps_its_place_after_a_failed_recovery() {
     let it = Recovering::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
     it.put(&[of("first", 50), of("second", 30)]).await;
@@ -606,7 +609,7 @@ async fn k9_what_a_recovery_sent_in_vain_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn k9_events_of_one_request_go_by_their_own_time() {
+async fn k9_events_of_one_request_are_ordered_by_their_time() {
     let it = Recovering::start().await;
     let at = now() - Duration::MINUTE;
     let rows: Vec<_> = (0..20_u8)
@@ -626,7 +629,7 @@ async fn k9_events_of_one_request_go_by_their_own_time() {
     assert_eq!(it.events(), (0..20).map(|n| format!("e{n}")).collect::<Vec<_>>());
 }
 
-/// Failures of one millisecond, whose events say when they happened: in the order of their numbers, while ids have none.
+/// Failures of one millisecond, whose events are ordered by their `time` while their ids are not ordered.
 fn of_one_moment(hook: &Webhook, ago: Duration, count: u8) -> Vec<Delivery> {
     let at = now() - ago;
     let row = |n: u8| {
@@ -643,16 +646,16 @@ fn of_one_moment(hook: &Webhook, ago: Duration, count: u8) -> Vec<Delivery> {
 }
 
 #[tokio::test]
-async fn k9_events_of_one_request_are_not_torn_apart_by_a_page() {
+async fn k9_events_of_one_request_stay_on_one_page() {
     let it = Recovering::start().await;
-    // The page would end amid them.
+    // The page would end between them.
     it.put(&many(&it.hook, 210)[150..]).await;
     it.put(&of_one_moment(&it.hook, Duration::seconds(30), 80)).await;
     it.put(&many(&it.hook, 5)).await;
-    let begun = it.recover(HOUR).await;
-    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (60, 60, 0)), "{begun}");
-    it.make_all_steps().await;
-    assert_eq!(counts(&it.progress(&begun).await), (145, 145, 0));
+    let started = it.recover(HOUR).await;
+    assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (60, 60, 0)), "{started}");
+    it.run_all_steps().await;
+    assert_eq!(counts(&it.progress(&started).await), (145, 145, 0));
     let mut expected = numbers(210, 150);
     expected.extend((0..80).map(|n| format!("m{n}")));
     expected.extend(numbers(5, 0));
@@ -660,7 +663,7 @@ async fn k9_events_of_one_request_are_not_torn_apart_by_a_page() {
 }
 
 #[tokio::test]
-async fn k9_more_of_one_moment_than_a_page_holds_all_comes() {
+async fn k9_moment_larger_than_a_page_is_recovered_whole() {
     let it = Recovering::start().await;
     it.put(&of_one_moment(&it.hook, Duration::seconds(30), 230)).await;
     let done = it.recover_all(HOUR).await;
@@ -669,7 +672,7 @@ async fn k9_more_of_one_moment_than_a_page_holds_all_comes() {
 }
 
 #[tokio::test]
-async fn k9_pages_of_tests_alone_do_not_end_a_recovery() {
+async fn k9_pages_with_only_tests_do_not_end_a_recovery() {
     let it = Recovering::start().await;
     let test =
         test_event::event(&it.hook, "com.qlik.v1.app.created", DeliveryId::mint(now()), now()).unwrap();
@@ -684,10 +687,10 @@ async fn k9_pages_of_tests_alone_do_not_end_a_recovery() {
 }
 
 #[tokio::test]
-async fn k9_a_step_made_over_queues_and_counts_the_same() {
+async fn k9_repeated_step_queues_and_counts_the_same() {
     let it = Recovering::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
-    // One sent in vain by a recovery before; one that was tried twice; one resent in vain.
+    // One that an earlier recovery failed to send; one attempted twice; one with a failed resend.
     it.put(&[of("before", 50)]).await;
     it.recover(HOUR).await;
     it.sends_elsewhere().await;
@@ -696,12 +699,12 @@ async fn k9_a_step_made_over_queues_and_counts_the_same() {
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
     it.put(&rows).await;
     it.engine.queues.refuse(r#""id":"never""#);
-    let begun = it.recover(HOUR).await;
-    assert_eq!(counts(&begun), (0, 0, 0), "{begun}");
+    let started = it.recover(HOUR).await;
+    assert_eq!(counts(&started), (0, 0, 0), "{started}");
     let first: Vec<_> = it.queued().0[1..].iter().map(Sent::task).collect();
     it.engine.queues.accept_all();
-    it.make_steps_from(1).await;
-    let done = it.progress(&begun).await;
+    it.run_steps_from(1).await;
+    let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (6, 4, 2)), "{done}");
     let second: Vec<_> = it.queued().0[1 + first.len()..].iter().map(Sent::task).collect();
     let ids = |tasks: &[anzol_domain::DeliveryTask]| {
@@ -718,7 +721,7 @@ async fn k9_a_step_made_over_queues_and_counts_the_same() {
 async fn k9_rows_that_have_expired_are_not_recovered() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
-    // Its time is over by what it says, and the store has not removed it yet, nor its entry in the index.
+    // It has expired, but the store has removed neither it nor its index entry yet.
     let rows = it.engine.history(&it.hook).await;
     let key = json!({ "pk": { "S": format!("acme#{}", it.hook.id) }, "sk": { "S": rows[0].id } });
     let expired = json!({ ":over": { "N": (now() - HOUR).unix_timestamp().to_string() } });
@@ -733,11 +736,11 @@ async fn k9_rows_that_have_expired_are_not_recovered() {
 }
 
 #[tokio::test]
-async fn k9_a_recovery_of_the_release_before_is_carried_on() {
+async fn k9_recovery_of_the_previous_release_continues() {
     let it = Recovering::start().await;
     let rows = many(&it.hook, 230);
     it.put(&rows).await;
-    // It went from the newest to the oldest, and has done a page; row and events as it wrote them.
+    // It went from the newest to the oldest, and has done a page. Row and events are as that release wrote them.
     let mut old = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
     old.older_than = rows[99].id;
     (old.found, old.requeued) = (100, 100);
@@ -745,44 +748,44 @@ async fn k9_a_recovery_of_the_release_before_is_carried_on() {
     let text = |text: String| json!({ "S": text });
     let item = json!({
         "pk": text(pk), "sk": text(old.id.to_string()), "expiresAt": { "N": old.expires_at().unix_timestamp().to_string() },
-        "since": text(spelled(old.since)), "until": text(spelled(old.until)), "status": text("running".to_owned()),
+        "since": text(rfc3339(old.since)), "until": text(rfc3339(old.until)), "status": text("running".to_owned()),
         "olderThan": text(old.older_than.to_string()), "found": { "N": "100" }, "requeued": { "N": "100" }, "skipped": { "N": "0" },
     });
     let table = it.engine.cloud.deliveries_table.clone();
     it.dynamodb("PutItem", json!({ "TableName": table, "Item": item })).await;
     let step = anzol_queue::encode_recovery(&old.task());
     assert!(it.engine.handle(&[step], SLOW_ARN).await.is_empty());
-    it.make_all_steps().await;
+    it.run_all_steps().await;
     let done = it.progress(&json!({ "id": old.id })).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
     assert_eq!(it.events(), numbers(230, 100), "the rest, oldest first");
 }
 
 #[tokio::test]
-async fn h3_of_forty_recoveries_at_once_one_begins() {
+async fn h3_only_one_of_forty_concurrent_recoveries_starts() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 120)).await;
-    let since = json!({ "since": spelled(now() - HOUR) });
+    let since = json!({ "since": rfc3339(now() - HOUR) });
     let answers = futures::future::join_all((0..40).map(|_| it.post(since.clone()))).await;
-    let (begun, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
-    assert_eq!((begun.len(), refused.len()), (1, 39));
+    let (started, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
+    assert_eq!((started.len(), refused.len()), (1, 39));
     for answer in refused {
         assert_eq!(
             (answer.status, answer.header("location")),
-            (409, begun[0].header("location")),
+            (409, started[0].header("location")),
             "{answer:?}"
         );
         assert_eq!(answer.rules(), [("recovery", "recovery_running")]);
     }
     assert_eq!(it.events().len(), 100);
-    // Its end frees the webhook.
-    it.make_all_steps().await;
-    assert_eq!(it.progress(&begun[0].body).await["status"], "done");
+    // Once it ends, another can start.
+    it.run_all_steps().await;
+    assert_eq!(it.progress(&started[0].body).await["status"], "done");
     assert_eq!(counts(&it.recover_all(HOUR).await), (120, 0, 120));
 }
 
 #[tokio::test]
-async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
+async fn h3_lost_recovery_blocks_others_for_an_hour() {
     let it = Recovering::start().await;
     let deliveries = &it.engine.cloud.deliveries;
     let at =
@@ -790,11 +793,11 @@ async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
     let lost = at(HOUR * 4);
     assert_eq!(deliveries.start_recovery(&lost, now() - HOUR * 4).await.unwrap(), None);
     let other = at(HOUR * 3);
-    // Written already, by a call whose answer was lost.
+    // Already written by a call whose response was lost.
     assert_eq!(deliveries.start_recovery(&lost, lost.until).await.unwrap(), None);
     let soon = deliveries.start_recovery(&other, lost.until + Duration::minutes(59)).await.unwrap();
     assert_eq!(soon, Some(lost.clone()));
-    // It made a step after all, and counts from then.
+    // It ran a step after all, and the hour counts from then.
     let stepped =
         Recovery { stepped_at: Some(lost.until + HOUR), newer_than: Some(other.end()), ..lost.clone() };
     deliveries.advance_recovery(&lost, &stepped).await.unwrap();
@@ -805,7 +808,7 @@ async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
 }
 
 #[tokio::test]
-async fn h3_two_side_by_side_queue_an_event_once_each() {
+async fn h3_concurrent_recoveries_queue_an_event_once_each() {
     let it = Recovering::start().await;
     // On the first page, and by a resend on the second.
     it.put(&[failed(&it.hook, Duration::minutes(30), "twice")]).await;
@@ -817,8 +820,8 @@ async fn h3_two_side_by_side_queue_an_event_once_each() {
     it.forget_running().await;
     let other = it.recover(HOUR).await;
     it.process_batch(&it.queued().0[100..]).await;
-    assert_eq!(it.events().split_off(100), ["twice"], "what the first sent in vain");
-    it.make_all_steps().await;
+    assert_eq!(it.events().split_off(100), ["twice"], "which the first failed to send");
+    it.run_all_steps().await;
     for recovery in [&one, &other] {
         assert_eq!(it.progress(recovery).await["status"], "done");
     }
@@ -826,12 +829,12 @@ async fn h3_two_side_by_side_queue_an_event_once_each() {
 }
 
 #[tokio::test]
-async fn h3_recoveries_of_other_webhooks_run_beside_it() {
+async fn h3_recoveries_of_other_webhooks_run_concurrently() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 120)).await;
     assert_eq!(it.recover(HOUR).await["status"], "running");
     let other = it.engine.create("other").await;
     let path = format!("{BASE}/{}/actions/recover", other.id);
-    let since = Some(json!({ "since": spelled(now() - HOUR) }));
+    let since = Some(json!({ "since": rfc3339(now() - HOUR) }));
     assert_eq!(it.api.call(Some(&As::admin("acme")), "POST", &path, since).await.0, 202);
 }

@@ -1,8 +1,9 @@
 //! Cold start of `api`.
 
 use anzol_api::{AppState, Config, Cursors, router};
+use anzol_domain::retry::Schedule;
 use anzol_egress::TokenEndpoint;
-use anzol_pipeline::{HealthTracker, Recoverer};
+use anzol_pipeline::{HealthTracker, Recoverer, Settler};
 use anzol_queue::{DeliveryQueues, Queue};
 use anzol_runtime::now;
 use anzol_store::{Deliveries, Webhooks};
@@ -25,7 +26,9 @@ async fn main() -> Result<(), lambda_http::Error> {
     let slow_lane = DeliveryQueues::slow_only(&aws, config.slow_lane);
     let state = AppState {
         health: HealthTracker::new(webhooks.clone(), events, config.disable_policy, now),
-        recoverer: Recoverer::new(deliveries.clone(), slow_lane, now),
+        recoverer: Recoverer::new(deliveries.clone(), slow_lane.clone(), now),
+        // No retry follows what a user asked for, so the schedule does not matter.
+        settler: Settler::new(deliveries.clone(), slow_lane, Schedule::default(), now),
         webhooks,
         vault: Vault::new(&aws, config.secrets_key),
         deliveries,

@@ -8,7 +8,8 @@ use tokio::sync::OnceCell;
 use anzol_domain::{Caller, Clock, Rule, TenantId, Webhook, WebhookId};
 use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
-use anzol_pipeline::{Deliverer, HealthTracker, Recoverer};
+use anzol_pipeline::{Attempts, Deliverer, HealthTracker, Recoverer, Settler, SlowAfter};
+use anzol_runtime::metrics::METER;
 use anzol_store::{Deliveries, StoreError, Webhooks};
 use anzol_vault::Vault;
 
@@ -27,6 +28,8 @@ pub struct AppState {
     pub deliveries: Deliveries,
     /// The way out, for resends and tests.
     pub deliverer: Deliverer,
+    /// Records resends and tests.
+    pub settler: Settler,
     /// How receivers are doing, and what resends and tests say of them.
     pub health: HealthTracker,
     /// Sends again what failed.
@@ -90,6 +93,13 @@ impl AppState {
         let id: WebhookId = id.parse().map_err(|_| not_found())?;
         let webhook = self.webhooks.get(tenant, id).await?;
         Ok(webhook.filter(|webhook| caller.sees(webhook)).ok_or_else(not_found)?)
+    }
+
+    /// Makes the attempts of resends and tests.
+    pub(crate) fn attempts(&self) -> Attempts<'_> {
+        let Self { vault, deliverer, settler, health, clock, .. } = self;
+        let slow_after = SlowAfter::default();
+        Attempts { vault, deliverer, settler, health, slow_after, clock: *clock, meter: METER }
     }
 
     /// The webhook as clients see it now.

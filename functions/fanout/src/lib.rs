@@ -3,6 +3,7 @@
 mod config;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -21,13 +22,13 @@ use anzol_runtime::metrics::{self, Label, Metric};
 
 pub use config::Config;
 
-/// Messages worked on at the same time.
+/// Messages processed concurrently.
 const CONCURRENCY: usize = 10;
 
-/// How events come here, in the metrics.
+/// The metric label of events from the queue.
 const SOURCE: Label = Label::Source("queue");
 
-/// The trace of a message: its producer's (message attributes `traceparent` and `tracestate`), else the one of AWS X-Ray.
+/// Returns the trace of a message: its producer's (message attributes `traceparent` and `tracestate`), else that of AWS X-Ray.
 fn trace(message: &SqsMessage) -> Option<TraceContext> {
     let own = |name| message.message_attributes.get(name).and_then(|value| value.string_value.as_deref());
     let given = own(TRACEPARENT).and_then(|parent| TraceContext::parse(parent, own(TRACESTATE)));
@@ -36,59 +37,58 @@ fn trace(message: &SqsMessage) -> Option<TraceContext> {
     })
 }
 
-/// What fanout works with.
+/// The parts of fanout.
 #[derive(Debug)]
 pub struct Fanout {
-    /// Finds and queues.
+    /// Matches events and queues deliveries.
     pub dispatcher: Dispatcher,
-    /// Where messages go that nobody can read.
+    /// The dead-letter queue for messages that cannot be used.
     pub dlq: Queue,
-    /// The time, for events that name none.
+    /// The time, also of events without one.
     pub clock: Clock,
-    /// Largest event taken, in bytes of minified JSON.
+    /// Largest event accepted, in bytes of minified JSON.
     pub largest_event: usize,
 }
 
 impl Fanout {
-    /// Dispatches the events of a batch of messages. A message that cannot be read is put with the dead letters; one whose events
-    /// cannot be queued is reported alone, and comes back.
+    /// Dispatches the events of a batch of messages. Messages that cannot be read go to the dead-letter queue; those whose events cannot be
+    /// queued are reported individually for redelivery.
     pub async fn handle(&self, batch: SqsEvent) -> SqsBatchResponse {
         let messages = batch.records.len();
         let failed: Vec<String> = futures::stream::iter(batch.records)
             .map(|message| async move {
-                // What goes wrong with one message is its own affair.
-                let taken = AssertUnwindSafe(self.take(&message)).catch_unwind().await.unwrap_or_else(|_| {
-                    tracing::error!(message_id = message.message_id.as_deref(), "dispatching panicked");
-                    false
-                });
-                if taken { None } else { message.message_id }
+                // A panic fails its own message only.
+                let processed = AssertUnwindSafe(self.process_message(&message))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| {
+                        tracing::error!(message_id = message.message_id.as_deref(), "dispatching panicked");
+                        false
+                    });
+                // SQS sets the id. Reporting an empty one fails the whole batch, which loses nothing.
+                if processed { None } else { Some(message.message_id.unwrap_or_default()) }
             })
             .buffer_unordered(CONCURRENCY)
             .filter_map(|failed| async { failed })
             .collect()
             .await;
-        tracing::debug!(messages, failed = failed.len(), "a batch is done");
+        tracing::debug!(messages, to_retry = failed.len(), "batch processed");
         metrics::flush();
         let mut response = SqsBatchResponse::default();
         response.set_failures(failed);
         response
     }
 
-    async fn take(&self, message: &SqsMessage) -> bool {
+    /// Processes a message. Returns whether it is done; if not, it has to be received again.
+    async fn process_message(&self, message: &SqsMessage) -> bool {
         let (message_id, body) = (message.message_id.as_deref(), message.body.as_deref().unwrap_or_default());
         let events = match self.read(body) {
             Ok(events) => events,
             Err(error) => return self.send_to_dlq(message_id, body, &error.to_string()).await,
         };
-        let now = (self.clock)();
-        let mut arrival = Accepted::new(now, trace(message));
-        if let Some(sent_at) = anzol_queue::sent_at(&message.attributes) {
-            arrival.at = sent_at.min(now);
-            let waited = Duration::try_from(now - sent_at).unwrap_or_default();
-            metrics::time(Metric::QueueAge, SOURCE, waited);
-        }
-        let trace_id = arrival.trace.trace_id();
-        match self.dispatcher.dispatch(&events, &arrival).await {
+        let accepted = self.accepted(message);
+        let trace_id = accepted.trace.trace_id();
+        match self.dispatcher.dispatch(&events, &accepted).await {
             Ok(deliveries) => {
                 tracing::info!(
                     message_id,
@@ -102,18 +102,7 @@ impl Fanout {
                 true
             }
             Err(DispatchError::Refused(refused)) => {
-                for (place, code) in &refused {
-                    let reason = format!("`[{place}]` cannot be queued: {code}");
-                    // Alone: whoever puts the dead letter back does not want the others sent twice. In the form that says all of it.
-                    let alone = match (events.as_slice(), events.get(*place)) {
-                        ([_, _, ..], Some(event)) => Cow::Owned(event.payload(false)),
-                        _ => Cow::Borrowed(body),
-                    };
-                    if !self.send_to_dlq(message_id, &alone, &reason).await {
-                        return false;
-                    }
-                }
-                true
+                self.dead_letter(message_id, body, &events, &refused).await
             }
             Err(error) => {
                 tracing::error!(message_id, trace.id = trace_id, %error, "events were not dispatched");
@@ -122,7 +111,41 @@ impl Fanout {
         }
     }
 
-    /// Events that each name their tenant and nothing that is only ours to say.
+    /// Returns when a message was put on the queue, and its trace. Reports how long it waited.
+    fn accepted(&self, message: &SqsMessage) -> Accepted {
+        let now = (self.clock)();
+        let mut accepted = Accepted::new(now, trace(message));
+        if let Some(sent_at) = anzol_queue::sent_at(&message.attributes) {
+            accepted.at = sent_at.min(now);
+            let waited = Duration::try_from(now - sent_at).unwrap_or_default();
+            metrics::time(Metric::QueueAge, SOURCE, waited);
+        }
+        accepted
+    }
+
+    /// Sends events that the queue will never accept to the dead-letter queue. Returns whether all are there.
+    async fn dead_letter(
+        &self,
+        message_id: Option<&str>,
+        body: &str,
+        events: &[Event],
+        refused: &BTreeMap<usize, String>,
+    ) -> bool {
+        for (index, code) in refused {
+            let reason = format!("`[{index}]` cannot be queued: {code}");
+            // Without the other events of the message, which a redrive must not send twice; in the form that loses nothing.
+            let event = match (events, events.get(*index)) {
+                ([_, _, ..], Some(event)) => Cow::Owned(event.payload(false)),
+                _ => Cow::Borrowed(body),
+            };
+            if !self.send_to_dlq(message_id, &event, &reason).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads the events of a message. Each has to name its tenant, and must not use reserved names.
     fn read(&self, body: &str) -> Result<Vec<Event>, Invalid> {
         let events = parse_one_or_many(body, (self.clock)(), self.largest_event)?;
         let mut problems = Problems::default();
@@ -137,10 +160,10 @@ impl Fanout {
 
     async fn send_to_dlq(&self, message_id: Option<&str>, body: &str, reason: &str) -> bool {
         tracing::error!(message_id, reason, "a message of the events queue cannot be used");
-        let buried = self.dlq.send_to_dlq(body, reason).await;
-        if let Err(error) = &buried {
-            tracing::error!(message_id, error, "it cannot be put with the dead letters either");
+        let sent = self.dlq.send_to_dlq(body, reason).await;
+        if let Err(error) = &sent {
+            tracing::error!(message_id, %error, "it cannot be sent to the dead-letter queue");
         }
-        buried.is_ok()
+        sent.is_ok()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use anzol_pipeline::{HealthTracker, Recoverer, Settler};
+use anzol_pipeline::{HealthTracker, Recoverer, Settler, SlowAfter};
 use anzol_queue::{DeliveryQueues, Queue, Scheduler};
 use anzol_runtime::now;
 use anzol_sender::{Config, Sender};
@@ -10,6 +10,7 @@ use anzol_store::{Deliveries, Webhooks};
 use anzol_vault::Vault;
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
+use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -33,11 +34,15 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         health: HealthTracker::new(webhooks.clone(), events, config.disable_policy, now),
         dlq: Queue::new(&aws, config.dlq),
         slow_lane_arn,
+        slow_after: SlowAfter::default(),
+        clock: now,
         vault: Vault::new(&aws, config.secrets_key),
         webhooks,
     };
     let handler = |event: LambdaEvent<SqsEvent>| async move {
-        let deadline = anzol_sender::deadline(event.context.deadline(), SystemTime::now());
+        let now = SystemTime::now();
+        let left = anzol_sender::deadline(event.context.deadline(), now).duration_since(now);
+        let deadline = Instant::now() + left.unwrap_or_default();
         Ok::<_, lambda_runtime::Error>(sender.handle(event.payload, deadline).await)
     };
     lambda_runtime::run(service_fn(handler)).await

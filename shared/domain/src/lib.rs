@@ -14,6 +14,7 @@ pub mod id;
 mod level;
 pub mod match_log;
 mod members;
+pub mod metric;
 pub mod operational;
 pub mod page;
 pub mod payload;

@@ -2,22 +2,22 @@
 
 use serde_json::json;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::error::Invalid;
-use crate::event::{Event, OPERATIONAL_SOURCE};
+use crate::event::{Event, OPERATIONAL_SOURCE, rfc3339};
 use crate::event_type::{WEBHOOK_DISABLED, WEBHOOK_FAILING, WEBHOOK_RECOVERED};
 use crate::health::HealthState;
 use crate::webhook::Webhook;
 
-/// A change in the state of a webhook that its tenant can subscribe to.
+/// An operational event about a webhook: a change that its tenant can subscribe to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationalEvent {
-    /// The health state became [`HealthState::Warning`].
+    /// The webhook has reached half of its disable threshold. Published when its health state becomes [`HealthState::Warning`]: the state
+    /// `failing` only means that the last attempt failed, which is not worth an event.
     Failing,
-    /// Anzol disabled the webhook.
+    /// Anzol disabled the webhook because its receiver fails.
     Disabled,
-    /// An attempt succeeded after [`OperationalEvent::Failing`] was published.
+    /// An attempt succeeded after [`Self::Failing`] was published.
     Recovered,
 }
 
@@ -32,7 +32,18 @@ impl OperationalEvent {
         }
     }
 
-    /// Returns the event about `webhook`. Its id depends on the run of failures only, so publishing it twice yields the same event.
+    /// Returns the health state that the webhook has when this event is published, as the event's `data.healthState`. A disabled webhook
+    /// has no health state in the API, so the event says `disabled`.
+    #[must_use]
+    pub fn health_state(self) -> &'static str {
+        match self {
+            Self::Failing => HealthState::Warning.name(),
+            Self::Disabled => "disabled",
+            Self::Recovered => HealthState::Healthy.name(),
+        }
+    }
+
+    /// Returns the event about `webhook`. Publishing it twice for the same run of failures publishes the same event, with the same id.
     ///
     /// # Errors
     /// The event breaks a rule for events. The checked parts of a webhook rule that out.
@@ -42,15 +53,13 @@ impl OperationalEvent {
         let mut data = json!({
             "id": webhook.id.to_string(),
             "name": webhook.spec.name,
+            "healthState": self.health_state(),
             "consecutiveFailures": health.failures,
         });
         if let Some(members) = data.as_object_mut() {
             let mut add = |name: &str, value: &str| members.insert(name.to_owned(), json!(value));
             if let Some(since) = health.failing_since {
                 add("failingSince", &rfc3339(since));
-            }
-            if self == Self::Failing {
-                add("healthState", HealthState::Warning.name());
             }
             if let Some(disabled) = &webhook.disabled {
                 add("disabledReason", &disabled.reason);
@@ -72,7 +81,52 @@ impl OperationalEvent {
     }
 }
 
-#[expect(clippy::expect_used, reason = "RFC 3339 has every year from 0 to 9999")]
-fn rfc3339(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).expect("a year from 0 to 9999")
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::health::Health;
+    use crate::id::{TenantId, UserId, WebhookId};
+    use crate::level::Level;
+    use crate::webhook::RawSpec;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn webhook() -> Webhook {
+        let user = UserId::parse("user-1").unwrap();
+        let raw = RawSpec {
+            name: Some("Orders".to_owned()),
+            description: None,
+            url: Some("https://hooks.example.com/x".to_owned()),
+            event_types: vec!["com.qlik.v1.app.created".to_owned()],
+            level: Level::Tenant,
+            owner_id: user.to_string(),
+            secret: None,
+            filter: None,
+            headers: BTreeMap::new(),
+            encrypted_headers: BTreeMap::new(),
+            enabled: true,
+            cloud_events: false,
+        };
+        let (tenant, spec) = (TenantId::parse("acme").unwrap(), raw.check().unwrap().0);
+        let health = Health { failures: 25, failing_since: Some(NOW), ..Health::default() };
+        Webhook { health, ..Webhook::new(WebhookId::mint(NOW), tenant, spec, user, NOW) }
+    }
+
+    #[test]
+    fn operational_event_data_names_the_health_state() {
+        let webhook = webhook();
+        for (operational, state) in [
+            (OperationalEvent::Failing, "warning"),
+            (OperationalEvent::Disabled, "disabled"),
+            (OperationalEvent::Recovered, "healthy"),
+        ] {
+            let event = operational.to_event(&webhook, NOW).unwrap();
+            let payload: serde_json::Value = serde_json::from_str(&event.payload(true)).unwrap();
+            assert_eq!(payload["type"], operational.event_type());
+            assert_eq!(payload["data"]["healthState"], state, "{payload:#}");
+            assert_eq!(payload["data"]["consecutiveFailures"], 25, "{payload:#}");
+        }
+    }
 }

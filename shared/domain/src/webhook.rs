@@ -376,27 +376,6 @@ impl Webhook {
         Self { updated_at: now, version: self.version + 1, ..self }
     }
 
-    /// Returns the approximate memory size in bytes.
-    #[must_use]
-    pub fn footprint(&self) -> usize {
-        const ENTRY: usize = 48; // overhead of the allocator and of the collection, for each text
-        const NODE: usize = 560; // size of a node of the tree that holds headers; nodes hold five or more, except the root
-        let spec = &self.spec;
-        // A parsed filter takes several times the size of its text.
-        let filter = spec.filter.as_ref().map_or(0, |filter| filter.to_string().len() * 4);
-        let users = [&spec.owner_id, &self.created_by, &self.updated_by].map(|user| user.as_str().len());
-        let texts = [self.tenant_id.as_str().len(), spec.name.len(), spec.url.as_str().len(), filter]
-            .into_iter()
-            .chain(users)
-            .chain(spec.description.iter().map(String::len))
-            .chain(spec.event_types.iter().map(String::len))
-            .chain(spec.headers.iter().map(|(name, value)| name.len() + value.len() + ENTRY))
-            .chain(self.sealed.iter().map(|sealed| sealed.ciphertext.len()))
-            .chain(self.encrypted_header_names().map(str::len));
-        let nodes = spec.headers.iter().count().div_ceil(5) * NODE;
-        size_of::<Self>() + texts.map(|bytes| bytes + ENTRY).sum::<usize>() + nodes
-    }
-
     /// Returns the names of the encrypted headers, sorted.
     pub fn encrypted_header_names(&self) -> impl Iterator<Item = &str> {
         self.sealed.iter().flat_map(|sealed| &sealed.header_names).map(String::as_str)

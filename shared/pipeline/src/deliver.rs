@@ -1,4 +1,4 @@
-//! Task → signed POST → what happened.
+//! Sends a delivery: builds and signs the POST, and turns the answer into a history row.
 
 use std::time::Duration;
 
@@ -16,16 +16,15 @@ use time::OffsetDateTime;
 
 use crate::redact;
 
-/// What Qlik's own sender calls itself; receivers compare it (contract section 3.1).
+/// The `User-Agent` of Qlik's sender. Receivers check it (contract section 3.1).
 pub const USER_AGENT: &str = "Qlik Webhook";
 
-/// What the deployment calls itself and its signature; by default as Qlik does.
+/// Names that a deployment may choose; Qlik's by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryHeaders {
-    /// Value of `User-Agent`; [`USER_AGENT`] when there is none.
+    /// Value of `User-Agent`; [`USER_AGENT`] if not set.
     pub user_agent: Option<HeaderText>,
-    /// Name of the header with the signature; [`signing::QLIK_SIGNATURE`] when there is none. A webhook's own header of that name is
-    /// not sent.
+    /// Name of the header with the signature; [`signing::QLIK_SIGNATURE`] if not set. A webhook's custom header of that name is not sent.
     pub signature: Option<HeaderName>,
 }
 
@@ -39,19 +38,19 @@ impl DeliveryHeaders {
     }
 }
 
-/// A connection that fails within this time is tried once more, at once.
+/// A connection that fails within this time is retried once, immediately.
 const INSTANT: Duration = Duration::from_secs(1);
 
-/// Characters of a redirect's target that a message shows.
+/// Characters of a redirect's target that a status message shows.
 const MAX_TARGET: usize = 500;
 
-/// Statuses that say where else to go, when they come with a `Location` (RFC 9110, section 15.4).
+/// Statuses that redirect, if there is a `Location` (RFC 9110, section 15.4).
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
-/// Statuses by which a receiver asks for time: 429 and 503, with `Retry-After`.
-const ASK_FOR_TIME: [u16; 2] = [429, 503];
+/// Statuses whose `Retry-After` is respected.
+const WITH_RETRY_AFTER: [u16; 2] = [429, 503];
 
-/// Sends what webhooks are owed.
+/// Sends deliveries to receivers.
 #[derive(Debug, Clone)]
 pub struct Deliverer {
     egress: Egress,
@@ -61,44 +60,44 @@ pub struct Deliverer {
 }
 
 impl Deliverer {
-    /// A deliverer that sends through `egress`.
+    /// Returns a deliverer that sends through `egress`.
     #[must_use]
     pub fn new(egress: Egress, clock: Clock) -> Self {
         Self { egress, headers: DeliveryHeaders::default(), own_hosts: OwnHosts::default(), clock }
     }
 
-    /// The same, under other names.
+    /// Uses these names in requests.
     #[must_use]
     pub fn with_headers(self, headers: DeliveryHeaders) -> Self {
         Self { headers, ..self }
     }
 
-    /// The same, for a deployment that is reached by these names, to which it sends nothing.
+    /// Refuses to send to these hosts, by which the deployment itself is reached.
     #[must_use]
     pub fn with_own_hosts(self, own_hosts: OwnHosts) -> Self {
         Self { own_hosts, ..self }
     }
 
-    /// The names that this deployment is reached by.
+    /// Returns the hosts by which this deployment is reached.
     #[must_use]
     pub fn own_hosts(&self) -> &OwnHosts {
         &self.own_hosts
     }
 
-    /// The longest an attempt can take.
+    /// Returns the longest that sending can take.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.egress.timeout() + INSTANT
     }
 
-    /// Makes the attempt. Whatever the receiver does, the answer is a history row; when to try again is for [`crate::settle`].
+    /// Sends the delivery. Returns a history row for any outcome; [`crate::settle`] decides about a retry.
     pub async fn deliver(&self, opened: &Opened<'_>, task: &DeliveryTask) -> Delivery {
         let (webhook, secrets) = (opened.webhook(), opened.secrets());
         let mut request = self.request(webhook, secrets, task);
         let Answer { outcome, duration } = self.post(webhook, &request).await;
-        // What is kept and shown must not hold what is to stay secret; what is decided by does not matter for that.
+        // Decisions use the full answer; encrypted headers are redacted from everything that is stored or shown.
         let encrypted = &secrets.encrypted_headers;
-        let failure = judge(&outcome, encrypted);
+        let failure = failure_of(&outcome, encrypted);
         let retry_after = outcome.as_ref().ok().and_then(|received| retry_after(received, self.clock));
         let mut response = outcome.ok().map(|received| received.kept);
         redact::request(&mut request, encrypted);
@@ -108,8 +107,8 @@ impl Deliverer {
         Delivery { retry_after, ..row(task, request, failure, duration, response) }
     }
 
-    /// Posts; and once more, at once and over a new connection, when no connection came about and that took no time: a server that
-    /// restarts, or one that closed a connection just as we used it. Not when so much as a byte of an answer came.
+    /// Posts the request. Retries once, immediately and over a new connection, when the connection failed fast and before any byte of an
+    /// answer: a server that restarts, or that closed an idle connection as we used it.
     async fn post(&self, webhook: &Webhook, request: &SentRequest) -> Answer {
         let url = webhook.spec.url.as_url();
         if let Err(refused) = self.own_hosts.check(url) {
@@ -129,7 +128,7 @@ impl Deliverer {
         second
     }
 
-    /// The row of an attempt whose turn came after its webhook was disabled: nothing is sent, so nothing is opened and signed.
+    /// Returns the history row of a delivery that is skipped because its webhook is disabled. Nothing is sent, so nothing is signed.
     #[must_use]
     pub fn skip_disabled(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
         let mut request = self.request(webhook, &Secrets::default(), task);
@@ -138,8 +137,8 @@ impl Deliverer {
         row(task, request, Some((FailureKind::Disabled, message)), Duration::ZERO, None)
     }
 
-    /// The request as it goes out, encrypted headers in plain: the body in the form the webhook asked for, our headers, then
-    /// the webhook's own.
+    /// Builds the request as it is sent, with encrypted headers in plaintext: the body in the form the webhook asks for, our headers, then the
+    /// webhook's custom headers.
     fn request(&self, webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> SentRequest {
         let body = task.event.outgoing(webhook.spec.cloud_events);
         let message_id = signing::message_id(&task.tenant_id, task.webhook_id, &task.event);
@@ -165,8 +164,8 @@ impl Deliverer {
     }
 }
 
-/// The trace, with this attempt as the caller. A webhook that sets these headers itself keeps its own: `tracestate` means nothing beside
-/// another `traceparent`.
+/// Returns the trace headers, with this attempt as the parent. Custom headers of a webhook have precedence: `tracestate` has no meaning
+/// beside another `traceparent`.
 fn trace_headers(webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> Vec<(String, String)> {
     let own = |name: &str| {
         let plain = webhook.spec.headers.iter().map(|(name, _)| name);
@@ -181,9 +180,12 @@ fn trace_headers(webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> V
     [(TRACEPARENT.to_owned(), trace.traceparent().to_owned())].into_iter().chain(state).collect()
 }
 
-/// Judges what came back, by its status and all its headers. Success is 2xx; our choice, the contract does not say.
-/// Messages quote no `encrypted` header.
-fn judge(outcome: &Result<Received, Failure>, encrypted: &EncryptedHeaders) -> Option<(FailureKind, String)> {
+/// Returns why an attempt failed, with a message for the history, or `None` for a success: any 2xx status, even if the body cannot be read.
+/// Our choice; the contract does not define success. Messages do not quote `encrypted` headers.
+fn failure_of(
+    outcome: &Result<Received, Failure>,
+    encrypted: &EncryptedHeaders,
+) -> Option<(FailureKind, String)> {
     let received = match outcome {
         Ok(received) => received,
         Err(failure) => {
@@ -209,15 +211,15 @@ fn judge(outcome: &Result<Received, Failure>, encrypted: &EncryptedHeaders) -> O
     }
 }
 
-/// How long a receiver asks us to wait: `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), the first that can be read.
+/// Returns how long the receiver asks us to wait: the first valid `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after(received: &Received, clock: impl Fn() -> OffsetDateTime) -> Option<Duration> {
-    if !ASK_FOR_TIME.contains(&received.kept.status_code) {
+    if !WITH_RETRY_AFTER.contains(&received.kept.status_code) {
         return None;
     }
     let read = |value: &HeaderValue| {
         let value = value.to_str().ok()?.trim();
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            // More seconds than a number holds are as many as there can be.
+            // Saturates where the number is too large for the type.
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let date: OffsetDateTime = httpdate::parse_http_date(value).ok()?.into();
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_may_ask_for_time_in_either_form() {
+    fn retry_after_is_read_as_seconds_or_date() {
         let now = datetime!(2026-11-24 10:00 UTC);
         let asked = |status, value: &str| {
             retry_after(&received(status, &[("retry-after", value)]), || now).map(|wait| wait.as_secs())
@@ -284,7 +286,7 @@ mod tests {
         assert_eq!(asked(429, "120"), Some(120));
         assert_eq!(asked(503, " 0 "), Some(0));
         assert_eq!(asked(503, "Tue, 24 Nov 2026 10:01:30 GMT"), Some(90));
-        assert_eq!(asked(503, "Tue, 24 Nov 2026 09:00:00 GMT"), None, "that is over");
+        assert_eq!(asked(503, "Tue, 24 Nov 2026 09:00:00 GMT"), None, "the date has passed");
         assert_eq!(asked(500, "120"), None);
         assert_eq!(asked(429, "99999999999999999999999"), Some(u64::MAX));
         for nonsense in ["soon", "-5", "1.5", ""] {
@@ -293,19 +295,19 @@ mod tests {
     }
 
     #[test]
-    fn k10_only_redirects_with_a_target_are_redirects() {
-        let judged = |status, headers: &[(&'static str, &str)]| {
-            judge(&Ok(received(status, headers)), &EncryptedHeaders::default())
+    fn k10_redirect_status_needs_a_location() {
+        let failure = |status, headers: &[(&'static str, &str)]| {
+            failure_of(&Ok(received(status, headers)), &EncryptedHeaders::default())
         };
         let to = [("location", "https://elsewhere.example/")];
         for status in 300..400 {
             let redirect = [301, 302, 303, 307, 308].contains(&status);
-            let (kind, message) = judged(status, &to).unwrap();
+            let (kind, message) = failure(status, &to).unwrap();
             assert_eq!(kind == FailureKind::Redirect, redirect, "{status}");
             assert_eq!(kind == FailureKind::HttpStatus, !redirect, "{status}");
             assert_eq!(message.contains("https://elsewhere.example/"), redirect, "{message}");
             let without = (FailureKind::HttpStatus, format!("the receiver answered {status}"));
-            assert_eq!(judged(status, &[]), Some(without));
+            assert_eq!(failure(status, &[]), Some(without));
         }
     }
 }

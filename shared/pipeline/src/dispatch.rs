@@ -1,4 +1,4 @@
-//! Event → one delivery task for each webhook that hears it, queued.
+//! Matches events against webhooks and queues one delivery task per match.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use time::OffsetDateTime;
 
 use crate::match_log::{MatchLog, PendingRecords};
 
-/// Bytes of webhooks that are kept in memory between calls: those of thousands of ordinary tenants, or of a dozen that use all they may.
+/// Bytes of webhooks cached between calls: enough for thousands of ordinary tenants, or a dozen at their limits.
 const CACHED: u64 = 32 * 1024 * 1024;
-/// Tenants whose webhooks that may be, if each has one. The cache remembers the names of half as many that it had to let go: a tenant
-/// that comes again before it is forgotten stays, and those that do not come again make room.
+/// Expected number of cached tenants. The cache also remembers the keys of half as many evicted ones, so that a tenant which returns soon
+/// is kept longer than those that do not.
 const CACHED_TENANTS: usize = 20_000;
-/// Bytes of events in hand at most before they are queued: a large event that a hundred webhooks hear must not fill the memory.
+/// Bytes of matched events held before they are queued: a large event that matches a hundred webhooks must not fill the memory.
 const IN_HAND: usize = 4 * 1024 * 1024;
-/// Tenants looked up at the same time when a batch of events names several.
+/// Concurrent lookups of tenants.
 const LOOKUPS: usize = 8;
 
-/// Why events were not dispatched. The producer, or the queue, has to try again.
+/// Why events were not dispatched. The producer, or the queue, has to send them again.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
     /// The webhooks could not be read.
@@ -36,29 +36,29 @@ pub enum DispatchError {
     /// Not all deliveries could be queued.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The queue will never take some of them; all others are queued.
-    #[error("the queue refused events for good, by their places: {0:?}")]
+    /// The queue will never accept these events, by their indexes; all others are queued.
+    #[error("the queue refused events permanently, by their indexes: {0:?}")]
     Refused(BTreeMap<usize, String>),
 }
 
-/// How events came to us.
+/// When and in which trace events were accepted.
 #[derive(Debug, Clone)]
 pub struct Accepted {
-    /// When we took them from their producer: latencies count from then.
+    /// When they were accepted from their producer. Latencies count from then.
     pub at: OffsetDateTime,
-    /// The trace of the request or message they came in. An event that names one of its own belongs to that.
+    /// The trace of their request or message. An event that names its own trace belongs to that one instead.
     pub trace: TraceContext,
 }
 
 impl Accepted {
-    /// Events that come now, in this trace or else in a new one.
+    /// Events accepted now, in this trace or in a new one.
     #[must_use]
     pub fn new(now: OffsetDateTime, trace: Option<TraceContext>) -> Self {
         Self { at: now, trace: trace.unwrap_or_else(|| TraceContext::begin(now)) }
     }
 }
 
-/// Finds who hears an event.
+/// Queues deliveries of events.
 #[derive(Debug)]
 pub struct Dispatcher {
     webhooks: Webhooks,
@@ -66,36 +66,36 @@ pub struct Dispatcher {
     /// Records received events and mismatches.
     match_log: MatchLog,
     clock: Clock,
-    /// Snapshots by tenant. Each is checked against the tenant's revision before it is used, so age does no harm.
+    /// Snapshots by tenant. Each is checked against the tenant's revision before it is used, so none is stale.
     snapshots: Snapshots,
 }
 
 type Snapshots = Cache<TenantId, Arc<Snapshot>, Footprint>;
 
-/// All webhooks of a tenant, as they were at a revision or a little later.
+/// All webhooks of a tenant, as they were at a revision or shortly after.
 #[derive(Debug)]
 struct Snapshot {
-    /// The tenant's revision before the webhooks were read: when it still holds, so does the snapshot.
+    /// The tenant's revision before the webhooks were read. While it is current, so is the snapshot.
     revision: u64,
-    /// Oldest first. Not a vector, which has room for more than is in it: for one webhook, four times what it takes.
+    /// Oldest first. Not a vector, which may reserve four times the memory for a single webhook.
     webhooks: Box<[Webhook]>,
 }
 
-/// Weighs a tenant's webhooks by the memory they take.
+/// Weighs a tenant's webhooks by the memory they use.
 #[derive(Debug, Clone, Copy)]
 struct Footprint;
 
 impl Weighter<TenantId, Arc<Snapshot>> for Footprint {
     fn weight(&self, tenant: &TenantId, snapshot: &Arc<Snapshot>) -> u64 {
-        const PLACE: usize = 128; // in the cache's tables
-        let webhooks = snapshot.webhooks.iter().map(Webhook::footprint).sum::<usize>();
-        let bytes = size_of::<(TenantId, Snapshot)>() + PLACE + tenant.as_str().len() + webhooks;
+        const SLOT: usize = 128; // in the cache's tables
+        let webhooks = snapshot.webhooks.iter().map(footprint).sum::<usize>();
+        let bytes = size_of::<(TenantId, Snapshot)>() + SLOT + tenant.as_str().len() + webhooks;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
 
 impl Dispatcher {
-    /// Returns a dispatcher that reads from `webhooks`, writes to `queues`, and records received events and mismatches in `records`.
+    /// Returns a dispatcher that reads from `webhooks`, queues on `queues`, and records received events and mismatches in `records`.
     #[must_use]
     pub fn new(webhooks: Webhooks, queues: DeliveryQueues, records: MatchRecords, clock: Clock) -> Self {
         let match_log = MatchLog::new(records, clock);
@@ -103,60 +103,63 @@ impl Dispatcher {
         Self { webhooks, queues, match_log, clock, snapshots }
     }
 
-    /// Queues one task for each webhook that hears one of the events; answers how many.
+    /// Queues one task for each webhook that matches one of the events. Returns how many.
     ///
-    /// Events without a tenant belong to nobody and are heard by nobody: callers refuse them first. Of tenants that have webhooks it is
-    /// noted, at the same time, what came and which webhooks missed some of it by their level or filter; that never fails an event.
+    /// Events without a tenant match no webhook; callers refuse them first. For tenants with webhooks, received events and mismatches by level
+    /// or filter are recorded at the same time, which never fails an event.
     ///
     /// # Errors
-    /// Trying again helps, and queues some deliveries twice, unless it is [`DispatchError::Refused`]: the events at these places will never
-    /// be taken, the others are, and are not to be given here again.
-    pub async fn dispatch(&self, events: &[Event], arrival: &Accepted) -> Result<usize, DispatchError> {
+    /// Dispatching again can succeed, and queues some deliveries twice, unless it is [`DispatchError::Refused`]: these events will never be
+    /// accepted, the others are queued and must not be dispatched again.
+    pub async fn dispatch(&self, events: &[Event], accepted: &Accepted) -> Result<usize, DispatchError> {
+        let snapshots = self.snapshots(events).await?;
+        let mut pending = Pending::default();
+        for (index, event) in events.iter().enumerate() {
+            let Some((tenant, snapshot)) = event.tenant().and_then(|t| snapshots.get(t).map(|s| (t, s)))
+            else {
+                continue;
+            };
+            if !snapshot.webhooks.is_empty() {
+                pending.records.received(tenant, event);
+            }
+            let size = event.size();
+            for webhook in &snapshot.webhooks {
+                match webhook.match_event(event) {
+                    MatchOutcome::Matched => {
+                        pending.add(self.first_attempt(tenant, webhook, event, accepted), index, size);
+                    }
+                    MatchOutcome::LevelMismatch => {
+                        pending.records.mismatched(webhook, Mismatch::Level, event);
+                    }
+                    MatchOutcome::FilterMismatch => {
+                        pending.records.mismatched(webhook, Mismatch::Filter, event);
+                    }
+                    MatchOutcome::Disabled | MatchOutcome::TypeMismatch | MatchOutcome::SelfReference => {}
+                }
+                if pending.bytes >= IN_HAND {
+                    let queued = self.queues.send(pending.take_outgoing()).await;
+                    pending.sent(queued)?;
+                }
+            }
+        }
+        let (outgoing, records) = (pending.take_outgoing(), std::mem::take(&mut pending.records));
+        let (queued, ()) = futures::join!(self.queues.send(outgoing), self.match_log.write(records));
+        pending.sent(queued)?;
+        let Pending { count, refused, .. } = pending;
+        if refused.is_empty() { Ok(count) } else { Err(DispatchError::Refused(refused)) }
+    }
+
+    /// Returns the current webhooks of all tenants that the events name.
+    async fn snapshots(&self, events: &[Event]) -> Result<BTreeMap<TenantId, Arc<Snapshot>>, StoreError> {
         let tenants: BTreeSet<TenantId> = events.iter().filter_map(Event::tenant).cloned().collect();
-        let snapshots: BTreeMap<_, _> = futures::stream::iter(tenants)
+        futures::stream::iter(tenants)
             .map(|tenant| async move {
                 let snapshot = self.snapshot(&tenant).await?;
                 Ok::<_, StoreError>((tenant, snapshot))
             })
             .buffer_unordered(LOOKUPS)
             .try_collect()
-            .await?;
-        let (mut outgoing, mut records) = (Vec::new(), PendingRecords::default());
-        let (mut count, mut bytes) = (0, 0);
-        // Of which event each delivery is, and which events the queue has refused for good so far.
-        let (mut places, mut refused) = (Vec::new(), BTreeMap::new());
-        for (place, event) in events.iter().enumerate() {
-            let Some((tenant, snapshot)) = event.tenant().and_then(|t| snapshots.get(t).map(|s| (t, s)))
-            else {
-                continue;
-            };
-            if !snapshot.webhooks.is_empty() {
-                records.received(tenant, event);
-            }
-            let size = event.size();
-            for webhook in &snapshot.webhooks {
-                match webhook.match_event(event) {
-                    MatchOutcome::Matched => {
-                        let first = self.first_attempt(tenant, webhook, event, arrival);
-                        places.push((first.task.delivery_id, place));
-                        outgoing.push(first);
-                        count += 1;
-                        bytes += size;
-                    }
-                    MatchOutcome::LevelMismatch => records.mismatched(webhook, Mismatch::Level, event),
-                    MatchOutcome::FilterMismatch => records.mismatched(webhook, Mismatch::Filter, event),
-                    MatchOutcome::Disabled | MatchOutcome::TypeMismatch | MatchOutcome::SelfReference => {}
-                }
-                if bytes >= IN_HAND {
-                    bytes = 0;
-                    let queued = self.queues.send(std::mem::take(&mut outgoing)).await;
-                    refused.append(&mut permanent(queued, &places)?);
-                }
-            }
-        }
-        let (queued, ()) = futures::join!(self.queues.send(outgoing), self.match_log.write(records));
-        refused.append(&mut permanent(queued, &places)?);
-        if refused.is_empty() { Ok(count) } else { Err(DispatchError::Refused(refused)) }
+            .await
     }
 
     fn first_attempt(
@@ -164,7 +167,7 @@ impl Dispatcher {
         tenant: &TenantId,
         webhook: &Webhook,
         event: &Event,
-        arrival: &Accepted,
+        accepted: &Accepted,
     ) -> OutgoingDelivery {
         let task = DeliveryTask {
             tenant_id: tenant.clone(),
@@ -172,20 +175,20 @@ impl Dispatcher {
             delivery_id: DeliveryId::mint((self.clock)()),
             attempt: 1,
             trigger: Trigger::Event,
-            accepted_at: Some(arrival.at),
-            trace: Some(event.trace().unwrap_or_else(|| arrival.trace.clone())),
+            accepted_at: Some(accepted.at),
+            trace: Some(event.trace().unwrap_or_else(|| accepted.trace.clone())),
             event: event.clone(),
         };
         OutgoingDelivery { task, lane: webhook.health.lane, delay: Duration::ZERO }
     }
 
-    /// The tenant's webhooks as of now: one small read when nothing changed since the last call.
+    /// Returns the tenant's current webhooks. Costs one small read when they have not changed since the last call.
     async fn snapshot(&self, tenant: &TenantId) -> Result<Arc<Snapshot>, StoreError> {
         let revision = self.webhooks.revision(tenant).await?;
         if let Some(snapshot) = self.snapshots.get(tenant).filter(|snapshot| snapshot.revision == revision) {
             return Ok(snapshot);
         }
-        // Read after the revision: what we keep may be newer than it says, never older.
+        // Read after the revision, so that the snapshot may be newer than its revision, never older.
         let webhooks = if revision == 0 { Vec::new() } else { self.webhooks.list(tenant).await? };
         let snapshot = Arc::new(Snapshot { revision, webhooks: webhooks.into_boxed_slice() });
         self.snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
@@ -193,17 +196,69 @@ impl Dispatcher {
     }
 }
 
-/// The places of the events that the queue refused for good, with the code of its error; an error when trying again helps some other.
-fn permanent(
-    queued: Result<(), QueueError>,
-    places: &[(DeliveryId, usize)],
-) -> Result<BTreeMap<usize, String>, QueueError> {
-    let Err(mut error) = queued else { return Ok(BTreeMap::new()) };
-    if !error.unsent.is_empty() {
-        return Err(error);
+/// What is dispatched but not queued yet, and what came of the rest.
+#[derive(Default)]
+struct Pending {
+    outgoing: Vec<OutgoingDelivery>,
+    /// Bytes of the events in `outgoing`.
+    bytes: usize,
+    /// The index of each delivery's event.
+    indexes: Vec<(DeliveryId, usize)>,
+    /// How many deliveries there are.
+    count: usize,
+    /// The events that the queue refused permanently, by index, with the code of its error.
+    refused: BTreeMap<usize, String>,
+    /// Received events and mismatches.
+    records: PendingRecords,
+}
+
+impl Pending {
+    fn add(&mut self, delivery: OutgoingDelivery, index: usize, size: usize) {
+        self.indexes.push((delivery.task.delivery_id, index));
+        self.outgoing.push(delivery);
+        self.count += 1;
+        self.bytes += size;
     }
-    tracing::error!(%error, "deliveries were refused by the queue for good");
-    Ok(places.iter().filter_map(|(id, place)| Some((*place, error.refused.remove(id)?))).collect())
+
+    fn take_outgoing(&mut self) -> Vec<OutgoingDelivery> {
+        self.bytes = 0;
+        std::mem::take(&mut self.outgoing)
+    }
+
+    /// Takes the result of queuing.
+    ///
+    /// # Errors
+    /// Sending again can succeed for some delivery.
+    fn sent(&mut self, queued: Result<(), QueueError>) -> Result<(), QueueError> {
+        let Err(mut error) = queued else { return Ok(()) };
+        if !error.unsent.is_empty() {
+            return Err(error);
+        }
+        tracing::error!(%error, "the queue refused deliveries permanently");
+        let refused = self.indexes.iter().filter_map(|(id, index)| Some((*index, error.refused.remove(id)?)));
+        self.refused.extend(refused);
+        Ok(())
+    }
+}
+
+/// Estimates the memory of a webhook, in bytes: its tenant's texts, and a fixed part.
+fn footprint(webhook: &Webhook) -> usize {
+    const ENTRY: usize = 48; // what the allocator and a collection add to a text
+    const NODE: usize = 560; // a node of the tree of headers, which holds at least five of them, except for the root
+    let spec = &webhook.spec;
+    // A parsed filter takes several times its text.
+    let filter = spec.filter.as_ref().map_or(0, |filter| filter.to_string().len() * 4);
+    let users = [&spec.owner_id, &webhook.created_by, &webhook.updated_by].map(|user| user.as_str().len());
+    let texts = [webhook.tenant_id.as_str().len(), spec.name.len(), spec.url.as_str().len(), filter]
+        .into_iter()
+        .chain(users)
+        .chain(spec.description.iter().map(String::len))
+        .chain(spec.event_types.iter().map(String::len))
+        .chain(spec.headers.iter().map(|(name, value)| name.len() + value.len() + ENTRY))
+        .chain(webhook.sealed.iter().map(|sealed| sealed.ciphertext.len()))
+        .chain(webhook.encrypted_header_names().map(str::len));
+    let nodes = spec.headers.iter().count().div_ceil(5) * NODE;
+    size_of::<Webhook>() + texts.map(|bytes| bytes + ENTRY).sum::<usize>() + nodes
 }
 
 #[cfg(test)]
@@ -213,7 +268,7 @@ mod tests {
 
     use super::*;
 
-    /// A webhook of which everything is about as long as it may be.
+    /// A webhook with everything at about its limit.
     fn large() -> Webhook {
         let at = OffsetDateTime::UNIX_EPOCH;
         let filter = r#"id eq "0984fec4-aa8c-4253-b1d1-4fd4f9c78000" or "#.repeat(80);
@@ -235,7 +290,7 @@ mod tests {
         Webhook::new(WebhookId::mint(at), tenant, spec.check().unwrap().0, user, at)
     }
 
-    /// A webhook as most are.
+    /// A typical webhook.
     fn usual() -> Webhook {
         let mut webhook = large();
         webhook.spec = RawSpec {
@@ -259,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_weigh_about_what_they_take() {
+    fn snapshot_weight_is_near_its_memory() {
         for webhook in [usual(), large()] {
             for count in [1, 10, 100] {
                 let mut kept = None;
@@ -280,10 +335,10 @@ mod tests {
     }
 
     #[test]
-    fn many_large_tenants_do_not_outgrow_the_memory_and_the_last_one_is_kept() {
+    fn cache_of_large_tenants_keeps_the_last_within_its_limit() {
         let snapshots = Snapshots::with_weighter(CACHED_TENANTS, CACHED, Footprint);
         let snapshot = Arc::new(Snapshot { revision: 1, webhooks: vec![large(); 100].into() });
-        assert!(snapshot.webhooks.iter().all(|webhook| (10_000..40_000).contains(&webhook.footprint())));
+        assert!(snapshot.webhooks.iter().all(|webhook| (10_000..40_000).contains(&footprint(webhook))));
         for index in 0..30 {
             let tenant = TenantId::parse(&format!("tenant-{index}")).unwrap();
             snapshots.insert(tenant.clone(), Arc::clone(&snapshot));

@@ -1,39 +1,39 @@
-//! What the outcomes say of a receiver → lane, warnings, and the end of a webhook that no longer works.
+//! Updates a webhook's health from its attempts: its lane, warnings, and disabling after too many failures.
 
 use std::sync::Arc;
 
 use anzol_domain::health::{DisablePolicy, FAST_FOR, FAST_SUCCESSES, HealthState, PROBE, Pace, Tally};
 use anzol_domain::operational::OperationalEvent;
-use anzol_domain::{Clock, Delivery, DisableReason, Health, Lane, Webhook};
-use anzol_queue::Queue;
+use anzol_domain::{Clock, Delivery, DisableReason, Health, Invalid, Lane, Webhook};
+use anzol_queue::{Queue, SendError};
 use anzol_store::{StoreError, Webhooks};
 
-/// Status of a receiver that is gone for good.
+/// The status of a receiver that is gone permanently.
 pub const GONE: u16 = 410;
 
-/// Tries of disabling a webhook that somebody edits at the same time.
+/// Tries of disabling a webhook that is edited at the same time.
 const TRIES: usize = 4;
 
-/// Keeps the record of receivers: nothing is written for one that is well and stays so.
+/// Tracks the health of webhooks. Writes nothing for one that stays healthy.
 #[derive(Debug, Clone)]
 pub struct HealthTracker {
     webhooks: Webhooks,
-    /// Where news of webhooks goes, to be dispatched like any other event.
+    /// The queue for operational events, which are dispatched like any other event.
     events: Arc<Queue>,
     policy: DisablePolicy,
     clock: Clock,
 }
 
-/// What a batch of attempts on one webhook says.
+/// The sum of a batch's attempts to one webhook.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// How the attempts went.
+    /// Their outcomes.
     pub tally: Tally,
-    /// Whether the receiver said that it is gone.
+    /// Whether the receiver answered 410 Gone.
     pub gone: bool,
 }
 
-/// What a record changed, for the metrics.
+/// The changes made by a record, for the metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Webhooks moved to the slow lane.
@@ -52,19 +52,19 @@ impl std::ops::AddAssign for Changes {
     }
 }
 
-/// What many messages of one webhook at once may do.
+/// How the deliveries of a burst may proceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BurstPermit {
-    /// All go: the receiver is known to be quick, as this tells.
+    /// All are sent: the receiver is known to be fast.
     Go(Pace),
-    /// One goes first, to find out.
+    /// One is sent first, as a probe.
     Probe,
-    /// Somebody else is finding out.
+    /// None is sent: another sender holds the probe.
     Wait,
 }
 
 impl Verdict {
-    /// Takes in the outcome of an attempt.
+    /// Adds the outcome of an attempt.
     pub fn count(&mut self, delivery: &Delivery) {
         let took = std::time::Duration::from_millis(delivery.duration_ms.into());
         self.tally.count(delivery.failure.is_some(), took);
@@ -73,21 +73,21 @@ impl Verdict {
 }
 
 impl HealthTracker {
-    /// A keeper that writes to `webhooks` and tells news on the events queue.
+    /// Returns a tracker that writes to `webhooks` and publishes operational events to the events queue.
     #[must_use]
     pub fn new(webhooks: Webhooks, events: Queue, policy: DisablePolicy, clock: Clock) -> Self {
         Self { webhooks, events: Arc::new(events), policy, clock }
     }
 
-    /// How near to being disabled a webhook with this record is.
+    /// Returns the health state of a webhook with this record.
     #[must_use]
     pub fn state(&self, health: &Health) -> HealthState {
         health.state(&self.policy, (self.clock)())
     }
 
-    /// Records what a batch of attempts on a webhook, as it was read before them, comes to; answers what that changed.
+    /// Records a batch of attempts to a webhook, as it was read before them. Returns the changes.
     ///
-    /// A record that cannot be written is logged and lost; the next failure writes the next one.
+    /// A record that cannot be written is logged and lost. The next failure writes the next one.
     pub async fn record(&self, webhook: &Webhook, verdict: Verdict) -> Changes {
         let mut changes = Changes::default();
         if let Err(error) = self.try_record(webhook, verdict, &mut changes).await {
@@ -96,7 +96,7 @@ impl HealthTracker {
         changes
     }
 
-    /// Moves a webhook to the slow lane, unless it is there; answers whether it did.
+    /// Moves a webhook to the slow lane. Returns `false` when it is there already, or cannot be moved.
     pub async fn move_to_slow_lane(&self, webhook: &Webhook) -> bool {
         match self.webhooks.set_lane(&webhook.tenant_id, webhook.id, Lane::Slow).await {
             Ok(true) => {
@@ -111,10 +111,10 @@ impl HealthTracker {
         }
     }
 
-    /// What a burst of messages to a webhook may do. Among all senders, one at a time is told to probe.
+    /// Returns how a burst to a webhook may proceed. Only one sender at a time holds the probe.
     pub async fn burst_permit(&self, webhook: &Webhook) -> BurstPermit {
         let (tenant, id, now) = (&webhook.tenant_id, webhook.id, (self.clock)());
-        let leave = async {
+        let permit = async {
             let pace = self.webhooks.pace(tenant, id).await?;
             if pace.is_known_fast(now) {
                 return Ok(BurstPermit::Go(pace));
@@ -123,20 +123,20 @@ impl HealthTracker {
                 !pace.is_probed(now) && self.webhooks.acquire_probe(tenant, id, now, now + PROBE).await?;
             Ok::<_, StoreError>(if first { BurstPermit::Probe } else { BurstPermit::Wait })
         };
-        leave.await.unwrap_or_else(|error| {
-            tracing::error!(%error, webhook.id = %id, "a probe could not be announced");
+        permit.await.unwrap_or_else(|error| {
+            tracing::error!(%error, webhook.id = %id, "could not acquire a probe");
             BurstPermit::Probe
         })
     }
 
-    /// Notes that a burst was answered quickly, unless that was noted lately, as `pace` tells.
+    /// Records that a receiver answered a burst fast, unless `pace` says that this was recorded recently.
     pub async fn mark_fast(&self, webhook: &Webhook, pace: Pace) {
         let now = (self.clock)();
         if !pace.wants_confirmation(now) {
             return;
         }
         if let Err(error) = self.webhooks.set_fast(&webhook.tenant_id, webhook.id, now + FAST_FOR).await {
-            tracing::error!(%error, webhook.id = %webhook.id, "could not note that a receiver is quick");
+            tracing::error!(%error, webhook.id = %webhook.id, "could not record that a receiver is fast");
         }
     }
 
@@ -155,7 +155,7 @@ impl HealthTracker {
         }
         if tally.successes > 0 && webhook.health.failures > 0 {
             let before = self.webhooks.clear_failures(tenant, id).await?;
-            // The version sets this recovery apart from the next: its run of failures is over, and a later one has its own time.
+            // `before` is the webhook with its run of failures, which identifies the event.
             if let Some(before) = before.filter(|before| before.health.warned) {
                 self.publish_operational_event(OperationalEvent::Recovered, &before).await;
             }
@@ -163,7 +163,7 @@ impl HealthTracker {
         if tally.failures > 0 && tally.successes == 0 {
             let now = (self.clock)();
             if let Some(after) = self.webhooks.add_failures(tenant, id, tally.failures, now).await? {
-                self.judge(&after, changes).await?;
+                self.warn_or_disable(&after, changes).await?;
             }
         }
         if webhook.health.lane == Lane::Slow && !tally.slow {
@@ -180,8 +180,9 @@ impl HealthTracker {
         Ok(())
     }
 
-    /// Warns of a webhook that keeps failing, and in the end disables it.
-    async fn judge(&self, webhook: &Webhook, changes: &mut Changes) -> Result<(), StoreError> {
+    /// Publishes `anzol.webhook.failing` once a webhook's health state is [`HealthState::Warning`], and disables it at the threshold. The state
+    /// [`HealthState::Failing`] comes earlier and publishes nothing: it only says that the last attempt failed.
+    async fn warn_or_disable(&self, webhook: &Webhook, changes: &mut Changes) -> Result<(), StoreError> {
         let health = &webhook.health;
         match self.state(health) {
             HealthState::Healthy | HealthState::Failing => Ok(()),
@@ -202,11 +203,11 @@ impl HealthTracker {
         &self,
         webhook: &Webhook,
         reason: DisableReason,
-        so_far: &mut Changes,
+        changes: &mut Changes,
     ) -> Result<(), StoreError> {
         for _ in 0..TRIES {
             let read = self.webhooks.get(&webhook.tenant_id, webhook.id).await?;
-            // Somebody was faster, or moved it to another receiver, which deserves a chance of its own.
+            // Another writer disabled it first, or gave it another URL, which has not failed yet.
             let still = |read: &Webhook| read.spec.enabled && read.spec.url == webhook.spec.url;
             let Some(read) = read.filter(still) else { return Ok(()) };
             let changed = read.clone().disable(reason, (self.clock)());
@@ -214,7 +215,7 @@ impl HealthTracker {
                 Err(StoreError::Changed) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    so_far.disabled += 1;
+                    changes.disabled += 1;
                     tracing::warn!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, code = reason.code(), "disabled a webhook");
                     self.publish_operational_event(OperationalEvent::Disabled, &changed).await;
                     return Ok(());
@@ -225,12 +226,21 @@ impl HealthTracker {
     }
 
     async fn publish_operational_event(&self, event: OperationalEvent, webhook: &Webhook) {
-        let published = match event.to_event(webhook, (self.clock)()) {
-            Ok(event) => self.events.send(&webhook.tenant_id, event.payload(true)).await,
-            Err(error) => Err(error.to_string()),
+        let published = async {
+            let event = event.to_event(webhook, (self.clock)())?;
+            Ok::<_, PublishError>(self.events.send(&webhook.tenant_id, event.payload(true)).await?)
         };
-        if let Err(error) = published {
-            tracing::error!(error, webhook.id = %webhook.id, ?event, "failed to publish an operational event");
+        if let Err(error) = published.await {
+            tracing::error!(%error, webhook.id = %webhook.id, ?event, "failed to publish an operational event");
         }
     }
+}
+
+/// Why an operational event is not on the events queue.
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Send(#[from] SendError),
 }

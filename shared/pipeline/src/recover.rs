@@ -1,6 +1,7 @@
-//! What failed for good since some time → the same events, queued again.
+//! Recoveries: sends the events again whose deliveries failed permanently since a given time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 #[cfg(doc)]
@@ -10,60 +11,72 @@ use anzol_domain::{
     Clock, Delivery, DeliveryId, DeliveryTask, Event, Lane, Recovery, RecoveryId, Status, TenantId, Trigger,
     Webhook, WebhookId,
 };
-use anzol_queue::{DeliveryQueues, OutgoingDelivery, QueueError};
+use anzol_queue::{DeliveryQueues, OutgoingDelivery, QueueError, SendError};
 use anzol_signing as signing;
 use anzol_store::{Deliveries, Handled, StoreError, Taking};
+use futures::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use time::OffsetDateTime;
 
-/// Failures looked at in one step. All of a request's share of a recovery, so it has to be done in a moment.
+use crate::attempt::{Deadline, WebhooksByKey};
+use crate::sent_payload::SentPayload;
+
+/// Failures read in one step. A request runs one step, so it has to be fast.
 pub const PAGE: usize = 100;
-/// Writes under way at the same time.
+/// Concurrent reads and writes.
 const CONCURRENCY: usize = 16;
-/// How late an attempt may be before it counts as lost. A busy slow lane is late by minutes.
+/// How late an attempt may be before it counts as lost. A busy slow lane delays attempts by minutes.
 const OVERDUE: time::Duration = time::Duration::HOUR;
-/// Most attempts that are followed from one to the next: more than any schedule has.
+/// Most attempts followed from one to the next: more than any retry schedule has.
 const MOST_ATTEMPTS: usize = 32;
-/// Messages in a call to the queue (SQS takes no more), and bytes of their events, well below what it takes.
+/// Messages in a call to the queue (SQS's limit), and bytes of their events, well below its limit.
 const BATCH: usize = 10;
 const BATCH_BYTES: usize = 128 * 1024;
-/// How long the message that carries a recovery on waits at first: whoever asked makes the first step meanwhile.
+/// Delay of the first step's message: the caller runs the first step in the meantime.
 const HEAD_START: Duration = Duration::from_secs(5);
 
-/// Why a step of a recovery was not made. Making it again is safe.
+/// Why a recovery step failed. Running it again is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     /// The history could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Not all could be queued.
+    /// Not all deliveries could be queued.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A recovery of the webhook is under way: this one.
+    /// This recovery of the webhook is still running.
     #[error("recovery {} of the webhook is still running", .0.id)]
     Running(Box<Recovery>),
-    /// The message that carries the recovery on could not be queued.
+    /// The message of the next step could not be queued.
     #[error("the next step was not queued: {0}")]
-    NextStep(String),
+    NextStep(SendError),
 }
 
-/// Sends again what failed for good.
+/// A recovery step to run, with the id of its message.
+#[derive(Debug)]
+pub struct RecoveryStep {
+    /// By which the queue is told that it has to be received again.
+    pub message_id: String,
+    /// The recovery.
+    pub task: RecoveryTask,
+}
+
+/// Sends events again whose deliveries failed permanently.
 ///
-/// A recovery goes from the oldest failure to the newest, [`PAGE`] at a step, and an event has the place of the first of its failures: so events
-/// are queued in the order in which they first failed, and receivers that keep the last write end with the newest state. That is the order of
-/// queuing, no more: standard queues hand out messages in about the order they came in, several senders take ten each and send them at once,
-/// and delays of whole seconds would slow a recovery down without promising more. Receivers to whom it matters compare the event's `time`.
+/// A recovery goes from the oldest failure to the newest, [`PAGE`] failures per step, and an event has the place of its first failure. So events
+/// are queued in the order in which they first failed, and receivers that keep the last write end with the newest state. Only the order of
+/// queuing is defined: standard queues preserve order roughly, several senders receive ten messages each and send them concurrently, and
+/// delays of whole seconds would slow down a recovery without a stronger guarantee. Receivers that depend on order compare the event's `time`.
 ///
-/// Each step is: look, take the events that are free,
-/// queue them, write how far it has come, queue the next step. Whatever breaks off in between, the message of the step is still on its
-/// queue, and the step is made over: what it takes, it gets again, under the same delivery ids, which the sender does not send twice.
+/// A step reads failures, claims their events, queues them, records its progress, and queues the next step. If it is interrupted, its message
+/// is still on its queue and the step runs again: it claims the same events under the same delivery ids, which the sender does not send twice.
 ///
-/// One recovery of a webhook runs at a time. One that has not made a step for [`STALLED_AFTER`] stands in nobody's way any more; should it go on
-/// after all, they run side by side, and each queues an event at most once.
+/// Only one recovery of a webhook runs at a time. One without a step for [`STALLED_AFTER`] no longer blocks another; if it continues after all,
+/// both run, and each queues an event at most once.
 ///
-/// What remains: a message received twice at the very same moment is sent twice, under one `webhook-id`. A failure that is written
-/// after its turn came (its message waited long, or the index lagged) is left to the next recovery. A step that ends among the dead
-/// letters keeps what it took until it is put back on its queue.
+/// Limits: a message received twice at the same moment is sent twice, under one `webhook-id`. A failure that is recorded after its turn (its
+/// message waited long, or the index lagged) is left to the next recovery. A step that ends in the dead-letter queue keeps the events it
+/// claimed until it is redriven.
 #[derive(Debug, Clone)]
 pub struct Recoverer {
     deliveries: Deliveries,
@@ -72,39 +85,39 @@ pub struct Recoverer {
 }
 
 impl Recoverer {
-    /// A recoverer that reads and writes `deliveries` and queues on the slow lane of `queues`, where nobody waits for it.
+    /// Returns a recoverer that reads and writes `deliveries` and queues on the slow lane of `queues`, where it delays no other webhook.
     #[must_use]
     pub fn new(deliveries: Deliveries, queues: DeliveryQueues, clock: Clock) -> Self {
         Self { deliveries, queues, clock }
     }
 
-    /// Begins to recover a webhook's deliveries since then, and makes the first step; answers how far it came.
+    /// Starts to recover a webhook's deliveries since a given time, and runs the first step. Returns the progress.
     ///
     /// # Errors
-    /// [`RecoverError::Running`] while another recovery of the webhook is under way.
+    /// [`RecoverError::Running`] while another recovery of the webhook runs.
     pub async fn start(&self, webhook: &Webhook, since: OffsetDateTime) -> Result<Recovery, RecoverError> {
         let now = (self.clock)();
-        let begun = Recovery::new(webhook.tenant_id.clone(), webhook.id, since, now);
-        if let Some(running) = self.deliveries.start_recovery(&begun, now).await? {
+        let started = Recovery::new(webhook.tenant_id.clone(), webhook.id, since, now);
+        if let Some(running) = self.deliveries.start_recovery(&started, now).await? {
             return Err(RecoverError::Running(Box::new(running)));
         }
-        // Before the first step: from then on somebody will carry it on, whatever becomes of us.
-        if let Err(error) = self.queues.send_recovery(&begun.task(), HEAD_START).await {
-            let stopped = begun.clone().finished(RecoveryStatus::Stopped, now);
-            self.deliveries.advance_recovery(&begun, &stopped).await?;
+        // Before the first step: from then on the sender continues the recovery, even if this process stops.
+        if let Err(error) = self.queues.send_recovery(&started.task(), HEAD_START).await {
+            let stopped = started.clone().finished(RecoveryStatus::Stopped, now);
+            self.deliveries.advance_recovery(&started, &stopped).await?;
             return Err(RecoverError::NextStep(error));
         }
-        match self.step(&begun, webhook).await {
+        match self.step(&started, webhook).await {
             Ok(recovery) => Ok(recovery),
             Err(error) => {
-                tracing::warn!(%error, recovery.id = %begun.id, "the first step of a recovery is left to the sender");
-                let read = self.get(&begun.tenant_id, begun.webhook_id, begun.id).await;
-                Ok(read.ok().flatten().unwrap_or(begun))
+                tracing::warn!(%error, recovery.id = %started.id, "the first step of a recovery is left to the sender");
+                let read = self.get(&started.tenant_id, started.webhook_id, started.id).await;
+                Ok(read.ok().flatten().unwrap_or(started))
             }
         }
     }
 
-    /// Makes the next step of a recovery, and queues the one after that. `webhook` is as it is now, if it still is.
+    /// Runs the next step of a recovery, and queues the one after it. `webhook` is the current one, or `None` when it is deleted.
     pub async fn resume(&self, task: &RecoveryTask, webhook: Option<&Webhook>) -> Result<(), RecoverError> {
         let Some(webhook) = webhook else { return Ok(()) };
         let RecoveryTask { tenant_id, webhook_id, recovery_id } = task;
@@ -114,8 +127,7 @@ impl Recoverer {
         };
         let status = match self.step(&recovery, webhook).await {
             Ok(recovery) => recovery.status,
-            // Somebody made the same step, by the same message received twice. Who of us will be the one to carry it on is
-            // not known, so both do.
+            // The same message was received twice, and the other receiver ran this step. Either may be stopped, so both queue the next one.
             Err(RecoverError::Store(StoreError::Changed)) => RecoveryStatus::Running,
             Err(error) => return Err(error),
         };
@@ -125,7 +137,33 @@ impl Recoverer {
         Ok(())
     }
 
-    /// A recovery of a webhook, and how far it has come.
+    /// Runs recovery steps one after the other, as far as `deadline` allows. Returns the ids of the messages that have to be received again.
+    pub async fn resume_all(
+        &self,
+        steps: Vec<RecoveryStep>,
+        webhooks: &WebhooksByKey,
+        deadline: Deadline,
+    ) -> BTreeSet<String> {
+        let mut to_retry = BTreeSet::new();
+        for RecoveryStep { message_id, task } in steps {
+            if !deadline.allows_step() {
+                to_retry.insert(message_id);
+                continue;
+            }
+            let webhook = webhooks.get(&(task.tenant_id.clone(), task.webhook_id));
+            let step = Box::pin(self.resume(&task, webhook));
+            let problem = match AssertUnwindSafe(step).catch_unwind().await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it panicked".to_owned(),
+            };
+            tracing::error!(problem, recovery.id = %task.recovery_id, "a recovery step failed");
+            to_retry.insert(message_id);
+        }
+        to_retry
+    }
+
+    /// Returns a recovery of a webhook, with its progress.
     pub async fn get(
         &self,
         tenant: &TenantId,
@@ -135,20 +173,33 @@ impl Recoverer {
         self.deliveries.recovery(tenant, webhook, id, (self.clock)()).await
     }
 
-    /// Notes that an event arrived by a delivery that somebody asked for, so that no recovery sends it once more because of the failure
-    /// before. A note that cannot be written is logged and lost; the receiver may then see the event again.
-    pub async fn note_arrival(&self, delivery: &Delivery, event: &Event) {
-        let message_id = signing::message_id(&delivery.tenant_id, delivery.webhook_id, event);
-        if let Err(error) = self.deliveries.note_arrival(delivery, &message_id).await {
-            tracing::warn!(%error, delivery.id = %delivery.id, "could not note that an event arrived");
-        }
-    }
-
     async fn step(&self, recovery: &Recovery, webhook: &Webhook) -> Result<Recovery, RecoverError> {
         let page = self.deliveries.failures(recovery, PAGE, (self.clock)()).await?;
-        // Failures of one event one after the other, events beside each other.
+        let Weighed { found, outgoing } = self.weigh_all(recovery, page.rows).await?;
+        let requeued = self.requeue(recovery, outgoing).await?;
+        let mut next = Recovery {
+            newer_than: page.next.or(recovery.newer_than),
+            stepped_at: Some((self.clock)()),
+            found: recovery.found + found,
+            requeued: recovery.requeued + requeued,
+            skipped: recovery.skipped + found - requeued,
+            ..recovery.clone()
+        };
+        if page.next.is_none() {
+            next = next.finished(RecoveryStatus::Done, (self.clock)());
+        } else if !webhook.spec.enabled {
+            // Only after the step: if it ran before and was interrupted, no other step would send the events it claimed.
+            next = next.finished(RecoveryStatus::Stopped, (self.clock)());
+        }
+        self.deliveries.advance_recovery(recovery, &next).await?;
+        Ok(next)
+    }
+
+    /// Counts the failures of a page that are final, and claims the events that are sent again.
+    async fn weigh_all(&self, recovery: &Recovery, rows: Vec<Delivery>) -> Result<Weighed, StoreError> {
+        // The failures of one event are weighed in sequence, events concurrently.
         let (mut events, mut others) = (HashMap::<String, Vec<Candidate>>::new(), Vec::new());
-        for row in page.rows {
+        for row in rows {
             match self.candidate(&row) {
                 Some((message_id, event)) => {
                     events.entry(message_id).or_default().push(Candidate { row, event });
@@ -170,44 +221,32 @@ impl Recoverer {
         let ended = futures::stream::iter(others).map(|row| async move { self.has_ended(&row).await });
         let ended: Vec<_> = ended.buffered(CONCURRENCY).try_collect().await?;
         sum.found += count(ended.into_iter().filter(|ended| *ended).count());
+        Ok(sum)
+    }
 
-        let Weighed { found, mut outgoing } = sum;
+    /// Queues events in order. Returns how many are queued.
+    async fn requeue(&self, recovery: &Recovery, mut outgoing: Vec<Outgoing>) -> Result<u32, RecoverError> {
         let mut requeued = count(outgoing.len());
-        // Of the same millisecond, as the events of one request are, by what they say of their time.
-        outgoing.sort_by_key(|(place, happened_at, _)| (place.time(), *happened_at, *place));
-        let outgoing: Vec<_> = outgoing.into_iter().map(|(_, _, outgoing)| outgoing).collect();
-        for batch in in_order(outgoing) {
+        // Failures of the same millisecond, as those of one request, are in the order of their events' time.
+        outgoing.sort_by_key(|outgoing| (outgoing.place.time(), outgoing.happened_at, outgoing.place));
+        let deliveries = outgoing.into_iter().map(|outgoing| outgoing.delivery).collect();
+        for batch in in_order(deliveries) {
             match self.queues.send(batch).await {
-                // What the queue will never take is skipped: making the step again would not help, and the rest would wait for ever.
+                // Permanently refused deliveries are skipped: running the step again would not help, and would block all others.
                 Err(error) if error.unsent.is_empty() => {
-                    tracing::error!(%error, recovery.id = %recovery.id, "deliveries were refused by the queue for good");
+                    tracing::error!(%error, recovery.id = %recovery.id, "the queue refused deliveries permanently");
                     requeued -= count(error.refused.len());
                 }
                 queued => queued?,
             }
         }
-
-        let mut next = Recovery {
-            newer_than: page.next.or(recovery.newer_than),
-            stepped_at: Some((self.clock)()),
-            found: recovery.found + found,
-            requeued: recovery.requeued + requeued,
-            skipped: recovery.skipped + found - requeued,
-            ..recovery.clone()
-        };
-        if page.next.is_none() {
-            next = next.finished(RecoveryStatus::Done, (self.clock)());
-        } else if !webhook.spec.enabled {
-            // Only now: this step may have been begun before, and what it took then nobody else would send.
-            next = next.finished(RecoveryStatus::Stopped, (self.clock)());
-        }
-        self.deliveries.advance_recovery(recovery, &next).await?;
-        Ok(next)
+        Ok(requeued)
     }
 
-    /// What becomes of an event that failed, and of these failures of it, oldest first; `handled` is what was known of it before.
+    /// Weighs the failures of one event, oldest first: claims the event if it is to be sent again, and counts its final failures. `handled` is
+    /// what an earlier step, recovery or resend recorded of the event.
     ///
-    /// Taken once, it has its place, and every further failure is only counted. Made over, the step reads where that was.
+    /// Once claimed, an event has its place, and further failures are only counted. A step that runs again reads the place it chose before.
     async fn weigh(
         &self,
         recovery: &Recovery,
@@ -217,7 +256,7 @@ impl Recoverer {
     ) -> Result<Weighed, StoreError> {
         let (mut taken, mut resent, mut arrived) = (None, None, None);
         match handled {
-            // By another page, or by this step, made once before.
+            // By another page, or by an earlier run of this step.
             Some(own) if own.recovery_id == Some(recovery.id) => {
                 let failed = own.handled_delivery;
                 taken = Some(Taken { place: own.taken_for.unwrap_or(failed), failed });
@@ -227,15 +266,15 @@ impl Recoverer {
         }
         let mut sum = Weighed::default();
         for Candidate { row, event } in rows {
-            // A retry after the arrival follows from a failure before it.
+            // A retry after the arrival follows a failure before it.
             let arrived = arrived.is_some_and(|arrived| row.id < arrived || row.trigger == Trigger::Retry);
             if taken.is_none() && !arrived {
                 let last = match resent.filter(|resent| *resent > row.id) {
-                    // It was sent again in this one's place; what counts is how that ended.
+                    // It was sent again in place of this failure: the outcome of that delivery counts.
                     Some(resent) => self.end_after(recovery, resent).await?,
                     None => self.end_of(&row).await?,
                 };
-                // Only what failed before it was asked for: so of two that run side by side, none takes an event back that it had already.
+                // Only failures before the recovery started: so of two concurrent recoveries, neither claims an event it already sent.
                 if let Some(failed) = last.filter(|failed| *failed < recovery.end()) {
                     let sent_as = sent_as(recovery, failed);
                     let taking = Taking { message_id, place: row.id, failed, sent_as };
@@ -243,29 +282,29 @@ impl Recoverer {
                     taken = is_free.then_some(Taken { place: row.id, failed });
                 }
             }
-            // The last attempt, which it is sent again for, is counted with the place; every other that had failed for good, by itself.
+            // The last attempt is counted with the event's place; every other final failure is counted separately.
             if taken.is_none_or(|taken| taken.failed != row.id) && self.has_ended(&row).await? {
                 sum.found += 1;
             }
             if let Some(Taken { place, failed }) = taken.filter(|taken| taken.place == row.id) {
                 let happened_at = event.happened_at();
                 sum.found += 1;
-                sum.outgoing.push((place, happened_at, again(recovery, sent_as(recovery, failed), event)));
+                let delivery = first_attempt(recovery, sent_as(recovery, failed), event);
+                sum.outgoing.push(Outgoing { place, happened_at, delivery });
             }
         }
         Ok(sum)
     }
 
-    /// Whether nothing follows from a failed attempt: what is tried again comes by itself, unless its message got lost on the way, among
-    /// the dead letters say.
+    /// Returns whether no further attempt follows a failed one: there is none planned, or its message is lost, in the dead-letter queue for
+    /// example.
     async fn has_ended(&self, failed: &Delivery) -> Result<bool, StoreError> {
         let Some(next) = failed.next_attempt else { return Ok(true) };
         let overdue = (self.clock)() - next.at > OVERDUE;
         Ok(overdue && !self.deliveries.has(&failed.tenant_id, failed.webhook_id, next.id).await?)
     }
 
-    /// The last of the attempts that followed from a failed one, itself perhaps; nothing while there may be more, or when one of them
-    /// arrived.
+    /// Returns the last of the attempts that follow a failed one, which may be that one; `None` while more may follow, or when one succeeded.
     async fn end_of(&self, failed: &Delivery) -> Result<Option<DeliveryId>, StoreError> {
         let (tenant, webhook, now) = (&failed.tenant_id, failed.webhook_id, (self.clock)());
         let (mut last, mut next) = (failed.id, failed.next_attempt);
@@ -283,7 +322,7 @@ impl Recoverer {
         Ok(None)
     }
 
-    /// The same of a delivery that may not have been made yet.
+    /// Returns the same for a delivery that may not have been attempted yet.
     async fn end_after(
         &self,
         recovery: &Recovery,
@@ -296,77 +335,80 @@ impl Recoverer {
         }
     }
 
-    /// What a failed delivery sent, unless that was a test.
+    /// Returns the event of a failed delivery with its message id; `None` for test events.
     fn candidate(&self, row: &Delivery) -> Option<(String, Event)> {
-        match Event::from_payload(&row.request.body, (self.clock)()) {
-            Ok(event) if event.is_test() => None,
-            Ok(event) => Some((signing::message_id(&row.tenant_id, row.webhook_id, &event), event)),
-            Err(error) => {
-                tracing::error!(%error, webhook.id = %row.webhook_id, delivery.id = %row.id, "a stored payload cannot be read");
-                None
-            }
-        }
+        let event = SentPayload::of(row).event((self.clock)()).filter(|event| !event.is_test())?;
+        Some((signing::message_id(&row.tenant_id, row.webhook_id, &event), event))
     }
 }
 
-/// A failed delivery, and the event that may be sent again because of it.
+/// A failed delivery, and its event.
 struct Candidate {
     row: Delivery,
     event: Event,
 }
 
-/// What failed deliveries come to.
+/// The result of weighing failures.
 #[derive(Default)]
 struct Weighed {
-    /// How many had failed for good.
+    /// How many are final.
     found: u32,
-    /// What is sent again: each with the failed delivery in whose place, and when its event happened.
-    outgoing: Vec<(DeliveryId, Option<OffsetDateTime>, OutgoingDelivery)>,
+    /// The events that are sent again.
+    outgoing: Vec<Outgoing>,
 }
 
-/// That this recovery sends an event again.
+/// An event that is sent again.
+struct Outgoing {
+    /// The failed delivery whose place it has.
+    place: DeliveryId,
+    /// When the event happened.
+    happened_at: Option<OffsetDateTime>,
+    delivery: OutgoingDelivery,
+}
+
+/// The claim of this recovery on an event.
 #[derive(Clone, Copy)]
 struct Taken {
-    /// In the place of which failed delivery.
+    /// The failed delivery whose place the event has.
     place: DeliveryId,
-    /// The last attempt that followed from that, and failed.
+    /// The last attempt that followed it.
     failed: DeliveryId,
 }
 
-/// The delivery that an event is sent again as: the same however often it is worked out.
+/// Returns the id of the delivery that sends an event again: always the same for the same failure.
 fn sent_as(recovery: &Recovery, failed: DeliveryId) -> DeliveryId {
     failed.following("recover", recovery.until)
 }
 
-/// A first attempt, as if the event had happened when the recovery began.
-fn again(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> OutgoingDelivery {
+/// Returns a first attempt, as if the event had happened when the recovery started.
+fn first_attempt(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> OutgoingDelivery {
     let task = DeliveryTask {
         tenant_id: recovery.tenant_id.clone(),
         webhook_id: recovery.webhook_id,
         delivery_id,
         attempt: 1,
         trigger: Trigger::Recover,
-        accepted_at: None, // long ago: it would tell of the outage, not of us
+        accepted_at: None, // its latency would measure the outage
         trace: None,
         event,
     };
     OutgoingDelivery { task, lane: Lane::Slow, delay: Duration::ZERO }
 }
 
-/// Cuts what is to be sent into what one call may hold, so that no call overtakes another.
+/// Splits deliveries into batches of one call each. They are sent one after the other, so that no call overtakes another.
 fn in_order(outgoing: Vec<OutgoingDelivery>) -> Vec<Vec<OutgoingDelivery>> {
     let mut batches = Vec::<Vec<OutgoingDelivery>>::new();
     let mut bytes = 0;
-    for one in outgoing {
-        let size = one.task.event.size();
+    for delivery in outgoing {
+        let size = delivery.task.event.size();
         match batches.last_mut() {
             Some(batch) if batch.len() < BATCH && bytes + size <= BATCH_BYTES => {
                 bytes += size;
-                batch.push(one);
+                batch.push(delivery);
             }
             _ => {
                 bytes = size;
-                batches.push(vec![one]);
+                batches.push(vec![delivery]);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Keeps the values of encrypted headers out of the history: in what was sent, and where the receiver echoes them.
+//! Removes the values of encrypted headers from the history: from the request, and from responses that echo them.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,16 +12,16 @@ use self::needles::Needles;
 mod needles;
 mod views;
 
-/// What stands in the place of a value (contract section 2.3).
+/// Replaces a value (contract section 2.3).
 const OMITTED: &str = "**OMITTED**";
 
-/// How many spellings around one another are undone.
+/// How many nested encodings are decoded.
 const DEEPEST: usize = 3;
 
-/// Bytes of views that are made of a text, for each of its own. A text that needs more is a riddle, not an answer.
+/// Bytes of decoded views per byte of text. A text that needs more counts as one that contains a value.
 const MOST_VIEWS: usize = 48;
 
-/// Takes the values out of the headers that were sent.
+/// Removes the values from the headers of a request.
 pub(crate) fn request(request: &mut SentRequest, encrypted: &EncryptedHeaders) {
     for (name, value) in &mut request.headers {
         if encrypted.names().any(|secret| secret == name) {
@@ -30,13 +30,13 @@ pub(crate) fn request(request: &mut SentRequest, encrypted: &EncryptedHeaders) {
     }
 }
 
-/// Headers of these names as history shows them.
+/// Returns headers of these names as the history shows them.
 pub(crate) fn omitted<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (String, String)> {
     names.map(|name| (name.to_owned(), OMITTED.to_owned()))
 }
 
-/// Takes out of an answer what may hold a part of a value in any usual spelling: the body, or a header, as a whole, since nobody knows
-/// what else of the value is in it.
+/// Removes from a response what may contain a part of a value in any common encoding. Replaces a body or header as a whole, because the rest
+/// of it may contain more of the value.
 pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHeaders) {
     if encrypted.is_empty() {
         return;
@@ -50,26 +50,26 @@ pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHea
             OMITTED.clone_into(value);
         }
     }
-    // Wherever it ends, it may have been cut: at its greatest length, or by the receiver.
-    if found_or_begun(&response.body, &needles) {
+    // Any body may have been cut, at its maximum length or by the receiver, so its end may hold the start of a value.
+    if found_or_started(&response.body, &needles) {
         OMITTED.clone_into(&mut response.body);
     }
 }
 
-/// The same for a message of a failure, which quotes an answer in quotation marks only; the other words are ours.
+/// Does the same for a failure message. Only the part in quotation marks can be from the response.
 pub(crate) fn message(message: &mut String, encrypted: &EncryptedHeaders) {
     if encrypted.is_empty() {
         return;
     }
     let Some((before, rest)) = message.split_once('"') else { return };
-    // Up to the last one: a quote may hold some itself.
+    // Up to the last quotation mark: the quote may contain others.
     let (quote, after) = rest.rsplit_once('"').unwrap_or((rest, ""));
     if found(quote, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
         *message = format!("{before}\"{OMITTED}\"{after}");
     }
 }
 
-/// The same for one value of an answer, as a whole.
+/// Does the same for one value of a response.
 pub(crate) fn value(value: &mut String, encrypted: &EncryptedHeaders) {
     if !encrypted.is_empty() && found(value, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
         OMITTED.clone_into(value);
@@ -77,17 +77,17 @@ pub(crate) fn value(value: &mut String, encrypted: &EncryptedHeaders) {
 }
 
 fn found(text: &str, needles: &Needles) -> bool {
-    needles.is_part(text) || looked_into(text, |view| needles.are_in(view))
+    needles.is_part(text) || any_view(text, |view| needles.are_in(view))
 }
 
-fn found_or_begun(text: &str, needles: &Needles) -> bool {
-    let is_there = |view: &[u8]| needles.are_in(view) || needles.begin_at_the_end_of(view);
-    needles.is_part(text) || looked_into(text, is_there)
+fn found_or_started(text: &str, needles: &Needles) -> bool {
+    let matches = |view: &[u8]| needles.are_in(view) || needles.start_at_the_end_of(view);
+    needles.is_part(text) || any_view(text, matches)
 }
 
-/// Whether a text, or what it says when its spellings are undone, one around another, is as asked; or whether that is too much to tell.
-fn looked_into(text: &str, is_so: impl Fn(&[u8]) -> bool) -> bool {
-    if is_so(text.as_bytes()) {
+/// Returns whether a text, or any of its decoded views, meets a condition, or whether there are too many views to decide.
+fn any_view(text: &str, matches: impl Fn(&[u8]) -> bool) -> bool {
+    if matches(text.as_bytes()) {
         return true;
     }
     let mut seen = HashSet::from([hash(text.as_bytes())]);
@@ -99,7 +99,7 @@ fn looked_into(text: &str, is_so: impl Fn(&[u8]) -> bool) -> bool {
             if !seen.insert(hash(&view)) {
                 continue;
             }
-            if is_so(&view) {
+            if matches(&view) {
                 return true;
             }
             let Some(rest) = left.checked_sub(view.len()) else { return true };

@@ -1,4 +1,4 @@
-//! What history keeps of answers to webhooks with encrypted headers: nothing of a value in any usual spelling, and the rest whole.
+//! Redaction of responses to webhooks with encrypted headers: no part of a value is kept in any common encoding, and other text is kept.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// What is kept of a body.
+/// Returns what is kept of a body.
 fn kept(body: &str, values: &EncryptedHeaders) -> String {
     let mut received = ReceivedResponse {
         status_code: 200,
@@ -33,7 +33,7 @@ fn kept(body: &str, values: &EncryptedHeaders) -> String {
     received.body
 }
 
-/// What is kept of a header.
+/// Returns what is kept of a header.
 fn kept_header(name: &str, value: &str, values: &EncryptedHeaders) -> (String, String) {
     let headers = pairs(&[(name, value)]);
     let mut received = ReceivedResponse {
@@ -64,8 +64,8 @@ fn each_byte(text: &str, format: impl Fn(u8) -> String) -> String {
     text.bytes().map(format).collect()
 }
 
-/// The ways of spelling a text, by number.
-fn spelled(text: &str, way: usize) -> String {
+/// Encodes a text in one of [`WAYS`] ways.
+fn encoded(text: &str, way: usize) -> String {
     let percent = |text: &str, keep: &[u8]| {
         each_byte(text, |b| {
             let plain = b.is_ascii_alphanumeric() || keep.contains(&b);
@@ -120,7 +120,7 @@ fn serde_json(text: &str) -> String {
 }
 
 #[test]
-fn m2_values_are_gone_wherever_they_were() {
+fn m2_values_are_removed_from_request_and_response() {
     let values = encrypted(&[("Authorization", "Bearer 0123456789"), ("X-Pin", "1")]);
     let mut sent = SentRequest {
         url: "https://a.example".to_owned(),
@@ -143,11 +143,11 @@ fn m2_values_are_gone_wherever_they_were() {
 }
 
 #[test]
-fn m2_every_usual_spelling_of_a_token_is_omitted() {
+fn m2_every_common_encoding_of_a_token_is_omitted() {
     let values = encrypted(&[("Authorization", &format!("Bearer {TOKEN}"))]);
     for way in 0..WAYS {
-        assert_gone(&format!("{{\"got\": \"{}\"}}", spelled(TOKEN, way)), &values);
-        assert_gone(&spelled(&format!("Bearer {TOKEN}"), way), &values);
+        assert_gone(&format!("{{\"got\": \"{}\"}}", encoded(TOKEN, way)), &values);
+        assert_gone(&encoded(&format!("Bearer {TOKEN}"), way), &values);
     }
 }
 
@@ -190,19 +190,19 @@ fn m2_values_in_lists_and_cookies_are_omitted() {
 }
 
 #[test]
-fn m2_an_echo_in_other_headers_is_omitted() {
+fn m2_echo_in_other_headers_is_omitted() {
     let values = encrypted(&[("Authorization", &format!("Bearer {TOKEN}")), ("X-Pin", "12")]);
     for (name, value) in [
-        ("location", format!("https://login.example/?return=%2F&token={}", spelled(TOKEN, 3))),
-        ("set-cookie", format!("auth=\"{}\"; Path=/; HttpOnly", spelled(TOKEN, 14))),
+        ("location", format!("https://login.example/?return=%2F&token={}", encoded(TOKEN, 3))),
+        ("set-cookie", format!("auth=\"{}\"; Path=/; HttpOnly", encoded(TOKEN, 14))),
         ("www-authenticate", format!("Bearer error=\"invalid_token\", error_description=\"{TOKEN}\"")),
-        ("x-anything", spelled(TOKEN, 15)),
+        ("x-anything", encoded(TOKEN, 15)),
         ("x-pin-back", "12".to_owned()),
         ("x-quoted", "\"12\"".to_owned()),
     ] {
         assert_eq!(kept_header(name, &value, &values), (name.to_owned(), OMITTED.to_owned()), "{value}");
     }
-    let name = spelled(TOKEN, 15);
+    let name = encoded(TOKEN, 15);
     assert_eq!(kept_header(&name, "1", &values), (OMITTED.to_owned(), OMITTED.to_owned()));
     for (name, value) in [
         ("www-authenticate", "Bearer realm=\"hooks\", error=\"invalid_token\""),
@@ -214,7 +214,7 @@ fn m2_an_echo_in_other_headers_is_omitted() {
 }
 
 #[test]
-fn m2_a_part_of_a_token_is_omitted_from_eight_characters_on() {
+fn m2_part_of_a_token_from_eight_characters_is_omitted() {
     let values = encrypted(&[("X-Key", "AKfycbx-93kdLQ2mvT77")]);
     for said in ["AKfycbx-...", "…LQ2mvT77", "key kdLQ2mvT (part)", "AKfycbx93k", "%41Kfycbx-9"] {
         assert_gone(said, &values);
@@ -223,7 +223,7 @@ fn m2_a_part_of_a_token_is_omitted_from_eight_characters_on() {
 }
 
 #[test]
-fn m2_the_beginning_of_a_value_at_the_cut_is_omitted() {
+fn m2_start_of_a_value_at_the_cut_is_omitted() {
     let values = encrypted(&[("A-User", "robot-user"), ("B-Auth", "robot-user:hunter2/se\"cret")]);
     for said in ["x robot-u", "x robo", "x \\u0072obot", "x rob%6ft\\u00", "x robot-user:hunter2/s"] {
         assert_eq!(kept(said, &values), OMITTED, "{said}");
@@ -234,7 +234,7 @@ fn m2_the_beginning_of_a_value_at_the_cut_is_omitted() {
 }
 
 #[test]
-fn m2_a_short_value_is_omitted_where_it_is_a_word() {
+fn m2_short_value_is_omitted_where_it_is_a_word() {
     let values = encrypted(&[("X-Pin", "4711"), ("X-Code", "a-b1")]);
     for said in ["pin 4711", r#"{"pin":4711}"#, "4711", "%34711", "(a-b1)", "NDcxMQ==", "pin=34373131"] {
         assert_gone(said, &values);
@@ -247,7 +247,7 @@ fn m2_a_short_value_is_omitted_where_it_is_a_word() {
 }
 
 #[test]
-fn m2_ordinary_answers_are_kept_whole() {
+fn m2_ordinary_responses_are_kept_whole() {
     let basic = format!("Basic {}", STANDARD.encode("webhook:correct-horse"));
     let values =
         encrypted(&[("Authorization", &basic), ("X-Key", TOKEN), ("Cookie", "session=0a1b2c3d4e5f")]);
@@ -315,12 +315,12 @@ fn m2_hostile_bodies_take_bounded_time() {
     ];
     for body in &bodies {
         let times = (0..3).map(|_| {
-            let begun = std::time::Instant::now();
+            let start = std::time::Instant::now();
             kept(body, &values);
-            begun.elapsed()
+            start.elapsed()
         });
         let least = times.min().unwrap();
-        // Unoptimized, and perhaps on a busy machine; without a bound it is minutes.
+        // Unoptimized, possibly on a busy machine. Without the limit it takes minutes.
         assert!(least < std::time::Duration::from_secs(5), "{least:?}");
     }
 }
@@ -346,9 +346,9 @@ fn m2_failure_messages_quote_nothing_of_a_value() {
 }
 
 proptest! {
-    /// Whatever the value and however it is spelled, up to twice, wherever it stands: nothing is left.
+    /// For any value, in up to two nested encodings, at any position.
     #[test]
-    fn m2_no_spelling_of_any_value_is_left(
+    fn m2_no_encoding_of_any_value_is_left(
         value in "[!-~]{8,60}|[!-~]{8,30} [!-~]{8,30}",
         scheme in "(Bearer |Basic |Token |)",
         first in 0..WAYS,
@@ -357,10 +357,10 @@ proptest! {
         after in "[ -~]{0,20}",
     ) {
         let values = encrypted(&[("X-Secret", &format!("{scheme}{value}"))]);
-        let once = spelled(&value, first);
-        // A spelling in base64 that has been put in capitals is none any more.
+        let once = encoded(&value, first);
+        // Base64 in upper case is no longer base64.
         prop_assume!(!(second == 1 || second == 2) || !matches!(first, 13 | 14 | 23..));
-        let twice = spelled(&once, second);
+        let twice = encoded(&once, second);
         prop_assert_eq!(kept(&format!("{before} {twice} {after}"), &values), OMITTED, "{}", twice);
     }
 
@@ -368,7 +368,7 @@ proptest! {
     #[test]
     fn m2_no_fragment_of_eight_characters_is_left(value in "[A-Za-z0-9._~+/-]{8,80}", at in 0_usize..72, way in 0..WAYS) {
         let at = at.min(value.len() - 8);
-        let fragment = spelled(&value[at..at + 8], way);
+        let fragment = encoded(&value[at..at + 8], way);
         let values = encrypted(&[("X-Secret", &value)]);
         prop_assert_eq!(kept(&format!("({fragment})"), &values), OMITTED, "{}", fragment);
     }

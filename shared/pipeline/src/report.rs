@@ -1,4 +1,4 @@
-//! What is said of an attempt: its line in the log.
+//! The log line of an attempt.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use anzol_domain::{Delivery, DeliveryId, DeliveryTask, FailureKind, Lane, Status
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// An attempt that was made, or would have been, had its webhook not been disabled.
+/// An attempt that was made, or skipped because its webhook is disabled.
 #[derive(Debug)]
 pub struct Attempt {
-    /// What was to be done.
+    /// The task.
     pub task: DeliveryTask,
-    /// What came of it.
+    /// Its history row.
     pub delivery: Delivery,
-    /// Where it waited; `None` when it did not, because somebody asked for it.
+    /// The lane it waited in; `None` for a resend or test event, which does not wait.
     pub lane: Option<Lane>,
     /// When it was over.
     pub ended_at: OffsetDateTime,
 }
 
 impl Attempt {
-    /// How long the event took from its producer to its receiver; `None` when it has not arrived, or nobody knows since when it is under
-    /// way.
+    /// Returns how long the event took from its producer to the receiver; `None` when it did not arrive, or when its time of acceptance is
+    /// unknown.
     #[must_use]
     pub fn end_to_end(&self) -> Option<Duration> {
         let arrived = self.delivery.status == Status::Success;
@@ -30,7 +30,7 @@ impl Attempt {
         Some(Duration::try_from(self.ended_at - accepted_at).unwrap_or_default())
     }
 
-    /// Its line in the log, to be written when more is known.
+    /// Returns its log line, to be written once it is recorded.
     #[must_use]
     pub fn report(&self) -> Report {
         let Self { task, delivery, lane, .. } = self;
@@ -53,7 +53,7 @@ impl Attempt {
     }
 }
 
-/// A line of the log: ids, numbers and names. Never a body, the value of a header, or a URL.
+/// A log line: ids, numbers and names. Never a body, a header value or a URL.
 #[derive(Debug)]
 pub struct Report {
     tenant_id: String,
@@ -73,7 +73,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Writes it. `recorded` is whether outcome and next attempt are written down; if not, the attempt will be made again.
+    /// Writes the line. `recorded` says whether the outcome and the next attempt are recorded; if not, the attempt is made again.
     pub fn log(&self, recorded: bool) {
         let next_attempt =
             self.next_attempt.filter(|_| recorded).and_then(|next| next.at.format(&Rfc3339).ok());

@@ -1,20 +1,21 @@
-//! The text of a message: the one place where it becomes what SQS and the scheduler take.
+//! The text of a message, in the characters that SQS and the scheduler accept.
 
 use std::fmt::Write as _;
 
 use serde::de::IgnoredAny;
 
-/// Bytes that a message may have, its attributes included: SQS's own bound since 2025.
+/// Bytes of a message, its attributes included: SQS's limit since 2025.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// The text of a message. Every message goes out as one, and there is no other way to make one than [`Body::new`].
+/// The text of a message. [`Body::new`] is its only constructor, so every message that is sent is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Body(String);
 
 impl Body {
-    /// The same text in characters that SQS takes. JSON stays the same JSON: what SQS refuses stands in its strings, names included, and is
-    /// written as an escape there. In other text it is replaced by U+FFFD, and no text at all by a space, as a message must not be empty.
+    /// Returns the text in characters that SQS accepts. In JSON, refused characters can only be in strings and names, where they are
+    /// escaped, so the value stays the same. In other text they are replaced by U+FFFD. An empty text becomes a space, because a message must
+    /// not be empty.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         if text.is_empty() {
@@ -23,12 +24,12 @@ impl Body {
         if text.bytes().all(is_harmless) || text.chars().all(is_allowed) {
             return Self(text);
         }
-        // Behind a backslash that escapes it, such a character would make the text no JSON.
+        // A refused character after a backslash is not valid JSON, so escaping it would not be lossless.
         let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
         Self(if is_json { escaped(&text) } else { replaced(&text) })
     }
 
-    /// The same text, cut when it has more than `most` bytes.
+    /// Cuts the text to at most `most` bytes.
     pub(crate) fn within(mut self, most: usize) -> Self {
         self.0.truncate(self.0.floor_char_boundary(most));
         self
@@ -38,7 +39,7 @@ impl Body {
         &self.0
     }
 
-    /// In bytes, as SQS counts.
+    /// Returns the length in bytes, as SQS counts.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -50,7 +51,7 @@ impl From<Body> for String {
     }
 }
 
-/// A value for a message attribute of the type `String`, to which the same rule applies; of at most `most` bytes.
+/// Returns a value for a message attribute of the type `String`, which has the same rules, in at most `most` bytes.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html>
 pub(crate) fn attribute(value: &str, most: usize) -> String {
     let mut value = replaced(value);
@@ -58,13 +59,13 @@ pub(crate) fn attribute(value: &str, most: usize) -> String {
     value
 }
 
-/// Whether SQS takes a character: `#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF`.
+/// Returns whether SQS accepts a character: `#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF`.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 pub(crate) fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Whether a byte of UTF-8 is of an allowed character for sure. U+FFFE and U+FFFF begin with 0xEF.
+/// Returns whether a byte of UTF-8 can only be part of an allowed character. U+FFFE and U+FFFF start with 0xEF.
 fn is_harmless(byte: u8) -> bool {
     byte >= b' ' && byte != 0xef
 }
@@ -75,7 +76,7 @@ fn escaped(json: &str) -> String {
         if is_allowed(c) {
             out.push(c);
         } else {
-            // To write to a string cannot fail.
+            // Writing to a string cannot fail.
             let _ = write!(out, "\\u{:04x}", u32::from(c));
         }
     }
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn k4_text_that_is_no_json_keeps_what_it_can() {
+    fn k4_text_with_ffff_that_is_no_json_is_replaced() {
         for (text, queued) in [
             ("", " "),
             ("\u{ffff}", "\u{fffd}"),
@@ -129,13 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn k4_what_is_cut_is_cut_between_characters() {
+    fn k4_cut_is_between_characters() {
         assert_eq!(Body::new("aéb").within(2).as_str(), "a");
         assert_eq!(attribute("a\u{ffff}b", 4), "a\u{fffd}");
         assert_eq!(attribute("a\u{ffff}b", 3), "a");
     }
 
-    /// Pieces of JSON text, and of what is none: often enough both.
+    /// Pieces that form valid JSON often enough, and invalid JSON too.
     const PIECES: [&str; 22] = [
         "{",
         "}",
@@ -165,13 +166,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn k4_any_text_is_taken_and_json_means_the_same(picks in proptest::collection::vec(0..PIECES.len(), 0..14)) {
+        fn k4_any_text_is_accepted_and_json_means_the_same(picks in proptest::collection::vec(0..PIECES.len(), 0..14)) {
             let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
             check(&text)?;
         }
 
         #[test]
-        fn k4_any_string_is_taken_and_means_the_same(text in any::<String>(), name in "[\u{fffd}-\u{ffff}\\\\\"a\u{0}-\u{1f}]{0,8}") {
+        fn k4_any_string_is_accepted_and_means_the_same(text in any::<String>(), name in "[\u{fffd}-\u{ffff}\\\\\"a\u{0}-\u{1f}]{0,8}") {
             check(&text)?;
             let json = serde_json::json!({ &name: [&text, &name], "x": { &name: 1 } });
             check(&json.to_string())?;

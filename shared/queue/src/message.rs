@@ -1,4 +1,4 @@
-//! The form of a message on the deliveries queues: a version, then the task, or the step of a recovery.
+//! The wire format of messages on the delivery queues: a version, then a delivery task or a recovery step.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -11,7 +11,7 @@ use anzol_domain::recovery::RecoveryTask;
 
 use crate::body::Body;
 
-/// Version written. A reader refuses others, so that a message of a newer release waits in the queue instead of being misread.
+/// The version written. A reader refuses others, so that a message of a newer release waits in the queue instead of being misread.
 const VERSION: u8 = 1;
 
 #[derive(Serialize)]
@@ -28,12 +28,12 @@ enum WireBody<'a> {
     Recovery(&'a RecoveryTask),
 }
 
-/// What a message asks for.
+/// The content of a message.
 #[derive(Debug)]
 pub enum QueueMessage {
-    /// `task`: an attempt to be made.
+    /// `task`: an attempt to make.
     Delivery(Box<DeliveryTask>),
-    /// `recovery`: a step of a recovery to be made.
+    /// `recovery`: a recovery step to run.
     Recovery(RecoveryTask),
 }
 
@@ -48,13 +48,13 @@ struct Version {
     v: u8,
 }
 
-/// Writes a task as a message body, in characters that SQS takes.
+/// Encodes a task as a message body, in characters that SQS accepts.
 #[must_use]
 pub fn encode(task: &DeliveryTask) -> String {
     body_of(task).into()
 }
 
-/// Writes a step of a recovery as a message body.
+/// Encodes a recovery step as a message body.
 #[must_use]
 pub fn encode_recovery(task: &RecoveryTask) -> String {
     body_of_recovery(task).into()
@@ -68,30 +68,30 @@ pub(crate) fn body_of(task: &DeliveryTask) -> Body {
     body(WireBody::Task(task))
 }
 
+#[expect(clippy::expect_used, reason = "a task consists of ids, numbers and JSON, all of which serialize")]
 fn body(what: WireBody<'_>) -> Body {
-    // A task is ids, numbers and JSON: it always has a JSON form.
-    Body::new(serde_json::to_string(&WireOut { v: VERSION, what }).unwrap_or_default())
+    Body::new(serde_json::to_string(&WireOut { v: VERSION, what }).expect("a message always serializes"))
 }
 
-/// Why a message cannot be worked on.
+/// Why a message cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Another release wrote it; it has to wait for one that reads it.
+    /// Another release wrote it. It has to wait for one that reads it.
     #[error("a delivery message of version {0}, this release reads {VERSION}")]
     Version(u8),
-    /// Nobody will ever be able to read it.
+    /// No release can read it.
     #[error("not a delivery message: {0}")]
     Malformed(String),
 }
 
-/// When a message was put on its queue, by the attributes that SQS hands on with it.
+/// Returns when a message was put on its queue, from the attributes that SQS adds.
 #[must_use]
 pub fn sent_at<S: BuildHasher>(attributes: &HashMap<String, String, S>) -> Option<OffsetDateTime> {
     let millis: i128 = attributes.get("SentTimestamp")?.parse().ok()?;
     OffsetDateTime::from_unix_timestamp_nanos(millis.checked_mul(1_000_000)?).ok()
 }
 
-/// Reads a message body.
+/// Decodes a message body.
 pub fn decode(body: &str) -> Result<QueueMessage, Unreadable> {
     let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
     let version: Version = serde_json::from_str(body).map_err(malformed)?;
@@ -111,7 +111,7 @@ mod tests {
     use anzol_domain::{DeliveryId, Event, RecoveryId, TenantId, TraceContext, Trigger, WebhookId};
 
     #[test]
-    fn a_task_survives_the_queue_and_holds_no_more_than_the_event_and_ids() {
+    fn task_roundtrip_keeps_event_ids_and_trace() {
         let at = OffsetDateTime::UNIX_EPOCH;
         let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-11-24T10:00:00Z","data":{"n":1.50}}"#;
         let task = DeliveryTask {
@@ -128,7 +128,9 @@ mod tests {
             event: Event::parse(json, at).unwrap(),
         };
         let body = encode(&task);
-        let QueueMessage::Delivery(back) = decode(&body).unwrap() else { panic!("another kind of message") };
+        let QueueMessage::Delivery(back) = decode(&body).unwrap() else {
+            panic!("not the expected kind of message")
+        };
         assert_eq!(encode(&back), body);
         assert_eq!(back.event.payload(true), json);
         assert_eq!((back.attempt, back.trigger, back.delivery_id), (2, Trigger::Retry, task.delivery_id));
@@ -136,19 +138,21 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_an_older_release_knows_neither_trace_nor_acceptance() {
+    fn older_message_has_neither_trace_nor_accepted_at() {
         let id = DeliveryId::floor(OffsetDateTime::UNIX_EPOCH);
         let event = r#"{"cloudEvent":{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-11-24T10:00:00Z"}}"#;
         let body = format!(
             r#"{{"v":1,"task":{{"tenantId":"acme","webhookId":"{id}","deliveryId":"{id}","attempt":1,"trigger":"event","event":{event}}}}}"#
         );
-        let QueueMessage::Delivery(task) = decode(&body).unwrap() else { panic!("another kind of message") };
+        let QueueMessage::Delivery(task) = decode(&body).unwrap() else {
+            panic!("not the expected kind of message")
+        };
         assert_eq!((task.accepted_at, &task.trace), (None, &None));
-        assert_eq!(task.trace(), TraceContext::of(id), "and gets a trace of its own");
+        assert_eq!(task.trace(), TraceContext::of(id), "the trace starts with the delivery");
     }
 
     #[test]
-    fn a_step_of_a_recovery_survives_the_queue() {
+    fn recovery_step_roundtrip_is_lossless() {
         let at = OffsetDateTime::UNIX_EPOCH;
         let task = RecoveryTask {
             tenant_id: TenantId::parse("acme").unwrap(),
@@ -156,13 +160,13 @@ mod tests {
             recovery_id: RecoveryId::mint(at),
         };
         let QueueMessage::Recovery(back) = decode(&encode_recovery(&task)).unwrap() else {
-            panic!("another kind of message")
+            panic!("not the expected kind of message")
         };
         assert_eq!(back, task);
     }
 
     #[test]
-    fn foreign_messages_are_refused_with_a_reason() {
+    fn unknown_messages_are_refused_with_a_reason() {
         assert!(matches!(decode("hello"), Err(Unreadable::Malformed(_))));
         assert_eq!(decode(r#"{"v":2,"task":{}}"#).unwrap_err(), Unreadable::Version(2));
         for malformed in

@@ -1,11 +1,9 @@
-//! Putting messages on queues, in batches, with every refused one tried again.
+//! Sends messages to queues, in batches, and retries the ones SQS refuses temporarily.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::{BatchResultErrorEntry, MessageAttributeValue, SendMessageBatchRequestEntry};
 use futures::stream::StreamExt as _;
 
@@ -13,86 +11,47 @@ use anzol_domain::recovery::RecoveryTask;
 use anzol_domain::{DeliveryId, DeliveryTask, Lane, TenantId};
 
 use crate::body::{self, Body, MAX_MESSAGE};
+use crate::envelope::Envelope;
+use crate::error::{QueueError, SendError, permanent};
+use crate::lazy::{LazyClient, lazy_client};
 use crate::message;
-use crate::scheduler::{Scheduler, Unscheduled};
+use crate::scheduler::Scheduler;
 
-/// Messages in one call, SQS's own bound.
+/// Messages in one call: SQS's limit.
 const BATCH: usize = 10;
-/// Bytes in one call. SQS takes 1 MiB since 2025; other implementations of its API still take 256 KiB.
+/// Bytes in one call. SQS accepts 1 MiB since 2025; other implementations of its API still accept 256 KiB.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Calls under way at the same time.
+/// Concurrent calls.
 const CONCURRENT_CALLS: usize = 8;
-/// Longest delay of a message, SQS's own bound.
+/// Longest delay of a message: SQS's limit.
 pub const MAX_DELAY: Duration = Duration::from_mins(15);
-/// Tries of messages that SQS refuses one by one, which it does when it is throttled.
+/// Tries of entries that SQS refuses within a batch, as it does when it throttles.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 
-/// Longest reason that a dead letter is given, in bytes. Our choice: what is wrong is said of each field, and there may be hundreds.
+/// Longest `reason` attribute of a message in the dead-letter queue, in bytes. Our choice: each invalid field adds to it, and there may be
+/// hundreds.
 const MAX_REASON: usize = 4 * 1024;
-
-/// Messages that could not be put where they belong.
-#[derive(Debug, Default, thiserror::Error)]
-#[error("{} messages were not queued, {} of them for good: {reason}", .unsent.len() + .refused.len(), .refused.len())]
-pub struct QueueError {
-    /// The deliveries that are certainly or possibly not on their queue, and may be another time.
-    pub unsent: BTreeSet<DeliveryId>,
-    /// The deliveries that the queue will never take, with the code of its error. Not expected: what it refuses by its documentation
-    /// is not sent like that (see [`crate::encode`]), and larger events are refused at the door.
-    pub refused: BTreeMap<DeliveryId, String>,
-    /// What was said of one of them, for the log.
-    pub reason: String,
-}
-
-impl QueueError {
-    /// Whatever else went wrong, in one.
-    fn and(mut self, mut other: Self) -> Self {
-        self.unsent.append(&mut other.unsent);
-        self.refused.append(&mut other.refused);
-        if self.reason.is_empty() {
-            self.reason = other.reason;
-        }
-        self
-    }
-
-    fn is_empty(&self) -> bool {
-        self.unsent.is_empty() && self.refused.is_empty()
-    }
-}
-
-/// Codes of errors by which a call is refused because of what is in it, so that it will be whenever it is made again. With the older
-/// protocol's prefix they are spelled `AWS.SimpleQueueService.…`.
-/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#API_SendMessage_Errors>
-const PERMANENT: [&str; 3] = ["InvalidMessageContents", "BatchRequestTooLong", "InvalidParameterValue"];
-
-/// The code of an error that a call will always end in.
-fn permanent<E: ProvideErrorMetadata>(error: &E) -> Option<&'static str> {
-    let code = error.code()?.rsplit(['.', '#']).next()?;
-    PERMANENT.into_iter().find(|known| *known == code)
-}
-
-/// Made when it is first used: an execution environment calls on few of the clients it has, and to make one takes longer than a call.
-type LazyClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
 
 /// One queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    client: LazyClient,
+    client: LazyClient<Client>,
     url: String,
 }
 
-/// A delivery on its way into a queue.
+/// A delivery to be queued.
 #[derive(Debug, Clone)]
 pub struct OutgoingDelivery {
-    /// What is to be done.
+    /// The task.
     pub task: DeliveryTask,
-    /// Which queue it goes to.
+    /// The queue it goes to.
     pub lane: Lane,
-    /// How long until it is due; rounded up to whole seconds.
+    /// How long until it is due, rounded up to whole seconds.
     pub delay: Duration,
 }
 
-/// The queues of deliveries, one a lane, and the scheduler for waits that no queue can do. A function that only dispatches needs no
+/// The delivery queues, one per lane, and the scheduler for waits longer than a queue allows. A function that only dispatches needs no
 /// scheduler.
 #[derive(Debug, Clone)]
 pub struct DeliveryQueues {
@@ -101,37 +60,20 @@ pub struct DeliveryQueues {
     scheduler: Option<Scheduler>,
 }
 
-/// A message on its way into a queue, or into the scheduler.
-#[derive(Debug)]
-pub(crate) struct Envelope {
-    pub(crate) id: DeliveryId,
-    pub(crate) body: Body,
-    /// The tenant: messages of one do not hold up the others' (SQS fair queues). Any tenant's id may be a group's: both have up to 128
-    /// characters, and every one that a tenant's may have is alphanumeric or punctuation.
-    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#SQS-SendMessage-request-MessageGroupId>
-    pub(crate) group: String,
-    pub(crate) delay: Duration,
-}
-
 impl Queue {
-    /// The queue at that URL, reached with this configuration.
+    /// Returns the queue at this URL.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, url: impl Into<String>) -> Self {
-        let config = config.clone();
-        let client: LazyClient = Arc::new(LazyLock::new(Box::new(move || Client::new(&config))));
-        Self { client, url: url.into() }
+        Self { client: lazy_client(config, Client::new), url: url.into() }
     }
 
-    /// Puts one message on the queue, as a producer of events does. Messages of a tenant form a group, so that a busy tenant
-    /// does not hold up the others (SQS fair queues). What SQS does not take is written in another way, as far as that means the same.
-    ///
-    /// # Errors
-    /// What went wrong, for the log.
-    pub async fn send(&self, tenant: &TenantId, body: impl Into<String>) -> Result<(), String> {
+    /// Sends one message, as a producer of events does. The messages of a tenant form a group, so that a busy tenant does not delay others
+    /// (SQS fair queues). Characters that SQS refuses are escaped where the body is JSON, and replaced elsewhere.
+    pub async fn send(&self, tenant: &TenantId, body: impl Into<String>) -> Result<(), SendError> {
         self.send_later(tenant, Body::new(body), Duration::ZERO).await
     }
 
-    async fn send_later(&self, tenant: &TenantId, body: Body, delay: Duration) -> Result<(), String> {
+    async fn send_later(&self, tenant: &TenantId, body: Body, delay: Duration) -> Result<(), SendError> {
         let request = self
             .client
             .send_message()
@@ -139,15 +81,13 @@ impl Queue {
             .message_group_id(tenant.as_str())
             .message_body(body)
             .set_delay_seconds(delay_seconds(delay));
-        request.send().await.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+        request.send().await?;
+        Ok(())
     }
 
-    /// Puts a message that cannot be used on a dead-letter queue, with the reason as the message attribute `reason`, cut to what there
-    /// is room for beside it.
-    ///
-    /// # Errors
-    /// What went wrong, for the log.
-    pub async fn send_to_dlq(&self, body: &str, reason: &str) -> Result<(), String> {
+    /// Sends a message that cannot be used to this dead-letter queue, with the reason as the message attribute `reason`, cut to the space
+    /// that the body leaves.
+    pub async fn send_to_dlq(&self, body: &str, reason: &str) -> Result<(), SendError> {
         const NAME: &str = "reason";
         const TYPE: &str = "String";
         let body = Body::new(body).within(MAX_MESSAGE);
@@ -156,18 +96,18 @@ impl Queue {
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         if !reason.is_empty() {
             let text = MessageAttributeValue::builder().data_type(TYPE).string_value(reason).build();
-            let text = text.map_err(|error| error.to_string())?;
-            match request.clone().message_attributes(NAME, text).send().await {
+            match request.clone().message_attributes(NAME, text?).send().await {
                 Ok(_) => return Ok(()),
-                // Some implementation may have less room for it. A dead letter without its reason, which is in the log, is better than none.
+                // Another implementation may have a lower limit. A message without its reason, which is in the log, is better than none.
                 Err(error) if permanent(&error).is_some() => {}
-                Err(error) => return Err(DisplayErrorContext(error).to_string()),
+                Err(error) => return Err(error.into()),
             }
         }
-        request.send().await.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+        request.send().await?;
+        Ok(())
     }
 
-    /// Puts all messages on the queue; answers why not, for those that are not on it.
+    /// Sends all messages, and returns an error that names those not on the queue; an empty one when all are.
     async fn send_all(&self, messages: Vec<Envelope>) -> QueueError {
         let (fitting, larger): (Vec<_>, Vec<_>) =
             messages.into_iter().partition(|message| message.body.len() <= MAX_MESSAGE);
@@ -206,15 +146,15 @@ impl Queue {
             }
             let failed = match self.call(&entries).await {
                 Ok(failed) => failed,
-                Err(reason) => {
-                    outcome.reason = reason;
+                Err(error) => {
+                    outcome.reason = error.to_string();
                     break;
                 }
             };
             if let Some(first) = failed.first() {
                 outcome.reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
             }
-            // What is wrong with a message stays wrong; what is wrong with the queue may pass.
+            // A faulty message stays faulty; a failure of the queue may pass.
             let (ours, theirs): (Vec<_>, Vec<_>) = failed.into_iter().partition(|f| f.sender_fault);
             outcome
                 .refused
@@ -228,31 +168,32 @@ impl Queue {
         outcome
     }
 
-    /// Makes one call for all entries; answers which were not taken. When it is refused as a whole because of what is in it, each entry gets
-    /// a call of its own: the others are not to blame.
+    /// Sends all entries in one call, and returns those not accepted. When SQS refuses the call because of its content, sends each entry in a
+    /// separate call, so that one faulty message does not fail the others.
     async fn call(
         &self,
         entries: &[SendMessageBatchRequestEntry],
-    ) -> Result<Vec<BatchResultErrorEntry>, String> {
+    ) -> Result<Vec<BatchResultErrorEntry>, SendError> {
         let request = self.client.send_message_batch().queue_url(&self.url);
         let error = match request.set_entries(Some(entries.to_vec())).send().await {
             Ok(answer) => return Ok(answer.failed),
             Err(error) => error,
         };
         let (Some(code), [first, others @ ..]) = (permanent(&error), entries) else {
-            return Err(DisplayErrorContext(error).to_string());
+            return Err(error.into());
         };
         if others.is_empty() {
             let refused =
                 BatchResultErrorEntry::builder().id(&first.id).sender_fault(true).code(code).build();
-            return refused.map(|refused| vec![refused]).map_err(|error| error.to_string());
+            return Ok(vec![refused?]);
         }
         let mut failed = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
             match Box::pin(self.call(std::slice::from_ref(entry))).await {
                 Ok(refused) => failed.extend(refused),
-                // Those before are on the queue: the rest is tried again without them.
-                Err(reason) => {
+                // The entries before this one are on the queue: only the rest is retried.
+                Err(error) => {
+                    let reason = error.to_string();
                     let rest = entries.iter().skip(index).map(|entry| {
                         let unsent = BatchResultErrorEntry::builder().id(&entry.id).sender_fault(false);
                         unsent.code("Unsent").message(&reason).build()
@@ -266,13 +207,13 @@ impl Queue {
     }
 }
 
-/// A delay as SQS takes it: whole seconds, rounded up, or none.
+/// Returns a delay in whole seconds, rounded up, or `None` for no delay.
 fn delay_seconds(delay: Duration) -> Option<i32> {
     let seconds = delay.min(MAX_DELAY).as_millis().div_ceil(1000);
     i32::try_from(seconds).ok().filter(|seconds| *seconds > 0)
 }
 
-/// Cuts messages into batches of what one call may hold.
+/// Splits messages into batches within the limits of one call.
 fn batches(messages: Vec<Envelope>) -> Vec<Vec<Envelope>> {
     let mut batches: Vec<Vec<Envelope>> = Vec::new();
     let mut bytes = 0;
@@ -292,7 +233,7 @@ fn batches(messages: Vec<Envelope>) -> Vec<Vec<Envelope>> {
 }
 
 impl DeliveryQueues {
-    /// Both lanes.
+    /// Returns the queues of both lanes.
     #[must_use]
     pub fn new(
         config: &aws_types::SdkConfig,
@@ -303,37 +244,37 @@ impl DeliveryQueues {
         Self { fast, slow, scheduler: None }
     }
 
-    /// The slow lane alone, for whoever sends nothing to the fast one: what is meant for that goes to the slow one too.
+    /// Returns queues that send everything to the slow lane, for functions without access to the fast one.
     #[must_use]
     pub fn slow_only(config: &aws_types::SdkConfig, slow_url: impl Into<String>) -> Self {
         let slow = Queue::new(config, slow_url);
         Self { fast: slow.clone(), slow, scheduler: None }
     }
 
-    /// The same, with longer waits spent in `scheduler`.
+    /// Uses `scheduler` for waits longer than a queue allows.
     #[must_use]
     pub fn with_scheduler(self, scheduler: Scheduler) -> Self {
         Self { scheduler: Some(scheduler), ..self }
     }
 
-    /// Makes the fast lane's client now, which whoever dispatches needs with the first event.
+    /// Creates the fast lane's client now: dispatching needs it with the first event.
     pub fn prepare(&self) {
         LazyLock::force(&self.fast.client);
     }
 
-    /// Puts the next step of a recovery on the slow lane, due after `delay`.
+    /// Sends the next step of a recovery to the slow lane, due after `delay`.
     ///
     /// # Errors
-    /// What went wrong, for the log. It may be there nevertheless; making a step twice does no harm.
-    pub async fn send_recovery(&self, task: &RecoveryTask, delay: Duration) -> Result<(), String> {
+    /// The message may be on the queue nevertheless. Running a step twice is safe.
+    pub async fn send_recovery(&self, task: &RecoveryTask, delay: Duration) -> Result<(), SendError> {
         self.slow.send_later(&task.tenant_id, message::body_of_recovery(task), delay).await
     }
 
-    /// Puts all deliveries on their lanes, or into the scheduler. One that the scheduler will never take waits on the slow lane for as long
-    /// as a queue lets it: it comes early then, which is better than not at all.
+    /// Sends all deliveries to their lanes, or to the scheduler. One that the scheduler will never accept goes to the slow lane with the
+    /// longest delay a queue allows: an early attempt is better than none.
     ///
     /// # Errors
-    /// Which of them are not there, or not for sure. Doing it again for those delivers some twice, under the same `webhook-id`.
+    /// Names the deliveries that are, or may be, missing. Sending those again delivers some twice, under the same `webhook-id`.
     pub async fn send(&self, deliveries: Vec<OutgoingDelivery>) -> Result<(), QueueError> {
         let (mut fast, mut slow, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for OutgoingDelivery { task, lane, delay } in deliveries {
@@ -360,12 +301,12 @@ impl DeliveryQueues {
     async fn schedule(&self, scheduler: &Scheduler, message: Envelope) -> QueueError {
         match scheduler.schedule(&message).await {
             Ok(()) => QueueError::default(),
-            Err(Unscheduled { reason, permanent: false }) => {
-                QueueError { unsent: [message.id].into(), reason, ..QueueError::default() }
-            }
-            Err(Unscheduled { reason, permanent: true }) => {
-                tracing::warn!(reason, delivery.id = %message.id, "a delivery cannot be scheduled, and comes early");
+            Err(error) if error.is_permanent() => {
+                tracing::warn!(reason = %error, delivery.id = %message.id, "a delivery cannot be scheduled; it is queued and runs early");
                 self.slow.send_all(vec![message]).await
+            }
+            Err(error) => {
+                QueueError { unsent: [message.id].into(), reason: error.to_string(), ..QueueError::default() }
             }
         }
     }
@@ -376,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_keep_to_both_bounds_and_lose_nothing() {
+    fn batches_respect_both_limits_and_lose_nothing() {
         let message = |size: usize| Envelope {
             id: DeliveryId::floor(time::OffsetDateTime::UNIX_EPOCH),
             body: Body::new("x".repeat(size)),

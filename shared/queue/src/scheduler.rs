@@ -1,9 +1,8 @@
-//! Waits longer than a queue can hide a message: one-time schedules that put the message on the slow lane when it is due.
+//! Waits longer than a queue's delay: one-time schedules that send the message to the slow lane when it is due.
 //!
-//! Not a queue's own delay for another reason too: hidden messages count as in flight, which would make the tenant look noisy.
+//! A queue's delay has a second drawback: delayed messages count as in flight, which would make the tenant look noisy to fair queues.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_sdk_scheduler::Client;
@@ -18,52 +17,62 @@ use time::macros::format_description;
 
 use anzol_domain::Clock;
 
-use crate::queue::Envelope;
+use crate::envelope::Envelope;
+use crate::lazy::{LazyClient, lazy_client};
 
-/// The one spelling of a moment that the scheduler takes; in UTC.
+/// The time format of the scheduler, in UTC.
 const AT: &[BorrowedFormatItem<'_>] =
     format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
 
-/// Bytes of what a schedule may put on its queue: 256 KB, as the message it becomes there (our reading: the documentation of the scheduler
-/// names no bound of its own, and says that a target gets what its service takes).
+/// Bytes of a schedule's input: 256 KB, the size of the message it becomes. Our reading: the scheduler's documentation names no limit, and
+/// says that a target gets what its service accepts.
 const MAX_INPUT: usize = 256 * 1000;
 
 /// Why a message has no schedule.
-#[derive(Debug)]
-pub(crate) struct Unscheduled {
-    /// For the log.
-    pub(crate) reason: String,
-    /// Whether asking again would end in the same way.
-    pub(crate) permanent: bool,
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScheduleError {
+    /// It is larger than a schedule may be.
+    #[error("the scheduler accepts at most {MAX_INPUT} bytes")]
+    TooLarge,
+    /// The scheduler refused it, or could not be reached.
+    #[error("{}", DisplayErrorContext(.0))]
+    Create(Box<SdkError<CreateScheduleError>>),
 }
 
-/// Made when it is first used, which in most execution environments is never.
-type LazyClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
+impl ScheduleError {
+    /// Returns whether scheduling the same message again would fail in the same way.
+    pub(crate) fn is_permanent(&self) -> bool {
+        match self {
+            Self::TooLarge => true,
+            Self::Create(error) => error.code() == Some("ValidationException"),
+        }
+    }
+}
 
-/// Where long waits are spent.
+/// Holds messages until they are due.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
-    client: LazyClient,
+    client: LazyClient<Client>,
     settings: SchedulerSettings,
     clock: Clock,
     pub(crate) longest_queue_delay: Duration,
 }
 
-/// What the deployment has for long waits.
+/// The deployment's resources for schedules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerSettings {
-    /// Name of the schedule group that the schedules are made in.
+    /// Name of the schedule group.
     pub group: String,
-    /// ARN of the role that may put messages on the slow lane.
+    /// ARN of the role that may send messages to the slow lane.
     pub role_arn: String,
     /// ARN of the slow lane's queue.
     pub queue_arn: String,
-    /// ARN of the queue for messages that the slow lane would not take, for a day.
+    /// ARN of the dead-letter queue for messages that could not be sent to the slow lane for a day.
     pub dlq_arn: String,
 }
 
 impl Scheduler {
-    /// The scheduler reached with this configuration; waits up to `longest_queue_delay` are left to the queue.
+    /// Returns a scheduler for waits longer than `longest_queue_delay`; shorter ones are left to the queue.
     #[must_use]
     pub fn new(
         config: &aws_types::SdkConfig,
@@ -71,25 +80,19 @@ impl Scheduler {
         longest_queue_delay: Duration,
         clock: Clock,
     ) -> Self {
-        let config = config.clone();
-        let client: LazyClient = Arc::new(LazyLock::new(Box::new(move || Client::new(&config))));
-        Self { client, settings, clock, longest_queue_delay }
+        Self { client: lazy_client(config, Client::new), settings, clock, longest_queue_delay }
     }
 
-    /// Puts the message on the slow lane, in its tenant's message group, when its delay is over. The schedule is named after the
-    /// delivery, so asking twice schedules once, and it is gone once it has fired.
-    ///
-    /// # Errors
-    /// What went wrong, for the log, and whether it will always go wrong for this message.
-    pub(crate) async fn schedule(&self, message: &Envelope) -> Result<(), Unscheduled> {
+    /// Schedules the message for the slow lane, in its tenant's message group, when its delay is over. The schedule is named after the
+    /// delivery, so scheduling twice has the effect of once, and it is deleted once it has fired.
+    pub(crate) async fn schedule(&self, message: &Envelope) -> Result<(), ScheduleError> {
         let input = literal(message.body.as_str());
         if input.len() > MAX_INPUT {
-            let reason = format!("the scheduler takes {MAX_INPUT} bytes");
-            return Err(Unscheduled { reason, permanent: true });
+            return Err(ScheduleError::TooLarge);
         }
         match self.create(message, &input, Some(&message.group)).await {
-            // Message groups on standard queues (fair queues) are younger than the scheduler, whose documentation still speaks of FIFO
-            // queues only. Should it insist on that somewhere, a message on time is worth more than a fair one.
+            // Message groups on standard queues (fair queues) are newer than the scheduler, whose documentation names FIFO queues only.
+            // Where it insists on FIFO queues, a message on time is worth more than a fair one.
             Err(error) if error.code() == Some("ValidationException") => {
                 self.create(message, &input, None).await
             }
@@ -97,10 +100,7 @@ impl Scheduler {
         }
         .or_else(|error| match error.code() {
             Some("ConflictException") => Ok(()),
-            code => Err(Unscheduled {
-                permanent: code == Some("ValidationException"),
-                reason: DisplayErrorContext(error).to_string(),
-            }),
+            _ => Err(ScheduleError::Create(Box::new(error))),
         })
     }
 
@@ -111,7 +111,7 @@ impl Scheduler {
         group: Option<&str>,
     ) -> Result<(), SdkError<CreateScheduleError>> {
         let invalid = |error: BuildError| SdkError::construction_failure(error);
-        // Up to the next whole second: never early.
+        // Rounded up to the next whole second, so that no retry is early.
         let due = (self.clock)() + message.delay + Duration::from_millis(999);
         let at = due.to_offset(time::UtcOffset::UTC).format(AT).map_err(SdkError::construction_failure)?;
         let settings = &self.settings;
@@ -136,9 +136,9 @@ impl Scheduler {
     }
 }
 
-/// The same JSON in which nothing looks like one of the scheduler's context attributes (`<aws.scheduler.…>`), which it would replace in an
-/// event that happens to hold it. `<` can only stand in a string, where an escape means the same. Other `<` stay, as a page of HTML in an
-/// event would grow beyond what the scheduler takes.
+/// Escapes the scheduler's context attributes (`<aws.scheduler.…>`) in a JSON text: it would replace one that an event contains. In JSON, `<`
+/// occurs only in strings, where the escape means the same. Any other `<` stays, because a page of HTML in an event would grow beyond the
+/// scheduler's limit.
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
 fn literal(json: &str) -> Cow<'_, str> {
     let mut out = String::new();
@@ -168,16 +168,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_spelled_as_the_scheduler_wants_it() {
+    fn schedule_time_has_the_schedulers_format() {
         assert_eq!(datetime!(2026-11-24 09:05:03 UTC).format(AT).unwrap(), "at(2026-11-24T09:05:03)");
     }
 
     #[test]
-    fn nothing_in_a_message_is_an_attribute_of_the_scheduler() {
+    fn context_attributes_in_a_message_are_escaped() {
         let json = r#"{"data":"<aws.scheduler.schedule-arn> \\<AWS.scheduler.x><<aws.é<p>","<aws.":"<aws"}"#;
         let sent = literal(json);
         assert!(!sent.to_lowercase().contains("<aws."), "{sent}");
-        assert!(sent.contains("<p>"), "what means nothing to the scheduler does not grow: {sent}");
+        assert!(sent.contains("<p>"), "other text does not grow: {sent}");
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(&sent), read(json));
         assert!(matches!(literal(r#"{"data":"<p>é</p>"}"#), Cow::Borrowed(_)));

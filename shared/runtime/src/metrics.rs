@@ -8,6 +8,8 @@ use std::io::Write as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use anzol_domain::metric::Meter;
+pub use anzol_domain::metric::{Label, Metric};
 use metrics::Unit;
 use metrics_cloudwatch_embedded::{Builder, Collector};
 
@@ -20,91 +22,13 @@ pub const STACK: &str = "Stack";
 
 static COLLECTOR: OnceLock<&'static Collector> = OnceLock::new();
 
-/// What is counted, or measured in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
-    /// Events taken from producers.
-    EventsAccepted,
-    /// First attempts queued for them.
-    DeliveriesQueued,
-    /// Attempts that the receiver took.
-    DeliveriesSucceeded,
-    /// Attempts that failed.
-    DeliveriesFailed,
-    /// Messages that ask for nothing any more: the webhook is deleted or disabled, or it was sent before.
-    DeliveriesSkipped,
-    /// Further attempts queued.
-    RetriesQueued,
-    /// Webhooks moved to the slow lane.
-    LaneMovesToSlow,
-    /// Webhooks moved back to the fast lane.
-    LaneMovesToFast,
-    /// Webhooks disabled because their receivers fail.
-    WebhooksDisabled,
-    /// How long a message waited for us after it was due.
-    QueueAge,
-    /// How long a receiver took, from the look-up of its name to the last byte.
-    AttemptLatency,
-    /// How long an event took from its producer to a receiver that took it.
-    EndToEndLatency,
-}
+/// Reports to the collector of this process.
+pub const METER: Meter = Meter { count, time };
 
-impl Metric {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::EventsAccepted,
-        Self::DeliveriesQueued,
-        Self::DeliveriesSucceeded,
-        Self::DeliveriesFailed,
-        Self::DeliveriesSkipped,
-        Self::RetriesQueued,
-        Self::LaneMovesToSlow,
-        Self::LaneMovesToFast,
-        Self::WebhooksDisabled,
-        Self::QueueAge,
-        Self::AttemptLatency,
-        Self::EndToEndLatency,
-    ];
-
-    /// Its name in `CloudWatch`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EventsAccepted => "EventsAccepted",
-            Self::DeliveriesQueued => "DeliveriesQueued",
-            Self::DeliveriesSucceeded => "DeliveriesSucceeded",
-            Self::DeliveriesFailed => "DeliveriesFailed",
-            Self::DeliveriesSkipped => "DeliveriesSkipped",
-            Self::RetriesQueued => "RetriesQueued",
-            Self::LaneMovesToSlow => "LaneMovesToSlow",
-            Self::LaneMovesToFast => "LaneMovesToFast",
-            Self::WebhooksDisabled => "WebhooksDisabled",
-            Self::QueueAge => "QueueAge",
-            Self::AttemptLatency => "AttemptLatency",
-            Self::EndToEndLatency => "EndToEndLatency",
-        }
-    }
-
-    fn is_time(self) -> bool {
-        matches!(self, Self::QueueAge | Self::AttemptLatency | Self::EndToEndLatency)
-    }
-}
-
-/// The second dimension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Label {
-    /// Deliveries: the lane they waited in (`fast`, `slow`), or `direct` for those that somebody asked for.
-    Lane(&'static str),
-    /// Events: how they came (`http`, `queue`).
-    Source(&'static str),
-}
-
-impl Label {
-    fn pair(self) -> [(&'static str, &'static str); 1] {
-        match self {
-            Self::Lane(value) => [("Lane", value)],
-            Self::Source(value) => [("Source", value)],
-        }
+fn pair(label: Label) -> [(&'static str, &'static str); 1] {
+    match label {
+        Label::Lane(value) => [("Lane", value)],
+        Label::Source(value) => [("Source", value)],
     }
 }
 
@@ -133,7 +57,7 @@ fn collect(builder: Builder, stack: String) -> Result<(), metrics_cloudwatch_emb
 /// Adds to a count. Nothing is written for a count of 0.
 pub fn count(metric: Metric, label: Label, amount: usize) {
     if amount > 0 {
-        metrics::counter!(metric.name(), &label.pair()).increment(u64::try_from(amount).unwrap_or(u64::MAX));
+        metrics::counter!(metric.name(), &pair(label)).increment(u64::try_from(amount).unwrap_or(u64::MAX));
     }
 }
 
@@ -141,7 +65,7 @@ pub fn count(metric: Metric, label: Label, amount: usize) {
 pub fn time(metric: Metric, label: Label, took: Duration) {
     // To the millisecond: more digits are noise, and bytes to pay for.
     let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-    metrics::histogram!(metric.name(), &label.pair()).record(f64::from(millis));
+    metrics::histogram!(metric.name(), &pair(label)).record(f64::from(millis));
 }
 
 /// Writes what came together since the last time, at the end of an invocation: after it, the process may be frozen.

@@ -1,6 +1,4 @@
-//! The history of a webhook, and what is added to it at once: resends and tests.
-
-use std::time::Duration;
+//! A webhook's delivery history, and attempts that a user asks for: resends and tests.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -12,8 +10,8 @@ use anzol_domain::{
     DeliveryId, DeliveryTask, Event, Invalid, Rule, Status, Trigger, UserId, Webhook, event_type, test_event,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
-use anzol_pipeline::{Attempt, Verdict};
-use anzol_runtime::metrics::{self, Label, Metric};
+use anzol_pipeline::SentPayload;
+use anzol_runtime::metrics;
 use anzol_store::{DeliveryFilter, DeliveryQuery, LeaseError, StatusQuery, TENANT_LEASES, USER_LEASES};
 
 use crate::dto::{self, DeliveryOut, PageOut, TestIn};
@@ -21,10 +19,7 @@ use crate::failure::Failure;
 use crate::state::{AppState, Shared};
 use crate::version::Version;
 
-/// Where these deliveries waited, in the metrics: nowhere.
-const LABEL: Label = Label::Lane("direct");
-
-/// Seconds after which whoever has as many tests and resends under way as may be is told to try again: most attempts are over by then.
+/// `Retry-After`, in seconds, while too many tests and resends are running. Most attempts take less.
 const AGAIN_SECONDS: u16 = 5;
 
 /// What the list can be sorted by (contract section 2.3).
@@ -88,9 +83,9 @@ pub(crate) async fn get(
     Ok(axum::Json(delivery.into()))
 }
 
-/// Sends a delivery's event again, to the webhook as it is now, and answers how that went: 201 also when the receiver refused it.
+/// Sends a delivery's event again, to the webhook as it is now, and returns the outcome: 201 even when the receiver refuses it.
 ///
-/// Allowed on a disabled webhook. A resend that fails is not tried again by itself.
+/// Allowed on a disabled webhook. A failed resend is not retried.
 pub(crate) async fn resend(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -100,15 +95,12 @@ pub(crate) async fn resend(
     let webhook = state.visible(&caller, &id).await?;
     let original = find(&state, &webhook, &delivery_id).await?;
     let now = (state.clock)();
-    let event = Event::from_payload(&original.request.body, now).map_err(|error| {
-        tracing::error!(%error, webhook.id = %webhook.id, delivery.id = %original.id, "a stored payload cannot be read");
-        ApiError::Internal
-    })?;
+    let event = SentPayload::of(&original).event(now).ok_or(ApiError::Internal)?;
     let task = task(&webhook, DeliveryId::mint(now), Trigger::Resend, event, &headers);
     send_leased(&state, &caller.user, &webhook, task).await
 }
 
-/// Sends a test event of one of the webhook's types, and answers how that went, as [`resend`] does. Filters are not asked.
+/// Sends a test event of one of the webhook's types, and returns the outcome, as [`resend`] does. Ignores filters.
 pub(crate) async fn test(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -126,7 +118,7 @@ pub(crate) async fn test(
     send_leased(&state, &caller.user, &webhook, task).await
 }
 
-/// The attempt that somebody asks for now, in the trace of the request.
+/// Returns the task of an attempt that a user asks for, in the trace of the request.
 fn task(
     webhook: &Webhook,
     delivery_id: DeliveryId,
@@ -146,8 +138,8 @@ fn task(
     }
 }
 
-/// [`send_now`], while no more attempts of the tenant and the user are under way than may be: each holds an invocation for as long as
-/// its receiver takes.
+/// Calls [`send_now`] unless too many attempts of the tenant or the user are running: each occupies an invocation for as long as its
+/// receiver takes.
 async fn send_leased(
     state: &AppState,
     user: &UserId,
@@ -164,47 +156,25 @@ async fn send_leased(
     })?;
     let sent = send_now(state, webhook, task).await;
     if let Err(error) = state.webhooks.release(&lease).await {
-        tracing::warn!(%error, tenant.id = %webhook.tenant_id, "a lease was not given back; it ends by itself");
+        tracing::warn!(%error, tenant.id = %webhook.tenant_id, "could not release a lease; it expires");
     }
     sent
 }
 
-/// Makes an attempt that somebody asked for, records it, and counts it.
+/// Makes an attempt that a user asked for.
 ///
-/// It counts like any other attempt, for better or worse: it may disable the webhook. For a disabled one, which gets no events, it does not. When its
-/// secrets cannot be opened, nothing is sent and nothing recorded.
+/// A row that could not be written is an error without a reason to try again: the delivery was sent.
 async fn send_now(
     state: &AppState,
     webhook: &Webhook,
     task: DeliveryTask,
 ) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
-    let opened = state.vault.open(webhook).await?;
-    let delivery = state.deliverer.deliver(&opened, &task).await;
-    let recorded = state.deliveries.put_all(std::slice::from_ref(&delivery)).await.is_empty();
-    let attempt = Attempt { task, delivery, lane: None, ended_at: (state.clock)() };
-    attempt.report().log(recorded);
-    let Attempt { task, delivery, .. } = attempt;
-    if task.trigger == Trigger::Resend && delivery.status == Status::Success {
-        state.recoverer.note_arrival(&delivery, &task.event).await;
-    }
-    if webhook.spec.enabled {
-        let mut verdict = Verdict::default();
-        verdict.count(&delivery);
-        let changes = state.health.record(webhook, verdict).await;
-        metrics::count(Metric::LaneMovesToSlow, LABEL, changes.moved_to_slow);
-        metrics::count(Metric::LaneMovesToFast, LABEL, changes.moved_to_fast);
-        metrics::count(Metric::WebhooksDisabled, LABEL, changes.disabled);
-    }
-    let succeeded = delivery.status == Status::Success;
-    let outcome = if succeeded { Metric::DeliveriesSucceeded } else { Metric::DeliveriesFailed };
-    metrics::count(outcome, LABEL, 1);
-    metrics::time(Metric::AttemptLatency, LABEL, Duration::from_millis(delivery.duration_ms.into()));
+    let sent = state.attempts().send_now(webhook, task).await?;
     metrics::flush();
-    // It was sent. Nothing in the answer may tell the client to try again by itself.
-    if !recorded {
+    if !sent.recorded {
         return Err(ApiError::Internal.into());
     }
-    Ok((StatusCode::CREATED, axum::Json(delivery.into())))
+    Ok((StatusCode::CREATED, axum::Json(sent.delivery.into())))
 }
 
 async fn find(state: &AppState, webhook: &Webhook, id: &str) -> Result<anzol_domain::Delivery, Failure> {

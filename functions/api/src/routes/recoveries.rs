@@ -1,4 +1,4 @@
-//! Recoveries: all that failed for good since some time, sent again. Ours, beyond the contract.
+//! Recoveries: sends permanently failed deliveries again. An Anzol extension.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -15,10 +15,10 @@ use crate::failure::Failure;
 use crate::state::Shared;
 use crate::version::Version;
 
-/// Begins a recovery, and answers with how far it came at once: 202, and `Location` says where its progress is seen.
+/// Starts a recovery, and returns its first progress: 202, with its URL in `Location`.
 ///
-/// A disabled webhook would get none of it, so that is a conflict: enable it first. So is one whose last recovery still runs, and then
-/// `Location` says where that is seen.
+/// A disabled webhook, which receives nothing, is a conflict: it has to be enabled first. So is a webhook with a running recovery; `Location`
+/// is then the URL of that one.
 pub(crate) async fn begin(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
@@ -49,7 +49,7 @@ pub(crate) async fn begin(
     }
 }
 
-/// Shows how far a recovery has come.
+/// Shows the progress of a recovery.
 pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,

@@ -1,23 +1,23 @@
-//! What is looked for: the parts of secret values, cut into fragments.
+//! The needles: the parts of secret values, cut into fragments.
 
 use zeroize::Zeroizing;
 
-/// Characters in a row of a part that are looked for wherever they stand.
+/// Length of a fragment, in characters. Fragments are searched anywhere in a text.
 pub(super) const FRAGMENT: usize = 8;
 
-/// Shortest part that is looked for inside other text, as a word of its own.
+/// Shortest part that is searched inside other text, as a separate word.
 pub(super) const SHORTEST: usize = 4;
 
-/// A fragment that is in part a scheme or the name of a parameter has so many characters beside that.
+/// Least secret characters in a fragment that also contains a scheme or the name of a parameter.
 const SECRET_IN_FRAGMENT: usize = 6;
 
 /// Longest name of a parameter.
 const LONGEST_KEY: usize = 24;
 
-/// A view may end within an escape, which is then this long at most.
+/// Longest incomplete escape at the end of a view.
 const LONGEST_REST: usize = 6;
 
-/// First words of header values that are no secret: the schemes of the IANA registry for HTTP authentication, and others in use.
+/// First words of header values that are not secret: the schemes of IANA's HTTP authentication registry, and others in use.
 const SCHEMES: [&str; 32] = [
     "basic",
     "bearer",
@@ -53,23 +53,23 @@ const SCHEMES: [&str; 32] = [
     "password",
 ];
 
-/// Short words that answers are full of and that keep nothing secret.
+/// Short words that are common in responses and not secret.
 const PLAIN_WORDS: [&str; 14] = [
     "true", "false", "null", "none", "http", "https", "json", "html", "text", "utf-8", "error", "type",
     "name", "test",
 ];
 
-/// What is looked for, all in lower case.
+/// The needles, all in lower case.
 pub(super) struct Needles {
-    /// Whole parts, for values that are one, and for the end of what was cut.
+    /// Whole parts, for values that equal one, and for the end of a text that was cut.
     parts: Vec<Zeroizing<Vec<u8>>>,
-    /// Whole values that begin with what is no secret.
+    /// Whole values that start with a part that is not secret.
     values: Vec<Zeroizing<Vec<u8>>>,
     /// Fragments of parts as they are.
     fragments: Set,
-    /// The same without what separates lines and words.
+    /// The same without whitespace and control characters.
     dense: Set,
-    /// Fragments of parts of which only letters and digits are left, also in base64.
+    /// Fragments of the letters and digits of parts, also in base64.
     bare: Set,
     /// Parts shorter than a fragment, by length.
     short: Vec<(usize, Set)>,
@@ -98,13 +98,13 @@ impl Needles {
         }
     }
 
-    /// Whether a text is one of the parts, however short.
+    /// Returns whether a text equals a part of any length.
     pub(super) fn is_part(&self, text: &str) -> bool {
         let text = text.trim().trim_matches('"');
         self.parts.iter().chain(&self.values).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
     }
 
-    /// Whether a view holds a fragment of a part, or a shorter part whole.
+    /// Returns whether a view contains a fragment of a part, or a short part as a word.
     pub(super) fn are_in(&self, view: &[u8]) -> bool {
         let (mut last, mut dense, mut bare) = (0_u64, 0_u64, 0_u64);
         let (mut seen, mut dense_seen, mut bare_seen) = (0_usize, 0_usize, 0_usize);
@@ -138,8 +138,8 @@ impl Needles {
         false
     }
 
-    /// Whether a view ends with the beginning of a part, as where a text was cut.
-    pub(super) fn begin_at_the_end_of(&self, view: &[u8]) -> bool {
+    /// Returns whether a view ends with the start of a part, as where a text was cut.
+    pub(super) fn start_at_the_end_of(&self, view: &[u8]) -> bool {
         let tail = view.get(view.len().saturating_sub(FRAGMENT + LONGEST_REST)..).unwrap_or_default();
         let tail = Zeroizing::new(tail.to_ascii_lowercase());
         (0..=LONGEST_REST.min(tail.len())).any(|rest| {
@@ -154,16 +154,17 @@ impl Needles {
     }
 }
 
-/// Whether the last characters are one of these words: no letter or digit of its own goes on beyond it.
+/// Returns whether the last characters are one of these words, with no letter or digit that continues it on either side.
 fn is_word(words: &Set, length: usize, seen: usize, last: u64, next: Option<&u8>) -> bool {
     let bits = length * 8;
     if seen < length || !words.has(last & !(u64::MAX << bits)) {
         return false;
     }
     let byte_at = |shift: usize| u8::try_from((last >> shift) & 0xff).unwrap_or_default();
-    let goes_on = |inside: u8, outside: u8| inside.is_ascii_alphanumeric() && outside.is_ascii_alphanumeric();
+    let continues =
+        |inside: u8, outside: u8| inside.is_ascii_alphanumeric() && outside.is_ascii_alphanumeric();
     let before = if seen > length { byte_at(bits) } else { 0 };
-    !goes_on(byte_at(bits - 8), before) && !goes_on(byte_at(0), next.copied().unwrap_or_default())
+    !continues(byte_at(bits - 8), before) && !continues(byte_at(0), next.copied().unwrap_or_default())
 }
 
 fn packed(bytes: &[u8]) -> u64 {
@@ -191,7 +192,7 @@ impl Gathered {
             self.cut(value.as_bytes(), &mask);
         }
         let credentials = value.split_once([' ', '\t']).map_or(value, |(_, rest)| rest.trim());
-        // Otherwise it is a list, whose items follow.
+        // Otherwise it is a list; its items are added below.
         if secret_mask(credentials).iter().all(|secret| *secret) {
             self.whole(credentials.as_bytes());
         }
@@ -215,7 +216,7 @@ impl Gathered {
         }
     }
 
-    /// A part all of which is secret; and what it says when it is percent-encoded itself.
+    /// Adds a part that is secret as a whole, and its decoded form if it is percent-encoded.
     fn whole(&mut self, part: &[u8]) {
         if part.is_empty() || self.parts.iter().any(|known| known.eq_ignore_ascii_case(part)) {
             return;
@@ -232,7 +233,7 @@ impl Gathered {
         self.parts.push(Zeroizing::new(part.to_ascii_lowercase()));
     }
 
-    /// Takes the fragments of which enough is secret.
+    /// Adds the fragments that are secret enough.
     fn cut(&mut self, part: &[u8], mask: &[bool]) {
         let lower = Zeroizing::new(part.to_ascii_lowercase());
         fragments(&lower, mask, &mut self.fragments);
@@ -245,7 +246,7 @@ impl Gathered {
         fragments(&dense, &dense_mask, &mut self.dense);
         let (bare, bare_mask) = only(u8::is_ascii_alphanumeric);
         fragments(&bare, &bare_mask, &mut self.bare);
-        // In base64 that was put in lower case, or has something else in between, so that it decodes no more.
+        // Base64 that was put in lower case or interrupted, so that it cannot be decoded.
         let start = mask.iter().position(|secret| *secret).unwrap_or(mask.len());
         let secret = part.get(start..).unwrap_or_default();
         for before in 0..3 {
@@ -263,13 +264,13 @@ fn fragments(text: &[u8], mask: &[bool], into: &mut Vec<u64>) {
     into.extend(
         windows.filter(|(_, flags)| secret(flags) >= SECRET_IN_FRAGMENT).map(|(window, _)| packed(window)),
     );
-    // So short a secret behind so long a scheme has no such fragment; its end with what stands before does.
+    // A short secret after a long scheme has no such fragment: add its end with the characters before it.
     if secret(mask) < SECRET_IN_FRAGMENT && mask.last() == Some(&true) {
         into.extend(text.windows(FRAGMENT).last().map(packed));
     }
 }
 
-/// Which characters of a header's value are secret: not its scheme, the names of its parameters, and what every URL begins with.
+/// Returns which characters of a header value are secret: not its scheme, the names of its parameters, or the scheme of a URL.
 fn secret_mask(value: &str) -> Vec<bool> {
     let mut mask = vec![true; value.len()];
     let mut open = |from: usize, length: usize| {
@@ -296,21 +297,21 @@ fn secret_mask(value: &str) -> Vec<bool> {
     mask
 }
 
-/// Whether it is the name of a parameter, as far as one can tell: base64 with its padding is none.
+/// Returns whether a text is probably the name of a parameter, and not base64 with its padding.
 fn is_key(name: &str) -> bool {
     (1..=LONGEST_KEY).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_.".contains(&byte))
 }
 
-/// `user:password`, when that is what base64 spells.
+/// Decodes `user:password` from base64.
 fn credentials_in_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let decoded = super::views::base64_decoded(text.as_bytes())?;
-    // In whatever character set: bytes that no token would hold by chance are enough to tell.
+    // In any character set. Without control characters it is unlikely to be a random token.
     let is_text = !decoded.iter().any(u8::is_ascii_control);
     (is_text && decoded.contains(&b':') && !decoded.starts_with(b"{")).then_some(decoded)
 }
 
-/// The digits that a text surely has in base64 when so many bytes of a group stand before it.
+/// Returns the digits that a text always has in base64 after this many bytes of a group.
 fn base64(text: &[u8], before: usize) -> Zeroizing<Vec<u8>> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let padding = std::iter::repeat_n(&0, before);
@@ -326,7 +327,7 @@ fn base64(text: &[u8], before: usize) -> Zeroizing<Vec<u8>> {
             digits.extend(DIGITS.get(digit));
         }
     }
-    // The first digits are of what stands before, too.
+    // The first digits also depend on the bytes before.
     let mixed = (before * 8).div_ceil(6).min(digits.len());
     digits.drain(..mixed);
     digits
@@ -334,10 +335,10 @@ fn base64(text: &[u8], before: usize) -> Zeroizing<Vec<u8>> {
 
 // ---------------------------------------------------------------- sets
 
-/// Numbers to look up quickly: most of what is asked for is not there.
+/// A set of numbers with fast lookups of missing ones, which most are.
 struct Set {
     sorted: Zeroizing<Vec<u64>>,
-    /// One bit for every number there may be, shared by many.
+    /// One bit per hash of a number.
     hints: Zeroizing<Vec<u64>>,
 }
 

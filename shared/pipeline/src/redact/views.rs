@@ -1,20 +1,20 @@
-//! What a text says when its spelling is undone: escapes, entities, base64, hex. Each view takes one pass over its text.
+//! Decoded views of a text: escapes, entities, base64, hex. Each takes one pass over the text.
 
 use zeroize::Zeroizing;
 
-/// A text as one way of reading has it. ASCII is exact; what else there is, is one byte that is no letter and no digit.
+/// One reading of a text. ASCII is exact; any other character is one byte that is neither a letter nor a digit.
 pub(super) type View = Zeroizing<Vec<u8>>;
 
-/// Stands for every character outside ASCII: header values have none.
+/// Replaces every character outside ASCII, of which header values have none.
 const OTHER: u8 = 0x80;
 
-/// Longest tag of HTML that is taken out of a text.
+/// Longest HTML tag that is removed from a text.
 const LONGEST_TAG: usize = 80;
 
-/// Base64 and hex digits that spell fewer characters than this are not looked into.
+/// Fewest characters that a run of base64 or hex digits has to decode to.
 const SHORTEST_RUN: usize = 4;
 
-/// Every reading of a text that says something else than the text.
+/// Returns every reading of a text that differs from it.
 pub(super) fn of(text: &[u8]) -> Vec<View> {
     let mut views = Vec::new();
     for step in [percent, entity, escape, quoted_printable, joined] {
@@ -26,7 +26,7 @@ pub(super) fn of(text: &[u8]) -> Vec<View> {
     views
 }
 
-/// What a spelling at the beginning of a text stands for (nothing: it joins what is around it), and how long it is.
+/// Decodes the start of a text: the character (`None` joins what is around it), and the length of its encoding.
 type Step = fn(&[u8]) -> Option<(Option<u8>, usize)>;
 
 fn rewritten(text: &[u8], step: Step) -> Option<View> {
@@ -57,7 +57,7 @@ fn percent(text: &[u8]) -> Option<(Option<u8>, usize)> {
     }
 }
 
-/// `&amp;`, `&#65;`, `&#x41;`; tags such as `<br>` are nothing.
+/// `&amp;`, `&#65;`, `&#x41;`; tags such as `<br>` are removed.
 fn entity(text: &[u8]) -> Option<(Option<u8>, usize)> {
     let (byte, length) = match text {
         [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'/', rest @ ..] => {
@@ -80,7 +80,7 @@ fn entity(text: &[u8]) -> Option<(Option<u8>, usize)> {
     Some((Some(byte), length + usize::from(closed)))
 }
 
-/// The names that HTML has for ASCII characters.
+/// HTML's names of ASCII characters.
 const ENTITIES: [(&str, u8); 42] = [
     ("amp;", b'&'),
     ("lt;", b'<'),
@@ -126,7 +126,7 @@ const ENTITIES: [(&str, u8); 42] = [
     ("rbrace;", b'}'),
 ];
 
-/// What a backslash begins in JSON, C and their kin.
+/// Backslash escapes of JSON, C and similar languages.
 fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
     let [b'\\', after @ ..] = text else { return None };
     let (byte, length) = match after {
@@ -135,7 +135,7 @@ fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
             (byte, length + 3)
         }
         [b'U', digits @ ..] => {
-            // Eight digits, or four where a whole text was put in capitals.
+            // Eight digits, or four where the whole text was put in upper case.
             let (byte, length) = code(digits, 16, 8, 8).or_else(|| code(digits, 16, 4, 4))?;
             (byte, length + 1)
         }
@@ -151,7 +151,7 @@ fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
     Some((Some(byte), length + 1))
 }
 
-/// `=41`, and the end of a line that goes on in the next.
+/// `=41`, and soft line breaks.
 fn quoted_printable(text: &[u8]) -> Option<(Option<u8>, usize)> {
     match text {
         [b'=', b'\r', b'\n', ..] => Some((None, 3)),
@@ -161,7 +161,7 @@ fn quoted_printable(text: &[u8]) -> Option<(Option<u8>, usize)> {
     }
 }
 
-/// Lines that were folded, with what the next begins with; and UTF-16 read as something else.
+/// Folded lines with the indentation that follows, and UTF-16 read as another encoding.
 fn joined(text: &[u8]) -> Option<(Option<u8>, usize)> {
     match text {
         [0, ..] => Some((None, 1)),
@@ -173,7 +173,7 @@ fn joined(text: &[u8]) -> Option<(Option<u8>, usize)> {
     }
 }
 
-/// The character of a number with so many digits, and how many there were.
+/// Decodes a number with this many digits to its character. Returns the number of digits too.
 fn code(text: &[u8], base: u32, least: usize, most: usize) -> Option<(u8, usize)> {
     let digits = text.iter().take(most).map_while(|byte| char::from(*byte).to_digit(base));
     let (mut number, mut length) = (0_u32, 0);
@@ -185,8 +185,8 @@ fn code(text: &[u8], base: u32, least: usize, most: usize) -> Option<(u8, usize)
     (length >= least).then_some((byte, length))
 }
 
-/// What the base64 in a text spells, in both alphabets, lines joined. Four views, as each of four digits in a row may be the first of a
-/// group: what stands before may look like digits too.
+/// Decodes the base64 in a text, in both alphabets, with lines joined. Returns four views: each of four consecutive digits may be the first
+/// of a group, because the text before may look like digits too.
 fn base64(text: &[u8]) -> Vec<View> {
     let views = runs(text, |rest| match rest {
         [b' ' | b'\t' | b'\r' | b'\n', ..] => Some((None, 1)),
@@ -207,7 +207,7 @@ fn sextet(byte: u8) -> Option<u8> {
     })
 }
 
-/// What the hex digits in a text spell, whatever separates them.
+/// Decodes the hex digits in a text, with any common separator.
 fn hex(text: &[u8]) -> Vec<View> {
     let views = runs(text, |rest| match rest {
         [b'0' | b'\\', b'x' | b'X', ..] => Some((None, 2)),
@@ -220,7 +220,7 @@ fn hex(text: &[u8]) -> Vec<View> {
     (0..2).filter_map(|skipped| decoded(&views, skipped, 4, SHORTEST_RUN * 2)).collect()
 }
 
-/// The digits of a text: `Some` is one, `None` the end of a run of them.
+/// Returns the digits of a text: `Some` is a digit, `None` the end of a run.
 fn runs(text: &[u8], digit: impl Fn(&[u8]) -> Option<(Option<u8>, usize)>) -> Zeroizing<Vec<Option<u8>>> {
     let mut digits = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text;
@@ -238,7 +238,7 @@ fn runs(text: &[u8], digit: impl Fn(&[u8]) -> Option<(Option<u8>, usize)>) -> Ze
     digits
 }
 
-/// What runs of digits of so many bits spell, each without its first few; nothing when no run is long enough.
+/// Decodes runs of digits of this many bits, each without its first few. Returns `None` when no run is long enough.
 fn decoded(digits: &[Option<u8>], skipped: usize, bits: u32, shortest: usize) -> Option<View> {
     let mut view = Zeroizing::new(Vec::with_capacity(digits.len() * 3 / 4));
     let mut found = false;
@@ -260,7 +260,7 @@ fn decoded(digits: &[Option<u8>], skipped: usize, bits: u32, shortest: usize) ->
                 view.push(byte);
                 continue;
             }
-            // Of what is no text, and so was no base64, only stretches that may be are kept.
+            // Bytes that are not text were not base64: keep only stretches that are long enough.
             if view.len() < readable + SHORTEST_RUN {
                 view.truncate(readable);
             }
@@ -274,7 +274,7 @@ fn decoded(digits: &[Option<u8>], skipped: usize, bits: u32, shortest: usize) ->
     found.then_some(view)
 }
 
-/// What lists of numbers spell, such as `[66,101,97]`.
+/// Decodes lists of numbers, such as `[66,101,97]`.
 fn decimal(text: &[u8]) -> Option<View> {
     let mut view = Zeroizing::new(Vec::new());
     let mut in_a_row = 0;
@@ -293,7 +293,7 @@ fn decimal(text: &[u8]) -> Option<View> {
     found.then_some(view)
 }
 
-/// The number in a word: it may stand in brackets, and after the name of a member.
+/// Returns the number in a word, which may be in brackets or follow the name of a member.
 fn without_brackets(word: &[u8]) -> &[u8] {
     let start = word.iter().rposition(|byte| b"[({:".contains(byte)).map_or(0, |at| at + 1);
     let word = word.get(start..).unwrap_or_default();
@@ -301,12 +301,12 @@ fn without_brackets(word: &[u8]) -> &[u8] {
     word.get(..end).unwrap_or_default()
 }
 
-/// What a percent-encoded text says; nothing when it is not one.
+/// Decodes a percent-encoded text; `None` if it is not one.
 pub(super) fn percent_decoded(text: &[u8]) -> Option<View> {
     text.contains(&b'%').then(|| rewritten(text, percent)).flatten()
 }
 
-/// What a text says that is base64 from its first to its last character.
+/// Decodes a text that is base64 as a whole.
 pub(super) fn base64_decoded(text: &[u8]) -> Option<View> {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let text = text.get(..text.len() - padding).unwrap_or_default();

@@ -1,0 +1,105 @@
+//! The metrics: their names, their dimension, and how code reports them without knowing where they go.
+
+use std::time::Duration;
+
+/// A count, or a time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// Events accepted from producers.
+    EventsAccepted,
+    /// First attempts queued for them.
+    DeliveriesQueued,
+    /// Attempts that succeeded.
+    DeliveriesSucceeded,
+    /// Attempts that failed.
+    DeliveriesFailed,
+    /// Messages that led to no attempt: the webhook is deleted or disabled, or the delivery was sent before.
+    DeliveriesSkipped,
+    /// Retries queued.
+    RetriesQueued,
+    /// Webhooks moved to the slow lane.
+    LaneMovesToSlow,
+    /// Webhooks moved back to the fast lane.
+    LaneMovesToFast,
+    /// Webhooks disabled because their receivers fail.
+    WebhooksDisabled,
+    /// How long a message waited after it was due.
+    QueueAge,
+    /// How long an attempt took, from the DNS lookup to the last byte.
+    AttemptLatency,
+    /// How long an event took from its producer to the receiver, when it arrived.
+    EndToEndLatency,
+}
+
+impl Metric {
+    /// All metrics.
+    pub const ALL: [Self; 12] = [
+        Self::EventsAccepted,
+        Self::DeliveriesQueued,
+        Self::DeliveriesSucceeded,
+        Self::DeliveriesFailed,
+        Self::DeliveriesSkipped,
+        Self::RetriesQueued,
+        Self::LaneMovesToSlow,
+        Self::LaneMovesToFast,
+        Self::WebhooksDisabled,
+        Self::QueueAge,
+        Self::AttemptLatency,
+        Self::EndToEndLatency,
+    ];
+
+    /// Returns its published name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EventsAccepted => "EventsAccepted",
+            Self::DeliveriesQueued => "DeliveriesQueued",
+            Self::DeliveriesSucceeded => "DeliveriesSucceeded",
+            Self::DeliveriesFailed => "DeliveriesFailed",
+            Self::DeliveriesSkipped => "DeliveriesSkipped",
+            Self::RetriesQueued => "RetriesQueued",
+            Self::LaneMovesToSlow => "LaneMovesToSlow",
+            Self::LaneMovesToFast => "LaneMovesToFast",
+            Self::WebhooksDisabled => "WebhooksDisabled",
+            Self::QueueAge => "QueueAge",
+            Self::AttemptLatency => "AttemptLatency",
+            Self::EndToEndLatency => "EndToEndLatency",
+        }
+    }
+
+    /// Returns whether it is a time.
+    #[must_use]
+    pub fn is_time(self) -> bool {
+        matches!(self, Self::QueueAge | Self::AttemptLatency | Self::EndToEndLatency)
+    }
+}
+
+/// The dimension of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// Deliveries: the lane they waited in (`fast`, `slow`), or `direct` for those that a user asked for.
+    Lane(&'static str),
+    /// Events: how they were published (`http`, `queue`).
+    Source(&'static str),
+}
+
+/// Reports metrics. Plain functions, like [`Clock`](crate::Clock), so that tests can give their own.
+#[derive(Debug, Clone, Copy)]
+pub struct Meter {
+    /// Adds to a count. Adding 0 reports nothing.
+    pub count: fn(Metric, Label, usize),
+    /// Reports one time.
+    pub time: fn(Metric, Label, Duration),
+}
+
+impl Meter {
+    /// Adds to a count.
+    pub fn count(&self, metric: Metric, label: Label, amount: usize) {
+        (self.count)(metric, label, amount);
+    }
+
+    /// Reports one time.
+    pub fn time(&self, metric: Metric, label: Label, duration: Duration) {
+        (self.time)(metric, label, duration);
+    }
+}
