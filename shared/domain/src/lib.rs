@@ -18,6 +18,7 @@ pub mod payload;
 pub mod published;
 pub mod recovery;
 pub mod retry;
+pub mod schema;
 pub mod secret;
 pub mod secrets;
 pub mod test_event;

@@ -105,36 +105,27 @@ fn data(webhook: &Webhook, event_type: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::event_type::EVENT_TYPES;
     use crate::health::Health;
     use crate::id::{TenantId, UserId, WebhookId};
-    use crate::webhook::{Level, Origin, RawSpec};
+    use crate::webhook::{Defaults, Origin, WebhookInput};
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
     fn webhook(event_types: &[&str]) -> Webhook {
         let user = UserId::parse("user-1").unwrap();
-        let raw = RawSpec {
+        let input = WebhookInput {
             name: Some("Orders".to_owned()),
-            description: None,
             url: Some("https://hooks.example.com/x".to_owned()),
-            event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
-            level: Level::Tenant,
-            owner_id: "user-1".to_owned(),
-            secret: None,
-            filter: None,
-            headers: BTreeMap::new(),
-            encrypted_headers: BTreeMap::new(),
-            enabled: false,
-            cloud_events: false,
+            event_types: Some(event_types.iter().map(|name| (*name).to_owned()).collect()),
+            enabled: Some(false),
+            ..WebhookInput::default()
         };
         Webhook {
             id: WebhookId::mint(NOW),
             tenant_id: TenantId::parse("acme").unwrap(),
-            spec: raw.check().unwrap().0,
+            spec: input.check(&Defaults::creation(&user)).unwrap().0,
             origin: Origin::Api,
             created_at: NOW,
             updated_at: NOW,

@@ -1,4 +1,4 @@
-//! The history of a webhook, and what is added to it at once: resends and tests.
+//! The delivery history of a webhook, and the requests that add to it immediately: resends and tests.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use anzol_pipeline::{Attempt, Verdict};
 use anzol_runtime::metrics::{self, Label, Metric};
 use anzol_store::{DeliveryFilter, DeliveryQuery, LeaseError, StatusQuery, TENANT_LEASES, USER_LEASES};
 
-use crate::dto::{self, DeliveryOut, PageOut, TestIn};
+use crate::dto::{self, DeliveryOut, PageOut, TestRequest};
 use crate::state::{AppState, Shared};
 use crate::version::Version;
 
-/// Where these deliveries waited, in the metrics: nowhere.
+/// The label of these deliveries in the metrics: they wait in no lane.
 const LABEL: Label = Label::Lane("direct");
 
-/// Seconds after which whoever has as many tests and resends under way as may be is told to try again: most attempts are over by then.
+/// `Retry-After`, in seconds, at the limit of concurrent tests and resends. Most attempts take less time.
 const AGAIN_SECONDS: u16 = 5;
 
-/// What the list can be sorted by (contract section 2.3).
+/// The fields that the list can be sorted by (contract section 2.3).
 pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
 
-/// Lists a webhook's deliveries, newest first unless asked otherwise.
+/// Lists the deliveries of a webhook, newest first by default.
 pub(crate) async fn list(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
@@ -59,7 +59,7 @@ pub(crate) async fn list(
 
     let (items, next, prev) = if field == "status" {
         let position = page::position(next, prev, |cursor| cursors.open(&list, cursor))?;
-        // In the order of their names: `fail` before `success`.
+        // Ascending by name: `fail` before `success`.
         let first = if order == Order::Ascending { Status::Fail } else { Status::Success };
         let query = StatusQuery { filter, first, position, limit };
         let page = state.deliveries.list_by_status(tenant, webhook.id, &query, now).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn list(
     Ok(axum::Json(PageOut { data: items.into_iter().map(DeliveryOut::from).collect(), links }))
 }
 
-/// Shows one delivery.
+/// Returns a delivery.
 pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -87,9 +87,10 @@ pub(crate) async fn get(
     Ok(axum::Json(delivery.into()))
 }
 
-/// Sends a delivery's event again, to the webhook as it is now, and answers how that went: 201 also when the receiver refused it.
+/// Sends the event of a delivery again, with the webhook's current configuration, and returns the outcome: 201 even if the receiver
+/// rejected the event.
 ///
-/// Allowed on a disabled webhook. A resend that fails is not tried again by itself.
+/// Also sends for a disabled webhook. A failed resend is not retried.
 pub(crate) async fn resend(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -107,7 +108,7 @@ pub(crate) async fn resend(
     send_leased(&state, &caller.user, &webhook, task).await
 }
 
-/// Sends a test event of one of the webhook's types, and answers how that went, as [`resend`] does. Filters are not asked.
+/// Sends a test event of one of the webhook's event types and returns the outcome, as [`resend`] does. Ignores the webhook's filter.
 pub(crate) async fn test(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -116,7 +117,7 @@ pub(crate) async fn test(
     body: Option<Json>,
 ) -> Result<(StatusCode, axum::Json<DeliveryOut>), ApiError> {
     let webhook = state.visible(&caller, &id).await?;
-    let input = body.map(|Json(body)| dto::read::<TestIn>(&body)).transpose()?.unwrap_or_default();
+    let input = body.map(|Json(body)| dto::read::<TestRequest>(&body)).transpose()?.unwrap_or_default();
     let event_type = test_event::choose(&webhook, input.event_type.as_deref())?;
     let now = (state.clock)();
     let delivery_id = DeliveryId::mint(now);
@@ -125,7 +126,7 @@ pub(crate) async fn test(
     send_leased(&state, &caller.user, &webhook, task).await
 }
 
-/// The attempt that somebody asks for now, in the trace of the request.
+/// Returns the task of a requested attempt, in the trace of the request.
 fn task(
     webhook: &Webhook,
     delivery_id: DeliveryId,
@@ -145,8 +146,8 @@ fn task(
     }
 }
 
-/// [`send_now`], while no more attempts of the tenant and the user are under way than may be: each holds an invocation for as long as
-/// its receiver takes.
+/// Calls [`send_now`] under a lease, which limits the concurrent attempts of a tenant and of a user: each occupies an invocation until its
+/// receiver responds.
 async fn send_leased(
     state: &AppState,
     user: &UserId,
@@ -166,7 +167,7 @@ async fn send_leased(
         )?;
     let sent = send_now(state, webhook, task).await;
     if let Err(error) = state.webhooks.release(&lease).await {
-        tracing::warn!(%error, tenant.id = %webhook.tenant_id, "a lease was not given back; it ends by itself");
+        tracing::warn!(%error, tenant.id = %webhook.tenant_id, "failed to release a lease; it expires");
     }
     sent
 }

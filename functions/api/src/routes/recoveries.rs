@@ -1,4 +1,4 @@
-//! Recoveries: all that failed for good since some time, sent again. Ours, beyond the contract.
+//! Recoveries: sending all permanently failed deliveries since a given time again. An Anzol extension.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -10,15 +10,15 @@ use anzol_domain::Recovery;
 use anzol_http::{ApiError, Json, PublicBase, Verified};
 use anzol_pipeline::RecoverError;
 
-use crate::dto::{self, RecoverIn, RecoveryOut};
+use crate::dto::{self, RecoveryOut, RecoveryRequest};
 use crate::state::Shared;
 use crate::version::Version;
 
-/// Begins a recovery, and answers with how far it came at once: 202, and `Location` says where its progress is seen.
+/// Starts a recovery and returns its progress so far: 202, with its URL in `Location`.
 ///
-/// A disabled webhook would get none of it, so that is a conflict: enable it first. So is one whose last recovery still runs, and then
-/// `Location` says where that is seen.
-pub(crate) async fn begin(
+/// A disabled webhook is a conflict, because it would receive nothing. So is a webhook whose last recovery is still running; `Location`
+/// is then the URL of that recovery.
+pub(crate) async fn start(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
     Verified(caller): Verified,
@@ -27,7 +27,7 @@ pub(crate) async fn begin(
     Json(body): Json,
 ) -> Result<Response, ApiError> {
     let webhook = state.visible(&caller, &id).await?;
-    let since = dto::read::<RecoverIn>(&body)?.check((state.clock)())?;
+    let since = dto::read::<RecoveryRequest>(&body)?.check((state.clock)())?;
     if !webhook.spec.enabled {
         return Err(ApiError::Conflict(vec![
             "`enabled` is false: enable the webhook before its failed deliveries are sent again".to_owned(),
@@ -49,7 +49,7 @@ pub(crate) async fn begin(
     }
 }
 
-/// Shows how far a recovery has come.
+/// Returns the progress of a recovery.
 pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
