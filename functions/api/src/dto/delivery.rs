@@ -99,7 +99,7 @@ struct ResponseOut {
     body: String,
     /// Whether the body is longer than the part that is stored.
     body_truncated: bool,
-    /// What was wrong with the body: the connection closed before its end (`cut`), its encoding is unsupported or not the announced
+    /// The problem with the body: the connection closed before its end (`cut`), its encoding is unsupported or not the announced
     /// one (`encoding`), it did not arrive in time (`timeout`), or its length is invalid (`length`). Absent if the body is complete.
     /// Does not affect `status`.
     #[serde(skip_serializing_if = "Option::is_none")]

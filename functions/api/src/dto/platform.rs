@@ -34,7 +34,8 @@ impl ProductInfo {
     }
 }
 
-/// An access token (RFC 6749, section 5.1). Not `Debug`: it is a secret.
+/// An access token (RFC 6749, section 5.1).
+// Not `Debug`: it is a secret.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "AccessToken")]
 pub(crate) struct AccessTokenOut {

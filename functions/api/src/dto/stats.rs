@@ -84,7 +84,7 @@ struct NoDeliveryReasonOut {
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     #[schemars(with = "schema::DateTime")]
     since: Option<OffsetDateTime>,
-    /// When the latest event that the reason concerns was published. Events of the following hour may be missing.
+    /// When the last event of the subscribed types was published. Can be up to an hour too early.
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     #[schemars(with = "schema::DateTime")]
     last_event_at: Option<OffsetDateTime>,

@@ -62,14 +62,14 @@ pub(crate) struct WebhookOut {
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "schema::DateTime")]
     created_at: OffsetDateTime,
-    /// When the webhook was last updated by a client.
+    /// When the webhook was last changed.
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "schema::DateTime")]
     updated_at: OffsetDateTime,
     /// The user who created the webhook.
     #[schemars(with = "schema::User")]
     created_by_user_id: UserId,
-    /// The user who last updated the webhook.
+    /// The user who last changed the webhook.
     #[schemars(with = "schema::User")]
     updated_by_user_id: UserId,
 }

@@ -33,7 +33,7 @@ pub(super) fn parameters() -> [(&'static str, Value); 20] {
     let event_types = || reference("EventTypeName");
     let sorting = "The field to sort by. Prefix it with `-` for descending order.";
     let cursor = "A cursor from a link of this list. The order must be the same; the limit may differ.";
-    let mut alias = list("eventType", "An alias of `eventTypes`.", event_types());
+    let mut alias = list("eventType", "A deprecated alias of `eventTypes`.", event_types());
     alias["deprecated"] = json!(true);
     [
         ("WebhookId", path("id", "The ID of the webhook.")),
@@ -67,7 +67,7 @@ pub(super) fn parameters() -> [(&'static str, Value); 20] {
         ("LevelIs", query("level", "Returns webhooks of this level.", reference("Level"))),
         ("Origins", list("origins", "Returns webhooks of any of these origins.", reference("Origin"))),
         ("CreatedByUserId", query("createdByUserId", "Returns webhooks created by this user.", text())),
-        ("UpdatedByUserId", query("updatedByUserId", "Returns webhooks last updated by this user.", text())),
+        ("UpdatedByUserId", query("updatedByUserId", "Returns webhooks last changed by this user.", text())),
         ("OwnerId", query("ownerId", "Returns webhooks owned by this user.", text())),
         (
             "StatusIs",
