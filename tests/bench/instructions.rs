@@ -8,10 +8,9 @@ use std::hint::black_box;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
-use anzol_domain::webhook::RawSpec;
+use anzol_domain::webhook::{Defaults, WebhookInput};
 use anzol_domain::{
-    Delivery, DeliveryId, Event, Level, MatchOutcome, Secrets, Status, TenantId, Trigger,
-    UserId, Webhook, WebhookId,
+    Delivery, DeliveryId, Event, MatchOutcome, Secrets, Status, TenantId, Trigger, UserId, Webhook, WebhookId,
 };
 use time::OffsetDateTime;
 
@@ -83,21 +82,16 @@ fn webhook(index: u32) -> Result<(Webhook, Secrets)> {
     let user = UserId::parse("admin")?;
     let of_the_type = index.is_multiple_of(3);
     let filter = r#"id ne "none" and spaceId ne "a" or id eq "0984fec4-aa8c-4253-b1d1-4fd4f9c78""#;
-    let raw = RawSpec {
+    let input = WebhookInput {
         name: Some(format!("Webhook {index}")),
-        description: None,
         url: Some(format!("https://hooks.example.com/{index}")),
-        event_types: vec![if of_the_type { EVENT_TYPE } else { "com.qlik.v1.app.created" }.to_owned()],
-        level: Level::Tenant,
-        owner_id: user.to_string(),
+        event_types: Some(vec![if of_the_type { EVENT_TYPE } else { "com.qlik.v1.app.created" }.to_owned()]),
         secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
         filter: index.is_multiple_of(2).then(|| filter.to_owned()),
-        headers: [("X-Environment".to_owned(), "production".to_owned())].into(),
-        encrypted_headers: [].into(),
-        enabled: true,
-        cloud_events: false,
+        headers: Some([("X-Environment".to_owned(), "production".to_owned())].into()),
+        ..WebhookInput::default()
     };
-    let (spec, secrets) = raw.check()?;
+    let (spec, secrets) = input.check(&Defaults::creation(&user))?;
     Ok((Webhook::new(WebhookId::mint(AT), TenantId::parse(TENANT)?, spec, user, AT), secrets))
 }
 

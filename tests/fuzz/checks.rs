@@ -10,12 +10,12 @@ use anzol_domain::error::MAX_INVALID;
 use anzol_domain::event::{MAX_EVENT, MAX_EVENTS, parse_one_or_many};
 use anzol_domain::hops::{HOPS, MAX_HOPS};
 use anzol_domain::url::{MAX_URL, PRIVATE_SUFFIXES, check};
-use anzol_domain::webhook::RawSpec;
+use anzol_domain::webhook::{Defaults, WebhookInput};
 use anzol_domain::{
-    Event, Filter, Invalid, Level, Sealed, Secrets, TenantId, Webhook, WebhookId, WebhookUrl,
+    Event, Filter, Invalid, Sealed, Secrets, TenantId, UserId, Webhook, WebhookId, WebhookUrl,
 };
 use anzol_http::ApiError;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -220,21 +220,19 @@ pub fn cursor(data: &[u8]) {
 /// A webhook as it is stored, and what is sealed there.
 fn stored() -> (Webhook, Secrets) {
     let headers = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
-    let raw = RawSpec {
+    let owner = UserId::parse("root").expect("a user");
+    let input = WebhookInput {
         name: Some("Orders".to_owned()),
         description: Some("As it was".to_owned()),
         url: Some("https://hooks.example.com/orders".to_owned()),
-        event_types: vec!["com.qlik.v1.app.reload.finished".to_owned()],
-        level: Level::Tenant,
-        owner_id: "root".to_owned(),
+        event_types: Some(vec!["com.qlik.v1.app.reload.finished".to_owned()]),
         secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
         filter: Some(r#"data.status eq "error""#.to_owned()),
-        headers: headers("X-Key", "value"),
-        encrypted_headers: headers("Authorization", "for-the-receiver-alone"),
-        enabled: true,
-        cloud_events: false,
+        headers: Some(headers("X-Key", "value")),
+        encrypted_headers: Some(json!({ "Authorization": "for-the-receiver-alone" })),
+        ..WebhookInput::default()
     };
-    let (spec, secrets) = raw.check().expect("a good webhook");
+    let (spec, secrets) = input.check(&Defaults::creation(&owner)).expect("a good webhook");
     let header_names = secrets.encrypted_headers.names().map(str::to_owned).collect();
     let sealed = Sealed { ciphertext: vec![1], has_secret: true, header_names };
     let (tenant, owner) = (TenantId::parse("acme").expect("a tenant"), spec.owner_id.clone());
@@ -259,25 +257,26 @@ pub fn patch(data: &[u8]) {
                 Ok((new, changed)) => {
                     let secrets_now = changed.as_ref().unwrap_or(&secrets);
                     let headers = secrets_now.encrypted_headers.expose();
-                    let raw = RawSpec {
+                    let input = WebhookInput {
                         name: Some(new.name.clone()),
                         description: new.description.clone(),
                         url: Some(new.url.to_string()),
-                        event_types: new.event_types.clone(),
-                        level: new.level,
-                        owner_id: new.owner_id.to_string(),
+                        event_types: Some(new.event_types.clone()),
+                        level: Some(new.level),
                         secret: secrets_now.secret.as_ref().map(|secret| secret.expose().to_owned()),
                         filter: new.filter.as_ref().map(ToString::to_string),
-                        headers: new
-                            .headers
-                            .iter()
-                            .map(|(name, value)| (name.into(), value.into()))
-                            .collect(),
-                        encrypted_headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
-                        enabled: new.enabled,
-                        cloud_events: new.cloud_events,
+                        headers: Some(
+                            new.headers.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+                        ),
+                        encrypted_headers: Some(headers.collect()),
+                        enabled: Some(new.enabled),
+                        cloud_events: Some(new.cloud_events),
+                        ..WebhookInput::default()
                     };
-                    assert_eq!(raw.check().as_ref(), Ok(&(new.clone(), secrets_now.clone())));
+                    assert_eq!(
+                        input.check(&Defaults::creation(&new.owner_id)).as_ref(),
+                        Ok(&(new.clone(), secrets_now.clone()))
+                    );
                     let kept = secrets_now
                         .encrypted_headers
                         .expose()

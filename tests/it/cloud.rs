@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anzol_api::{AppState, Cursors};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::retry::Schedule;
-use anzol_domain::webhook::{RawSpec, WEBHOOK_CAP};
-use anzol_domain::{Level, Sealed, TenantId, UserId, Webhook, WebhookId};
+use anzol_domain::webhook::{Defaults, WEBHOOK_CAP, WebhookInput};
+use anzol_domain::{Sealed, TenantId, UserId, Webhook, WebhookId};
 use anzol_egress::{Egress, Settings};
 use anzol_http::Claims;
 use anzol_pipeline::{Deliverer, HealthTracker, Recoverer, Settler};
@@ -371,21 +371,15 @@ fn sealed(tenant: &TenantId, id: WebhookId) -> Sealed {
 /// A webhook of a tenant's admin that hears of new apps.
 pub(crate) fn webhook(tenant: &str) -> Webhook {
     let user = UserId::parse(&format!("{tenant}-admin")).unwrap();
-    let raw = RawSpec {
+    let input = WebhookInput {
         name: Some("Test".to_owned()),
-        description: None,
         url: Some("https://hooks.receiver.test/in".to_owned()),
-        event_types: vec!["com.qlik.v1.app.created".to_owned()],
-        level: Level::Tenant,
-        owner_id: user.to_string(),
-        secret: None,
-        filter: None,
-        headers: [("X-Key".to_owned(), "value".to_owned())].into(),
-        encrypted_headers: [].into(),
-        enabled: true,
-        cloud_events: false,
+        event_types: Some(vec!["com.qlik.v1.app.created".to_owned()]),
+        headers: Some([("X-Key".to_owned(), "value".to_owned())].into()),
+        ..WebhookInput::default()
     };
     let (id, tenant_id) = (WebhookId::mint(now()), TenantId::parse(tenant).unwrap());
     let sealed = Some(sealed(&tenant_id, id));
-    Webhook { sealed, ..Webhook::new(id, tenant_id, raw.check().unwrap().0, user, now()) }
+    let spec = input.check(&Defaults::creation(&user)).unwrap().0;
+    Webhook { sealed, ..Webhook::new(id, tenant_id, spec, user, now()) }
 }

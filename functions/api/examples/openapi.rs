@@ -1,4 +1,4 @@
-//! Writes the API's OpenAPI document to standard output; `cargo xtask openapi` keeps it in `infra/openapi.json`.
+//! Writes the API's OpenAPI document to standard output. `cargo xtask openapi` stores it in `infra/openapi.json`.
 
 use std::io::{self, Write as _};
 

@@ -1,31 +1,36 @@
-//! The API's own description in OpenAPI 3.1, made from the types and constants it runs on.
+//! The API's OpenAPI 3.1 document, generated from the route table, the types and the constants that the API uses.
 //!
-//! `cargo xtask openapi` writes [`document`] to `infra/openapi.json`, which is what the API serves; a test compares the two.
+//! `cargo xtask openapi` writes [`document`] to `infra/openapi.json`, which the API serves; a test compares the two.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "indexing an object of JSON by a name makes the member or gives null; only the generator runs this, never a request"
+    reason = "indexing a JSON object by name inserts the member or returns null; only the generator runs this, never a request"
 )]
 
-mod operations;
-pub(crate) mod patterns;
+mod components;
+pub(crate) mod examples;
+mod operation;
 mod requests;
-pub(crate) mod schemas;
 
+use std::borrow::Cow;
+
+use axum::handler::Handler;
 use axum::response::IntoResponse;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use schemars::{Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use anzol_domain::{FailureKind, Level, Origin, Status, Trigger};
+use anzol_domain::webhook::WebhookInput;
 use anzol_http::ErrorBody;
 
-use crate::dto::{DeliveryOut, PageOut, RecoverIn, RecoveryOut, TestIn, WebhookIn, WebhookOut};
-use crate::routes::event_types::EventTypes;
-use crate::routes::stats::StatsOut;
+use crate::dto::{RecoveryRequest, TestRequest};
+use crate::routes::{self, Method, Table};
+use crate::state::Shared;
 use crate::version::Version;
+pub(crate) use operation::Operation;
+use operation::Paths;
 
 /// The document as it is served.
 pub const OPENAPI: &str = include_str!("../../../infra/openapi.json");
@@ -35,48 +40,92 @@ pub(crate) async fn serve() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")], OPENAPI)
 }
 
-/// The document, made anew.
+/// The schema of an OpenAPI document.
+pub(crate) struct OpenApi;
+
+impl JsonSchema for OpenApi {
+    fn schema_name() -> Cow<'static, str> {
+        "OpenApi".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An OpenAPI document.", "type": "object", "required": ["openapi", "info", "paths"],
+            "properties": { "openapi": { "type": "string", "pattern": "^3\\.1\\." } },
+        })
+    }
+}
+
+/// Reads the operations of the route table into the document.
+struct Documented<'a> {
+    version: Option<Version>,
+    paths: &'a mut Paths,
+}
+
+impl Table for Documented<'_> {
+    fn route<H, T>(&mut self, method: Method, path: &str, _: H, operation: impl FnOnce() -> Operation)
+    where
+        H: Handler<T, Shared>,
+        T: 'static,
+    {
+        let base = self.version.map_or("", Version::base);
+        self.paths.add(self.version, method, &format!("{base}{path}"), operation());
+    }
+}
+
+/// Generates the document.
 #[must_use]
 pub fn document() -> Value {
-    let mut paths = Map::new();
-    for operation in operations::operations() {
-        operation.add_to(&mut paths);
+    let schemas = generator(SchemaSettings::draft2020_12().for_serialize());
+    let mut paths = Paths { paths: Map::new(), schemas };
+    for version in [Version::Core, Version::V1] {
+        let mut table = Documented { version: Some(version), paths: &mut paths };
+        routes::webhook_routes(&mut table, version);
     }
+    routes::platform_routes(&mut Documented { version: None, paths: &mut paths });
+    let (method, path, publish) = routes::publish();
+    paths.add(None, method, path, publish);
+    let Paths { paths, schemas } = paths;
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Anzol",
             "summary": "Outbound webhooks: signed deliveries, seven days of history, resend",
-            "description": "Tenants register webhooks, systems publish events, and every webhook that subscribes to an event gets it as a \
-                signed JSON POST. It speaks the public Qlik Cloud webhooks API.\n\nUnknown query parameters, and unknown members of objects, \
-                are ignored. An empty query parameter counts as absent; of one given twice, the last counts. Known paths answer other \
-                methods with 405 and `Allow`.",
+            "description": "Tenants register webhooks, systems publish events, and Anzol sends each event as a signed JSON `POST` request \
+                to every webhook that subscribes to it. Implements the public Qlik Cloud webhooks API.\n\nUnknown query parameters and \
+                unknown members of objects are ignored. An empty query parameter counts as absent; the last value of a repeated one \
+                counts. Known paths respond to other methods with 405 and `Allow`.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/", "description": "The deployment that serves this document" }],
         "security": [{ "bearer": [] }],
         "tags": [
-            { "name": "Webhooks", "description": "What a tenant registers. The paths under `/api/v1/webhooks` are deprecated for the same \
-                ones under `/api/core/webhooks`, and every answer of them says so." },
-            { "name": "Delivery history", "description": "What was sent, and what came back." },
-            { "name": "Events", "description": "What systems publish." },
-            { "name": "Platform", "description": "What clients ask before they have a token." },
+            { "name": "Webhooks", "description": "Manage the webhooks of a tenant. The paths under `/api/v1/webhooks` are deprecated in \
+                favor of `/api/core/webhooks`; the headers of their responses say so." },
+            { "name": "Delivery history", "description": "Inspect deliveries, send tests, and resend or recover events." },
+            { "name": "Events", "description": "Publish events." },
+            { "name": "Platform", "description": "Requests that clients make before they have an access token." },
         ],
         "paths": paths,
         "components": {
-            "schemas": schemas(),
-            "parameters": operations::parameters().into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>(),
-            "responses": operations::responses(),
+            "schemas": component_schemas(schemas),
+            "parameters": components::parameters().into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>(),
+            "responses": components::responses(),
             "securitySchemes": {
                 "bearer": {
                     "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                    "description": "A token of the deployment's issuer. Its claims say who calls, for which tenant, and in which roles.",
+                    "description": "An access token of the deployment's issuer. Its claims identify the caller, the tenant and the roles.",
                 },
-                "client": { "type": "http", "scheme": "basic", "description": "A client's id and secret." },
+                "client": { "type": "http", "scheme": "basic", "description": "The ID and secret of a client." },
             },
         },
     })
+}
+
+/// Returns a reference to a schema of the document.
+pub(crate) fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
 fn generator(settings: SchemaSettings) -> SchemaGenerator {
@@ -90,95 +139,39 @@ fn generator(settings: SchemaSettings) -> SchemaGenerator {
         .into_generator()
 }
 
-fn schemas() -> Map<String, Value> {
-    let mut answers = generator(SchemaSettings::draft2020_12().for_serialize());
-    answers.subschema_for::<WebhookOut>();
-    answers.subschema_for::<PageOut<WebhookOut>>();
-    answers.subschema_for::<DeliveryOut>();
-    answers.subschema_for::<PageOut<DeliveryOut>>();
-    answers.subschema_for::<RecoveryOut>();
-    answers.subschema_for::<StatsOut>();
-    answers.subschema_for::<EventTypes>();
-    answers.subschema_for::<ErrorBody>();
-    answers.subschema_for::<(Level, Origin, Status, Trigger, FailureKind)>();
+/// Adds the schemas of errors and requests to those of the responses.
+fn component_schemas(mut responses: SchemaGenerator) -> Map<String, Value> {
+    responses.subschema_for::<ErrorBody>();
     let mut requests = generator(SchemaSettings::draft2020_12().for_deserialize());
-    requests.subschema_for::<WebhookIn>();
-    requests.subschema_for::<(TestIn, RecoverIn)>();
+    requests.subschema_for::<(WebhookInput, TestRequest, RecoveryRequest)>();
 
-    let mut schemas = answers.take_definitions(true);
+    let mut schemas = responses.take_definitions(true);
     let mut inputs = requests.take_definitions(true);
-    let webhook = inputs.remove("WebhookIn").unwrap_or_default();
+    let webhook = inputs.remove("WebhookInput").unwrap_or_default();
     schemas.append(&mut inputs);
     let mut replaceable = webhook.clone();
     if let Some(properties) = replaceable["properties"].as_object_mut() {
         properties.remove("origin");
     }
-    let own = [
+    let gateway_error = json!({
+        "description": "An error that the gateway reports.",
+        "type": "object",
+        "required": ["message"],
+        "properties": { "message": { "description": "What is wrong.", "type": "string" } },
+    });
+    let more = [
         ("WebhookCreation", requests::creation(&webhook)),
         ("WebhookReplacement", requests::replacement(&replaceable)),
         ("WebhookPatch", requests::json_patch(Version::Core, &webhook)),
         ("WebhookPatchV1", requests::json_patch(Version::V1, &webhook)),
+        ("GatewayError", gateway_error),
     ];
-    let all = own
-        .into_iter()
-        .chain(requests::events())
-        .chain(requests::client_credentials())
-        .chain(answers_of_others());
+    let all = more.into_iter().chain(requests::events()).chain(requests::client_credentials());
     schemas.extend(all.map(|(name, schema)| (name.to_owned(), schema)));
     schemas
 }
 
-/// Answers that other crates, or the gateway, give.
-fn answers_of_others() -> [(&'static str, Value); 5] {
-    let count = |text: &str| json!({ "description": text, "type": "integer", "minimum": 0 });
-    let text = |text: &str| json!({ "description": text, "type": "string" });
-    let object = |text: &str, properties: Value| {
-        let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).collect();
-        json!({ "description": text, "type": "object", "required": required, "properties": properties })
-    };
-    [
-        (
-            "GatewayError",
-            object("What the gateway says by itself.", json!({ "message": text("What is wrong.") })),
-        ),
-        (
-            "Published",
-            object(
-                "What became of the events.",
-                json!({
-                    "accepted": count("Events taken."), "deliveries": count("Deliveries queued for them."),
-                }),
-            ),
-        ),
-        (
-            "AccessToken",
-            object(
-                "A token (RFC 6749, section 5.1).",
-                json!({
-                    "access_token": text("The token."), "token_type": text("`Bearer`."), "expires_in": count("Seconds it is good for."),
-                }),
-            ),
-        ),
-        (
-            "ProductInfo",
-            object(
-                "What this is.",
-                json!({
-                    "composition": object("How it is deployed.", json!({ "deploymentType": { "const": "qlikcloudservices" } })),
-                }),
-            ),
-        ),
-        (
-            "OpenApi",
-            json!({
-                "description": "An OpenAPI document.", "type": "object", "required": ["openapi", "info", "paths"],
-                "properties": { "openapi": { "type": "string", "pattern": "^3\\.1\\." } },
-            }),
-        ),
-    ]
-}
-
-/// Writes a choice of described constants as the plain `enum` that code generators know, the descriptions in one.
+/// Converts a choice of described constants to the plain `enum` that code generators support, with one description.
 fn plain_enums(schema: &mut Schema) {
     let Some(choices) = schema.get("oneOf").and_then(Value::as_array) else { return };
     let values: Option<Vec<_>> = choices.iter().map(|choice| choice.get("const").cloned()).collect();
@@ -195,7 +188,7 @@ fn plain_enums(schema: &mut Schema) {
     schema.insert("description".to_owned(), text.into());
 }
 
-/// Writes a description without the line ends that only the code's width asks for.
+/// Joins the lines of a description that are wrapped only in the source code.
 fn plain_text(schema: &mut Schema) {
     let Some(Value::String(text)) = schema.get_mut("description") else { return };
     let paragraphs = text.split("\n\n").map(|paragraph| {
@@ -207,42 +200,71 @@ fn plain_text(schema: &mut Schema) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    #[test]
-    fn the_file_is_what_the_code_says() {
-        let file: Value = serde_json::from_str(OPENAPI).unwrap();
-        assert!(
-            file == document(),
-            "infra/openapi.json is not what the code says: run `cargo xtask openapi`"
-        );
+    /// Counts the rows of the route table.
+    #[derive(Default)]
+    struct Count(usize);
+
+    impl Table for Count {
+        fn route<H, T>(&mut self, _: Method, _: &str, _: H, _: impl FnOnce() -> Operation)
+        where
+            H: Handler<T, Shared>,
+            T: 'static,
+        {
+            self.0 += 1;
+        }
     }
 
     #[test]
-    fn references_lead_somewhere_and_every_operation_has_an_id_of_its_own() {
+    fn openapi_file_is_up_to_date() {
+        let file: Value = serde_json::from_str(OPENAPI).unwrap();
+        assert!(file == document(), "infra/openapi.json is outdated: run `cargo xtask openapi`");
+    }
+
+    #[test]
+    fn every_route_is_documented_under_a_unique_id() {
+        let mut rows = Count::default();
+        routes::webhook_routes(&mut rows, Version::Core);
+        routes::webhook_routes(&mut rows, Version::V1);
+        routes::platform_routes(&mut rows);
+        let published_by_ingest = 1;
+        let document = document();
+        let operations: Vec<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|operations| operations.as_object().unwrap().values())
+            .map(|operation| operation["operationId"].as_str().unwrap())
+            .collect();
+        assert_eq!(operations.len(), rows.0 + published_by_ingest);
+        assert_eq!(BTreeSet::from_iter(&operations).len(), operations.len(), "{operations:?}");
+    }
+
+    #[test]
+    fn every_reference_resolves_and_every_schema_is_used() {
         let document = document();
         let mut stack = vec![&document];
-        let (mut references, mut ids) = (0, Vec::new());
+        let mut references = BTreeSet::new();
         while let Some(value) = stack.pop() {
-            if let Some(target) = value.get("$ref").and_then(Value::as_str) {
-                let pointer = target.strip_prefix('#').unwrap();
-                assert!(document.pointer(pointer).is_some(), "{target}");
-                references += 1;
-            }
-            // Links have the member too, to name another operation.
-            if value.get("responses").is_some() {
-                ids.extend(value.get("operationId").and_then(Value::as_str));
-            }
+            references.extend(value.get("$ref").and_then(Value::as_str));
             match value {
                 Value::Array(items) => stack.extend(items),
                 Value::Object(members) => stack.extend(members.values()),
                 _ => {}
             }
         }
-        let count = ids.len();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), count);
-        assert!(references > 100 && count == 33, "{references} references, {count} operations");
+        for target in &references {
+            let pointer = target.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{target}");
+        }
+        for kind in ["schemas", "parameters", "responses"] {
+            for name in document["components"][kind].as_object().unwrap().keys() {
+                let target = format!("#/components/{kind}/{name}");
+                assert!(references.contains(target.as_str()), "{target} is not used");
+            }
+        }
     }
 }

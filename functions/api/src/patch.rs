@@ -1,4 +1,4 @@
-//! JSON Patch on a webhook (contract section 1.3): `add`, `remove` and `replace` on the members that may change.
+//! JSON Patch of a webhook (contract section 1.3): `add`, `remove` and `replace` of the members that can be patched.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use serde_json::{Value, json};
 use anzol_domain::error::Problems;
 use anzol_domain::headers::Before;
 use anzol_domain::rule::Reason;
-use anzol_domain::webhook::Earlier;
+use anzol_domain::webhook::{Defaults, Earlier, WebhookInput};
 use anzol_domain::{FieldProblem, Invalid, Rule, Secret, Secrets, Webhook, WebhookSpec};
 use anzol_http::ApiError;
 
-use crate::dto::{Defaults, WebhookIn};
+use crate::dto;
 use crate::read_only::READ_ONLY;
 use crate::version::Version;
 
-/// A member a patch may name.
+/// A member that a patch can name.
 pub(crate) struct Member {
     pub(crate) name: &'static str,
-    /// Holds several values, and may be named down to one of them, like `/headers/X-Key`.
+    /// Whether a patch can also name one of its values, such as `/headers/X-Key`.
     pub(crate) nested: bool,
-    /// Only core lets patches name it.
+    /// Whether it can be patched only in core.
     only_core: bool,
 }
 
@@ -48,26 +48,26 @@ const MEMBERS: [Member; 13] = [
 const SECRET: &str = "secret";
 const ENCRYPTED_HEADERS: &str = "encryptedHeaders";
 
-/// The members that patches may name in this version of the API.
+/// Returns the members that can be patched in this version of the API.
 pub(crate) fn members(version: Version) -> impl Iterator<Item = &'static Member> {
     MEMBERS.iter().filter(move |member| version == Version::Core || !member.only_core)
 }
 
-/// Paths that a patch names; of whatever is none, [`apply`] says so.
+/// Returns the paths of a patch. Skips operations without a path, which [`apply`] reports.
 fn paths(patch: &Value) -> impl Iterator<Item = &str> {
     patch.as_array().into_iter().flatten().filter_map(|operation| operation.get("path")?.as_str())
 }
 
-/// Whether a patch has to do with what is secret, so that this has to be opened for it.
+/// Returns whether a patch concerns the secrets, so that they must be opened for it.
 pub(crate) fn touches_secrets(patch: &Value) -> bool {
     paths(patch).any(|path| matches!(path.split('/').nth(1), Some(SECRET | ENCRYPTED_HEADERS)))
 }
 
-/// The webhook as it will be after the patch, checked, and its secrets where the patch has to do with them; what the patch does not
-/// name stays. `secrets` are asked only for a patch that touches them.
+/// Applies a patch and checks the result. Returns the new spec, and the new secrets if the patch concerns them; `secrets` are read only in
+/// that case.
 ///
 /// # Errors
-/// 400 with all that is wrong; 409 when a patch of core names what cannot be changed.
+/// 400 with all problems; 409 if a patch of core names a read-only member.
 pub fn patched(
     stored: &Webhook,
     secrets: &Secrets,
@@ -91,14 +91,14 @@ pub fn patched(
     Ok((new, None))
 }
 
-/// The webhook as it would be after the patch, still to be checked. Nothing is done when any operation cannot be. A patch that does not
-/// touch them may be given no secrets, and tells nothing of them.
+/// Applies all operations of a patch, or none, and returns the result unchecked. If the patch does not concern the secrets, the result
+/// contains those passed in, which may be empty.
 fn apply(
     spec: &WebhookSpec,
     secrets: &Secrets,
     patch: &Value,
     version: Version,
-) -> Result<WebhookIn, ApiError> {
+) -> Result<WebhookInput, ApiError> {
     let operations = patch.as_array().ok_or_else(|| Invalid::one("body", Rule::NotJsonPatch))?;
     let mut problems = Problems::default();
     let mut read_only = Vec::new();
@@ -112,7 +112,7 @@ fn apply(
     let patch: Patch = serde_json::from_value(patch.clone())
         .map_err(|error| Invalid::one("body", Rule::UnreadableJsonPatch { reason: Reason::new(error) }))?;
 
-    // Members without a value are there as null, so that `replace` works on them as it does in Qlik's clients.
+    // Absent members are null, so that `replace` works on them, as Qlik's clients expect.
     let mut document = json!({
         "name": spec.name,
         "description": spec.description,
@@ -135,7 +135,7 @@ fn apply(
         };
         Invalid::one(format!("[{}]", error.operation), rule)
     })?;
-    Ok(WebhookIn::read(&document)?)
+    Ok(dto::read(&document)?)
 }
 
 /// Adds the problems of an operation. Returns the problem of one that names a read-only member, which is a conflict.
@@ -167,38 +167,39 @@ fn check_operation(
     None
 }
 
-/// What the webhook had before a patch; or before anything that is none, which then gives all it is to have.
+/// Returns the header names of the webhook before a patch. Anything but a patch (a replacement) sets all encrypted headers, so it keeps
+/// none.
 pub(crate) fn before(stored: &Webhook, patch: &Value) -> Before {
     let encrypted = || stored.encrypted_header_names().map(str::to_owned);
     let plain = stored.spec.headers.iter().map(|(name, _)| name.to_owned());
-    let kept = encrypted().filter(|name| patch.is_array() && !gives(patch, name)).collect();
+    let kept = encrypted().filter(|name| patch.is_array() && !sets_or_removes(patch, name)).collect();
     Before { names: plain.chain(encrypted()).collect(), kept }
 }
 
-/// Whether a patch gives an encrypted header of this name anew, or removes it.
-fn gives(patch: &Value, name: &str) -> bool {
+/// Returns whether a patch sets or removes the encrypted header of this name.
+fn sets_or_removes(patch: &Value, name: &str) -> bool {
     let whole = format!("/{ENCRYPTED_HEADERS}");
-    // As a JSON Pointer spells it (RFC 6901); a slash cannot be in a header's name.
+    // A JSON Pointer escapes `~` (RFC 6901); header names contain no slash.
     let own = format!("{whole}/{}", name.replace('~', "~0"));
     paths(patch).any(|path| path == whole || path == own)
 }
 
-/// Checks that no encrypted header goes to a URL it was not meant for: a patch that changes `url` has to give every one of them
-/// anew, or remove it. Else whoever may edit a webhook could have its secrets sent to themselves.
+/// Checks that no encrypted header is sent to a URL that it was not meant for: a patch that changes `url` must set or remove all of them.
+/// Otherwise a user who may edit a webhook could have its secrets sent to their own server.
 fn check_new_url(stored: &Webhook, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
     if stored.spec.url == new.url {
         return Ok(());
     }
     let mut problems = Problems::default();
     for name in stored.encrypted_header_names() {
-        if !gives(patch, name) {
+        if !sets_or_removes(patch, name) {
             problems.add(format!("{ENCRYPTED_HEADERS}.{name}"), Rule::HeaderValueRequired);
         }
     }
     problems.finish(Some(()))
 }
 
-/// Whether a patch does nothing; such a one is answered without a write.
+/// Returns whether a patch has no operations. Such a patch needs no write.
 pub(crate) fn is_empty(patch: &Value) -> bool {
     patch.as_array().is_some_and(Vec::is_empty)
 }

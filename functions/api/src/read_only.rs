@@ -1,10 +1,10 @@
-//! Which members of a webhook nobody can change, and whether a request tries to (contract sections 1.3 and 1.4).
+//! The read-only members of a webhook, and whether a request changes them (contract sections 1.3 and 1.4).
 
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Members that are ours to write.
+/// Members that only Anzol writes.
 pub(crate) const READ_ONLY: [&str; 9] = [
     "id",
     "origin",
@@ -17,23 +17,23 @@ pub(crate) const READ_ONLY: [&str; 9] = [
     "secretKeyAdded",
 ];
 
-/// The read-only members that `wanted` has with another value than `shown`, the webhook as clients see it.
+/// Returns the read-only members whose value in the request `wanted` differs from `shown`, the public form of the webhook.
 ///
-/// Saying again what is so is fine: clients send back what they were given. `secretKeyAdded` is left out, because a request that
-/// brings or drops a secret cannot know what it will be.
+/// Clients may send back what they received. `secretKeyAdded` is not compared, because a request that sets or removes the secret changes
+/// it.
 pub(crate) fn changes(wanted: &Value, shown: &Value) -> Vec<&'static str> {
     let differs = |name: &&str| {
         let (Some(wanted), shown) = (wanted.get(name).filter(|value| !value.is_null()), shown.get(name))
         else {
             return false;
         };
-        shown.is_none_or(|shown| wanted != shown && moment(wanted).is_none_or(|at| Some(at) != moment(shown)))
+        shown.is_none_or(|shown| wanted != shown && time(wanted).is_none_or(|at| Some(at) != time(shown)))
     };
     READ_ONLY.into_iter().filter(|name| *name != "secretKeyAdded").filter(differs).collect()
 }
 
-/// A moment has more than one spelling.
-fn moment(value: &Value) -> Option<OffsetDateTime> {
+/// Parses a timestamp, so that different notations of the same time are equal.
+fn time(value: &Value) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok()
 }
 
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn saying_again_what_is_so_changes_nothing() {
+    fn repeating_current_values_changes_nothing() {
         let shown = json!({ "id": "1", "createdAt": "2026-11-24T10:00:00Z", "origin": "api", "name": "n" });
         for same in [
             json!({}),

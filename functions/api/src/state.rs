@@ -1,4 +1,4 @@
-//! What handlers need, built once at cold start.
+//! The state that handlers share, built once at cold start.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -22,36 +22,36 @@ use crate::failure::Failure;
 pub struct AppState {
     /// The webhooks table.
     pub webhooks: Webhooks,
-    /// Seals and opens what is secret of webhooks.
+    /// Seals and opens the secrets of webhooks.
     pub vault: Vault,
-    /// The history.
+    /// The delivery history.
     pub deliveries: Deliveries,
-    /// The way out, for resends and tests.
+    /// Sends resends and tests to receivers.
     pub deliverer: Deliverer,
     /// Records resends and tests.
     pub settler: Settler,
-    /// How receivers are doing, and what resends and tests say of them.
+    /// Tracks the health of receivers, also by resends and tests.
     pub health: HealthTracker,
-    /// Sends again what failed.
+    /// Starts recoveries.
     pub recoverer: Recoverer,
-    /// Where client credentials become tokens; nothing with an outside issuer, whose own endpoint does that.
+    /// The endpoint that exchanges client credentials for tokens. `None` with an external issuer, which has its own.
     pub tokens: Option<TokenEndpoint>,
-    /// Which claims say what.
+    /// The names of the claims that identify the caller.
     pub claims: Claims,
     /// Page cursors.
     pub cursors: Cursors,
-    /// Most webhooks a tenant may have.
+    /// The maximum number of webhooks of a tenant.
     pub cap: u32,
-    /// The time.
+    /// Returns the current time.
     pub clock: Clock,
 }
 
-/// Writes and reads page cursors, with a key that all environments of the deployment share through the webhooks table.
+/// The key of page cursors, which all environments of the deployment share through the webhooks table.
 #[derive(Debug, Clone, Default)]
 pub struct Cursors(Arc<OnceCell<CursorKey>>);
 
 impl Cursors {
-    /// The key: read once, at cold start, or by the first request that comes to need it.
+    /// Returns the key. Reads it once, at cold start or on first use.
     pub async fn key(&self, webhooks: &Webhooks) -> Result<&CursorKey, StoreError> {
         let read = || async {
             let fresh = CursorKey::random().map_err(|error| StoreError::Unavailable(error.to_string()))?;
@@ -61,7 +61,7 @@ impl Cursors {
     }
 }
 
-/// The state as every request gets it, at the price of a count.
+/// The state as each request receives it: cloning only increments a reference count.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<AppState>);
 
@@ -86,7 +86,10 @@ impl AsRef<Claims> for Shared {
 }
 
 impl AppState {
-    /// The webhook of that id, if it exists for this caller; someone else's does not.
+    /// Returns the webhook with this id.
+    ///
+    /// # Errors
+    /// 404 if it does not exist or the caller may not see it; 403 if the caller has no tenant.
     pub(crate) async fn visible(&self, caller: &Caller, id: &str) -> Result<Webhook, Failure> {
         let not_found = || ApiError::not_found("webhook", id);
         let tenant = tenant(caller)?;
@@ -102,14 +105,17 @@ impl AppState {
         Attempts { vault, deliverer, settler, health, slow_after, clock: *clock, meter: METER }
     }
 
-    /// The webhook as clients see it now.
+    /// Returns the public form of a webhook, with its current health.
     pub(crate) fn show(&self, webhook: Webhook) -> WebhookOut {
         let health = HealthOut::new(&webhook.health, self.health.state(&webhook.health));
         WebhookOut::new(webhook, health)
     }
 }
 
-/// The caller's tenant; webhooks belong to one, so without it there is nothing to manage.
+/// Returns the caller's tenant.
+///
+/// # Errors
+/// 403 if the token names none.
 pub(crate) fn tenant(caller: &Caller) -> Result<&TenantId, ApiError> {
     caller.tenant.as_ref().ok_or_else(|| ApiError::Forbidden(Rule::TokenWithoutTenant))
 }

@@ -1,14 +1,14 @@
-//! The two versions of the API, each under its base path, and the headers that tell clients of the old one to move on.
+//! The two versions of the API, each under its own base path, and the headers that mark the old one as deprecated.
 //!
-//! `/api/v1/webhooks` is what every packaged client calls today; Qlik deprecated it on 2026-11-03 for `/api/core/webhooks`, which has
-//! the same operations and a few stricter rules (contract sections 0 and 1.9). Where they differ, handlers take a [`Version`].
+//! All packaged clients call `/api/v1/webhooks` today. Qlik deprecated it on 2026-11-03 in favor of `/api/core/webhooks`, which has the
+//! same operations and a few stricter rules (contract sections 0 and 1.9). Handlers that differ take a [`Version`].
 
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{HeaderMap, HeaderName, HeaderValue, LINK};
 
-/// Which version of the API a request is made to.
+/// A version of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// `/api/v1/webhooks`
@@ -18,7 +18,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// Where its routes begin.
+    /// Returns the base path of the version.
     pub(crate) fn base(self) -> &'static str {
         match self {
             Self::V1 => "/api/v1/webhooks",
@@ -29,10 +29,11 @@ impl Version {
 
 /// When v1 was deprecated: 2026-11-03 (RFC 9745).
 pub(crate) const DEPRECATION: &str = "@1793664000";
-/// When v1 may go: 2027-11-01 (RFC 8594).
+/// When v1 may be removed: 2027-11-01 (RFC 8594).
 pub(crate) const SUNSET: &str = "Mon, 01 Nov 2027 00:00:00 GMT";
 
-/// Lets every answer of v1, refusals included, say that it is deprecated, until when it lives, and where the same thing is found in core.
+/// Adds the deprecation headers to every response of v1, including errors: its deprecation and sunset dates, and the same resource in
+/// core.
 pub(crate) async fn deprecated(request: Request, next: Next) -> Response {
     let below = request.uri().path().strip_prefix(Version::V1.base());
     let below = below.filter(|below| below.is_empty() || below.starts_with('/'));

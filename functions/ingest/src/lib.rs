@@ -11,13 +11,12 @@ use axum::extract::State;
 use axum::routing::post;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use serde::Serialize;
 use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
 use anzol_domain::event::{MAX_TEXT, parse_one_or_many, without_mark};
 use anzol_domain::headers::HeaderName;
-use anzol_domain::published::{Refused, authorize};
+use anzol_domain::published::{Published, Refused, authorize};
 use anzol_domain::{Clock, Event, Invalid, Rule, TenantId};
 use anzol_http::{ApiError, Claims, Verified, check_charset, content_type, decoded};
 use anzol_pipeline::{Accepted, DispatchError, Dispatcher};
@@ -61,15 +60,6 @@ impl AsRef<Claims> for IngestState {
 pub fn router(state: IngestState) -> Router {
     let limit = axum::extract::DefaultBodyLimit::max(MAX_BODY);
     anzol_http::shell(Router::new().route("/api/v1/events", post(publish)).layer(limit).with_state(state))
-}
-
-/// What became of the events of a request.
-#[derive(Debug, Serialize)]
-struct Published {
-    /// Events taken.
-    accepted: usize,
-    /// Deliveries queued for them.
-    deliveries: usize,
 }
 
 async fn publish(

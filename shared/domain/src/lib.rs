@@ -22,6 +22,7 @@ pub mod published;
 pub mod recovery;
 pub mod retry;
 pub mod rule;
+pub mod schema;
 pub mod secret;
 pub mod secrets;
 pub mod test_event;

@@ -83,33 +83,23 @@ impl OperationalEvent {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::health::Health;
     use crate::id::{TenantId, UserId, WebhookId};
-    use crate::level::Level;
-    use crate::webhook::RawSpec;
+    use crate::webhook::{Defaults, WebhookInput};
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
     fn webhook() -> Webhook {
         let user = UserId::parse("user-1").unwrap();
-        let raw = RawSpec {
+        let input = WebhookInput {
             name: Some("Orders".to_owned()),
-            description: None,
             url: Some("https://hooks.example.com/x".to_owned()),
-            event_types: vec!["com.qlik.v1.app.created".to_owned()],
-            level: Level::Tenant,
-            owner_id: user.to_string(),
-            secret: None,
-            filter: None,
-            headers: BTreeMap::new(),
-            encrypted_headers: BTreeMap::new(),
-            enabled: true,
-            cloud_events: false,
+            event_types: Some(vec!["com.qlik.v1.app.created".to_owned()]),
+            ..WebhookInput::default()
         };
-        let (tenant, spec) = (TenantId::parse("acme").unwrap(), raw.check().unwrap().0);
+        let (tenant, spec) =
+            (TenantId::parse("acme").unwrap(), input.check(&Defaults::creation(&user)).unwrap().0);
         let health = Health { failures: 25, failing_since: Some(NOW), ..Health::default() };
         Webhook { health, ..Webhook::new(WebhookId::mint(NOW), tenant, spec, user, NOW) }
     }

@@ -3,6 +3,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::access::Caller;
@@ -36,6 +38,17 @@ pub enum Way {
     /// The events queue, on which we put events of our own, too. Whoever may send to it can forge them; but for what was delivered,
     /// which says so by its hops.
     Queue,
+}
+
+/// The response to published events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Published {
+    /// The number of accepted events.
+    #[schemars(with = "u64")]
+    pub accepted: usize,
+    /// The number of deliveries queued for them.
+    #[schemars(with = "u64")]
+    pub deliveries: usize,
 }
 
 /// Checks that an event says nothing that only we may say: types that begin with `anzol.`, `source` `anzol`, the mark of test events.

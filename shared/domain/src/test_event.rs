@@ -98,33 +98,24 @@ fn data(webhook: &Webhook, event_type: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::event_type::EVENT_TYPES;
     use crate::id::{TenantId, UserId, WebhookId};
-    use crate::level::Level;
-    use crate::webhook::RawSpec;
+    use crate::webhook::{Defaults, WebhookInput};
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
     fn webhook(event_types: &[&str]) -> Webhook {
         let user = UserId::parse("user-1").unwrap();
-        let raw = RawSpec {
+        let input = WebhookInput {
             name: Some("Orders".to_owned()),
-            description: None,
             url: Some("https://hooks.example.com/x".to_owned()),
-            event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
-            level: Level::Tenant,
-            owner_id: "user-1".to_owned(),
-            secret: None,
-            filter: None,
-            headers: BTreeMap::new(),
-            encrypted_headers: BTreeMap::new(),
-            enabled: false,
-            cloud_events: false,
+            event_types: Some(event_types.iter().map(|name| (*name).to_owned()).collect()),
+            enabled: Some(false),
+            ..WebhookInput::default()
         };
-        let (spec, tenant) = (raw.check().unwrap().0, TenantId::parse("acme").unwrap());
+        let (spec, tenant) =
+            (input.check(&Defaults::creation(&user)).unwrap().0, TenantId::parse("acme").unwrap());
         Webhook::new(WebhookId::mint(NOW), tenant, spec, user, NOW)
     }
 

@@ -6,18 +6,20 @@ use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::config::Env;
 use crate::error::{Invalid, Problems};
 use crate::event::Event;
 use crate::event_type::{self, OPERATIONAL_PREFIX};
-use crate::filter::Filter;
+use crate::filter::{Filter, MAX_FILTER};
 use crate::headers::{Before, EncryptedHeaders, Headers};
 use crate::health::Health;
 use crate::id::{TenantId, UserId, WebhookId};
 use crate::level::Level;
 use crate::rule::Rule;
+use crate::schema::{self, patterns};
 use crate::secret::Secret;
 use crate::secrets::{Sealed, Secrets};
 use crate::text;
@@ -75,33 +77,87 @@ pub struct WebhookSpec {
     pub cloud_events: bool,
 }
 
-/// The members of a webhook in a request, not yet validated. Absent members already have their defaults.
-#[derive(Debug, Clone)]
-pub struct RawSpec {
-    /// See [`WebhookSpec::name`].
+/// A webhook as a client writes it, not validated. A member that is absent or null takes its value from [`Defaults`]; unknown members are
+/// ignored, because clients send back what they received. Not `Debug`: it holds secrets.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookInput {
+    /// The name of the webhook. Names need not be unique.
+    #[schemars(with = "String", length(min = 1, max = MAX_NAME), regex(pattern = patterns::name()))]
     pub name: Option<String>,
-    /// See [`WebhookSpec::description`]. An empty value counts as none.
+    /// An optional description. An empty string is treated as absent.
+    #[schemars(length(max = MAX_DESCRIPTION), regex(pattern = patterns::description()))]
     pub description: Option<String>,
-    /// See [`WebhookSpec::url`].
+    /// The URL that receives events: `https`, port 443, a public domain name, no user name or fragment, at most 2048 bytes.
+    #[schemars(with = "schema::TargetUrl")]
     pub url: Option<String>,
-    /// See [`WebhookSpec::event_types`].
-    pub event_types: Vec<String>,
+    /// The event types the webhook subscribes to; see `GET /api/core/webhooks/event-types`. Aliases are accepted and returned as the
+    /// name they stand for.
+    #[schemars(with = "Option<Vec<schema::EventTypeName>>")]
+    pub event_types: Option<Vec<String>>,
+    /// Whose events the webhook receives. The default, `tenant`, requires a tenant admin.
+    pub level: Option<Level>,
+    /// The user who owns the webhook. Defaults to the caller on creation; only a tenant admin can name another user.
+    #[schemars(with = "Option<schema::User>")]
+    pub owner_id: Option<String>,
+    /// The secret that signs every request to the receiver. Never returned. An empty string is treated as absent.
+    #[schemars(regex(pattern = patterns::secret()), extend("writeOnly" = true, "format" = "password"))]
+    pub secret: Option<String>,
+    /// Additional request headers, by name. At most 2048 bytes in total. Names are unique, ignoring case, across `headers` and
+    /// `encryptedHeaders`.
+    #[schemars(with = "Option<schema::HeadersIn>")]
+    pub headers: Option<BTreeMap<String, String>>,
+    /// Whether the webhook receives events. An enabled webhook needs at least one event type.
+    pub enabled: Option<bool>,
+    /// Whether the webhook receives plain CloudEvents 1.0, without the legacy members. Cannot be turned off once it is on.
+    #[serde(rename = "enableCloudEventDelivery")]
+    pub cloud_events: Option<bool>,
+    /// Where the webhook was created. Immutable.
+    pub origin: Option<Origin>,
+    /// A filter on the events of these types, in a subset of the SCIM filter language (RFC 7644, section 3.4.2.2): `id`, `spaceId` and
+    /// `topLevelResourceId` compared by `eq` or `ne` with strings, joined by `and` and `or`. `data.status`, which is `ok` or `error`,
+    /// is available only when `com.qlik.v1.app.reload.finished` is the only event type. An empty string is treated as absent.
+    #[schemars(length(max = MAX_FILTER), regex(pattern = patterns::filter()), extend("examples" = [FILTER_EXAMPLE]))]
+    pub filter: Option<String>,
+    /// Additional request headers whose values only the receiver sees. Responses contain their names only; the empty list of names
+    /// may be sent back.
+    #[schemars(with = "Option<schema::EncryptedHeadersIn>", extend("writeOnly" = true))]
+    pub encrypted_headers: Option<Value>,
+    /// For compatibility only: certificate revocation is not checked, so it cannot be requested.
+    #[schemars(with = "Option<schema::OnlyFalse>")]
+    pub check_certificate_revocation: Option<bool>,
+}
+
+/// The contract's own example of a filter (contract section 2.2).
+const FILTER_EXAMPLE: &str = r#"id eq "id123" or spaceId eq "spaceId123" or topLevelResourceId eq "id789""#;
+
+/// The values of the members that a [`WebhookInput`] omits, and the webhook that it changes.
+#[derive(Debug, Clone)]
+pub struct Defaults<'a> {
     /// See [`WebhookSpec::level`].
     pub level: Level,
     /// See [`WebhookSpec::owner_id`].
-    pub owner_id: String,
-    /// See [`Secrets::secret`]. An empty value counts as none.
-    pub secret: Option<String>,
-    /// See [`WebhookSpec::filter`]. An empty value counts as none.
-    pub filter: Option<String>,
-    /// See [`WebhookSpec::headers`].
-    pub headers: BTreeMap<String, String>,
-    /// See [`Secrets::encrypted_headers`].
-    pub encrypted_headers: BTreeMap<String, String>,
+    pub owner: &'a UserId,
     /// See [`WebhookSpec::enabled`].
     pub enabled: bool,
     /// See [`WebhookSpec::cloud_events`].
     pub cloud_events: bool,
+    /// The webhook before the change; empty for a new one.
+    pub earlier: Earlier<'a>,
+}
+
+impl<'a> Defaults<'a> {
+    /// The defaults of a new webhook: enabled, of level `tenant`, owned by its creator.
+    #[must_use]
+    pub fn creation(creator: &'a UserId) -> Self {
+        Self {
+            level: Level::Tenant,
+            owner: creator,
+            enabled: true,
+            cloud_events: false,
+            earlier: Earlier::default(),
+        }
+    }
 }
 
 /// The state of a webhook before a change; the default for a new webhook.
@@ -113,20 +169,25 @@ pub struct Earlier<'a> {
     pub headers: Before,
 }
 
-impl RawSpec {
-    /// Validates every member and separates configuration from secrets. Reports all problems together.
-    pub fn check(self) -> Result<(WebhookSpec, Secrets), Invalid> {
-        self.check_change(&Earlier::default())
-    }
-
-    /// Validates a change of a webhook, like [`RawSpec::check`].
+impl WebhookInput {
+    /// Applies the defaults, checks every member, and separates the secrets from the rest.
     ///
-    /// An unchanged name, description or header name is not validated again: older releases accepted some that this one rejects, and a
-    /// client can disable such a webhook without renaming it. An unchanged URL is validated again, because its rules keep requests out of
-    /// private networks.
-    pub fn check_change(self, earlier: &Earlier<'_>) -> Result<(WebhookSpec, Secrets), Invalid> {
-        let (stored, before) = (earlier.spec, &earlier.headers);
+    /// The name, description and header names of a stored webhook are not checked again while they stay the same: an older release
+    /// accepted some that this one refuses, and such a webhook can be disabled without renaming it. A URL is always checked again,
+    /// because that keeps requests away from addresses they must not reach.
+    ///
+    /// # Errors
+    /// All problems of all members.
+    pub fn check(self, defaults: &Defaults<'_>) -> Result<(WebhookSpec, Secrets), Invalid> {
+        let (stored, before) = (defaults.earlier.spec, &defaults.earlier.headers);
+        let level = self.level.unwrap_or(defaults.level);
+        let enabled = self.enabled.unwrap_or(defaults.enabled);
         let mut problems = Problems::default();
+        // No library we trust checks revocation on this platform, so a request for it is refused instead of ignored.
+        if self.check_certificate_revocation == Some(true) {
+            problems.add("checkCertificateRevocation", Rule::MustBeFalse);
+        }
+        let encrypted_headers = problems.take(encrypted_headers(self.encrypted_headers)).unwrap_or_default();
         let name = match stored {
             Some(stored) if self.name.as_ref() == Some(&stored.name) => self.name,
             _ => problems.take(name(self.name)),
@@ -138,13 +199,15 @@ impl RawSpec {
         };
         let url = problems.take(required("url", self.url).and_then(|url| WebhookUrl::parse(&url)));
         let secret = problems.take(self.secret.filter(|s| !s.is_empty()).map(Secret::parse).transpose());
-        let headers = problems.take(Headers::parse_after(self.headers, before));
-        let encrypted_headers = problems.take(EncryptedHeaders::parse_after(self.encrypted_headers, before));
+        let headers = problems.take(Headers::parse_after(self.headers.unwrap_or_default(), before));
+        let encrypted_headers = problems.take(EncryptedHeaders::parse_after(encrypted_headers, before));
         if let (Some(headers), Some(encrypted)) = (&headers, &encrypted_headers) {
             problems.take(headers.check_apart_from(encrypted.names()));
         }
-        let owner_id = problems.take(UserId::parse(&self.owner_id));
-        let event_types = check_event_types(self.event_types, self.level, self.enabled, &mut problems);
+        let owner_id =
+            problems.take(self.owner_id.map_or_else(|| Ok(defaults.owner.clone()), |id| UserId::parse(&id)));
+        let event_types = self.event_types.unwrap_or_default();
+        let event_types = check_event_types(event_types, level, enabled, &mut problems);
         let filter = self.filter.filter(|text| !text.trim().is_empty()).map(|text| Filter::parse(&text));
         let filter = problems.take(filter.transpose());
         if let Some(Some(filter)) = &filter {
@@ -158,12 +221,12 @@ impl RawSpec {
                 description: description?,
                 url: url?,
                 event_types,
-                level: self.level,
+                level,
                 owner_id: owner_id?,
                 filter: filter?,
                 headers: headers?,
-                enabled: self.enabled,
-                cloud_events: self.cloud_events,
+                enabled,
+                cloud_events: self.cloud_events.unwrap_or(defaults.cloud_events),
             };
             Some((spec, secrets))
         })();
@@ -176,6 +239,28 @@ impl WebhookSpec {
     #[must_use]
     pub fn keeps_cloud_events(&self, new: &Self) -> bool {
         new.cloud_events || !self.cloud_events
+    }
+}
+
+/// Reads `encryptedHeaders`: values by name. Responses contain a list of names instead; sent back, only the empty list is meaningful.
+fn encrypted_headers(value: Option<Value>) -> Result<BTreeMap<String, String>, Invalid> {
+    let of = "encryptedHeaders";
+    match value {
+        None | Some(Value::Null) => Ok(BTreeMap::new()),
+        Some(Value::Array(names)) if names.is_empty() => Ok(BTreeMap::new()),
+        Some(Value::Array(_)) => Err(Invalid::one(of, Rule::HeaderValuesRequired)),
+        Some(Value::Object(members)) => {
+            let mut problems = Problems::default();
+            let mut headers = BTreeMap::new();
+            for (name, value) in members {
+                match value {
+                    Value::String(value) => drop(headers.insert(name, value)),
+                    _ => problems.add(format!("{of}.{name}"), Rule::NotString),
+                }
+            }
+            problems.finish(Some(headers))
+        }
+        Some(_) => Err(Invalid::one(of, Rule::NotHeaderObject)),
     }
 }
 
@@ -269,7 +354,10 @@ impl fmt::Display for DisableReason {
         match self {
             Self::Gone => f.write_str("the receiver answered 410 Gone"),
             Self::FailureThreshold { failures, hours } => {
-                write!(f, "{failures} attempts in a row failed, and none succeeded for at least {hours} hours")
+                write!(
+                    f,
+                    "{failures} attempts in a row failed, and none succeeded for at least {hours} hours"
+                )
             }
         }
     }
@@ -424,42 +512,42 @@ impl Webhook {
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
     use crate::operational::OperationalEvent;
 
-    pub(crate) fn raw() -> RawSpec {
-        RawSpec {
+    pub(crate) fn raw() -> WebhookInput {
+        WebhookInput {
             name: Some("Orders".to_owned()),
-            description: None,
             url: Some("https://hooks.example.com/x".to_owned()),
-            event_types: vec!["com.qlik.v1.app.created".to_owned()],
-            level: Level::Tenant,
-            owner_id: "user-1".to_owned(),
-            secret: None,
-            filter: None,
-            headers: BTreeMap::new(),
-            encrypted_headers: BTreeMap::new(),
-            enabled: true,
-            cloud_events: false,
+            event_types: Some(vec!["com.qlik.v1.app.created".to_owned()]),
+            ..WebhookInput::default()
         }
     }
 
-    pub(crate) fn webhook(raw: RawSpec, now: OffsetDateTime) -> Webhook {
-        let user = UserId::parse("user-1").unwrap();
-        let tenant = TenantId::parse("acme").unwrap();
-        Webhook::new(WebhookId::mint(now), tenant, raw.check().unwrap().0, user, now)
+    impl WebhookInput {
+        /// Checks a new webhook of `user-1`.
+        pub(crate) fn check_new(self) -> Result<(WebhookSpec, Secrets), Invalid> {
+            self.check(&Defaults::creation(&UserId::parse("user-1").unwrap()))
+        }
     }
 
-    fn fields(raw: RawSpec) -> Vec<String> {
-        raw.check()
+    pub(crate) fn webhook(raw: WebhookInput, now: OffsetDateTime) -> Webhook {
+        let user = UserId::parse("user-1").unwrap();
+        let tenant = TenantId::parse("acme").unwrap();
+        Webhook::new(WebhookId::mint(now), tenant, raw.check_new().unwrap().0, user, now)
+    }
+
+    fn fields(raw: WebhookInput) -> Vec<String> {
+        raw.check_new()
             .map_or_else(|Invalid(problems)| problems.into_iter().map(|p| p.field).collect(), |_| Vec::new())
     }
 
     #[test]
     fn valid_spec_is_accepted_with_each_event_type_once() {
-        let spec = RawSpec { event_types: vec!["com.qlik.v1.app.created".to_owned(); 3], ..raw() }
-            .check()
+        let spec = WebhookInput { event_types: Some(vec!["com.qlik.v1.app.created".to_owned(); 3]), ..raw() }
+            .check_new()
             .unwrap()
             .0;
         assert_eq!(spec.event_types, ["com.qlik.v1.app.created"]);
@@ -467,19 +555,19 @@ pub(crate) mod tests {
 
     #[test]
     fn invalid_spec_reports_every_problem_with_its_field() {
-        let bad = RawSpec {
+        let bad = WebhookInput {
             name: None,
             description: Some("d".repeat(1025)),
             url: Some("http://example.com".to_owned()),
             secret: Some("short".to_owned()),
-            event_types: vec!["nope".to_owned()],
+            event_types: Some(vec!["nope".to_owned()]),
             ..raw()
         };
         assert_eq!(fields(bad), ["name", "description", "url", "secret", "eventTypes[0]", "eventTypes"]);
     }
 
-    fn rule_of(raw: RawSpec) -> Option<String> {
-        let problem = raw.check().err().map(|Invalid(problems)| problems.into_iter().next());
+    fn rule_of(raw: WebhookInput) -> Option<String> {
+        let problem = raw.check_new().err().map(|Invalid(problems)| problems.into_iter().next());
         problem.flatten().map(|problem| problem.to_string())
     }
 
@@ -500,9 +588,9 @@ pub(crate) mod tests {
             "\u{e0041}\u{e007f}",
             "\u{202e}\u{200e}",
         ] {
-            assert_eq!(rule_of(RawSpec { name: Some(name.to_owned()), ..raw() }), rule, "{name:?}");
+            assert_eq!(rule_of(WebhookInput { name: Some(name.to_owned()), ..raw() }), rule, "{name:?}");
         }
-        let empty = rule_of(RawSpec { name: Some(String::new()), ..raw() }).unwrap();
+        let empty = rule_of(WebhookInput { name: Some(String::new()), ..raw() }).unwrap();
         assert!(empty.contains("is required"), "{empty}");
     }
 
@@ -517,9 +605,9 @@ pub(crate) mod tests {
             for field in ["name", "description"] {
                 let text = Some(format!("Orders{c} exe"));
                 let raw = if field == "name" {
-                    RawSpec { name: text, ..raw() }
+                    WebhookInput { name: text, ..raw() }
                 } else {
-                    RawSpec { description: text, ..raw() }
+                    WebhookInput { description: text, ..raw() }
                 };
                 let rule = rule_of(raw).unwrap_or_else(|| panic!("{c:?} was accepted"));
                 assert!(rule.starts_with(&format!("`{field}`")) && rule.contains(said), "{c:?}: {rule}");
@@ -541,38 +629,43 @@ pub(crate) mod tests {
             "-",
             "\u{fdcf}\u{fdf0}\u{fffd}",
         ] {
-            assert_eq!(rule_of(RawSpec { name: Some(name.to_owned()), ..raw() }), None, "{name:?}");
+            assert_eq!(rule_of(WebhookInput { name: Some(name.to_owned()), ..raw() }), None, "{name:?}");
         }
     }
 
     #[test]
     fn k8_stored_name_is_validated_only_when_it_changes() {
-        let mut stored = raw().check().unwrap().0;
+        let mut stored = raw().check_new().unwrap().0;
         stored.name = "\u{200b}".to_owned();
         stored.description = Some("\u{202e}\u{ffff}".to_owned());
-        let same =
-            || RawSpec { name: Some(stored.name.clone()), description: stored.description.clone(), ..raw() };
+        let same = || WebhookInput {
+            name: Some(stored.name.clone()),
+            description: stored.description.clone(),
+            ..raw()
+        };
+        let owner = UserId::parse("user-1").unwrap();
         let earlier = Earlier { spec: Some(&stored), ..Earlier::default() };
-        let kept = RawSpec { enabled: false, ..same() }.check_change(&earlier).unwrap().0;
+        let earlier = Defaults { earlier, ..Defaults::creation(&owner) };
+        let kept = WebhookInput { enabled: Some(false), ..same() }.check(&earlier).unwrap().0;
         assert_eq!((&kept.name, &kept.description), (&stored.name, &stored.description));
         assert_eq!(fields(same()), ["name", "description"], "a new webhook cannot have such a name");
-        let other = RawSpec { name: Some("\u{200b}\u{200b}".to_owned()), ..same() };
-        assert_eq!(other.check_change(&earlier).unwrap_err().0[0].field, "name");
-        let other = RawSpec { description: Some("\u{202e}".to_owned()), ..same() };
-        assert_eq!(other.check_change(&earlier).unwrap_err().0[0].field, "description");
+        let other = WebhookInput { name: Some("\u{200b}\u{200b}".to_owned()), ..same() };
+        assert_eq!(other.check(&earlier).unwrap_err().0[0].field, "name");
+        let other = WebhookInput { description: Some("\u{202e}".to_owned()), ..same() };
+        assert_eq!(other.check(&earlier).unwrap_err().0[0].field, "description");
     }
 
     #[test]
     fn only_enabled_webhook_requires_an_event_type() {
-        assert_eq!(fields(RawSpec { event_types: vec![], ..raw() }), ["eventTypes"]);
-        assert!(fields(RawSpec { event_types: vec![], enabled: false, ..raw() }).is_empty());
+        assert_eq!(fields(WebhookInput { event_types: Some(vec![]), ..raw() }), ["eventTypes"]);
+        assert!(fields(WebhookInput { event_types: Some(vec![]), enabled: Some(false), ..raw() }).is_empty());
     }
 
     #[test]
     fn alias_is_stored_as_canonical_event_type() {
         let event_types = vec!["com.qlik.app.created".to_owned(), "com.qlik.v1.app.created".to_owned()];
         assert_eq!(
-            RawSpec { event_types, ..raw() }.check().unwrap().0.event_types,
+            WebhookInput { event_types: Some(event_types), ..raw() }.check_new().unwrap().0.event_types,
             ["com.qlik.v1.app.created"]
         );
     }
@@ -581,40 +674,55 @@ pub(crate) mod tests {
     fn header_both_plain_and_encrypted_is_rejected() {
         let one = |name: &str| BTreeMap::from([(name.to_owned(), "v".to_owned())]);
         assert_eq!(
-            fields(RawSpec { headers: one("X-Key"), encrypted_headers: one("x-key"), ..raw() }),
+            fields(WebhookInput {
+                headers: Some(one("X-Key")),
+                encrypted_headers: Some(json!(one("x-key"))),
+                ..raw()
+            }),
             ["encryptedHeaders.x-key"]
         );
         assert!(
-            fields(RawSpec { headers: one("X-Key"), encrypted_headers: one("X-Other"), ..raw() }).is_empty()
+            fields(WebhookInput {
+                headers: Some(one("X-Key")),
+                encrypted_headers: Some(json!(one("X-Other"))),
+                ..raw()
+            })
+            .is_empty()
         );
     }
 
     #[test]
     fn filter_on_status_requires_the_reload_event_type() {
         let filter = Some(r#"data.status eq "ok""#.to_owned());
-        assert_eq!(fields(RawSpec { filter: filter.clone(), ..raw() }), ["filter"]);
+        assert_eq!(fields(WebhookInput { filter: filter.clone(), ..raw() }), ["filter"]);
         let event_types = vec![event_type::RELOAD_FINISHED.to_owned()];
-        assert!(fields(RawSpec { event_types, filter, ..raw() }).is_empty());
-        assert!(RawSpec { filter: Some(" ".to_owned()), ..raw() }.check().unwrap().0.filter.is_none());
+        assert!(fields(WebhookInput { event_types: Some(event_types), filter, ..raw() }).is_empty());
+        assert!(
+            WebhookInput { filter: Some(" ".to_owned()), ..raw() }.check_new().unwrap().0.filter.is_none()
+        );
     }
 
     #[test]
     fn event_matches_under_either_name_if_filter_accepts_it() {
         let now = time::macros::datetime!(2026-11-24 10:00 UTC);
-        let matches = |raw: RawSpec, event_type: &str, id: &str| {
+        let matches = |raw: WebhookInput, event_type: &str, id: &str| {
             let webhook = webhook(raw, now);
             let json = format!(
                 r#"{{"specversion":"1.0","id":"1","source":"s","type":"{event_type}","data":{{"id":"{id}"}}}}"#
             );
             webhook.matches(&Event::parse(&json, now).unwrap())
         };
-        let filtered = || RawSpec { filter: Some(r#"id eq "a""#.to_owned()), ..raw() };
+        let filtered = || WebhookInput { filter: Some(r#"id eq "a""#.to_owned()), ..raw() };
         assert!(matches(raw(), "com.qlik.v1.app.created", "a"));
         assert!(matches(raw(), "com.qlik.app.created", "b"));
         assert!(!matches(raw(), "com.qlik.app.deleted", "a"));
         assert!(matches(filtered(), "com.qlik.app.created", "a"));
         assert!(!matches(filtered(), "com.qlik.v1.app.created", "b"));
-        assert!(!matches(RawSpec { enabled: false, ..filtered() }, "com.qlik.v1.app.created", "a"));
+        assert!(!matches(
+            WebhookInput { enabled: Some(false), ..filtered() },
+            "com.qlik.v1.app.created",
+            "a"
+        ));
     }
 
     proptest! {
@@ -623,10 +731,10 @@ pub(crate) mod tests {
             enabled: bool, own_type: bool, user_level: bool, by_user in 0..2_u8, by_owner in 0..2_u8, filtered: bool, wanted: bool,
         ) {
             let now = time::macros::datetime!(2026-11-24 10:00 UTC);
-            let hook = webhook(RawSpec {
-                enabled,
-                level: if user_level { Level::User } else { Level::Tenant },
-                owner_id: "user-1".to_owned(),
+            let hook = webhook(WebhookInput {
+                enabled: Some(enabled),
+                level: Some(if user_level { Level::User } else { Level::Tenant }),
+                owner_id: Some("user-1".to_owned()),
                 filter: filtered.then(|| r#"id eq "wanted""#.to_owned()),
                 ..raw()
             }, now);
@@ -662,19 +770,20 @@ pub(crate) mod tests {
         };
         let disabled = Some(Disabled { reason: "why".to_owned(), code: "WHY".to_owned() });
         let start = |enabled| {
-            let spec = RawSpec { enabled, ..raw() };
+            let spec = WebhookInput { enabled: Some(enabled), ..raw() };
             Webhook { health: ill.clone(), disabled: disabled.clone(), ..webhook(spec, now) }
         };
-        let change =
-            |from: Webhook, to: RawSpec| from.changed(to.check().unwrap().0, None, user.clone(), now);
-        let renamed = change(start(true), RawSpec { name: Some("Other".to_owned()), ..raw() });
+        let change = |from: Webhook, to: WebhookInput| {
+            from.changed(to.check_new().unwrap().0, None, user.clone(), now)
+        };
+        let renamed = change(start(true), WebhookInput { name: Some("Other".to_owned()), ..raw() });
         assert_eq!((renamed.health, renamed.disabled), (ill.clone(), None));
         let moved =
-            change(start(true), RawSpec { url: Some("https://other.example.com/".to_owned()), ..raw() });
+            change(start(true), WebhookInput { url: Some("https://other.example.com/".to_owned()), ..raw() });
         assert_eq!(moved.health, Health::default());
         let enabled = change(start(false), raw());
         assert_eq!((enabled.health, enabled.disabled), (Health::default(), None));
-        let still = change(start(false), RawSpec { enabled: false, ..raw() });
+        let still = change(start(false), WebhookInput { enabled: Some(false), ..raw() });
         assert_eq!((still.health, still.disabled), (ill, disabled.clone()));
     }
 
@@ -682,9 +791,9 @@ pub(crate) mod tests {
     fn operational_event_matches_other_webhooks_only() {
         let now = time::macros::datetime!(2026-11-24 10:00 UTC);
         let types = || vec!["anzol.webhook.disabled".to_owned()];
-        let mut failing = webhook(RawSpec { event_types: types(), ..raw() }, now);
+        let mut failing = webhook(WebhookInput { event_types: Some(types()), ..raw() }, now);
         failing = failing.disable(DisableReason::Gone, now);
-        let other = webhook(RawSpec { event_types: types(), ..raw() }, now);
+        let other = webhook(WebhookInput { event_types: Some(types()), ..raw() }, now);
         let event = OperationalEvent::Disabled.to_event(&failing, now).unwrap();
         assert_eq!(event.tenant(), Some(&failing.tenant_id));
         assert!(other.matches(&event) && !failing.matches(&event));
@@ -692,9 +801,7 @@ pub(crate) mod tests {
         let warning = OperationalEvent::Failing.to_event(&failing, now).unwrap();
         assert!(!other.matches(&warning));
         assert!(warning.payload(true).contains(r#""healthState":"warning""#));
-        let again = OperationalEvent::Disabled
-            .to_event(&failing, now + time::Duration::minutes(1))
-            .unwrap();
+        let again = OperationalEvent::Disabled.to_event(&failing, now + time::Duration::minutes(1)).unwrap();
         assert_eq!((event.id(), event.source()), (again.id(), again.source()));
         let payload = event.payload(true);
         assert!(payload.contains(r#""disabledReasonCode":"GONE""#), "{payload}");
@@ -703,8 +810,13 @@ pub(crate) mod tests {
     #[test]
     fn tenant_only_event_type_is_rejected_on_user_level() {
         let deleted = vec!["com.qlik.v1.app.deleted".to_owned()];
-        assert!(fields(RawSpec { event_types: deleted.clone(), ..raw() }).is_empty());
-        let user = RawSpec { event_types: deleted, level: Level::User, enabled: false, ..raw() };
+        assert!(fields(WebhookInput { event_types: Some(deleted.clone()), ..raw() }).is_empty());
+        let user = WebhookInput {
+            event_types: Some(deleted),
+            level: Some(Level::User),
+            enabled: Some(false),
+            ..raw()
+        };
         assert_eq!(fields(user), ["eventTypes[0]"]);
     }
 }

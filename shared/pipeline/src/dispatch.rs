@@ -263,8 +263,8 @@ fn footprint(webhook: &Webhook) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use anzol_domain::webhook::RawSpec;
-    use anzol_domain::{Level, UserId, WebhookId};
+    use anzol_domain::webhook::{Defaults, WebhookInput};
+    use anzol_domain::{UserId, WebhookId};
 
     use super::*;
 
@@ -272,42 +272,33 @@ mod tests {
     fn large() -> Webhook {
         let at = OffsetDateTime::UNIX_EPOCH;
         let filter = r#"id eq "0984fec4-aa8c-4253-b1d1-4fd4f9c78000" or "#.repeat(80);
-        let spec = RawSpec {
+        let owner = UserId::parse("ann").unwrap();
+        let spec = WebhookInput {
             name: Some("n".repeat(512)),
             description: Some("d".repeat(1024)),
             url: Some(format!("https://hooks.example.com/{}", "p".repeat(2000))),
-            event_types: vec!["com.qlik.v1.app.created".to_owned(); 100],
-            level: Level::Tenant,
-            owner_id: "ann".to_owned(),
-            secret: None,
+            event_types: Some(vec!["com.qlik.v1.app.created".to_owned(); 100]),
             filter: Some(format!(r#"{filter}id eq "1""#)),
-            headers: [("x".to_owned(), "v".repeat(2000))].into(),
-            encrypted_headers: BTreeMap::new(),
-            enabled: true,
-            cloud_events: false,
+            headers: Some([("x".to_owned(), "v".repeat(2000))].into()),
+            ..WebhookInput::default()
         };
-        let (tenant, user) = (TenantId::parse("acme").unwrap(), UserId::parse("ann").unwrap());
-        Webhook::new(WebhookId::mint(at), tenant, spec.check().unwrap().0, user, at)
+        let tenant = TenantId::parse("acme").unwrap();
+        let spec = spec.check(&Defaults::creation(&owner)).unwrap().0;
+        Webhook::new(WebhookId::mint(at), tenant, spec, owner, at)
     }
 
     /// A typical webhook.
     fn usual() -> Webhook {
         let mut webhook = large();
-        webhook.spec = RawSpec {
+        let owner = UserId::parse("vNRGrDZIypJzauw59BbpvkRhqbmI").unwrap();
+        webhook.spec = WebhookInput {
             name: Some("Reloads of sales".to_owned()),
-            description: None,
             url: Some("https://hooks.example.com/qlik/reloads".to_owned()),
-            event_types: vec!["com.qlik.v1.app.reload.finished".to_owned()],
-            level: Level::Tenant,
-            owner_id: "vNRGrDZIypJzauw59BbpvkRhqbmI".to_owned(),
-            secret: None,
-            filter: None,
-            headers: [("X-Environment".to_owned(), "production".to_owned())].into(),
-            encrypted_headers: BTreeMap::new(),
-            enabled: true,
-            cloud_events: false,
+            event_types: Some(vec!["com.qlik.v1.app.reload.finished".to_owned()]),
+            headers: Some([("X-Environment".to_owned(), "production".to_owned())].into()),
+            ..WebhookInput::default()
         }
-        .check()
+        .check(&Defaults::creation(&owner))
         .unwrap()
         .0;
         webhook

@@ -13,6 +13,4 @@ pub use error::{QueueError, SendError};
 pub use message::{QueueMessage, Unreadable, decode, encode, encode_recovery, sent_at};
 pub use queue::{DeliveryQueues, MAX_DELAY, OutgoingDelivery, Queue};
 pub use scheduler::{Scheduler, SchedulerSettings};
-pub use settings::{
-    LaneUrls, events_url_from_env, longest_queue_delay_from_env, slow_lane_url_from_env,
-};
+pub use settings::{LaneUrls, events_url_from_env, longest_queue_delay_from_env, slow_lane_url_from_env};

@@ -1,50 +1,50 @@
-//! How a webhook's receiver is doing, as clients see it. Ours, beyond the contract.
+//! The health of a webhook's receiver in responses. An Anzol extension.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use anzol_domain::health::HealthState;
-use anzol_domain::{Health, Lane};
+use anzol_domain::{Health, Lane, schema};
 
-use crate::openapi::schemas;
-
-/// How a webhook's receiver is doing.
+/// The health of a webhook's receiver.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Health")]
 pub(crate) struct HealthOut {
-    /// How near it is to being disabled.
-    state: StateOut,
-    /// Which queue its deliveries wait in.
+    /// How close the webhook is to being disabled.
+    state: HealthStateOut,
+    /// The queue that the webhook's deliveries wait in.
     lane: Lane,
-    /// Attempts that failed since the last one that succeeded.
+    /// The number of failed attempts since the last successful one.
     consecutive_failures: u32,
-    /// When the first of them failed.
+    /// When the first of these attempts failed. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
-    #[schemars(with = "schemas::DateTime")]
+    #[schemars(with = "schema::DateTime")]
     failing_since: Option<OffsetDateTime>,
 }
 
-/// How near a webhook is to being disabled.
+/// How close a webhook is to being disabled.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "HealthState")]
-enum StateOut {
+enum HealthStateOut {
     /// The last attempt succeeded, or there was none.
     Healthy,
     /// The last attempt failed.
     Failing,
-    /// Half or more of what it takes to be disabled has come to pass; all of it shows in `enabled` and `disabledReasonCode`.
+    /// The webhook has reached half of the disable threshold, both in failures and in time. The event `anzol.webhook.failing` announces
+    /// this state. A webhook that reaches the whole threshold is disabled; see `enabled` and `disabledReasonCode`.
     Warning,
 }
 
 impl HealthOut {
+    /// Returns the public form of a webhook's health.
     pub(crate) fn new(health: &Health, state: HealthState) -> Self {
         let state = match state {
-            HealthState::Healthy => StateOut::Healthy,
-            HealthState::Failing => StateOut::Failing,
-            HealthState::Warning | HealthState::Exhausted => StateOut::Warning,
+            HealthState::Healthy => HealthStateOut::Healthy,
+            HealthState::Failing => HealthStateOut::Failing,
+            HealthState::Warning | HealthState::Exhausted => HealthStateOut::Warning,
         };
         Self {
             state,

@@ -1,4 +1,4 @@
-//! Recoveries as clients ask for them and see them.
+//! Recoveries in requests and responses. An Anzol extension.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,25 +6,25 @@ use time::OffsetDateTime;
 
 use anzol_domain::error::Problems;
 use anzol_domain::recovery::{self, RecoveryStatus};
-use anzol_domain::{Invalid, Recovery, RecoveryId, Rule, WebhookId};
-
-use crate::openapi::schemas;
+use anzol_domain::{Invalid, Recovery, RecoveryId, Rule, WebhookId, schema};
 
 /// The body of `actions/recover`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "RecoveryRequest")]
-pub(crate) struct RecoverIn {
-    /// Deliveries triggered from then on; at most 7 days ago, and not in the future.
-    #[schemars(with = "schemas::DateTime")]
+pub(crate) struct RecoveryRequest {
+    /// Recovers deliveries triggered at or after this time. At most 7 days ago, and not in the future.
+    #[schemars(with = "schema::DateTime")]
     since: Option<String>,
-    /// Which of them; only those that failed can be recovered.
-    #[schemars(with = "Option<schemas::OnlyFail>")]
+    /// The status of the deliveries to recover. Only failed deliveries can be recovered.
+    #[schemars(with = "Option<schema::OnlyFail>")]
     status: Option<String>,
 }
 
-impl RecoverIn {
-    /// Since when deliveries are to be recovered; all problems are reported together.
+impl RecoveryRequest {
+    /// Returns the time from which deliveries are recovered.
+    ///
+    /// # Errors
+    /// All problems of all members.
     pub(crate) fn check(self, now: OffsetDateTime) -> Result<OffsetDateTime, Invalid> {
         let mut problems = Problems::default();
         let since = problems.take(recovery::since(self.since.as_deref(), now));
@@ -35,40 +35,40 @@ impl RecoverIn {
     }
 }
 
-/// A recovery, and how far it has come.
+/// A recovery and its progress.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Recovery")]
 pub(crate) struct RecoveryOut {
-    /// Its id.
-    #[schemars(with = "schemas::Id")]
+    /// The ID of the recovery.
+    #[schemars(with = "schema::Id")]
     id: RecoveryId,
-    /// The webhook.
-    #[schemars(with = "schemas::Id")]
+    /// The webhook the recovery belongs to.
+    #[schemars(with = "schema::Id")]
     webhook_id: WebhookId,
-    /// Deliveries triggered from then on.
+    /// The recovery covers deliveries triggered at or after this time.
     #[serde(with = "time::serde::rfc3339")]
-    #[schemars(with = "schemas::DateTime")]
+    #[schemars(with = "schema::DateTime")]
     since: OffsetDateTime,
-    /// Deliveries triggered before then.
+    /// The recovery covers deliveries triggered before this time.
     #[serde(with = "time::serde::rfc3339")]
-    #[schemars(with = "schemas::DateTime")]
+    #[schemars(with = "schema::DateTime")]
     until: OffsetDateTime,
-    /// How it stands.
+    /// The status of the recovery.
     status: RecoveryStatus,
-    /// Deliveries that had failed for good.
+    /// The number of permanently failed deliveries found so far.
     found: u32,
-    /// Of those, queued again.
+    /// How many of them have been queued again.
     requeued: u32,
-    /// Of those, left alone.
+    /// How many of them were skipped: already queued again, delivered since, or tests.
     skipped: u32,
-    /// When it was asked for.
+    /// When the recovery was requested.
     #[serde(with = "time::serde::rfc3339")]
-    #[schemars(with = "schemas::DateTime")]
+    #[schemars(with = "schema::DateTime")]
     started_at: OffsetDateTime,
-    /// When it came to its end.
+    /// When the recovery finished. Absent while it is running.
     #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
-    #[schemars(with = "schemas::DateTime")]
+    #[schemars(with = "schema::DateTime")]
     finished_at: Option<OffsetDateTime>,
 }
 
@@ -85,7 +85,7 @@ impl From<Recovery> for RecoveryOut {
             found,
             requeued,
             skipped,
-            // It looks at what there was when it began.
+            // A recovery covers the deliveries that existed when it started.
             started_at: until,
             finished_at,
         }

@@ -1,4 +1,4 @@
-//! Schemas of request bodies: a webhook to be made or replaced, a JSON Patch, events, and client credentials.
+//! Schemas of the request bodies that no type describes: a new webhook, its replacement, a JSON Patch, events, and client credentials.
 
 use serde_json::{Map, Value, json};
 
@@ -6,56 +6,57 @@ use anzol_domain::Level;
 use anzol_domain::event::{MAX_ATTRIBUTE, MAX_EVENTS, OPERATIONAL_SOURCE, TEST_SOURCE};
 use anzol_domain::hops::MAX_HOPS;
 use anzol_domain::id::MAX_NAME as MAX_OUTSIDE_ID;
+use anzol_domain::schema::{self, patterns};
 
-use super::{patterns, schemas};
+use super::reference;
 use crate::patch;
 use crate::version::Version;
 
-/// A webhook to be made: enabled, unless the request says otherwise, and then it needs an event type.
+/// Returns the schema of a new webhook.
 pub(super) fn creation(webhook: &Value) -> Value {
     let disabled = json!({ "required": ["enabled"], "properties": { "enabled": { "const": false } } });
     webhook_with(
         webhook,
         &disabled,
-        "A webhook to be made. It is enabled unless `enabled` is false. Members that are not known are ignored.",
+        "A new webhook. It is enabled unless `enabled` is false. Unknown members are ignored.",
     )
 }
 
-/// A webhook to take another's place: disabled, unless the request enables it.
+/// Returns the schema of a webhook that replaces another.
 pub(super) fn replacement(webhook: &Value) -> Value {
     let disabled = json!({ "properties": { "enabled": { "enum": [false, null] } } });
     webhook_with(
         webhook,
         &disabled,
-        "The whole webhook anew: what is left out goes back to its default, but for `ownerId`, which stays. It is disabled unless \
-         `enabled` is true. Members that are not known are ignored.",
+        "The complete webhook. Members that are omitted are reset to their defaults, except `ownerId`, which keeps its value. The \
+         webhook is disabled unless `enabled` is true. Unknown members are ignored.",
     )
 }
 
-/// The webhook with the rules that hold between its members; `disabled` is how a request says that it is not enabled.
+/// Adds the rules that concern more than one member. `disabled` matches the requests for a disabled webhook.
 fn webhook_with(webhook: &Value, disabled: &Value, description: &str) -> Value {
     let mut schema = webhook.clone();
     schema["description"] = json!(description);
     schema["allOf"] = json!([
         {
-            "description": "While it is enabled, it needs an event type.",
+            "description": "An enabled webhook needs at least one event type.",
             "anyOf": [
                 { "required": ["eventTypes"], "properties": { "eventTypes": { "type": "array", "minItems": 1 } } },
                 disabled,
             ],
         },
         {
-            "description": "Webhooks of level `user` hear only of what can belong to a user.",
+            "description": "Webhooks of level `user` can subscribe only to event types of that level.",
             "anyOf": [
                 { "properties": { "level": { "enum": [Level::Tenant, null] } } },
-                { "properties": { "eventTypes": { "items": { "enum": schemas::event_types_of(Level::User) } } } },
+                { "properties": { "eventTypes": { "items": { "enum": schema::event_types_of(Level::User) } } } },
             ],
         },
     ]);
     schema
 }
 
-/// A JSON Patch of the members that may change in this version; each with its own kind of value, as the webhook has it.
+/// Returns the schema of a JSON Patch of the members that can be patched in this version, each with the schema of its values.
 pub(super) fn json_patch(version: Version, webhook: &Value) -> Value {
     let required = |name: &str| webhook["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
     let set = |path: Value, value: &Value| {
@@ -85,7 +86,7 @@ pub(super) fn json_patch(version: Version, webhook: &Value) -> Value {
             removable.push(path.clone());
         }
         if member.nested && member.name == "eventTypes" {
-            let event_type = json!({ "$ref": "#/components/schemas/EventTypeName" });
+            let event_type = reference("EventTypeName");
             operations.push(set(pattern(format!("^{path}/(?:-|0|[1-9][0-9]*)$")), &event_type));
             operations.push(remove(pattern(format!("^{path}/(?:0|[1-9][0-9]*)$"))));
         } else if member.nested {
@@ -96,23 +97,23 @@ pub(super) fn json_patch(version: Version, webhook: &Value) -> Value {
     }
     operations.push(remove(json!({ "enum": removable })));
     json!({
-        "description": "Operations as in RFC 6902, of which `add`, `remove` and `replace` are taken. All are applied, in order, or none; \
-            what comes out has to be a valid webhook. A patch that changes `/url` has to give every encrypted header anew, or remove it.",
+        "description": "JSON Patch operations (RFC 6902): `add`, `remove` and `replace`. They are applied in order, all or none, and the result \
+            must be a valid webhook. A patch that changes `/url` must also set or remove every encrypted header.",
         "type": "array",
         "items": { "anyOf": operations },
     })
 }
 
-/// Schemas of events: one, in either form, and what may be published.
+/// Returns the schemas of an event, in either form, and of the body of a publish request.
 pub(super) fn events() -> [(&'static str, Value); 3] {
     let no_control = patterns::no_control();
     let text = |description: &str| json!({ "description": description, "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE, "pattern": no_control });
     let tenant = json!({
-        "description": "The tenant it happened in; without it, the caller's own.",
+        "description": "The tenant of the event. Defaults to the tenant of the caller.",
         "type": ["string", "null"], "minLength": 1, "maxLength": MAX_OUTSIDE_ID, "pattern": patterns::OUTSIDE_ID,
     });
     let time = json!({
-        "description": "When it happened; without it, now.", "type": ["string", "null"], "format": "date-time",
+        "description": "When the event occurred. Defaults to the current time.", "type": ["string", "null"], "format": "date-time",
     });
     let attribute = json!({
         "type": ["string", "integer", "boolean", "null"], "pattern": no_control, "minimum": i32::MIN, "maximum": i32::MAX,
@@ -125,38 +126,38 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
     let optional = |description: &str, pattern: &str| json!({ "description": description, "type": ["string", "null"], "pattern": pattern });
     let media_type = optional("The media type of `data`.", patterns::MEDIA_TYPE);
     let schema = optional("The schema of `data`.", patterns::URI);
-    let base64 = optional("What the event says, when that is bytes. Not beside `data`.", patterns::BASE64);
+    let base64 = optional("Binary event data. Cannot be combined with `data`.", patterns::BASE64);
     let hops = json!({
-        "description": "How often it was sent by a deployment and published again.",
+        "description": "How often a deployment delivered the event and a receiver published it again.",
         "anyOf": [{ "type": "integer", "minimum": 0, "maximum": MAX_HOPS }, { "type": "string", "pattern": "^0*[0-3]$" }, { "type": "null" }],
     });
-    let mark = json!({ "description": "Marks test events, which are our own.", "type": "null" });
+    let mark = json!({ "description": "Marks test events. Reserved.", "type": "null" });
     let reserved = json!([OPERATIONAL_SOURCE, TEST_SOURCE]);
-    let mut source = text("The system it comes from; at most 1024 bytes.");
+    let mut source = text("The system that the event comes from. At most 1024 bytes.");
     source["not"] = json!({ "enum": reserved });
-    let user = "Reaches webhooks of level `user` that belong to this user.";
+    let user = "Webhooks of level `user` that this user owns receive the event.";
     let cloud_event = json!({
-        "description": "An event in the JSON format of CloudEvents 1.0. Other attributes are kept, and sent on as they are; those that are null are not set.",
+        "description": "An event in the JSON format of CloudEvents 1.0. Extension attributes are delivered unchanged. A null attribute counts as absent.",
         "type": "object",
         "required": ["specversion", "id", "source", "type"],
         "properties": {
             "specversion": { "description": "The version of the specification.", "type": "string", "pattern": patterns::SPEC_VERSION },
-            "id": text("The producer's id of the event, unique together with `source`; at most 1024 bytes."),
+            "id": text("The ID of the event, unique together with `source`. At most 1024 bytes."),
             "source": source,
-            "type": text("What happened. Webhooks hear of the types they subscribe to; others reach nobody."),
+            "type": text("The type of the event. Webhooks receive events of the types they subscribe to."),
             "time": time,
-            "subject": { "description": "What it is about, for the receiver.", "type": ["string", "null"], "minLength": 1, "pattern": no_control },
+            "subject": { "description": "The subject of the event.", "type": ["string", "null"], "minLength": 1, "pattern": no_control },
             "datacontenttype": media_type,
             "dataschema": schema,
             "tenantid": tenant,
-            "userid": described(&format!("The user who caused it. {user}")),
+            "userid": described(&format!("The user who caused the event. {user}")),
             "ownerid": described(&format!("The user who owns the resource. {user}")),
             "spaceid": described("The space of the resource, for filters."),
-            "toplevelresourceid": described("The resource it belongs to, for filters."),
+            "toplevelresourceid": described("The top-level resource that the resource belongs to, for filters."),
             "anzolhop": hops,
             "anzoltest": mark,
-            "extensions": { "description": "What Qlik's events have of that name. It says nothing else than the attributes do.", "type": ["object", "null"] },
-            "data": { "description": "What the event says; any JSON, nested at most 64 deep." },
+            "extensions": { "description": "The `extensions` member of Qlik's events. Must agree with the attributes.", "type": ["object", "null"] },
+            "data": { "description": "The event data: any JSON value, nested at most 64 levels deep." },
             "data_base64": base64,
         },
         "propertyNames": { "pattern": patterns::event_member(&[]) },
@@ -166,7 +167,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
     let legacy_event = legacy_event(&cloud_event);
     let either = json!({ "anyOf": [reference("CloudEvent"), reference("LegacyEvent")] });
     let events = json!({
-        "description": "An event, or an array of them, which is taken whole or not at all. An event has at most 64 KiB unless the deployment says otherwise (240 at most), a request 1 MiB.",
+        "description": "An event, or an array of events that is accepted as a whole or not at all. An event can have up to 64 KiB, unless the deployment configures another limit (at most 240 KiB); a request can have up to 1 MiB.",
         "anyOf": [
             reference("CloudEvent"),
             reference("LegacyEvent"),
@@ -176,7 +177,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
     [("CloudEvent", cloud_event), ("LegacyEvent", legacy_event), ("Events", events)]
 }
 
-/// The schema of an event in the older form; what both have in common is as in the newer one.
+/// Returns the schema of an event in the legacy form. Common members are described as in `CloudEvent`.
 fn legacy_event(cloud_event: &Value) -> Value {
     let common = &cloud_event["properties"];
     let described = |description: &str| {
@@ -184,10 +185,10 @@ fn legacy_event(cloud_event: &Value) -> Value {
         attribute["description"] = json!(description);
         attribute
     };
-    // Only scalars become attributes; the rest stays in `extensions` and says nothing of the tenant.
+    // Only scalars become attributes; any other value stays in `extensions` and does not name the tenant.
     let legacy_tenant = json!({ "anyOf": [common["tenantid"], { "type": ["array", "object"] }] });
     json!({
-        "description": "An event in the form of CloudEvents 0.1 that older producers send. `specversion` would make it one of 1.0.",
+        "description": "An event in the legacy form, CloudEvents 0.1. An event with `specversion` is read as CloudEvents 1.0.",
         "type": "object",
         "required": ["cloudEventsVersion", "eventId", "source", "eventType"],
         "properties": {
@@ -198,21 +199,21 @@ fn legacy_event(cloud_event: &Value) -> Value {
             "eventTime": common["time"],
             "contentType": common["datacontenttype"],
             "schemaURL": common["dataschema"],
-            "eventTypeVersion": described("The version of the type."),
+            "eventTypeVersion": described("The version of the event type."),
             "anzolhop": common["anzolhop"],
             "anzoltest": common["anzoltest"],
             "extensions": {
-                "description": "What says where the event belongs.",
+                "description": "Attributes that identify the tenant, the users and the resource of the event.",
                 "type": ["object", "null"],
                 "properties": {
                     "tenantId": legacy_tenant,
                     "userId": { "description": common["userid"]["description"] },
                     "ownerId": { "description": common["ownerid"]["description"] },
                     "spaceId": { "description": "The space of the resource, for filters." },
-                    "topLevelResourceId": { "description": "The resource it belongs to, for filters." },
+                    "topLevelResourceId": { "description": "The top-level resource that the resource belongs to, for filters." },
                 },
             },
-            "data": { "description": "What the event says; any JSON, nested at most 64 deep." },
+            "data": { "description": "The event data: any JSON value, nested at most 64 levels deep." },
             "data_base64": common["data_base64"],
             "subject": common["subject"],
             "datacontenttype": common["datacontenttype"],
@@ -225,35 +226,32 @@ fn legacy_event(cloud_event: &Value) -> Value {
     })
 }
 
-/// What `POST /oauth/token` reads, as JSON or as a form, in which nothing can be null.
+/// Returns the schemas of a token request, as JSON and as a form, which cannot contain null.
 pub(super) fn client_credentials() -> [(&'static str, Value); 2] {
     let text = |description: &str| json!({ "description": description, "type": "string", "minLength": 1 });
     let mut properties = Map::new();
     properties.insert(
         "grant_type".to_owned(),
-        json!({ "description": "The one flow there is.", "const": "client_credentials" }),
+        json!({ "description": "The only supported grant type.", "const": "client_credentials" }),
     );
-    properties.insert("client_id".to_owned(), text("The client's id, unless HTTP Basic names it."));
-    let mut secret = text("The client's secret, unless HTTP Basic has it.");
+    properties
+        .insert("client_id".to_owned(), text("The ID of the client, unless it is sent with HTTP Basic."));
+    let mut secret = text("The secret of the client, unless it is sent with HTTP Basic.");
     secret["format"] = json!("password");
     properties.insert("client_secret".to_owned(), secret);
     let schema = |scope: Value| {
         let mut properties = properties.clone();
         properties.insert("scope".to_owned(), scope);
         json!({
-            "description": "A client's credentials (RFC 6749, section 4.4).",
+            "description": "The credentials of a client (RFC 6749, section 4.4).",
             "type": "object",
             "required": ["grant_type", "client_id", "client_secret"],
             "properties": properties,
         })
     };
-    let scope = "Scopes, separated by spaces. Without, or with `user_default`, all that the client may have.";
+    let scope = "The requested scopes, separated by spaces. Without scopes, or with `user_default`, the token has all scopes of the client.";
     [
         ("ClientCredentials", schema(json!({ "description": scope, "type": ["string", "null"] }))),
         ("ClientCredentialsForm", schema(json!({ "description": scope, "type": "string" }))),
     ]
-}
-
-fn reference(schema: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }

@@ -1,4 +1,4 @@
-//! A webhook's delivery history, and attempts that a user asks for: resends and tests.
+//! The delivery history of a webhook, and the requests that add to it immediately: resends and tests.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -14,18 +14,18 @@ use anzol_pipeline::SentPayload;
 use anzol_runtime::metrics;
 use anzol_store::{DeliveryFilter, DeliveryQuery, LeaseError, StatusQuery, TENANT_LEASES, USER_LEASES};
 
-use crate::dto::{self, DeliveryOut, PageOut, TestIn};
+use crate::dto::{self, DeliveryOut, PageOut, TestRequest};
 use crate::failure::Failure;
 use crate::state::{AppState, Shared};
 use crate::version::Version;
 
-/// `Retry-After`, in seconds, while too many tests and resends are running. Most attempts take less.
+/// `Retry-After`, in seconds, at the limit of concurrent tests and resends. Most attempts take less time.
 const AGAIN_SECONDS: u16 = 5;
 
-/// What the list can be sorted by (contract section 2.3).
+/// The fields that the list can be sorted by (contract section 2.3).
 pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
 
-/// Lists a webhook's deliveries, newest first unless asked otherwise.
+/// Lists the deliveries of a webhook, newest first by default.
 pub(crate) async fn list(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
@@ -55,7 +55,7 @@ pub(crate) async fn list(
 
     let (items, next, prev) = if field == "status" {
         let position = page::position(next, prev, |cursor| cursors.open(&list, cursor))?;
-        // In the order of their names: `fail` before `success`.
+        // Ascending by name: `fail` before `success`.
         let first = if order == Order::Ascending { Status::Fail } else { Status::Success };
         let query = StatusQuery { filter, first, position, limit };
         let page = state.deliveries.list_by_status(tenant, webhook.id, &query, now).await?;
@@ -72,7 +72,7 @@ pub(crate) async fn list(
     Ok(axum::Json(PageOut { data: items.into_iter().map(DeliveryOut::from).collect(), links }))
 }
 
-/// Shows one delivery.
+/// Returns a delivery.
 pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -83,9 +83,10 @@ pub(crate) async fn get(
     Ok(axum::Json(delivery.into()))
 }
 
-/// Sends a delivery's event again, to the webhook as it is now, and returns the outcome: 201 even when the receiver refuses it.
+/// Sends the event of a delivery again, with the webhook's current configuration, and returns the outcome: 201 even if the receiver
+/// rejected the event.
 ///
-/// Allowed on a disabled webhook. A failed resend is not retried.
+/// Also sends for a disabled webhook. A failed resend is not retried.
 pub(crate) async fn resend(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -100,7 +101,7 @@ pub(crate) async fn resend(
     send_leased(&state, &caller.user, &webhook, task).await
 }
 
-/// Sends a test event of one of the webhook's types, and returns the outcome, as [`resend`] does. Ignores filters.
+/// Sends a test event of one of the webhook's event types and returns the outcome, as [`resend`] does. Ignores the webhook's filter.
 pub(crate) async fn test(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -109,7 +110,7 @@ pub(crate) async fn test(
     body: Option<Json>,
 ) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
     let webhook = state.visible(&caller, &id).await?;
-    let input = body.map(|Json(body)| dto::read::<TestIn>(&body)).transpose()?.unwrap_or_default();
+    let input = body.map(|Json(body)| dto::read::<TestRequest>(&body)).transpose()?.unwrap_or_default();
     let event_type = test_event::choose(&webhook, input.event_type.as_deref())?;
     let now = (state.clock)();
     let delivery_id = DeliveryId::mint(now);
@@ -118,7 +119,7 @@ pub(crate) async fn test(
     send_leased(&state, &caller.user, &webhook, task).await
 }
 
-/// Returns the task of an attempt that a user asks for, in the trace of the request.
+/// Returns the task of a requested attempt, in the trace of the request.
 fn task(
     webhook: &Webhook,
     delivery_id: DeliveryId,
@@ -138,8 +139,8 @@ fn task(
     }
 }
 
-/// Calls [`send_now`] unless too many attempts of the tenant or the user are running: each occupies an invocation for as long as its
-/// receiver takes.
+/// Calls [`send_now`] under a lease, which limits the concurrent attempts of a tenant and of a user: each occupies an invocation until its
+/// receiver responds.
 async fn send_leased(
     state: &AppState,
     user: &UserId,
@@ -156,7 +157,7 @@ async fn send_leased(
     })?;
     let sent = send_now(state, webhook, task).await;
     if let Err(error) = state.webhooks.release(&lease).await {
-        tracing::warn!(%error, tenant.id = %webhook.tenant_id, "could not release a lease; it expires");
+        tracing::warn!(%error, tenant.id = %webhook.tenant_id, "failed to release a lease; it expires");
     }
     sent
 }

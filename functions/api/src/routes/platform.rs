@@ -1,4 +1,4 @@
-//! What Qlik's clients ask of the platform around the webhooks: what it is, a CSRF token, an access token. No caller is known here.
+//! The platform requests that Qlik's clients make besides webhooks: product info, CSRF token, access token. They have no caller.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::{HeaderMap, HeaderName, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use anzol_domain::error::Problems;
@@ -15,25 +15,25 @@ use anzol_domain::{Invalid, Rule};
 use anzol_egress::{ClientCredentials, Refusal, TokenError};
 use anzol_http::{ApiError, Fields};
 
+use crate::dto::{AccessTokenOut, ProductInfo};
 use crate::state::Shared;
 
-/// What Qlik's clients ask for when they mean "whatever I may have"; not a scope of the user pool.
+/// The scope that Qlik's clients request to receive all their scopes. Not a scope of the user pool.
 const USER_DEFAULT: &str = "user_default";
 
-/// Says that this is a cloud deployment. Without it `@qlik/api` asks again before each call, and may take us for a
+/// Identifies this deployment as a cloud deployment. Without it, `@qlik/api` asks again before each call and may treat the server as a
 /// client-managed Qlik Sense (contract section 6.1).
 pub(crate) async fn product_info() -> impl IntoResponse {
-    let info = json!({ "composition": { "deploymentType": "qlikcloudservices" } });
-    ([(CACHE_CONTROL, "public, max-age=300")], Json(info))
+    ([(CACHE_CONTROL, "public, max-age=300")], Json(ProductInfo::cloud()))
 }
 
-/// A random token of 192 bits in the header `qlik-csrf-token`, for clients that insist on one before they write.
+/// Returns a random token of 192 bits in the header `qlik-csrf-token`, for clients that require one before they write.
 ///
-/// Nothing checks it: there are no cookie sessions here, so there is nothing that another site could ride on.
+/// The token is not checked: without cookie sessions there is no cross-site request to forge.
 pub(crate) async fn csrf_token() -> Result<impl IntoResponse, ApiError> {
     let mut random = [0; 24];
     getrandom::fill(&mut random).map_err(|error| {
-        tracing::error!(%error, "the system gives no random bytes");
+        tracing::error!(%error, "failed to read random bytes");
         ApiError::Internal
     })?;
     let name = HeaderName::from_static("qlik-csrf-token");
@@ -43,7 +43,7 @@ pub(crate) async fn csrf_token() -> Result<impl IntoResponse, ApiError> {
 
 /// Exchanges client credentials for an access token at the user pool.
 ///
-/// Takes JSON, as Qlik's clients send it, or a form, as OAuth has it; the client may also be named by HTTP Basic, which then counts.
+/// Accepts JSON, as Qlik's clients send it, or a form, as OAuth defines it. Credentials of HTTP Basic take precedence over the body.
 pub(crate) async fn token(
     State(state): State<Shared>,
     headers: HeaderMap,
@@ -54,7 +54,7 @@ pub(crate) async fn token(
     let client =
         ClientCredentials { id: &request.id, secret: &request.secret, scope: request.scope.as_deref() };
     let token = endpoint.exchange(client).await.map_err(refusal)?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(token)).into_response())
+    Ok(([(CACHE_CONTROL, "no-store")], Json(AccessTokenOut::from(token))).into_response())
 }
 
 fn refusal(error: TokenError) -> ApiError {
@@ -70,7 +70,7 @@ fn refusal(error: TokenError) -> ApiError {
     }
 }
 
-/// What is asked for. Not `Debug`: it holds a secret.
+/// A token request. Not `Debug`: it holds a secret.
 struct TokenRequest {
     id: String,
     secret: String,
@@ -112,7 +112,7 @@ impl TokenRequest {
     }
 }
 
-/// The client that HTTP Basic names; both parts are form-encoded within it (RFC 6749, section 2.3.1).
+/// Returns the client ID and secret of HTTP Basic. Both parts are form-encoded (RFC 6749, section 2.3.1).
 fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Invalid> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
@@ -127,7 +127,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Invalid> {
     let decoded = decoded.ok_or_else(invalid)?;
     let (id, secret) = decoded.split_once(':').ok_or_else(invalid)?;
     let plain = |part: &str| {
-        // A part alone is a form with one name and no value; a `=` in it is not ours to split at.
+        // Parses the part as a form with one name and no value, so `=` and `&` in it must not separate.
         let part = part.replace('=', "%3D").replace('&', "%26");
         form_urlencoded::parse(part.as_bytes()).map(|(name, _)| name.into_owned()).next().unwrap_or_default()
     };

@@ -1,4 +1,4 @@
-//! Recoveries: sends permanently failed deliveries again. An Anzol extension.
+//! Recoveries: sending all permanently failed deliveries since a given time again. An Anzol extension.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -10,16 +10,16 @@ use anzol_domain::{FieldProblem, Recovery, Rule};
 use anzol_http::{ApiError, Json, PublicBase, Verified};
 use anzol_pipeline::RecoverError;
 
-use crate::dto::{self, RecoverIn, RecoveryOut};
+use crate::dto::{self, RecoveryOut, RecoveryRequest};
 use crate::failure::Failure;
 use crate::state::Shared;
 use crate::version::Version;
 
-/// Starts a recovery, and returns its first progress: 202, with its URL in `Location`.
+/// Starts a recovery and returns its progress so far: 202, with its URL in `Location`.
 ///
-/// A disabled webhook, which receives nothing, is a conflict: it has to be enabled first. So is a webhook with a running recovery; `Location`
-/// is then the URL of that one.
-pub(crate) async fn begin(
+/// A disabled webhook is a conflict, because it would receive nothing. So is a webhook whose last recovery is still running; `Location`
+/// is then the URL of that recovery.
+pub(crate) async fn start(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
     Verified(caller): Verified,
@@ -28,7 +28,7 @@ pub(crate) async fn begin(
     Json(body): Json,
 ) -> Result<Response, Failure> {
     let webhook = state.visible(&caller, &id).await?;
-    let since = dto::read::<RecoverIn>(&body)?.check((state.clock)())?;
+    let since = dto::read::<RecoveryRequest>(&body)?.check((state.clock)())?;
     if !webhook.spec.enabled {
         let problem = FieldProblem::new("enabled", Rule::WebhookDisabled);
         return Err(ApiError::Conflict(vec![problem]).into());
@@ -49,7 +49,7 @@ pub(crate) async fn begin(
     }
 }
 
-/// Shows the progress of a recovery.
+/// Returns the progress of a recovery.
 pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,

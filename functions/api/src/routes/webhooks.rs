@@ -1,4 +1,4 @@
-//! Create, list, get, replace, patch and delete webhooks.
+//! Creates, lists, returns, replaces, patches and deletes webhooks.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -8,41 +8,36 @@ use serde_json::Value;
 use anzol_domain::error::Problems;
 use anzol_domain::page::{self, Order, Position};
 use anzol_domain::text::search_form;
-use anzol_domain::webhook::Earlier;
+use anzol_domain::webhook::{Defaults, Earlier, WebhookInput};
 use anzol_domain::{
-    Caller, FieldProblem, Invalid, Level, Origin, Rule, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec, event_type,
+    Caller, FieldProblem, Invalid, Level, Origin, Rule, Sealed, Secrets, UserId, Webhook, WebhookId,
+    WebhookSpec, event_type,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_store::StoreError;
 
-use crate::dto::{Defaults, PageOut, WebhookIn, WebhookOut};
+use crate::dto::{self, PageOut, WebhookOut};
 use crate::failure::Failure;
 use crate::state::{AppState, Shared, tenant};
 use crate::version::Version;
 use crate::{patch, read_only};
 
-/// What the list can be sorted by (contract section 1.1).
+/// The fields that the list can be sorted by (contract section 1.1).
 pub(crate) const SORT_FIELDS: [&str; 4] = ["name", "url", "createdAt", "updatedAt"];
 
-/// Tries of a change when somebody else changes the same webhook at the same time; each reads it again.
+/// Attempts to change a webhook while other requests change it concurrently. Each attempt reads the webhook again.
 const TRIES: usize = 4;
 
-/// Creates a webhook; enabled, unless the request says otherwise.
+/// Creates a webhook. It is enabled unless the request disables it.
 pub(crate) async fn create(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Json(body): Json,
 ) -> Result<(StatusCode, axum::Json<WebhookOut>), Failure> {
     let tenant_id = tenant(&caller)?.clone();
-    let input = WebhookIn::read(&body)?;
-    let origin = input.origin();
-    let (spec, secrets) = input.check(&Defaults {
-        level: Level::Tenant,
-        owner: &caller.user,
-        enabled: true,
-        cloud_events: false,
-        earlier: Earlier::default(),
-    })?;
+    let input: WebhookInput = dto::read(&body)?;
+    let origin = input.origin.unwrap_or_default();
+    let (spec, secrets) = input.check(&Defaults::creation(&caller.user))?;
     authorize(&caller, &spec, &caller.user)?;
     state.deliverer.own_hosts().check(spec.url.as_url())?;
     let cap = caller.cap(state.cap);
@@ -64,7 +59,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, axum::Json(state.show(webhook))))
 }
 
-/// Shows one webhook.
+/// Returns a webhook.
 pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -74,9 +69,10 @@ pub(crate) async fn get(
     Ok(axum::Json(state.show(webhook)))
 }
 
-/// Replaces a webhook: what the request leaves out goes back to its default, and it is disabled unless the request enables it.
+/// Replaces a webhook. Members that the request omits are reset to their defaults, and the webhook is disabled unless the request
+/// enables it.
 ///
-/// The owner stays who it is, unless named: our choice, as nobody means to give a webhook away by saying nothing.
+/// The owner is kept unless the request names another. Our choice: a client that omits it does not mean to give the webhook away.
 pub(crate) async fn replace(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
@@ -85,12 +81,12 @@ pub(crate) async fn replace(
     Json(body): Json,
 ) -> Result<axum::Json<WebhookOut>, Failure> {
     let webhook = change(&state, &caller, &id, false, |webhook, _| {
-        let input = WebhookIn::read(&body)?;
+        let input: WebhookInput = dto::read(&body)?;
         let (spec, secrets) = input.check(&Defaults {
             level: Level::Tenant,
             owner: &webhook.spec.owner_id,
             enabled: false,
-            // To core, leaving it out is to say no; clients of v1 have never heard of it (contract section 1.4).
+            // In core, omitting it means false; clients of v1 do not know the member (contract section 1.4).
             cloud_events: version == Version::V1 && webhook.spec.cloud_events,
             earlier: Earlier { spec: Some(&webhook.spec), headers: patch::before(webhook, &Value::Null) },
         })?;
@@ -108,7 +104,7 @@ pub(crate) async fn replace(
     Ok(axum::Json(state.show(webhook)))
 }
 
-/// Changes parts of a webhook by JSON Patch: all operations, or none.
+/// Applies a JSON Patch to a webhook: all operations, or none.
 pub(crate) async fn patch(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
@@ -128,7 +124,7 @@ pub(crate) async fn patch(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Deletes a webhook. Deliveries already queued for it are dropped when their turn comes.
+/// Deletes a webhook. Deliveries that are already queued are dropped when the sender receives them.
 pub(crate) async fn delete(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -141,10 +137,10 @@ pub(crate) async fn delete(
     }
 }
 
-/// Reads a webhook, makes the new spec, and writes it, unless somebody else wrote in between: then all over again.
+/// Reads a webhook, builds its new spec with `make`, and writes it. Retries when another request changed it in between.
 ///
-/// `make` answers the new secrets too, or nothing to leave them as they are. It is given the old ones when it asks for them by `open`,
-/// and else none.
+/// `make` also returns the new secrets, or `None` to keep the stored ones. It receives the stored secrets only if `open` is set, and
+/// none otherwise.
 async fn change(
     state: &AppState,
     caller: &Caller,
@@ -178,7 +174,7 @@ async fn change(
     Err(StoreError::Changed.into())
 }
 
-/// Seals a webhook's new secrets. The old ones are opened only when one of them may have to sign on.
+/// Seals the new secrets of a webhook. Opens the old ones only when the old signing secret may have to stay valid for a while.
 async fn reseal(state: &AppState, stored: &Webhook, mut secrets: Secrets) -> Result<Option<Sealed>, Failure> {
     if secrets.secret.is_some() && stored.has_secret() {
         let old = state.vault.open(stored).await?;
@@ -190,7 +186,10 @@ async fn reseal(state: &AppState, stored: &Webhook, mut secrets: Secrets) -> Res
     Ok(state.vault.seal(&stored.tenant_id, stored.id, &secrets).await?)
 }
 
-/// Whether the caller may have a webhook be like this; `owner` is who it belongs to so far.
+/// Checks that the caller may give a webhook this spec. `owner` is its current owner.
+///
+/// # Errors
+/// 403.
 fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), Failure> {
     if !caller.may_set_level(spec.level) {
         return Err(ApiError::Forbidden(Rule::AdminRequiredForLevel).into());
@@ -201,7 +200,7 @@ fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), 
     Ok(())
 }
 
-/// Lists the webhooks the caller sees: filtered, sorted, a page at a time (contract section 1.1).
+/// Lists the webhooks that the caller may see, filtered, sorted and paged (contract section 1.1).
 pub(crate) async fn list(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
@@ -211,7 +210,7 @@ pub(crate) async fn list(
 ) -> Result<axum::Json<PageOut<WebhookOut>>, Failure> {
     let tenant = tenant(&caller)?;
     let mut problems = Problems::default();
-    let filter = Filter::read(&params, &mut problems);
+    let query = WebhookQuery::read(&params, &mut problems);
     let sort = problems.take(page::sort(params.get("sort").unwrap_or("-createdAt"), &SORT_FIELDS));
     let limit = problems.take(page::limit(params.get("limit")));
     let read = (|| Some((sort?, limit?)))();
@@ -222,7 +221,7 @@ pub(crate) async fn list(
         page::position(params.get("next"), params.get("prev"), |cursor| cursors.open(&list, cursor))?;
 
     let mut webhooks = state.webhooks.list(tenant).await?;
-    webhooks.retain(|webhook| caller.sees(webhook) && filter.matches(webhook));
+    webhooks.retain(|webhook| caller.sees(webhook) && query.matches(webhook));
     let key = |webhook: &Webhook| (sort_key(webhook, field), webhook.id);
     webhooks.sort_by_cached_key(key);
     if order == Order::Descending {
@@ -249,9 +248,9 @@ fn sort_key(webhook: &Webhook, field: &str) -> String {
     }
 }
 
-/// Which webhooks a list shows; every part given has to hold.
-struct Filter {
-    /// In the form that names are compared by.
+/// The filters of a list of webhooks. A webhook must match all of them.
+struct WebhookQuery {
+    /// In the normalized form that names are compared in.
     name: Option<String>,
     url: Option<String>,
     enabled: Option<bool>,
@@ -263,8 +262,8 @@ struct Filter {
     owner: Option<String>,
 }
 
-impl Filter {
-    /// Reads the parameters, and notes what is wrong with them; what is wrong filters nothing.
+impl WebhookQuery {
+    /// Reads the filters from the query and adds their problems. An invalid filter matches every webhook.
     fn read(params: &Params, problems: &mut Problems) -> Self {
         let text = |name: &str| params.get(name).map(str::to_owned);
         let items = |name: &str| params.get(name).into_iter().flat_map(|list| list.split(',')).map(str::trim);
@@ -316,7 +315,7 @@ impl Filter {
     fn matches(&self, webhook: &Webhook) -> bool {
         let spec = &webhook.spec;
         let part = |wanted: &Option<String>, text: &str, form: fn(&str) -> String| {
-            // Something that nobody can see is in no name.
+            // Text without a visible character matches no name.
             wanted.as_ref().is_none_or(|part| !part.is_empty() && form(text).contains(part))
         };
         let same =

@@ -1,21 +1,23 @@
-//! Schemas of values that have no type of their own in the API's requests and answers, or a looser one.
+//! JSON Schemas of values that have no type in the API's requests and responses, or a looser one. They document the API; no request is
+//! checked with them.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use anzol_domain::event_type::EVENT_TYPES;
-use anzol_domain::id::MAX_NAME as MAX_OUTSIDE_ID;
-use anzol_domain::url::MAX_URL;
-use anzol_domain::{Level, Status};
+use crate::event_type::EVENT_TYPES;
+use crate::id::MAX_NAME;
+use crate::url::MAX_URL;
+use crate::{Level, Status};
 
-use super::patterns;
+pub mod patterns;
 
-/// A type that exists for its schema alone: in the document under its name, or `inline` wherever it is used.
+/// Defines a type that exists only for its schema: a named component of the document, or `inline` at each use.
 macro_rules! schema {
     ($(#[$doc:meta])* $name:ident, inline = $inline:literal, $schema:expr) => {
         $(#[$doc])*
-        pub(crate) struct $name;
+        #[derive(Debug)]
+        pub struct $name;
 
         impl JsonSchema for $name {
             fn inline_schema() -> bool {
@@ -34,70 +36,71 @@ macro_rules! schema {
 }
 
 schema!(
-    /// A webhook's or a delivery's id.
+    /// The ID of a webhook, delivery or recovery.
     Id, inline = true,
     json_schema!({ "type": "string", "format": "uuid", "pattern": patterns::ID })
 );
 schema!(
-    /// A tenant or a user, as the identity provider names it.
-    User, inline = true,
-    json_schema!({ "type": "string", "minLength": 1, "maxLength": MAX_OUTSIDE_ID, "pattern": patterns::OUTSIDE_ID })
-);
-schema!(
-    /// A moment as in RFC 3339.
+    /// A time (RFC 3339).
     DateTime, inline = true,
     json_schema!({ "type": "string", "format": "date-time" })
 );
 schema!(
-    /// A day.
+    /// A date (RFC 3339).
     Date, inline = true,
     json_schema!({ "type": "string", "format": "date" })
 );
 schema!(
-    /// Where a webhook may post to.
+    /// A tenant or user ID of the identity provider.
+    User, inline = true,
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": patterns::OUTSIDE_ID })
+);
+schema!(
+    /// The URL of a webhook.
     TargetUrl, inline = true,
     json_schema!({ "type": "string", "maxLength": MAX_URL, "pattern": patterns::url() })
 );
 schema!(
-    /// An event type as requests may name it.
+    /// An event type in a request: a name or an alias.
     EventTypeName, inline = false,
     json_schema!({
-        "description": "An event type by its name, or by the name it is being renamed to.",
+        "description": "The name of an event type, or an alias of it.",
         "type": "string", "enum": event_type_names(|_| true),
     })
 );
 schema!(
-    /// An event type as answers name it.
+    /// An event type in a response: a name.
     CanonicalEventTypeName, inline = false,
     json_schema!({
-        "description": "An event type by its name.",
+        "description": "The name of an event type.",
         "type": "string", "enum": EVENT_TYPES.iter().map(|known| known.name).collect::<Vec<_>>(),
     })
 );
 schema!(
-    /// Headers of a request, values by name.
+    /// Request headers of a webhook: values by name.
     HeadersIn, inline = false,
     json_schema!({
-        "description": "Values by name. Names that frame a message, or that we set, are reserved.",
+        "description": "Header values by name. Names that HTTP or Anzol itself uses are reserved.",
         "type": "object",
         "propertyNames": { "pattern": patterns::header_name() },
         "additionalProperties": { "type": "string", "pattern": patterns::HEADER_VALUE },
     })
 );
 schema!(
-    /// What a request may say of a thing that we never do.
+    /// A flag that can only be false.
     OnlyFalse, inline = true,
     json_schema!({ "type": "boolean", "enum": [false] })
 );
 
 schema!(
-    /// The one outcome that can be recovered.
+    /// The only delivery status that can be recovered.
     OnlyFail, inline = true,
     json_schema!({ "type": "string", "enum": [Status::Fail] })
 );
 
-/// Headers whose values are kept from sight: as `HeadersIn`, or the empty list of names that answers may have.
-pub(crate) struct EncryptedHeadersIn;
+/// Encrypted request headers: as [`HeadersIn`], or the empty list of names that a response may contain.
+#[derive(Debug)]
+pub struct EncryptedHeadersIn;
 
 impl JsonSchema for EncryptedHeadersIn {
     fn inline_schema() -> bool {
@@ -115,12 +118,13 @@ impl JsonSchema for EncryptedHeadersIn {
     }
 }
 
-/// The names and aliases of event types that webhooks of this level may subscribe to.
-pub(crate) fn event_types_of(level: Level) -> Vec<&'static str> {
+/// Returns the names and aliases of the event types that webhooks of this level may subscribe to.
+#[must_use]
+pub fn event_types_of(level: Level) -> Vec<&'static str> {
     event_type_names(|levels| levels.contains(&level))
 }
 
-fn event_type_names(of: impl Fn(&[Level]) -> bool) -> Vec<&'static str> {
-    let known = EVENT_TYPES.iter().filter(|known| of(known.levels));
+fn event_type_names(available: impl Fn(&[Level]) -> bool) -> Vec<&'static str> {
+    let known = EVENT_TYPES.iter().filter(|known| available(known.levels));
     known.flat_map(|known| [known.name].into_iter().chain(known.aliases.iter().copied())).collect()
 }

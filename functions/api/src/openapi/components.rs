@@ -1,0 +1,147 @@
+//! Parameters and error responses of the document, by their component names.
+
+use serde_json::{Map, Value, json};
+
+use anzol_domain::Status;
+use anzol_domain::page::{DEFAULT_LIMIT, MAX_LIMIT};
+use anzol_domain::schema::patterns;
+
+use super::reference;
+use crate::routes;
+
+/// Returns the parameters.
+pub(super) fn parameters() -> [(&'static str, Value); 20] {
+    let path = |name: &str, text: &str| {
+        let schema = json!({ "type": "string", "format": "uuid", "pattern": patterns::ID });
+        json!({ "name": name, "in": "path", "required": true, "description": text, "schema": schema })
+    };
+    let query = |name: &str, text: &str, schema: Value| {
+        // An empty parameter counts as absent.
+        json!({ "name": name, "in": "query", "allowEmptyValue": true, "description": text, "schema": schema })
+    };
+    let text = || json!({ "type": "string" });
+    let sort = |fields: &[&str], default: &str| {
+        let all = fields.iter().flat_map(|field| ["", "+", "-"].map(|order| format!("{order}{field}")));
+        json!({ "type": "string", "enum": all.collect::<Vec<_>>(), "default": default })
+    };
+    let list = |name: &str, text: &str, items: Value| {
+        let mut parameter = query(name, text, json!({ "type": "array", "items": items }));
+        parameter["style"] = json!("form");
+        parameter["explode"] = json!(false);
+        parameter
+    };
+    let event_types = || reference("EventTypeName");
+    let sorting = "The field to sort by. Prefix it with `-` for descending order.";
+    let cursor = "A cursor from a link of this list. The order must be the same; the limit may differ.";
+    let mut alias = list("eventType", "A deprecated alias of `eventTypes`.", event_types());
+    alias["deprecated"] = json!(true);
+    [
+        ("WebhookId", path("id", "The ID of the webhook.")),
+        ("DeliveryId", path("deliveryId", "The ID of a delivery of the webhook.")),
+        ("RecoveryId", path("recoveryId", "The ID of a recovery of the webhook.")),
+        (
+            "Limit",
+            query(
+                "limit",
+                "The maximum number of items per page.",
+                json!({
+                    "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT,
+                }),
+            ),
+        ),
+        ("Next", query("next", cursor, text())),
+        ("Prev", query("prev", &format!("{cursor} Cannot be combined with `next`."), text())),
+        ("WebhookSort", query("sort", sorting, sort(&routes::webhooks::SORT_FIELDS, "-createdAt"))),
+        ("DeliverySort", query("sort", sorting, sort(&routes::deliveries::SORT_FIELDS, "-triggeredAt"))),
+        ("NamePart", query("name", "Returns webhooks whose name contains this text, ignoring case.", text())),
+        ("UrlPart", query("url", "Returns webhooks whose URL contains this text, ignoring case.", text())),
+        (
+            "Enabled",
+            query("enabled", "Returns only enabled or only disabled webhooks.", json!({ "type": "boolean" })),
+        ),
+        (
+            "EventTypes",
+            list("eventTypes", "Returns webhooks that subscribe to all of these event types.", event_types()),
+        ),
+        ("EventTypeAlias", alias),
+        ("LevelIs", query("level", "Returns webhooks of this level.", reference("Level"))),
+        ("Origins", list("origins", "Returns webhooks of any of these origins.", reference("Origin"))),
+        ("CreatedByUserId", query("createdByUserId", "Returns webhooks created by this user.", text())),
+        ("UpdatedByUserId", query("updatedByUserId", "Returns webhooks last changed by this user.", text())),
+        ("OwnerId", query("ownerId", "Returns webhooks owned by this user.", text())),
+        (
+            "StatusIs",
+            query(
+                "status",
+                "Returns deliveries with this status.",
+                json!({ "enum": [Status::Success, Status::Fail] }),
+            ),
+        ),
+        (
+            "EventTypeIs",
+            query(
+                "eventType",
+                "Returns deliveries of this event type. Both the name and an alias of the type match.",
+                text(),
+            ),
+        ),
+    ]
+}
+
+/// The error responses: status, component name, description, and whether the gateway also sends this status, in its own format.
+const ERRORS: [(u16, &str, &str, bool); 11] = [
+    (
+        400,
+        "BadRequest",
+        "The request is invalid. Each error names the field and the rule that it violates.",
+        false,
+    ),
+    (
+        401,
+        "Unauthorized",
+        "The access token is missing or invalid. Sent by the gateway, unless a required claim is missing.",
+        true,
+    ),
+    (
+        403,
+        "Forbidden",
+        "The caller is not allowed to do this, or the tenant has reached its limit of webhooks.",
+        false,
+    ),
+    (404, "NotFound", "The resource does not exist or is not visible to the caller.", false),
+    (
+        409,
+        "Conflict",
+        "The resource was changed concurrently, or the request changes a read-only member.",
+        false,
+    ),
+    (413, "ContentTooLarge", "The request body is too large.", true),
+    (415, "UnsupportedMediaType", "The media type or encoding of the request body is not supported.", false),
+    (429, "TooManyRequests", "Too many requests. Nothing was changed.", true),
+    (500, "InternalError", "An internal error.", true),
+    (501, "NotImplemented", "Tokens for this deployment are issued by an external identity provider.", false),
+    (503, "Unavailable", "A dependency is temporarily unavailable. Try again soon.", true),
+];
+
+/// Returns the component name of an error response.
+pub(super) fn error_name(status: u16) -> &'static str {
+    ERRORS.iter().find(|error| error.0 == status).map_or("InternalError", |error| error.1)
+}
+
+/// Returns the error responses.
+pub(super) fn responses() -> Map<String, Value> {
+    let response = |(status, name, text, gateway): (u16, &str, &str, bool)| {
+        let errors = reference("Errors");
+        let schema = if gateway { json!({ "anyOf": [errors, reference("GatewayError")] }) } else { errors };
+        let mut response =
+            json!({ "description": text, "content": { "application/json": { "schema": schema } } });
+        if [429, 503].contains(&status) {
+            let seconds = json!({ "type": "integer", "minimum": 1 });
+            response["headers"] = json!({ "Retry-After": {
+                "description": "Seconds to wait before trying again. Not sent by the gateway.", "schema": seconds,
+            } });
+        }
+        (name.to_owned(), response)
+    };
+    ERRORS.into_iter().map(response).collect()
+}
