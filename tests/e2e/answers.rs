@@ -76,7 +76,7 @@ fn k2_l7_answer_that_is_no_http_is_a_failure_of_its_own_kind() {
     let ssh = Behaviour::raw("SSH-2.0-OpenSSH_9.2p1\r\n", End::Open);
     let (_hook, _, row, posts) = answered("k2-ssh", &ssh);
     assert_eq!((&row["failure"], posts), (&json!("protocol"), 1), "{row:#}");
-    assert!(message(&row).contains("the answer is not http/1.1"), "{row:#}");
+    assert!(message(&row).contains("the response is not http/1.1"), "{row:#}");
     assert!(row["nextAttemptAt"].is_string(), "by the schedule, and not at once: {row:#}");
 }
 

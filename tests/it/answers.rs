@@ -207,7 +207,7 @@ async fn k2_l7_no_second_post_after_a_byte_of_an_answer() {
             "SSH-2.0-OpenSSH_9.2p1\r\n",
             End::Open,
             Protocol,
-            "the answer is not HTTP/1.1: it begins with \"SSH-2.0-OpenSSH",
+            "the response is not HTTP/1.1: it starts with \"SSH-2.0-OpenSSH",
         ),
         ("220 mail.example ESMTP\r\n", End::Open, Protocol, "is this the port of a web server?"),
         ("hello\n", End::Close, Protocol, "not HTTP/1.1"),
@@ -215,11 +215,11 @@ async fn k2_l7_no_second_post_after_a_byte_of_an_answer() {
         ("HTTP/2 200\r\n\r\n", End::Close, Protocol, "another version"),
         ("HTTP/1.1 2xx OK\r\n\r\n", End::Close, Protocol, "headers cannot be read"),
         ("\0\0\u{12}\u{4}\0\0\0\0\0\0\u{3}\0\0\0\u{64}", End::Open, Protocol, "HTTP/2"),
-        ("HTTP/1.1 200 OK\r\nX-Fo", End::Close, Body, "broke off"),
-        ("HTTP/1.1 200 OK\r\nX-Foo: 1\r\n", End::Reset, Body, "broke off"),
-        ("HTTP/1.1 200 OK\r\nX-Foo: 1\r\n", End::Abrupt, Body, "broke off"),
+        ("HTTP/1.1 200 OK\r\nX-Fo", End::Close, Body, "closed the connection"),
+        ("HTTP/1.1 200 OK\r\nX-Foo: 1\r\n", End::Reset, Body, "closed the connection"),
+        ("HTTP/1.1 200 OK\r\nX-Foo: 1\r\n", End::Abrupt, Body, "closed the connection"),
         ("H", End::Close, Protocol, "not HTTP/1.1"),
-        ("HTTP/1.1 100 Continue\r\n\r\n", End::Close, Body, "broke off"),
+        ("HTTP/1.1 100 Continue\r\n\r\n", End::Close, Body, "closed the connection"),
     ]
     .into_iter()
     .enumerate()
@@ -313,7 +313,7 @@ async fn tls_failures_say_what_to_do() {
         ("alone", Mode::MissingIntermediate, "does not send the intermediate certificate"),
         ("expired", Mode::ExpiredCert, "the receiver's certificate expired at 20"),
         ("wrong", Mode::WrongNameCert, "not for wrong.receiver.test"),
-        ("client", Mode::WantsClientCert, "asks for a client certificate, and webhooks have none"),
+        ("client", Mode::WantsClientCert, "requires a client certificate, and webhooks have none"),
     ] {
         let host = format!("{name}.receiver.test");
         receiver.behaves(&format!("/host:{host}"), Behaviour { mode, ..Behaviour::default() }).await;

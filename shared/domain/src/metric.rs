@@ -7,13 +7,13 @@ use std::time::Duration;
 pub enum Metric {
     /// Events accepted from producers.
     EventsAccepted,
-    /// First attempts queued for them.
+    /// First attempts queued for events.
     DeliveriesQueued,
-    /// Attempts that succeeded.
+    /// Successful attempts.
     DeliveriesSucceeded,
-    /// Attempts that failed.
+    /// Failed attempts.
     DeliveriesFailed,
-    /// Messages that led to no attempt: the webhook is deleted or disabled, or the delivery was sent before.
+    /// Messages without an attempt: the webhook was deleted or disabled, or the delivery was sent before.
     DeliveriesSkipped,
     /// Retries queued.
     RetriesQueued,
@@ -21,13 +21,13 @@ pub enum Metric {
     LaneMovesToSlow,
     /// Webhooks moved back to the fast lane.
     LaneMovesToFast,
-    /// Webhooks disabled because their receivers fail.
+    /// Webhooks that Anzol disabled.
     WebhooksDisabled,
-    /// How long a message waited after it was due.
+    /// The time from when a message was due to its processing.
     QueueAge,
-    /// How long an attempt took, from the DNS lookup to the last byte.
+    /// The duration of an attempt, from the DNS lookup to the last byte.
     AttemptLatency,
-    /// How long an event took from its producer to the receiver, when it arrived.
+    /// The time from when an event was accepted to its successful delivery.
     EndToEndLatency,
 }
 

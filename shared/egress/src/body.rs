@@ -1,4 +1,4 @@
-//! The body of an answer: as much as is kept, decoded, and what was wrong with the rest.
+//! The body of a response: decoded, up to the stored maximum, with what was wrong with the rest.
 
 use std::io::Write;
 
@@ -14,23 +14,23 @@ use anzol_domain::delivery::{BodyError, MAX_RESPONSE_BODY};
 use crate::connection::Connection;
 use crate::error;
 
-/// Most bytes read of a body that is encoded: it may be as many and stand for nothing. Our choice: 64 times what is kept.
-const MOST_READ: usize = 64 * MAX_RESPONSE_BODY;
+/// Maximum number of bytes read of an encoded body, because they may decode to nothing. Our choice: 64 times the stored maximum.
+const MAX_READ: usize = 64 * MAX_RESPONSE_BODY;
 
-/// What is kept of a body.
+/// The stored part of a body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
-    /// Its beginning; what is not UTF-8 is replaced.
+    /// The start of the body. Bytes that are not UTF-8 are replaced.
     pub(crate) text: String,
-    /// Whether that is not all of it.
+    /// Whether the body is longer.
     pub(crate) cut: bool,
-    /// What was wrong with it.
+    /// What was wrong with the body.
     pub(crate) error: Option<BodyError>,
-    /// Whether the connection is at the end of it, and fit for another request.
+    /// Whether the whole body was read, so that the connection can be reused.
     pub(crate) complete: bool,
 }
 
-/// Reads a body up to [`MAX_RESPONSE_BODY`], until `deadline` at the latest.
+/// Reads a body up to [`MAX_RESPONSE_BODY`], at most until `deadline`.
 pub(crate) async fn read(
     connection: &mut Connection,
     headers: &HeaderMap,
@@ -43,19 +43,19 @@ pub(crate) async fn read(
         let frame = match frame {
             Err(_) => return reader.end(Some(BodyError::Timeout)),
             Ok(None) => return Kept { complete: true, ..reader.end(None) },
-            Ok(Some(Err(error))) => return reader.end(Some(what_broke(&error))),
+            Ok(Some(Err(error))) => return reader.end(Some(body_error(&error))),
             Ok(Some(Ok(frame))) => frame,
         };
         if let Some(data) = frame.data_ref()
-            && !reader.take(data)
+            && !reader.add(data)
         {
             return reader.end(None);
         }
     }
 }
 
-/// What is kept of a body that is there already, as far as it came. How long it is, only its headers tell.
-pub(crate) fn of_what_came(status: StatusCode, headers: &HeaderMap, bytes: &[u8]) -> Kept {
+/// Returns the stored part of a body whose bytes have already arrived. Only the headers show its length.
+pub(crate) fn from_bytes(status: StatusCode, headers: &HeaderMap, bytes: &[u8]) -> Kept {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(|length| length.to_str().ok()?.parse().ok());
     let length = match (lengths.next(), lengths.next()) {
         // RFC 9110, sections 15.3.5 and 15.4.5.
@@ -65,16 +65,16 @@ pub(crate) fn of_what_came(status: StatusCode, headers: &HeaderMap, bytes: &[u8]
     };
     let whole = length.and_then(|length| bytes.get(..length));
     let mut reader = Reader::of(headers);
-    reader.take(whole.unwrap_or(bytes));
+    reader.add(whole.unwrap_or(bytes));
     reader.end(whole.is_none().then_some(BodyError::Length))
 }
 
-/// Whether a body ended too early, or never had a form that can be read.
-fn what_broke(error: &hyper::Error) -> BodyError {
+/// Distinguishes a body that ended too early from one with an invalid length.
+fn body_error(error: &hyper::Error) -> BodyError {
     use std::io::ErrorKind::{InvalidData, InvalidInput};
     let io = error::find::<std::io::Error>(error).map(std::io::Error::kind);
     let of_tls = error::find::<rustls::Error>(error).is_some();
-    // hyper says so of chunks whose sizes cannot be read, or are too large.
+    // hyper's errors for invalid or too large chunk sizes.
     if matches!(io, Some(InvalidInput | InvalidData)) && !of_tls || error.is_parse() {
         BodyError::Length
     } else {
@@ -82,19 +82,19 @@ fn what_broke(error: &hyper::Error) -> BodyError {
     }
 }
 
-/// How a body is encoded.
+/// The encoding of a body.
 enum Encoding {
     Plain,
     Gzip(Box<MultiGzDecoder<Bounded>>),
-    /// In a way that is not decoded here, or that turned out not to be what was announced.
+    /// An unsupported encoding, or one that differs from the announced one.
     Unreadable,
 }
 
 struct Reader {
     encoding: Encoding,
-    /// Bytes that came.
-    came: usize,
-    /// As it came.
+    /// Number of encoded bytes received.
+    received: usize,
+    /// As received.
     raw: Bounded,
     /// Decoded.
     decoded: Bounded,
@@ -115,20 +115,20 @@ impl Reader {
             }
             _ => Encoding::Unreadable,
         };
-        Self { encoding, came: 0, raw: Bounded::default(), decoded: Bounded::default() }
+        Self { encoding, received: 0, raw: Bounded::default(), decoded: Bounded::default() }
     }
 
-    /// Takes a piece; answers whether there is room for more.
-    fn take(&mut self, bytes: &[u8]) -> bool {
+    /// Adds a piece. Returns whether there is room for more.
+    fn add(&mut self, bytes: &[u8]) -> bool {
         if bytes.is_empty() {
             return true;
         }
-        // Of what is encoded too: where it cannot be decoded, this is what is shown.
+        // Also for an encoded body: the raw bytes are shown if it cannot be decoded.
         let raw = self.raw.write_all(bytes);
         let Encoding::Gzip(decoder) = &mut self.encoding else { return raw.is_ok() };
-        self.came += bytes.len();
+        self.received += bytes.len();
         let is_readable = decoder.write_all(bytes).is_ok();
-        if is_readable && self.came <= MOST_READ {
+        if is_readable && self.received <= MAX_READ {
             return true;
         }
         self.decoded = std::mem::take(decoder.get_mut());
@@ -142,7 +142,7 @@ impl Reader {
 
     fn end(mut self, error: Option<BodyError>) -> Kept {
         let mut error = error;
-        let came = !self.raw.bytes.is_empty();
+        let has_bytes = !self.raw.bytes.is_empty();
         let mut shown = self.raw;
         match self.encoding {
             Encoding::Plain => {}
@@ -150,7 +150,7 @@ impl Reader {
                 if !self.decoded.is_over {
                     let whole = decoder.try_finish();
                     self.decoded = std::mem::take(decoder.get_mut());
-                    if whole.is_err() && came && !self.decoded.is_over {
+                    if whole.is_err() && has_bytes && !self.decoded.is_over {
                         error = error.or(Some(BodyError::Encoding));
                     }
                 }
@@ -159,7 +159,7 @@ impl Reader {
                 }
             }
             Encoding::Unreadable => {
-                if came {
+                if has_bytes {
                     error = error.or(Some(BodyError::Encoding));
                 }
                 if !self.decoded.bytes.is_empty() {
@@ -176,11 +176,11 @@ impl Reader {
     }
 }
 
-/// The first [`MAX_RESPONSE_BODY`] bytes of what is written.
+/// A writer that keeps the first [`MAX_RESPONSE_BODY`] bytes.
 #[derive(Default)]
 struct Bounded {
     bytes: Vec<u8>,
-    /// Whether there was more.
+    /// Whether more bytes were written.
     is_over: bool,
 }
 
@@ -209,7 +209,7 @@ mod tests {
         headers.insert(CONTENT_ENCODING, encoding.parse().unwrap());
         let mut reader = Reader::of(&headers);
         for piece in pieces {
-            if !reader.take(piece) {
+            if !reader.add(piece) {
                 break;
             }
         }
@@ -233,19 +233,19 @@ mod tests {
         let bomb = gzip(&vec![b'a'; 8 * 1024 * 1024]);
         is(&kept("gzip", &[&bomb], None), &"a".repeat(MAX_RESPONSE_BODY), true, None);
         is(&kept("identity", &[b"hello"], None), "hello", false, None);
-        // As many bytes as anybody likes to send, which stand for nothing.
+        // Any number of bytes that decode to nothing.
         let nothing = gzip(b"").repeat(1000);
         let pieces = vec![nothing.as_slice(); 10_000];
         let mut reader = Reader::of(&[(CONTENT_ENCODING, "gzip".parse().unwrap())].into_iter().collect());
-        let read = pieces.iter().take_while(|piece| reader.take(piece)).count() * nothing.len();
-        assert!(read <= MOST_READ, "{read}");
+        let read = pieces.iter().take_while(|piece| reader.add(piece)).count() * nothing.len();
+        assert!(read <= MAX_READ, "{read}");
         is(&reader.end(None), "", true, None);
         is(&kept("gzip", &[], None), "", false, None);
         is(&kept("gzip", &[&gzip(b"")], None), "", false, None);
     }
 
     #[test]
-    fn k1_unreadable_encoding_shows_what_came() {
+    fn k1_unreadable_encoding_shows_raw_bytes() {
         let wrong = Some(BodyError::Encoding);
         is(&kept("gzip", &[b"ok"], None), "ok", true, wrong);
         is(&kept("br", &[b"ok"], None), "ok", true, wrong);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn k1_connection_fault_outranks_its_broken_encoding() {
+    fn k1_connection_error_outranks_encoding_error() {
         let cut = Some(BodyError::Cut);
         let whole = gzip(b"hello world, hello world");
         assert_eq!(kept("gzip", &[&whole[..whole.len() - 4]], cut).error, cut);

@@ -239,12 +239,12 @@ async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Resu
         ));
     }
     // hyper stops at too many headers, so more must be read. After any other error, all of the head has arrived.
-    let lines = |came: &[u8]| came.split(|byte| *byte == b'\n').count();
-    let is_enough = |came: &[u8]| lines(came) <= MAX_HEADERS || unusual::head(came).is_some();
-    let came = connection.read_on(is_enough).await;
-    let Some(head) = unusual::head(&came) else { return Err(unusual::failure(&came)) };
-    let rest = came.get(head.body_at..).unwrap_or_default();
-    let body = body::of_what_came(head.status, &head.headers, rest);
+    let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count();
+    let is_enough = |bytes: &[u8]| lines(bytes) <= MAX_HEADERS || unusual::head(bytes).is_some();
+    let bytes = connection.read_on(is_enough).await;
+    let Some(head) = unusual::head(&bytes) else { return Err(unusual::failure(&bytes)) };
+    let rest = bytes.get(head.body_at..).unwrap_or_default();
+    let body = body::from_bytes(head.status, &head.headers, rest);
     Ok(received(head.status.as_u16(), head.headers, body))
 }
 

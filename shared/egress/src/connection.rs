@@ -1,4 +1,4 @@
-//! A connection to a receiver: name, vetted address, TCP, TLS, HTTP/1.1; and what happens on it.
+//! A connection to a receiver: name, vetted address, TCP, TLS, HTTP/1.1.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -30,16 +30,16 @@ use crate::resolver::VettingResolver;
 use crate::tap::{Seen, Tap};
 use crate::tls;
 
-/// Most headers that are read in the usual way; an answer with more is read by [`crate::unusual`]. Our choice: hyper's own bound is 100.
+/// Maximum number of headers that hyper reads; [`crate::unusual`] reads a response with more. Our choice: hyper's default is 100.
 pub(crate) const MAX_HEADERS: usize = 1_000;
 
-/// What bytes go over, with TLS or without.
+/// A byte stream, with TLS or without.
 trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytestream for T {}
 
 type Driver = http1::Connection<TokioIo<Tap<Box<dyn Bytestream>>>, Full<Bytes>>;
 
-/// Makes connections.
+/// Opens connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     resolver: VettingResolver,
@@ -51,7 +51,7 @@ pub(crate) struct Connector {
 impl Connector {
     pub(crate) fn new(resolver: VettingResolver, tls: rustls::ClientConfig, timeout: Duration) -> Self {
         let mut http = http1::Builder::new();
-        // As browsers and curl do.
+        // As lenient as browsers and curl.
         http.allow_spaces_after_header_name_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)
             .ignore_invalid_headers_in_responses(true)
@@ -59,7 +59,7 @@ impl Connector {
         Self { resolver, tls: Arc::new(tls), timeout, http }
     }
 
-    /// Makes a connection to the https server of that name.
+    /// Opens a connection to the https server with this name.
     pub(crate) async fn connect(&self, host: &str) -> Result<Connection, Failure> {
         let made = tokio::time::timeout(self.timeout, self.make(host)).await;
         made.unwrap_or_else(|_| {
@@ -70,15 +70,15 @@ impl Connector {
 
     async fn make(&self, host: &str) -> Result<Connection, Failure> {
         let addresses = self.resolver.look_up(host).await?;
-        // Without a port: an address that names none gets that of https.
+        // Without a port, an address with port 0 gets the https port.
         let target = Uri::builder().scheme("https").authority(host).path_and_query("/").build();
         let target = target.map_err(|error| unconnected(&error))?;
         let tcp = open(HttpConnector::new_with_resolver(Vetted(addresses)), target, self.timeout).await?;
         self.speak(Box::new(self.secure(host, tcp).await?)).await
     }
 
-    /// Makes a connection to a server of the deployment's own, wherever it is; without TLS where its URL says so.
-    pub(crate) async fn connect_to_our_own(&self, url: &Uri) -> Result<Connection, Failure> {
+    /// Opens a connection to a trusted server of the deployment, at any address; without TLS if the URL has the scheme `http`.
+    pub(crate) async fn connect_to_trusted(&self, url: &Uri) -> Result<Connection, Failure> {
         let tcp = open(HttpConnector::new(), url.clone(), self.timeout).await?;
         if url.scheme_str() == Some("https") {
             let host = url.host().unwrap_or_default();
@@ -115,7 +115,7 @@ where
 {
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    // Each address gets its share, so that one which does not answer leaves time for the others.
+    // The timeout is divided among the addresses, so that one without a response leaves time for the others.
     connector.set_connect_timeout(Some(timeout));
     Ok(connector.call(target).await.map_err(|error| unconnected(&error))?.into_inner())
 }
@@ -124,7 +124,7 @@ fn unconnected(error: &(dyn Error + 'static)) -> Failure {
     Failure::new(FailureKind::Connect, format!("the connection failed: {}", error::root(error)))
 }
 
-/// Hands the connector the addresses that were vetted, whatever it asks for.
+/// A resolver for hyper that returns the vetted addresses for any name.
 #[derive(Clone)]
 struct Vetted(Vec<SocketAddr>);
 
@@ -142,37 +142,37 @@ impl Service<Name> for Vetted {
     }
 }
 
-/// A connection, which moves only while somebody waits for something on it: none is left to itself while the function is frozen.
+/// A connection. It is driven only while a caller waits for it, so no connection runs in the background of a frozen function.
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    /// Nothing once it was taken apart.
+    /// `None` after [`Connection::read_on`].
     driver: Option<Box<Driver>>,
     is_over: bool,
-    /// What comes over it.
+    /// The received bytes.
     pub(crate) seen: Seen,
 }
 
 impl Connection {
-    /// Sends a request; answers with the head of what comes back.
+    /// Sends a request. Returns the head of the response.
     pub(crate) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, hyper::Error> {
-        self.seen.begin();
+        self.seen.start();
         let Self { sender, driver, is_over, .. } = self;
         drive(driver, is_over, sender.ready()).await?;
         let answer = sender.send_request(request);
         drive(driver, is_over, answer).await
     }
 
-    /// Waits for something that comes over the connection.
+    /// Drives the connection until `future` completes.
     pub(crate) async fn wait_for<F: Future>(&mut self, future: F) -> F::Output {
         drive(&mut self.driver, &mut self.is_over, future).await
     }
 
-    /// Whether a kept connection can still be used, as far as can be seen from here.
+    /// Returns whether an idle connection is still usable, as far as this side knows.
     pub(crate) async fn is_usable(&mut self) -> bool {
-        // What came while the function was frozen is known only once the reactor has had its turn.
+        // Lets the reactor notice what arrived while the function was frozen.
         tokio::task::yield_now().await;
         std::future::poll_fn(|context| {
             poll(&mut self.driver, &mut self.is_over, context);
@@ -182,25 +182,25 @@ impl Connection {
         !self.is_over && self.sender.is_ready()
     }
 
-    /// Reads on where hyper gave up, until `is_enough` of all that came, or no more comes.
+    /// Continues to read after hyper failed, until `is_enough` holds for all received bytes, or the stream ends.
     pub(crate) async fn read_on(&mut self, is_enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-        let mut came = self.seen.beginning();
-        let Some(driver) = self.driver.take() else { return came };
+        let mut received = self.seen.beginning();
+        let Some(driver) = self.driver.take() else { return received };
         let mut stream = driver.into_parts().io.into_inner();
         let mut piece = vec![0; 16 * 1024];
-        while !is_enough(&came) {
-            // The tap keeps what it lets through, and ends what is too much.
+        while !is_enough(&received) {
+            // The tap keeps the bytes, and fails if there are too many.
             let read = stream.read(&mut piece).await;
-            came = self.seen.beginning();
+            received = self.seen.beginning();
             if !matches!(read, Ok(1..)) {
                 break;
             }
         }
-        came
+        received
     }
 }
 
-/// Moves a connection along until `future`, which waits for something on it, is done.
+/// Drives a connection until `future`, which depends on it, completes.
 async fn drive<F: Future>(driver: &mut Option<Box<Driver>>, is_over: &mut bool, future: F) -> F::Output {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
@@ -215,7 +215,7 @@ async fn drive<F: Future>(driver: &mut Option<Box<Driver>>, is_over: &mut bool, 
 
 fn poll(driver: &mut Option<Box<Driver>>, is_over: &mut bool, context: &mut Context<'_>) {
     let Some(driver) = driver.as_mut().filter(|_| !*is_over) else { return };
-    // How it ends is told to whoever waits for an answer. Without a farewell: there may be more to read.
+    // An error also reaches the pending request. No shutdown, because there may be more to read.
     *is_over = driver.poll_without_shutdown(context).is_ready();
 }
 
@@ -228,8 +228,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn k2_dead_address_leaves_time_for_the_next_one() {
-        // One whose queue of connections is full lets nobody in and sends nobody away.
+    async fn k2_dead_address_leaves_time_for_the_next() {
+        // A listener with a full backlog neither accepts nor rejects connections.
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let full = socket.listen(1).unwrap();
@@ -239,15 +239,15 @@ mod tests {
             tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(dead)).await
         {
             waiting.push(connected);
-            assert!(waiting.len() < 1000, "it takes everybody");
+            assert!(waiting.len() < 1000, "the backlog never fills");
         }
         let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addresses = vec![dead, alive.local_addr().unwrap()];
-        let begun = Instant::now();
+        let start = Instant::now();
         let connector = HttpConnector::new_with_resolver(Vetted(addresses));
         let target = Uri::from_static("https://hooks.example.com/");
         let stream = open(connector, target, Duration::from_secs(2)).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), alive.local_addr().unwrap());
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! Connections kept between the POSTs of an invocation.
+//! Open connections that later POSTs reuse.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 
-/// How long a connection is kept. Servers commonly close idle ones after 5 s.
-const KEPT_FOR: Duration = Duration::from_secs(4);
+/// How long an idle connection is kept. Servers commonly close idle connections after 5 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Most connections kept; the oldest goes first. Our choice: each takes some tens of KB, and a function has at most 1,024 open files.
-const MOST_KEPT: usize = 100;
+/// Maximum number of idle connections; the oldest is dropped first. Our choice: a connection takes some tens of KB, and a function can have
+/// 1,024 open files.
+const MAX_IDLE: usize = 100;
 
-/// Connections that wait for their next request, the newest last.
+/// Idle connections, the newest last.
 ///
-/// A connection is used again for the same name alone, and stays with the address that was vetted when it was made, whatever the name
-/// has come to lead to.
+/// A connection is reused for the same host name only. It stays with the address that was vetted when it was opened, even if the name
+/// resolves to another address by then.
 #[derive(Clone, Default)]
 pub(crate) struct Pool(Arc<Mutex<Vec<Idle>>>);
 
@@ -33,15 +34,15 @@ impl fmt::Debug for Pool {
 
 impl Pool {
     fn with<T>(&self, work: impl FnOnce(&mut Vec<Idle>) -> T) -> T {
-        // A panicking holder leaves the list whole.
+        // A panic while the lock is held leaves the list valid.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the newest connection to that host which can still be used.
+    /// Takes the newest usable connection to a host.
     pub(crate) async fn take(&self, host: &str) -> Option<Connection> {
         loop {
             let mut connection = self.with(|idle| {
-                idle.retain(|idle| idle.since.elapsed() < KEPT_FOR);
+                idle.retain(|idle| idle.since.elapsed() < IDLE_TIMEOUT);
                 let place = idle.iter().rposition(|idle| idle.host == host)?;
                 Some(idle.remove(place).connection)
             })?;
@@ -51,12 +52,12 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose answer was read to its end.
+    /// Keeps a connection whose response was read completely.
     pub(crate) fn keep(&self, host: &str, connection: Connection) {
         let (host, since) = (host.to_owned(), Instant::now());
         self.with(|idle| {
-            idle.retain(|idle| idle.since.elapsed() < KEPT_FOR);
-            if idle.len() >= MOST_KEPT {
+            idle.retain(|idle| idle.since.elapsed() < IDLE_TIMEOUT);
+            if idle.len() >= MAX_IDLE {
                 idle.remove(0);
             }
             idle.push(Idle { host, since, connection });

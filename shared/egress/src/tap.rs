@@ -1,4 +1,4 @@
-//! Counts what comes over a connection, and keeps its beginning: what an answer was when nobody can read it.
+//! Counts the bytes received on a connection and keeps the first ones, which describe a response that cannot be parsed.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most bytes read before a final head was understood, all of which are kept. Our choice: the heads of answers have some hundred bytes.
-pub(crate) const MOST_KEPT: usize = 256 * 1024;
+/// Maximum number of bytes received before a complete head, all of which are kept. Our choice: a head has a few hundred bytes.
+pub(crate) const MAX_KEPT: usize = 256 * 1024;
 
-/// What came over a connection since it was last asked to forget.
+/// The bytes received on a connection since the exchange started.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen(Arc<Mutex<Record>>);
 
@@ -17,51 +17,51 @@ pub(crate) struct Seen(Arc<Mutex<Record>>);
 struct Record {
     bytes: u64,
     beginning: Vec<u8>,
-    /// How much more to keep; nothing once the head of an answer was understood: its body is kept elsewhere.
+    /// How many more bytes to keep; `None` after the head, because the body is kept elsewhere.
     room: Option<usize>,
 }
 
 impl Seen {
     fn record(&self) -> MutexGuard<'_, Record> {
-        // A panicking holder leaves the record whole.
+        // A panic while the lock is held leaves the record valid.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An exchange begins: counts from zero and keeps again.
-    pub(crate) fn begin(&self) {
-        *self.record() = Record { room: Some(MOST_KEPT), ..Record::default() };
+    /// Starts an exchange: counts from zero and keeps bytes again.
+    pub(crate) fn start(&self) {
+        *self.record() = Record { room: Some(MAX_KEPT), ..Record::default() };
     }
 
-    /// The head was understood: what follows is counted, and not kept.
+    /// Stops keeping bytes, after the head.
     pub(crate) fn stop_keeping(&self) {
         let mut record = self.record();
         record.room = None;
         record.beginning = Vec::new();
     }
 
-    /// Whether anything came since the exchange began.
+    /// Returns whether any bytes were received in this exchange.
     pub(crate) fn has_any(&self) -> bool {
         self.record().bytes > 0
     }
 
-    /// What came since the exchange began, as far as it is kept.
+    /// Returns the kept bytes of this exchange.
     pub(crate) fn beginning(&self) -> Vec<u8> {
         self.record().beginning.clone()
     }
 
-    /// Notes what came; answers whether there is room for more before a head is understood.
-    fn add(&self, came: &[u8]) -> bool {
+    /// Adds received bytes. Returns whether more bytes are allowed before a complete head.
+    fn add(&self, bytes: &[u8]) -> bool {
         let mut record = self.record();
-        record.bytes += u64::try_from(came.len()).unwrap_or(u64::MAX);
+        record.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let Some(room) = record.room else { return true };
-        let kept = came.get(..room).unwrap_or(came);
+        let kept = bytes.get(..room).unwrap_or(bytes);
         record.beginning.extend_from_slice(kept);
         record.room = Some(room - kept.len());
         kept.len() < room
     }
 }
 
-/// A stream that is watched.
+/// A stream that records the received bytes.
 #[derive(Debug)]
 pub(crate) struct Tap<S> {
     stream: S,
@@ -85,7 +85,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         if self.seen.add(buffer.filled().get(before..).unwrap_or_default()) {
             return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Err(std::io::Error::other("too much came before a final status")))
+        Poll::Ready(Err(std::io::Error::other("too many bytes before a final status")))
     }
 }
 

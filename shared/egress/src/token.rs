@@ -158,7 +158,7 @@ impl TokenEndpoint {
             .body(Full::from(form));
         let request = request.map_err(|error| TokenError::Unavailable(error.to_string()))?;
         let broken = |error: hyper::Error| TokenError::Unavailable(error::root(&error));
-        let connection = self.connector.connect_to_our_own(&self.url).await;
+        let connection = self.connector.connect_to_trusted(&self.url).await;
         let mut connection =
             connection.map_err(|Failure { message, .. }| TokenError::Unavailable(message))?;
         let (head, mut incoming) = connection.send(request).await.map_err(broken)?.into_parts();

@@ -1,22 +1,22 @@
-//! Answers that hyper refuses: read as browsers and curl read them where that is possible, else put into words.
+//! Responses that hyper rejects: parses them as leniently as browsers and curl, or describes what is wrong.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use anzol_domain::FailureKind;
 
 use crate::error::Failure;
-use crate::tap::MOST_KEPT;
+use crate::tap::MAX_KEPT;
 
-/// Most headers of such an answer. Our choice: as many as the bytes that are kept of it can hold and a map of headers takes.
+/// Maximum number of headers. Our choice: as many as fit into the kept bytes and into a header map.
 const MAX_HEADERS: usize = 16_384;
 
-/// Bytes before the status line that are passed over: a byte order mark, or the end of an earlier answer. As Chromium does.
+/// Maximum number of bytes skipped before the status line, such as a byte order mark or the end of an earlier response. As in Chromium.
 const SLOP: usize = 4;
 
-/// Characters shown of what is no HTTP.
-const MOST_SHOWN: usize = 40;
+/// Maximum number of characters shown of a response that is not HTTP.
+const MAX_SHOWN: usize = 40;
 
-/// The head of an answer, and where its body begins.
+/// The head of a response, and the position of its body.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
@@ -24,11 +24,11 @@ pub(crate) struct Head {
     pub(crate) body_at: usize,
 }
 
-/// Reads the head of what came, if it is whole and can be understood at all. Heads that only announce it (1xx) are passed over.
-pub(crate) fn head(came: &[u8]) -> Option<Head> {
+/// Parses the head of a response, if it is complete and valid. Skips interim responses (1xx).
+pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
     let mut at = 0;
     loop {
-        let head = first_head(came.get(at..)?)?;
+        let head = first_head(bytes.get(at..)?)?;
         at += head.body_at;
         if !is_interim(head.status) {
             return Some(Head { body_at: at, ..head });
@@ -36,19 +36,19 @@ pub(crate) fn head(came: &[u8]) -> Option<Head> {
     }
 }
 
-/// Whether another head follows (RFC 9110, section 15.2); not after 101, where another protocol does.
+/// Returns whether another head follows (RFC 9110, section 15.2). After 101, another protocol follows.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-fn first_head(came: &[u8]) -> Option<Head> {
-    let start = came.windows(7).take(SLOP + 1).position(|bytes| bytes == b"HTTP/1.")?;
-    let mut bytes = came.get(start..)?.to_vec();
-    // Any minor version is HTTP/1.1 to its reader (RFC 9110, section 2.5).
+fn first_head(received: &[u8]) -> Option<Head> {
+    let start = received.windows(7).take(SLOP + 1).position(|bytes| bytes == b"HTTP/1.")?;
+    let mut bytes = received.get(start..)?.to_vec();
+    // Every minor version is read as HTTP/1.1 (RFC 9110, section 2.5).
     if let Some(minor) = bytes.get_mut(7).filter(|minor| minor.is_ascii_digit()) {
         *minor = b'1';
     }
-    mend(&mut bytes);
+    replace_control_bytes(&mut bytes);
     let mut headers = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let mut config = httparse::ParserConfig::default();
@@ -64,7 +64,7 @@ fn first_head(came: &[u8]) -> Option<Head> {
     let mut map = HeaderMap::new();
     for header in response.headers.iter() {
         let name = HeaderName::from_bytes(header.name.as_bytes());
-        // A value folded over lines is one line, as hyper has it too.
+        // Unfolds a value, like hyper.
         let value: Vec<u8> = header
             .value
             .iter()
@@ -77,8 +77,8 @@ fn first_head(came: &[u8]) -> Option<Head> {
     Some(Head { status: StatusCode::from_u16(response.code?).ok()?, headers: map, body_at: start + length })
 }
 
-/// Replaces what may not stand in a head, and does harm to nobody, by spaces: NUL, and a CR that ends no line.
-fn mend(bytes: &mut [u8]) {
+/// Replaces bytes that are invalid but harmless in a head by spaces: NUL, and a CR that does not end a line.
+fn replace_control_bytes(bytes: &mut [u8]) {
     for at in 0..bytes.len() {
         let lone = bytes.get(at) == Some(&b'\r') && bytes.get(at + 1).is_some_and(|next| *next != b'\n');
         if let Some(byte) = bytes.get_mut(at)
@@ -89,50 +89,50 @@ fn mend(bytes: &mut [u8]) {
     }
 }
 
-/// Why what came is no answer.
-pub(crate) fn failure(mut came: &[u8]) -> Failure {
-    if came.len() >= MOST_KEPT {
+/// Describes why the received bytes are not a response.
+pub(crate) fn failure(mut bytes: &[u8]) -> Failure {
+    if bytes.len() >= MAX_KEPT {
         let message =
-            format!("the answer is not HTTP/1.1: its headers do not end within {} KB", MOST_KEPT / 1024);
+            format!("the response is not HTTP/1.1: its headers are longer than {} KB", MAX_KEPT / 1024);
         return Failure::new(FailureKind::Protocol, message);
     }
-    while let Some(interim) = first_head(came).filter(|head| is_interim(head.status)) {
-        came = came.get(interim.body_at..).unwrap_or_default();
+    while let Some(interim) = first_head(bytes).filter(|head| is_interim(head.status)) {
+        bytes = bytes.get(interim.body_at..).unwrap_or_default();
     }
-    if came.is_empty() {
-        let message = "the answer broke off before its status: the receiver closed the connection";
+    if bytes.is_empty() {
+        let message = "the receiver closed the connection before the status of the response";
         return Failure::new(FailureKind::Body, message);
     }
-    let is_head = came.starts_with(b"HTTP/1.");
-    if is_head && !came.windows(4).any(|end| end == b"\r\n\r\n") && !came.windows(2).any(|end| end == b"\n\n")
+    let is_head = bytes.starts_with(b"HTTP/1.");
+    if is_head && !bytes.windows(4).any(|end| end == b"\r\n\r\n") && !bytes.windows(2).any(|end| end == b"\n\n")
     {
-        let message = "the answer broke off within its headers: the receiver closed the connection";
+        let message = "the receiver closed the connection within the headers of the response";
         return Failure::new(FailureKind::Body, message);
     }
     let message = if is_head {
-        "the answer is not HTTP/1.1: its headers cannot be read; check what the receiver, or a proxy before it, writes".to_owned()
-    } else if came.starts_with(b"HTTP/") {
-        format!("the answer is not HTTP/1.1, but another version: it begins with {}", shown(came))
-    } else if is_http2(came) {
-        "the answer is not HTTP/1.1, but HTTP/2, which has to be agreed on first (ALPN)".to_owned()
+        "the response is not HTTP/1.1: its headers cannot be read; check the receiver and any proxy before it".to_owned()
+    } else if bytes.starts_with(b"HTTP/") {
+        format!("the response is not HTTP/1.1 but another version: it starts with {}", shown(bytes))
+    } else if is_http2(bytes) {
+        "the response is not HTTP/1.1 but HTTP/2, which requires negotiation (ALPN)".to_owned()
     } else {
         format!(
-            "the answer is not HTTP/1.1: it begins with {}; is this the port of a web server?",
-            shown(came)
+            "the response is not HTTP/1.1: it starts with {}; is this the port of a web server?",
+            shown(bytes)
         )
     };
     Failure::new(FailureKind::Protocol, message)
 }
 
-/// Whether it is what a server of HTTP/2 says first: a frame of settings for the whole connection (RFC 9113, sections 3.4 and 4.1).
-fn is_http2(came: &[u8]) -> bool {
-    matches!(came, [0, _, _, 4, 0 | 1, 0, 0, 0, 0, ..])
+/// Returns whether the bytes start with an HTTP/2 SETTINGS frame (RFC 9113, sections 3.4 and 4.1).
+fn is_http2(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, _, _, 4, 0 | 1, 0, 0, 0, 0, ..])
 }
 
-/// The beginning of a text of unknown kind.
-fn shown(came: &[u8]) -> String {
-    let text = String::from_utf8_lossy(came.get(..4 * MOST_SHOWN).unwrap_or(came));
-    let text: String = text.chars().take(MOST_SHOWN).collect();
+/// Returns the start of the bytes as a quoted text.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes.get(..4 * MAX_SHOWN).unwrap_or(bytes));
+    let text: String = text.chars().take(MAX_SHOWN).collect();
     format!("\"{}\"", text.escape_debug())
 }
 
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn k2_heads_that_browsers_take_are_read() {
+    fn k2_heads_that_browsers_accept_are_parsed() {
         let many = (0..5_000).map(|n| format!("x-{n}: {n}\r\n")).collect::<Vec<_>>().concat();
         for (came, status, header) in [
             ("HTTP/1.1  204  No Content\r\nA: 1\r\n\r\n".to_owned(), 204, ("a", "1")),
@@ -173,18 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn k2_what_is_no_answer_is_put_into_words() {
+    fn k2_bytes_that_are_no_response_are_described() {
         for (came, kind, says) in [
-            ("SSH-2.0-OpenSSH_9.2\r\n", FailureKind::Protocol, "begins with \"SSH-2.0"),
+            ("SSH-2.0-OpenSSH_9.2\r\n", FailureKind::Protocol, "starts with \"SSH-2.0"),
             ("220 mail.example ESMTP\r\n", FailureKind::Protocol, "not HTTP/1.1"),
             ("<html>hello</html>", FailureKind::Protocol, "not HTTP/1.1"),
             ("HTTP/2 200 OK\r\n\r\n", FailureKind::Protocol, "another version"),
             ("\0\0\u{12}\u{4}\0\0\0\0\0\0\u{3}", FailureKind::Protocol, "HTTP/2"),
             ("HTTP/1.1 abc OK\r\n\r\n", FailureKind::Protocol, "cannot be read"),
-            ("HTTP/1.1 200 OK\r\nA: ", FailureKind::Body, "broke off"),
-            ("HTTP/1.1 100 Continue\r\n\r\n", FailureKind::Body, "broke off"),
-            ("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 2", FailureKind::Body, "broke off"),
-            ("HTTP/1.1 103 Early\r\n\r\nhello", FailureKind::Protocol, "begins with \"hello\""),
+            ("HTTP/1.1 200 OK\r\nA: ", FailureKind::Body, "closed the connection"),
+            ("HTTP/1.1 100 Continue\r\n\r\n", FailureKind::Body, "closed the connection"),
+            ("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 2", FailureKind::Body, "closed the connection"),
+            ("HTTP/1.1 103 Early\r\n\r\nhello", FailureKind::Protocol, "starts with \"hello\""),
         ] {
             assert!(head(came.as_bytes()).is_none(), "{came}");
             let failure = failure(came.as_bytes());
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn k2_no_bytes_break_the_reader(bytes: Vec<u8>, line in "HTTP/1\\.[0-9] ?[0-9]{0,4} ?[ -~]{0,20}(\r\n|\n)?") {
+        fn k2_parser_accepts_any_bytes(bytes: Vec<u8>, line in "HTTP/1\\.[0-9] ?[0-9]{0,4} ?[ -~]{0,20}(\r\n|\n)?") {
             let mut came = line.into_bytes();
             came.extend(bytes);
             if let Some(head) = head(&came) {

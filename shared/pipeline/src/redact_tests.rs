@@ -330,8 +330,8 @@ fn m2_failure_messages_quote_nothing_of_a_value() {
     let values = encrypted(&[("X-Key", TOKEN)]);
     for (said, left) in [
         (
-            format!("the answer is not HTTP/1.1: {TOKEN:?}"),
-            format!("the answer is not HTTP/1.1: \"{OMITTED}\""),
+            format!("the response is not HTTP/1.1: {TOKEN:?}"),
+            format!("the response is not HTTP/1.1: \"{OMITTED}\""),
         ),
         ("the connection failed: refused".to_owned(), "the connection failed: refused".to_owned()),
         (

@@ -1,4 +1,4 @@
-//! One configuration for all AWS clients: region, endpoints and credentials from the environment, one HTTP client, timeouts that fit.
+//! The configuration of all AWS clients: region, endpoints and credentials from the environment, a shared HTTP client, timeouts.
 
 use std::time::Duration;
 
@@ -15,17 +15,16 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use crate::aws_http;
 use crate::config::optional;
 
-/// Reads the configuration; makes no network call.
+/// Returns the configuration. Makes no network call.
 ///
-/// Not by `aws-config`: on Lambda everything its chain of providers would find is in the environment. The code to look elsewhere and
-/// the SDK's own HTTP client were together a sixth of each package. `AWS_ENDPOINT_URL` is honoured, also by service
-/// (`AWS_ENDPOINT_URL_SQS`), which local stacks and tests rely on.
+/// Does not use `aws-config`: on Lambda, the environment contains everything that its provider chain would find, and its code and the SDK's
+/// HTTP client take a sixth of each package. Uses `AWS_ENDPOINT_URL`, also by service (`AWS_ENDPOINT_URL_SQS`), for local stacks and tests.
 ///
 /// # Errors
-/// When TLS cannot be set up.
+/// TLS cannot be set up.
 pub fn config() -> Result<SdkConfig, rustls::Error> {
-    // Three calls of at most 9 s, or two and a POST of 10 s, fit in a function's 30 s. An attempt that stalls is over by the same rule,
-    // so nothing else has to watch how quickly its bytes come.
+    // Three calls of at most 9 s, or two calls and a POST of 10 s, fit into a function's 30 s. These timeouts also end a stalled attempt, so
+    // stalled stream protection is disabled.
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(4))
         .operation_timeout(Duration::from_secs(9))
@@ -43,7 +42,8 @@ pub fn config() -> Result<SdkConfig, rustls::Error> {
     Ok(config.build())
 }
 
-/// The role's, which Lambda puts in the environment and which outlive it; without them every call fails and says so.
+/// Returns the credentials of the role, which Lambda puts into the environment. They outlive the environment. Without credentials, every call
+/// fails with a clear error.
 fn credentials() -> Option<SharedCredentialsProvider> {
     let credentials = Credentials::builder()
         .provider_name("environment")
@@ -56,7 +56,7 @@ fn credentials() -> Option<SharedCredentialsProvider> {
     Some(SharedCredentialsProvider::new(credentials.build()))
 }
 
-/// Endpoints by service, by the names that all AWS SDKs know.
+/// Reads endpoints by service, under the names that all AWS SDKs use.
 #[derive(Debug)]
 struct Endpoints;
 

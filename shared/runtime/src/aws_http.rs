@@ -1,7 +1,6 @@
-//! How AWS is called: HTTP/1.1 by hyper, TLS by rustls, behind the SDK's own retries, timeouts and signatures.
+//! The HTTP client of the AWS SDK: HTTP/1.1 with hyper, TLS with rustls. The SDK adds retries, timeouts and signatures.
 //!
-//! The SDK's own client does the same and speaks HTTP/2 as well, which none of the services here does; it would come three times over,
-//! once for every kind of client in a package.
+//! The SDK's HTTP client also supports HTTP/2, which none of these services uses, and would be compiled once for each SDK in a package.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -22,8 +21,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::optional;
 
-/// The roots that all of AWS's endpoints lead to, but for those in China (<https://www.amazontrust.com/repository>). To read a system's, a
-/// hundred or more in as many files, takes longer than all else of a cold start; as PEM even these few would be a tenth of it.
+/// The root certificates of all AWS endpoints outside China (<https://www.amazontrust.com/repository>). Reading the system's roots, a hundred
+/// or more files, would take longer than the rest of a cold start; parsing these five from PEM would take a tenth of it.
 /// `openssl x509 -inform der -text -noout -in FILE` shows one.
 const AMAZON_ROOTS: [&[u8]; 5] = [
     include_bytes!("amazon-roots/amazon-root-ca-1.der"),
@@ -33,7 +32,7 @@ const AMAZON_ROOTS: [&[u8]; 5] = [
     include_bytes!("amazon-roots/starfield-g2.der"),
 ];
 
-/// One client, and so one pool of connections, for all services.
+/// Returns a client with one connection pool for all services.
 pub(crate) fn client() -> Result<SharedHttpClient, rustls::Error> {
     let mut tcp = connect::HttpConnector::new();
     tcp.enforce_http(false);
@@ -58,7 +57,7 @@ impl HttpConnector for Connector {
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             let (head, body) = client.request(request).await.map_err(failure)?.into_parts();
-            // Read here to its end: an answer that breaks off is then one that did not come, and is asked for again.
+            // Reads the whole body here, so that the SDK retries an interrupted response.
             let body = body.collect().await.map_err(failure)?.to_bytes();
             let response = http::Response::from_parts(head, SdkBody::from(body));
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
@@ -66,7 +65,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Whatever fails on the way passes, and is tried again by the SDK; but a request that cannot be sent stays one.
+/// Converts an error. The SDK retries I/O errors, but not requests that cannot be sent.
 fn failure(error: impl Error + Send + Sync + 'static) -> ConnectorError {
     let mut source: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(cause) = source {
@@ -84,7 +83,7 @@ fn tls() -> Result<ClientConfig, rustls::Error> {
     Ok(builder.with_root_certificates(roots()).with_no_client_auth())
 }
 
-/// Amazon's roots; or the system's, where `SSL_CERT_FILE` names some, or in China, where AWS has others.
+/// Returns Amazon's roots, or the system's if `SSL_CERT_FILE` is set or the region is in China, where AWS has other roots.
 fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let other_roots = optional("SSL_CERT_FILE").is_some()
@@ -92,7 +91,7 @@ fn roots() -> RootCertStore {
     if other_roots {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
-            tracing::warn!(%error, "a root of the system cannot be read");
+            tracing::warn!(%error, "failed to read a root certificate of the system");
         }
         roots.add_parsable_certificates(found.certs);
     } else {
@@ -106,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amazons_five_roots_are_there_and_can_be_read() {
+    fn amazons_five_roots_can_be_parsed() {
         let mut store = RootCertStore::empty();
         for root in AMAZON_ROOTS {
             store.add(CertificateDer::from(root)).unwrap();

@@ -6,9 +6,9 @@ pub mod config;
 pub mod metrics;
 pub mod telemetry;
 
-/// The time of day, to the millisecond: more digits are noise to people, and too many for some clients' date parsers.
+/// Returns the current time, to the millisecond. Some clients cannot parse more digits.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the one place the rule points to")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
 pub fn now() -> time::OffsetDateTime {
     let now = time::OffsetDateTime::now_utc();
     #[cfg(feature = "local")]
@@ -16,7 +16,7 @@ pub fn now() -> time::OffsetDateTime {
     now.truncate_to_millisecond()
 }
 
-/// How far the clock is set ahead, or behind: seconds in `ANZOL_CLOCK_AHEAD`, for the fault suite. Never in a deployed package.
+/// Returns how far the clock is set ahead or behind: the seconds in `ANZOL_CLOCK_AHEAD`, for the fault suite. Not in deployed packages.
 #[cfg(feature = "local")]
 fn ahead() -> time::Duration {
     static AHEAD: std::sync::OnceLock<time::Duration> = std::sync::OnceLock::new();
@@ -26,16 +26,16 @@ fn ahead() -> time::Duration {
     })
 }
 
-/// Runs a connection warm-up during cold start, where CPU is not throttled. A failure is logged and left to the first request; how long
-/// it took, which is part of the start, is a line at the level `debug`.
+/// Opens a connection during the cold start, when the CPU is not throttled. Logs a failure, and leaves the connection to the first request.
+/// Logs the duration at level `debug`.
 pub async fn warm_up<E: std::fmt::Display>(what: &str, call: impl Future<Output = Result<(), E>>) {
     let limit = std::time::Duration::from_millis(500);
-    let begun = std::time::Instant::now();
+    let start = std::time::Instant::now();
     match tokio::time::timeout(limit, call).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, what, "the warm-up call failed"),
-        Err(_) => tracing::warn!(what, "the warm-up call took too long"),
+        Ok(Err(error)) => tracing::warn!(%error, what, "warm-up failed"),
+        Err(_) => tracing::warn!(what, "warm-up timed out"),
     }
-    let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     tracing::debug!(what, took_us, "warmed up");
 }

@@ -1,7 +1,7 @@
-//! Metrics: what is counted and measured, written as one line of `CloudWatch`'s embedded metric format an invocation and label.
+//! Metrics: counts and durations, written as one line of `CloudWatch`'s embedded metric format for each invocation and label.
 //!
-//! `CloudWatch` makes metrics of these lines by itself, so they cost no call. Each combination of name and label is a metric that is paid
-//! for; labels are therefore from short lists, and never a tenant or a webhook. Those are in the log (see [`crate::telemetry`]).
+//! `CloudWatch` extracts metrics from these lines, so they need no call. Each combination of name and label is a billed metric, so labels are
+//! from short lists, and never a tenant or a webhook. The log has those (see [`crate::telemetry`]).
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>)
 
 use std::io::Write as _;
@@ -15,9 +15,9 @@ use metrics_cloudwatch_embedded::{Builder, Collector};
 
 use crate::config::optional;
 
-/// Where `CloudWatch` files our metrics.
+/// The `CloudWatch` namespace of the metrics.
 pub const NAMESPACE: &str = "Anzol";
-/// The dimension that every metric has: the stack's name, by the variable `STACK_NAME`.
+/// The dimension of every metric: the stack's name, from the variable `STACK_NAME`.
 pub const STACK: &str = "Stack";
 
 static COLLECTOR: OnceLock<&'static Collector> = OnceLock::new();
@@ -32,11 +32,11 @@ fn pair(label: Label) -> [(&'static str, &'static str); 1] {
     }
 }
 
-/// Sets metrics up for the process; before that, what is counted is forgotten. Called by [`crate::telemetry::init`].
+/// Sets up metrics for the process; counts before that are lost. [`crate::telemetry::init`] calls it.
 pub(crate) fn init() {
     let stack = optional("STACK_NAME").unwrap_or_else(|| "anzol".to_owned());
     if let Err(error) = collect(Builder::new(), stack) {
-        tracing::error!(%error, "there will be no metrics");
+        tracing::error!(%error, "failed to set up metrics");
     }
 }
 
@@ -54,28 +54,28 @@ fn collect(builder: Builder, stack: String) -> Result<(), metrics_cloudwatch_emb
     Ok(())
 }
 
-/// Adds to a count. Nothing is written for a count of 0.
+/// Adds to a count. An amount of 0 writes no metric.
 pub fn count(metric: Metric, label: Label, amount: usize) {
     if amount > 0 {
         metrics::counter!(metric.name(), &pair(label)).increment(u64::try_from(amount).unwrap_or(u64::MAX));
     }
 }
 
-/// Notes how long something took. At most 100 a metric and label are kept between two calls of [`flush`], `CloudWatch`'s own bound.
+/// Records a duration. At most 100 for each metric and label are kept between two calls of [`flush`], which is `CloudWatch`'s limit.
 pub fn time(metric: Metric, label: Label, took: Duration) {
-    // To the millisecond: more digits are noise, and bytes to pay for.
+    // Rounded to milliseconds: more digits add cost, but no information.
     let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
     metrics::histogram!(metric.name(), &pair(label)).record(f64::from(millis));
 }
 
-/// Writes what came together since the last time, at the end of an invocation: after it, the process may be frozen.
+/// Writes all metrics since the last call. Must be called at the end of an invocation, because the process may be frozen afterwards.
 pub fn flush() {
     let Some(collector) = COLLECTOR.get() else { return };
     let mut lines = Vec::new();
-    // At once, so that no other line gets in between.
+    // In one write, so that no other line interrupts it.
     let written = collector.flush(&mut lines).and_then(|()| std::io::stdout().lock().write_all(&lines));
     if let Err(error) = written {
-        tracing::error!(%error, "metrics were not written");
+        tracing::error!(%error, "failed to write metrics");
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invocation_writes_one_line_a_label_in_cloudwatchs_form_and_then_begins_anew() {
+    fn flush_writes_one_line_per_label_and_resets() {
         collect(Builder::new().with_timestamp(1), "s".to_owned()).unwrap();
         let lines = || {
             let mut text = Vec::new();

@@ -1,23 +1,23 @@
-//! Logging: one JSON object a line on standard output, which Lambda takes over as it is.
+//! Logging: one JSON object per line on standard output, which Lambda passes to `CloudWatch` unchanged.
 //!
-//! A line has `level`, `message`, the fields below where they apply, and `span.requestId`, the invocation it belongs to. Bodies, values of
-//! headers, queries of URLs, tokens and secrets are never logged, at any level.
+//! A line has `level`, `message`, the fields below where they apply, and `span.requestId`, the invocation. Bodies, header values, URL queries,
+//! tokens and secrets are never logged, at any level.
 //!
-//! | field | what it is |
+//! | field | meaning |
 //! |---|---|
-//! | `tenant.id`, `webhook.id`, `recovery.id` | whose |
-//! | `event.id`, `event.type` | the producer's id of the event, and its type |
-//! | `delivery.id` | the attempt, as in the history; the span in the receiver's `traceparent` is its second half |
-//! | `trace.id` | the trace of the event (W3C), the same from the producer's request to the receiver's |
-//! | `attempt`, `trigger`, `lane` | 1 for the first; `event`, `retry`, `resend`, `recover`, `test`; `fast`, `slow`, `direct` |
-//! | `outcome` | `success`, or why not: the history's `failure` |
-//! | `status_code`, `duration_ms`, `end_to_end_ms` | the receiver's answer; how long that took, and how long since the event was accepted |
-//! | `next_attempt` | when the next attempt is due, if there is one |
-//! | `recorded` | `false` when the outcome could not be written down, so that the attempt will be made again |
+//! | `tenant.id`, `webhook.id`, `recovery.id` | the tenant, webhook, recovery |
+//! | `event.id`, `event.type` | the producer's id of the event, and the event type |
+//! | `delivery.id` | the attempt, as in the history; its second half is the span in the receiver's `traceparent` |
+//! | `trace.id` | the W3C trace of the event, from the producer's request to the receiver's |
+//! | `attempt`, `trigger`, `lane` | the number of the attempt, from 1; `event`, `retry`, `resend`, `recover`, `test`; `fast`, `slow`, `direct` |
+//! | `outcome` | `success`, or the `failure` of the history |
+//! | `status_code`, `duration_ms`, `end_to_end_ms` | the response status; the duration of the attempt; the time since the event was accepted |
+//! | `next_attempt` | when the next attempt is due, if any |
+//! | `recorded` | `false` if the history row could not be written, so that the attempt is repeated |
 //! | `error`, `problem`, `reason` | what went wrong |
-//! | `what`, `took_us` | what was warmed up in a cold start, and how long that took |
+//! | `what`, `took_us` | the warm-up in a cold start, and its duration in microseconds |
 //!
-//! Every attempt is one line with the message `delivery attempt`; every call of ingest, and every batch of fanout, is one with `events taken`.
+//! Every attempt writes a line with the message `delivery attempt`. Every call of ingest and every batch of fanout writes one with `events taken`.
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -27,23 +27,23 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::optional;
 
-/// Sets up logging and metrics for the process. `RUST_LOG`, or else `AWS_LAMBDA_LOG_LEVEL`, is the least severe level of our own that is
-/// written (`info` when there is neither). Of others, warnings and errors at most are: below that the AWS SDK prints requests and
-/// answers, and the Lambda runtime the events it gets.
+/// Sets up logging and metrics for the process. `RUST_LOG`, or else `AWS_LAMBDA_LOG_LEVEL`, is the log level of Anzol's crates; the default is
+/// `info`. Other crates log at most warnings and errors, because below that level the AWS SDK logs requests and responses, and the Lambda
+/// runtime logs events.
 pub fn init() {
-    // RUST_LOG first: it is what the template's LogLevel sets, and Lambda sets the other by itself.
+    // RUST_LOG first, because the template's LogLevel sets it, while Lambda sets the other by itself.
     let level = optional("RUST_LOG").or_else(|| optional("AWS_LAMBDA_LOG_LEVEL"));
     let level = level.and_then(|text| text.parse().ok()).unwrap_or(Level::INFO);
     subscriber(level, std::io::stdout).init();
     crate::metrics::init();
 }
 
-/// What [`init`] sets up, writing elsewhere: for tests that read what is logged.
+/// Returns the subscriber of [`init`] with another writer, for tests.
 pub fn subscriber<W>(level: Level, writer: W) -> impl tracing::Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // CloudWatch keeps the time of each line.
+    // Without a time, because CloudWatch records it.
     let lines = fmt::layer().json().flatten_event(true).without_time().with_target(false);
     let lines = lines.with_current_span(true).with_span_list(false).with_writer(writer);
     tracing_subscriber::registry().with(filter(level)).with(lines)
@@ -53,7 +53,7 @@ fn filter(level: Level) -> Targets {
     let ours = LevelFilter::from_level(level);
     Targets::new()
         .with_default(ours.min(LevelFilter::WARN))
-        // The runtime's span with the id of the invocation.
+        // The runtime's span with the request id.
         .with_target("lambda_runtime::layers", LevelFilter::INFO)
         .with_target("anzol", ours)
 }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_lines_are_ever_more_than_warnings() {
+    fn other_crates_log_warnings_at_most() {
         let all = filter(Level::TRACE);
         assert!(all.would_enable("anzol_sender::burst", &Level::TRACE));
         for other in ["aws_smithy_runtime::client::http", "lambda_runtime", "hyper::proto", "reqwest"] {
@@ -89,14 +89,14 @@ mod tests {
                 "{other}"
             );
         }
-        assert!(!all.would_enable("lambda_runtime::layers::trace", &Level::DEBUG), "it prints the events");
+        assert!(!all.would_enable("lambda_runtime::layers::trace", &Level::DEBUG), "it logs the events");
         let few = filter(Level::ERROR);
         assert!(few.would_enable("hyper", &Level::ERROR) && !few.would_enable("hyper", &Level::WARN));
         assert!(few.would_enable("anzol_api", &Level::ERROR) && !few.would_enable("anzol_api", &Level::WARN));
     }
 
     #[test]
-    fn lines_are_flat_objects_and_strangers_are_quiet() {
+    fn lines_are_flat_json_objects() {
         let written = Written::default();
         let writer = written.clone();
         tracing::subscriber::with_default(subscriber(Level::DEBUG, move || writer.clone()), || {

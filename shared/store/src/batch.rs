@@ -1,4 +1,4 @@
-//! Many items in one call, and again those that the database leaves over when it is throttled.
+//! Batch reads and writes. Retries the items that the database leaves unprocessed when it throttles.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, WriteRequest};
@@ -7,17 +7,17 @@ use crate::backoff::pause;
 use crate::error::StoreError;
 use crate::keys::{Item, Key};
 
-/// Items written in one call, the database's own bound.
+/// Maximum number of items written in one call, the database's limit.
 pub(crate) const MAX_WRITES: usize = 25;
-/// Items read in one call, the database's own bound.
+/// Maximum number of items read in one call, the database's limit.
 const MAX_READS: usize = 100;
-/// Calls for the same items. With the waits between, about 1 s in all.
+/// Tries for the same items. With the waits between them, about 1 s in total.
 const TRIES: u32 = 6;
 
-/// Puts items, up to [`MAX_WRITES`].
+/// Writes up to [`MAX_WRITES`] items.
 ///
 /// # Errors
-/// [`StoreError::Busy`] when not all were accepted; which were is not said.
+/// [`StoreError::Busy`] if not all items were written. Some may have been.
 pub(crate) async fn put(
     client: &Client,
     table: &str,
@@ -32,13 +32,13 @@ pub(crate) async fn put(
             return Ok(());
         }
     }
-    Err(StoreError::Busy(format!("{} items were not accepted", writes.len())))
+    Err(StoreError::Busy(format!("{} items were not written", writes.len())))
 }
 
-/// Reads items, as they are now, in no order. Those that are not there are not among the answers.
+/// Reads items with strong consistency, in no order. Leaves out items that do not exist.
 ///
 /// # Errors
-/// [`StoreError::Busy`] when some were left out of every answer.
+/// [`StoreError::Busy`] if items stayed unprocessed.
 pub(crate) async fn get(client: &Client, table: &str, keys: Vec<Key>) -> Result<Vec<Item>, StoreError> {
     let mut found = Vec::with_capacity(keys.len());
     for chunk in keys.chunks(MAX_READS) {
@@ -50,7 +50,7 @@ pub(crate) async fn get(client: &Client, table: &str, keys: Vec<Key>) -> Result<
             let request = client.batch_get_item().request_items(table, keys);
             let answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
             found.extend(answer.responses.unwrap_or_default().remove(table).unwrap_or_default());
-            // Throttled, or too large for one answer.
+            // Throttled, or too large for one response.
             let left = answer.unprocessed_keys.unwrap_or_default().remove(table);
             wanted = left.map_or_else(Vec::new, |left| left.keys);
             if wanted.is_empty() {
@@ -58,7 +58,7 @@ pub(crate) async fn get(client: &Client, table: &str, keys: Vec<Key>) -> Result<
             }
         }
         if !wanted.is_empty() {
-            return Err(StoreError::Busy(format!("{} items were left out of every answer", wanted.len())));
+            return Err(StoreError::Busy(format!("{} items were not read", wanted.len())));
         }
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! The deliveries table: write what happened, read it back newest or oldest first.
+//! The history in the deliveries table: writes rows, and reads them newest or oldest first.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,11 +15,11 @@ use crate::error::StoreError;
 use crate::keys::Item;
 use crate::{batch, delivery_item, keys};
 
-/// Most pages of the database (1 MB each) read for one page of ours; a search that finds little goes on from its cursor.
+/// Maximum number of database pages (1 MB each) read for one page of results. A longer search continues from its cursor.
 const MAX_READS: usize = 8;
 
-/// Bytes of bodies on one page of ours, at most: a page of large rows ends early, so that the answer stays below the 6 MB that Lambda
-/// takes, JSON in JSON as it travels there.
+/// Maximum number of bytes of bodies on a page of results. A page of large rows ends early, so that the response, as JSON inside JSON, stays
+/// below Lambda's limit of 6 MB.
 const MAX_PAGE: usize = 1_500_000;
 
 /// The deliveries table.
@@ -29,60 +29,60 @@ pub struct Deliveries {
     pub(crate) table: String,
 }
 
-/// Which rows of a webhook's history are wanted.
+/// A condition for rows of a webhook's history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
-    /// Only rows of this outcome.
+    /// Only rows with this status.
     pub status: Option<Status>,
-    /// Only rows of one of these event types; of all when it is empty. At most 100.
+    /// Only rows with one of these event types; all rows if empty. At most 100.
     pub event_types: Vec<String>,
 }
 
-/// Which page of which rows is wanted.
+/// A query for a page of history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryQuery {
-    /// Which rows.
+    /// The condition.
     pub filter: DeliveryFilter,
     /// Oldest or newest first.
     pub order: Order,
-    /// Where the page begins or ends.
+    /// Where the page starts or ends.
     pub position: Position<DeliveryId>,
-    /// Most rows on the page.
+    /// Maximum number of rows.
     pub limit: usize,
 }
 
 /// A page of history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryPage {
-    /// The rows, in the order asked for.
+    /// The rows, in the requested order.
     pub items: Vec<Delivery>,
-    /// Where the next page begins: after this id.
+    /// The next page starts after this id.
     pub next: Option<DeliveryId>,
-    /// Where the page before ends: before this id.
+    /// The previous page ends before this id.
     pub prev: Option<DeliveryId>,
 }
 
 impl Deliveries {
-    /// The table of that name, reached with this configuration.
+    /// Returns the history in the table with this name.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
         let config = config.clone();
         Self { client: Lazy::new(move || Client::new(&config)), table: table.into() }
     }
 
-    /// Writes rows, up to 25 in a call. Writing a row again replaces it, so doing it twice does no harm.
+    /// Writes rows, up to 25 in a call. Idempotent: a row replaces the one with the same id.
     ///
-    /// Returns the ids that could not be written; an empty answer means that all are safe.
+    /// Returns the ids that were not written, or may not have been.
     pub async fn put_all(&self, deliveries: &[Delivery]) -> Vec<DeliveryId> {
-        // By key, because one call may not name a row twice; a message received twice in one batch does just that.
+        // By key, because one call cannot write a row twice, and a batch can contain a message twice.
         let rows: BTreeMap<_, _> =
             deliveries.iter().map(|d| ((&d.tenant_id, d.webhook_id, d.id), d)).collect();
         let rows: Vec<_> = rows.into_values().collect();
         let mut lost = Vec::new();
         for chunk in rows.chunks(batch::MAX_WRITES) {
             if let Err(error) = self.put_chunk(chunk).await {
-                tracing::error!(%error, rows = chunk.len(), "could not write history rows");
-                // Which rows of the call made it is not known for sure, so none counts as written.
+                tracing::error!(%error, rows = chunk.len(), "failed to write history rows");
+                // The database does not report which rows were written, so none counts as written.
                 lost.extend(chunk.iter().map(|delivery| delivery.id));
             }
         }
@@ -99,7 +99,7 @@ impl Deliveries {
         batch::put(&self.client, &self.table, writes).await
     }
 
-    /// One row, unless it has expired by `now`.
+    /// Returns a row, unless it has expired by `now`.
     pub async fn get(
         &self,
         tenant: &TenantId,
@@ -119,7 +119,7 @@ impl Deliveries {
         Ok(delivery.filter(|delivery| delivery.expires_at() > now))
     }
 
-    /// Whether a row is there, expired or not.
+    /// Returns whether a row exists, expired or not.
     pub async fn has(
         &self,
         tenant: &TenantId,
@@ -136,7 +136,7 @@ impl Deliveries {
         Ok(answer.item.is_some())
     }
 
-    /// A page of a webhook's history. Rows that have expired by `now` are outside the range that is read.
+    /// Returns a page of a webhook's history, without rows that have expired by `now`.
     pub async fn list(
         &self,
         tenant: &TenantId,
@@ -147,7 +147,7 @@ impl Deliveries {
         let &DeliveryQuery { ref filter, order, position, limit } = query;
         let oldest = DeliveryId::floor(now - RETENTION);
         let backward = matches!(position, Position::Before(_));
-        // Ids below or above the one the client saw, whichever way it looks.
+        // The direction of the query, which is reversed for a previous page.
         let ascending = (order == Order::Ascending) != backward;
         let (from, to) = match position {
             Position::Start => (oldest, None),
@@ -155,7 +155,7 @@ impl Deliveries {
             Position::After(seen) | Position::Before(seen) => (oldest, Some(seen)),
         };
 
-        // A cursor from before the oldest row that may be shown: there is nothing on its far side.
+        // The cursor is older than the oldest row that is shown.
         if to.is_some_and(|to| to < from) {
             return Ok(DeliveryPage { items: Vec::new(), next: None, prev: None });
         }
@@ -165,15 +165,15 @@ impl Deliveries {
         for _ in 0..MAX_READS {
             let answer =
                 self.query(tenant, webhook, filter, (from, to), ascending).set_exclusive_start_key(start);
-            // One row more tells whether there is a next page; one more may be the row the client has seen. Where rows are
-            // dropped after reading, most may not match: read pages as large as the database gives.
+            // One more row shows whether there is a next page; another may be the row that the client has seen. If the database filters
+            // rows, few may match, so its pages are not limited.
             let all_match = filter.event_types.is_empty() && filter.status != Some(Status::Success);
             let rows = all_match.then(|| i32::try_from(limit + 2).unwrap_or(i32::MAX));
             let mut answer =
                 answer.set_limit(rows).send().await.map_err(|error| StoreError::from_sdk(&error))?;
             let mut items = answer.items.take().unwrap_or_default();
             if filter.status == Some(Status::Fail) {
-                // The index names many in a page: no more of them are read than are shown.
+                // A page of the index has many entries. Read only the rows that are shown.
                 let wanted = limit + 2 - found.len();
                 if items.len() > wanted {
                     items.truncate(wanted);
@@ -184,7 +184,7 @@ impl Deliveries {
             for item in items.into_iter().filter(|item| keys::is_kept(item, now)) {
                 found.push(delivery_item::read(tenant, webhook, item)?);
             }
-            // The range includes its ends: the row the client has seen is not part of the next page.
+            // The range includes its ends, but the next page does not include the row that the client has seen.
             found.retain(|delivery: &Delivery| Some(delivery.id) != seen_id(position));
             scanned = answer
                 .last_evaluated_key
@@ -199,7 +199,7 @@ impl Deliveries {
         let room = limit.min(fitting(&found));
         let more = found.len() > room;
         found.truncate(room);
-        // Where to go on: after the last row shown, or, when the search was cut short, after the last row looked at.
+        // The next search continues after the last row shown or, if the limit of reads was reached, after the last row read.
         let on = if more { found.last().map(|delivery| delivery.id) } else { scanned };
         if backward {
             found.reverse();
@@ -211,7 +211,7 @@ impl Deliveries {
         Ok(DeliveryPage { items: found, next: on, prev })
     }
 
-    /// The rows that entries of the index of failures stand for, in their order.
+    /// Returns the rows of entries of the failure index, in their order.
     pub(crate) async fn whole(&self, entries: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let key = |entry: &Item| keys::pick(entry, &[keys::PK, keys::SK]);
         let rows = batch::get(&self.client, &self.table, entries.iter().map(key).collect()).await?;
@@ -220,8 +220,8 @@ impl Deliveries {
         Ok(entries.iter().filter_map(|entry| rows.remove(&of(entry)?)).collect())
     }
 
-    /// A webhook's history in a range of ids, both ends included. Of failed rows, asked for by themselves, come the entries of their
-    /// index; [`Deliveries::whole`] has the rest.
+    /// Returns a query for a webhook's history in a range of ids, both ends included. A query for failed rows returns entries of their index;
+    /// [`Deliveries::whole`] reads their rows.
     pub(crate) fn query(
         &self,
         tenant: &TenantId,
@@ -232,7 +232,7 @@ impl Deliveries {
     ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
         let failed = filter.status == Some(Status::Fail);
         let pk = if failed { keys::FAILED_OF } else { keys::PK };
-        // Ids are hexadecimal, so `~` sorts after all of them.
+        // Ids are hexadecimal, so `~` sorts after every id.
         let to = to.map_or_else(|| "~".to_owned(), |id| id.to_string());
         let mut conditions = Vec::new();
         let mut query = self
@@ -259,9 +259,9 @@ impl Deliveries {
     }
 }
 
-/// How many of the rows fit on a page; one always does.
+/// Returns how many rows fit on a page, at least one.
 fn fitting(rows: &[Delivery]) -> usize {
-    // As long as JSON makes them.
+    // The length in JSON.
     let escaped = |text: &str| -> usize {
         text.bytes()
             .map(|byte| match byte {
@@ -282,7 +282,7 @@ fn fitting(rows: &[Delivery]) -> usize {
     rows.iter().take_while(fits).count().max(1)
 }
 
-/// Where a query of the index of failures goes on after an entry.
+/// Returns the key after which a query of the failure index continues.
 fn failure_key(entry: &Item) -> Item {
     keys::pick(entry, &[keys::PK, keys::SK, keys::FAILED_OF])
 }

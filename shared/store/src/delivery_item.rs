@@ -1,7 +1,7 @@
 //! A delivery as an item of the deliveries table, small enough for one write unit.
 //!
-//! What no query looks at is one compressed attribute. The compressor knows a typical delivery beforehand (`history.dict`), so that
-//! header names, attribute names and the shape of an event cost next to nothing.
+//! Members that no query uses are one compressed attribute. The compression dictionary is a typical delivery (`history.dict`), so header
+//! names, attribute names and the structure of an event take almost no space.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -21,22 +21,22 @@ use anzol_domain::{Delivery, DeliveryId, FailureKind, Status, TenantId, Trigger,
 use crate::error::StoreError;
 use crate::keys;
 
-/// What the compressor knows beforehand. Rows written with it cannot be read without it: a change needs a new [`FORMAT`],
-/// and the old file stays until the last row written with it has expired, 7 days later.
+/// The compression dictionary. Rows written with it cannot be read without it, so a change requires a new [`FORMAT`], and the old
+/// dictionary stays until the last row written with it expires, 7 days later.
 const DICTIONARY: &[u8] = include_bytes!("history.dict");
-/// First byte of the compressed attribute: which dictionary it takes to read it.
+/// The first byte of the compressed attribute, which identifies the dictionary.
 const FORMAT: u8 = 1;
 const LEVEL: i32 = 3;
-/// Bound on what a row may grow to when it is read: an event with its headers and an answer, each far below.
+/// Maximum size of decompressed details, in bytes: far above an event with its headers and a response.
 const MAX_DETAILS: u64 = 1024 * 1024;
 
-/// The dictionary as zstd works with it: made once, where making it takes longer than compressing a row.
+/// The prepared dictionary. Preparing it takes longer than compressing a row, so it is prepared once.
 static ENCODER: LazyLock<EncoderDictionary<'static>> =
     LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
 static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
 
 thread_local! {
-    /// Kept with its tables, which are larger than any row; there once the first row is written.
+    /// Reused, because its tables are larger than a row. Made for the first row.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -59,7 +59,7 @@ struct DeliveryItem {
     sk: DeliveryId,
     expires_at: i64,
     event_type: String,
-    /// Only on failed rows: the key of the index that holds nothing else.
+    /// The partition key of the failure index. Only failed rows have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed_of: Option<String>,
 }
@@ -73,10 +73,10 @@ struct Details<'a> {
     attempt: u32,
     trigger: Trigger,
     duration_ms: u32,
-    /// As the release before reads it, which knows no [`FailureKind::Protocol`].
+    /// The failure for release 0.1.0, which does not know [`FailureKind::Protocol`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<FailureKind>,
-    /// The kind itself, where `failure` cannot say it.
+    /// The failure, if release 0.1.0 does not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newer_failure: Option<FailureKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,17 +120,17 @@ pub(crate) fn write(delivery: &Delivery) -> Result<HashMap<String, AttributeValu
     Ok(item)
 }
 
-/// How many bytes the row of a delivery takes: the database bills each begun KB. Names and values, as it counts them.
+/// Returns the size of a delivery's row in bytes, as the database counts names and values. The database bills each started KB.
 ///
 /// # Errors
-/// When the row cannot be written at all.
+/// The row cannot be written.
 pub fn row_size(delivery: &Delivery) -> Result<usize, StoreError> {
     let size = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::B(blob) => blob.as_ref().len(),
-        // Two digits a byte, and one for the sign and scale.
+        // Two digits in a byte, and a byte for the sign and scale.
         AttributeValue::N(number) => number.len().div_ceil(2) + 1,
-        _ => 0, // a row has no others
+        _ => 0, // a row has no other types
     };
     Ok(write(delivery)?.iter().map(|(name, value)| name.len() + size(value)).sum())
 }
@@ -152,7 +152,7 @@ pub(crate) fn read(
                 decoder.take(MAX_DETAILS).read_to_end(&mut json).map_err(|error| corrupt(&error))?;
                 serde_json::from_slice(&json).map_err(|error| corrupt(&error))?
             }
-            _ => return Err(StoreError::Corrupt("a delivery of an unknown format".to_owned())),
+            _ => return Err(StoreError::Corrupt("a delivery with an unknown format".to_owned())),
         },
         _ => return Err(StoreError::Corrupt("a delivery without its details".to_owned())),
     };
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// The details as JSON, which is what an older release reads.
+    /// Returns the details as JSON, as an older release reads them.
     fn details(item: &HashMap<String, AttributeValue>) -> serde_json::Value {
         let blob = item[DETAILS].as_b().unwrap().as_ref();
         let mut decoder =
@@ -225,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn k2_new_failure_kind_is_one_that_older_code_reads() {
+    fn k2_new_failure_kind_is_readable_by_older_release() {
         let written = delivery(Some(FailureKind::Protocol));
         let item = write(&written).unwrap();
-        assert_eq!(details(&item)["failure"], "body", "0.1.0 knows no `protocol`");
+        assert_eq!(details(&item)["failure"], "body", "0.1.0 does not know `protocol`");
         let back = read(&written.tenant_id, written.webhook_id, item).unwrap();
         assert_eq!(back, written);
         for kind in [FailureKind::Body, FailureKind::Connect] {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn k1_whole_answer_costs_no_more_bytes_than_before() {
+    fn k1_complete_response_stores_no_new_members() {
         let mut written = delivery(None);
         let response = written.response.as_mut().unwrap();
         (response.headers_cut, response.body_cut, response.body_error) = (false, false, None);

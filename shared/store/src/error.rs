@@ -1,23 +1,23 @@
-//! What can go wrong in the database, sorted by what a caller can do about it.
+//! Errors of the store, by what a caller can do about them.
 
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-/// A failed call to the store.
+/// A failed call of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The tenant already has as many webhooks as it may have.
+    /// The tenant has the maximum number of webhooks.
     #[error("the tenant already has {0} webhooks")]
     CapReached(u32),
-    /// Somebody else changed or deleted the item since it was read.
-    #[error("the item was changed or deleted meanwhile")]
+    /// Another writer changed or deleted the item after it was read.
+    #[error("another writer changed or deleted the item")]
     Changed,
-    /// Too many calls at once, for this tenant or for the table; nothing was done. Fewer, or a little later, will do.
-    #[error("too many calls at once: {0}")]
+    /// There were too many concurrent calls for the tenant or the table. Nothing was written. A later call can succeed.
+    #[error("too many concurrent calls: {0}")]
     Throttled(String),
-    /// No answer in time, or none at all: try again later. What was asked for may have been done.
+    /// There was no response, or not in time. The call may have been executed. A later call can succeed.
     #[error("the database is busy: {0}")]
     Busy(String),
-    /// The database refused the call.
+    /// The database rejected the call.
     #[error("the database call failed: {0}")]
     Unavailable(String),
     /// A stored item cannot be read.
@@ -26,7 +26,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// An SDK error that no caller expected. What never got an answer, or was turned away for its number, may do better later.
+    /// Converts an SDK error that its caller did not handle.
     pub(crate) fn from_sdk<E, R>(error: &SdkError<E, R>) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,

@@ -1,4 +1,4 @@
-//! The record of a webhook's receiver: written when attempts fail, when they succeed again, and when the lane changes.
+//! The health of webhooks: written when attempts fail, when they succeed after failures, and when the lane changes.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -14,11 +14,11 @@ use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, WARNED}
 use crate::webhooks::{Webhooks, update_item};
 use crate::{keys, webhook_item};
 
-/// Tries of an update that meets a transaction on the same webhook.
+/// Tries of an update that collides with a transaction on the same webhook.
 const TRIES: u32 = 6;
 
 impl Webhooks {
-    /// Adds failed attempts, the first of which failed at `at`. Answers the webhook as it then is, or `None` when it is gone.
+    /// Adds failed attempts, the first of which failed at `at`. Returns the webhook after the update, or `None` if it does not exist.
     pub async fn add_failures(
         &self,
         tenant: &TenantId,
@@ -37,8 +37,8 @@ impl Webhooks {
         self.updated(request).await
     }
 
-    /// Forgets failed attempts: one succeeded. Answers the webhook as it was before, or `None` when it is gone; of several who do this
-    /// at once, one sees failures in it.
+    /// Resets failed attempts after a success. Returns the webhook before the update, or `None` if it does not exist. Of concurrent callers,
+    /// only one sees the failures.
     pub async fn clear_failures(
         &self,
         tenant: &TenantId,
@@ -48,7 +48,7 @@ impl Webhooks {
         self.updated(self.update(tenant, id, update).return_values(ReturnValue::AllOld)).await
     }
 
-    /// Notes that a webhook was said to be failing. Answers whether it had not been before: of several, one tells.
+    /// Records that `anzol.webhook.failing` is published. Returns whether the caller publishes it: of concurrent callers, only one does.
     pub async fn set_warned(&self, tenant: &TenantId, id: WebhookId) -> Result<bool, StoreError> {
         let request = self
             .update(tenant, id, format!("SET {WARNED} = :true"))
@@ -57,7 +57,7 @@ impl Webhooks {
         self.updated(request).await.map(|webhook| webhook.is_some())
     }
 
-    /// Adds quick successes of a webhook in the slow lane. Answers the webhook as it then is, or `None` when it is gone.
+    /// Adds fast successes of a webhook in the slow lane. Returns the webhook after the update, or `None` if it does not exist.
     pub async fn add_fast_successes(
         &self,
         tenant: &TenantId,
@@ -70,7 +70,7 @@ impl Webhooks {
         self.updated(request).await
     }
 
-    /// Starts the count of quick successes anew. Answers the webhook as it then is, or `None` when it is gone.
+    /// Resets the count of fast successes. Returns the webhook after the update, or `None` if it does not exist.
     pub async fn clear_fast_successes(
         &self,
         tenant: &TenantId,
@@ -79,8 +79,8 @@ impl Webhooks {
         self.updated(self.update(tenant, id, format!("REMOVE {FAST_SUCCESSES}"))).await
     }
 
-    /// Moves a webhook to another lane, and the tenant's revision with it, so that the next event is dispatched there. Answers
-    /// whether it moved: of several who want the same at once, one does it.
+    /// Moves a webhook to another lane and increments the tenant's revision, so that the next event is dispatched there. Returns whether
+    /// the webhook moved: of concurrent callers, only one moves it.
     pub async fn set_lane(&self, tenant: &TenantId, id: WebhookId, lane: Lane) -> Result<bool, StoreError> {
         let update = Update::builder()
             .table_name(&self.table)

@@ -1,28 +1,28 @@
-//! The layout of both tables, on one page.
+//! The layout of both tables.
 //!
 //! **webhooks**
 //!
-//! | pk | sk | what | written by | read by |
+//! | pk | sk | content | written by | read by |
 //! |---|---|---|---|---|
-//! | `TENANT#<tenant>` | `QUOTA` | `webhookCount`, `revision` | every write to a webhook of the tenant | dispatch, on each call |
-//! | `TENANT#<tenant>` | `WEBHOOK#<id>` | the webhook, as `webhook_item` has it | api | api, dispatch (when `revision` moved), sender |
-//! | `TENANT#<tenant>` | `PACE#<id>` | how quickly its receiver answers bursts: `quickUntil`, `probedUntil` | sender, of webhooks that get bursts | sender |
-//! | `TENANT#<tenant>` | `LEASES` | the tests and resends under way: `version`, and one attribute a lease | api, with each of them | api |
-//! | `DEPLOYMENT` | `CURSOR_KEY` | `key`, which signs page cursors | api, once | api, at cold start |
+//! | `TENANT#<tenant>` | `QUOTA` | `webhookCount`, `revision` | every write of a webhook of the tenant | dispatch, in each call |
+//! | `TENANT#<tenant>` | `WEBHOOK#<id>` | the webhook, see `webhook_item` | api, sender | api, dispatch (if `revision` changed), sender |
+//! | `TENANT#<tenant>` | `PACE#<id>` | how fast its receiver responds to bursts: `quickUntil`, `probedUntil` | sender, for webhooks that get bursts | sender |
+//! | `TENANT#<tenant>` | `LEASES` | the running tests and resends: `version`, and one attribute for each lease | api, for each of them | api |
+//! | `DEPLOYMENT` | `CURSOR_KEY` | `key`, which signs page cursors | api, once | api, in each cold start |
 //!
-//! **deliveries**: `expiresAt` is the table's TTL attribute
+//! **deliveries**, with the TTL attribute `expiresAt`
 //!
-//! | pk | sk | what | index `failures` |
+//! | pk | sk | content | index `failures` |
 //! |---|---|---|---|
-//! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so the sort key is the time | failed rows only: `failedOf` = pk, `sk`, `eventType`, and no more: it is written, and kept, as often as they |
-//! | `<tenant>#<webhook id>#RECOVERIES` | `<recovery id>` | a recovery, and how far it has come | never |
-//! | `<tenant>#<webhook id>#RECOVERIES` | `RUNNING` | the newest recovery, `recoveryId`; while that runs, no other begins | never |
-//! | `<tenant>#<webhook id>#HANDLED` | `<webhook-id header>` | an event that was sent again, or arrived after all: `handledDelivery` is the last delivery that was made good, `recoveryId` by which recovery, and what `recoveries` says of the rest | never |
-//! | `<tenant>#EVENTS` | `<event type>` | that an event of the type came: `at`, in milliseconds | never |
-//! | `<tenant>#<webhook id>#MISSED` | `level` or `filter` | that the webhook missed one by that rule: `at`, `eventType`, and what the `rule` was | never |
+//! | `<tenant>#<webhook id>` | `<delivery id>` | one attempt; ids are `UUIDv7`, so they sort by time | failed rows only: `failedOf` = pk, `sk`, `eventType`, to keep entries small |
+//! | `<tenant>#<webhook id>#RECOVERIES` | `<recovery id>` | a recovery and its progress | no |
+//! | `<tenant>#<webhook id>#RECOVERIES` | `RUNNING` | the newest recovery, `recoveryId`; no other starts while it runs | no |
+//! | `<tenant>#<webhook id>#HANDLED` | `<webhook-id header>` | an event that was sent again or delivered later: `handledDelivery` is the last delivery this settles, `recoveryId` the recovery; see `recoveries` for the rest | no |
+//! | `<tenant>#EVENTS` | `<event type>` | the last received event of the type: `at`, in milliseconds | no |
+//! | `<tenant>#<webhook id>#MISSED` | `level` or `filter` | the last event that the rule rejected: `at`, `eventType`, and the rule's value, `rule` | no |
 //!
-//! What is not history has partitions of its own, so that no query of the history comes across it; no webhook id is `EVENTS`. The
-//! last two are markers: written by dispatch at most once an hour, each over the one before, and kept for 8 days.
+//! Items that are not history have separate partitions, so that no query of the history reads them; no webhook has the id `EVENTS`. The last
+//! two are the match log: dispatch writes each record at most once an hour, in place of the one before; records expire after 8 days.
 
 use std::collections::HashMap;
 
@@ -31,16 +31,16 @@ use time::OffsetDateTime;
 
 use anzol_domain::{DeliveryId, RecoveryId, TenantId, WebhookId};
 
-/// Attribute names that expressions mention.
+/// The keys of both tables.
 pub(crate) const PK: &str = "pk";
 pub(crate) const SK: &str = "sk";
 /// Sort key of a tenant's quota item.
 pub(crate) const QUOTA: &str = "QUOTA";
-/// Start of the sort keys of a tenant's webhooks.
+/// Prefix of the sort keys of webhooks.
 pub(crate) const WEBHOOK_PREFIX: &str = "WEBHOOK#";
-/// The index that holds failed deliveries only.
+/// The index of failed deliveries.
 pub(crate) const FAILURES: &str = "failures";
-/// Its partition key.
+/// The partition key of the index.
 pub(crate) const FAILED_OF: &str = "failedOf";
 
 /// The deliveries table's TTL attribute.
@@ -48,11 +48,11 @@ pub(crate) const EXPIRES_AT: &str = "expiresAt";
 
 /// Attributes by name.
 pub(crate) type Item = HashMap<String, AttributeValue>;
-/// Those that an item is found by.
+/// The key attributes of an item.
 pub(crate) type Key = Item;
 
-/// Whether an item is to be shown at `now`: the database removes what has expired up to days later. One that does not say when, as
-/// those of the index, has not.
+/// Returns whether an item has not expired at `now`. The database removes expired items up to days later. Items without an expiry, such as
+/// entries of the index, never expire.
 pub(crate) fn is_kept(item: &Item, now: OffsetDateTime) -> bool {
     let expires_at = item.get(EXPIRES_AT).and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
     expires_at.is_none_or(|expires_at| expires_at > now.unix_timestamp())
@@ -63,7 +63,7 @@ pub(crate) fn unix_millis(at: OffsetDateTime) -> i64 {
     at.unix_timestamp() * 1_000 + i64::from(at.millisecond())
 }
 
-/// Some attributes of an item.
+/// Returns some attributes of an item.
 pub(crate) fn pick(item: &Item, names: &[&str]) -> Item {
     let pick = |name: &&str| Some(((*name).to_owned(), item.get(*name)?.clone()));
     names.iter().filter_map(pick).collect()
@@ -81,7 +81,7 @@ pub(crate) fn quota_key(tenant: &TenantId) -> Key {
     key(tenant_pk(tenant), QUOTA.to_owned())
 }
 
-/// No tenant is in it, so no tenant's key can be the same.
+/// Contains no tenant, so it cannot collide with a tenant's key.
 pub(crate) fn cursor_key() -> Key {
     key("DEPLOYMENT".to_owned(), "CURSOR_KEY".to_owned())
 }
@@ -98,7 +98,7 @@ pub(crate) fn pace_key(tenant: &TenantId, id: WebhookId) -> Key {
     key(tenant_pk(tenant), format!("PACE#{id}"))
 }
 
-/// Apart from the quota item, whose transactions it would get in the way of.
+/// Not the quota item, because writes of leases would collide with its transactions.
 pub(crate) fn leases_key(tenant: &TenantId) -> Key {
     key(tenant_pk(tenant), "LEASES".to_owned())
 }
@@ -119,7 +119,7 @@ pub(crate) fn recovery_key(tenant: &TenantId, webhook: WebhookId, id: RecoveryId
     key(recoveries_pk(tenant, webhook), id.to_string())
 }
 
-/// No recovery's id is spelled so.
+/// No recovery has this id.
 pub(crate) fn running_key(tenant: &TenantId, webhook: WebhookId) -> Key {
     key(recoveries_pk(tenant, webhook), "RUNNING".to_owned())
 }

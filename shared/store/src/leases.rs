@@ -1,9 +1,8 @@
-//! Leases: how many tests and resends of a tenant are under way. One item of the webhooks table for each tenant that makes any.
+//! Leases, which limit the concurrent tests and resends of a tenant. One item of the webhooks table for each tenant that uses them.
 //!
-//! Each lease is an attribute of its own, named after it, with whose it is and when it ends by itself. To take one is to read the item and
-//! to add an attribute if `version` is as it was read; only taking moves `version`. So between the reading and the writing leases may have
-//! ended, but none begun, and no more are ever held than are allowed. To give one back is to remove the attribute of its name, which
-//! nobody else's has.
+//! Each lease is an attribute with a unique name, its user and its expiry. To take a lease, a caller reads the item and adds an attribute on
+//! the condition that `version` has not changed. Only taking changes `version`, so between the read and the write leases can be released, but
+//! not taken, and the limits always hold. To release a lease, its attribute is removed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,15 +18,15 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::webhooks::Webhooks;
 
-/// Most leases that a tenant holds at a time. With the longest attempt, 15 s, that is less than one call a second that waits.
+/// Maximum number of leases of a tenant. With the longest attempt, 15 s, that is less than one waiting call per second.
 pub const TENANT_LEASES: usize = 10;
-/// Most of them that one user holds, so that nobody shuts out the others of the tenant.
+/// Maximum number of leases of one user, so that one user cannot block the others of the tenant.
 pub const USER_LEASES: usize = 5;
-/// How long a lease is held at most. Longer than an invocation of `api` lasts (30 s in the template), and so than any attempt and its
-/// recording: whoever still holds one then was killed.
+/// Lifetime of a lease. Longer than an invocation of `api` (30 s in the template), and so than an attempt with its recording: only a
+/// caller that was killed reaches it.
 pub const LEASE_TIME: Duration = Duration::from_secs(35);
 
-/// Tries when others take leases of the same tenant at the same time.
+/// Tries while other callers take leases of the tenant.
 const TRIES: u32 = 9;
 
 const LEASE: &str = "lease";
@@ -35,23 +34,23 @@ const USER: &str = "user";
 /// Unix time in milliseconds.
 const END: &str = "end";
 
-/// A lease that is held: to be given back by [`Webhooks::release`], or else it ends after [`LEASE_TIME`].
+/// A lease. Released by [`Webhooks::release`]; otherwise it expires after [`LEASE_TIME`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     tenant_id: TenantId,
     attribute: String,
 }
 
-/// Why there is no lease.
+/// Why a lease was not granted.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// The tenant holds [`TENANT_LEASES`].
-    #[error("the tenant holds all its leases")]
+    /// The tenant has [`TENANT_LEASES`] leases.
+    #[error("the tenant has no free lease")]
     TenantFull,
-    /// The user holds [`USER_LEASES`].
-    #[error("the user holds all leases a user may hold")]
+    /// The user has [`USER_LEASES`] leases.
+    #[error("the user has no free lease")]
     UserFull,
-    /// The database failed, or others kept getting in the way.
+    /// The database failed, or other callers collided with every try.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -60,7 +59,7 @@ impl Webhooks {
     /// Takes a lease for a user of a tenant at `now`.
     ///
     /// # Errors
-    /// [`LeaseError::TenantFull`] and [`LeaseError::UserFull`]; [`StoreError::Throttled`] when others kept getting in the way.
+    /// [`LeaseError::TenantFull`] and [`LeaseError::UserFull`]; [`StoreError::Throttled`] if other callers collided with every try.
     pub async fn lease(
         &self,
         tenant: &TenantId,
@@ -80,11 +79,11 @@ impl Webhooks {
                 read.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
             let item = read.item.unwrap_or_default();
             if item.contains_key(&attribute) {
-                // Taken the time before, by a call whose answer was lost.
+                // The previous try succeeded, but its response was lost.
                 return Ok(Lease { tenant_id: tenant.clone(), attribute });
             }
             let held = item.iter().filter(|(name, _)| name.starts_with(LEASE));
-            let (ended, held): (Vec<_>, Vec<_>) = held.partition(|(_, lease)| has_ended(lease, now));
+            let (expired, held): (Vec<_>, Vec<_>) = held.partition(|(_, lease)| has_expired(lease, now));
             if held.len() >= TENANT_LEASES {
                 return Err(LeaseError::TenantFull);
             }
@@ -93,7 +92,7 @@ impl Webhooks {
             {
                 return Err(LeaseError::UserFull);
             }
-            let gone: Vec<_> = (0..ended.len()).map(|index| format!("#ended{index}")).collect();
+            let gone: Vec<_> = (0..expired.len()).map(|index| format!("#expired{index}")).collect();
             let remove = if gone.is_empty() { String::new() } else { format!(" REMOVE {}", gone.join(", ")) };
             let mut update = self
                 .client
@@ -104,7 +103,7 @@ impl Webhooks {
                 .expression_attribute_names("#lease", &attribute)
                 .expression_attribute_values(":lease", lease.clone())
                 .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-            for (name, (attribute, _)) in gone.iter().zip(ended) {
+            for (name, (attribute, _)) in gone.iter().zip(expired) {
                 update = update.expression_attribute_names(name, attribute);
             }
             update = match item.get("version") {
@@ -119,10 +118,10 @@ impl Webhooks {
                 Err(error) => return Err(StoreError::from_sdk(&error).into()),
             }
         }
-        Err(StoreError::Throttled("too many tests and resends of the tenant begin at once".to_owned()).into())
+        Err(StoreError::Throttled("too many tests and resends of the tenant start at once".to_owned()).into())
     }
 
-    /// Gives a lease back. One that has ended by itself, and was taken away, is nobody's any more.
+    /// Releases a lease. Does nothing if it has expired and was removed.
     pub async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
         let request = self
             .client
@@ -130,7 +129,7 @@ impl Webhooks {
             .table_name(&self.table)
             .set_key(Some(keys::leases_key(&lease.tenant_id)))
             .update_expression("REMOVE #lease")
-            // Else it would make the item anew of a tenant that was deleted meanwhile.
+            // Without the condition, the update would create the item of a tenant that was deleted.
             .condition_expression("attribute_exists(#lease)")
             .expression_attribute_names("#lease", &lease.attribute);
         match request.send().await {
@@ -141,8 +140,9 @@ impl Webhooks {
     }
 }
 
-/// Whether a lease is over. One that cannot be read is, so that it holds up nobody; and so is one that ends later than any taken by now.
-fn has_ended(lease: &AttributeValue, now: OffsetDateTime) -> bool {
+/// Returns whether a lease has expired. A lease that cannot be read, or that expires later than any lease taken by now, counts as expired, so
+/// that it does not block the tenant.
+fn has_expired(lease: &AttributeValue, now: OffsetDateTime) -> bool {
     let end = lease.as_m().ok().and_then(|lease| lease.get(END)?.as_n().ok()?.parse::<i64>().ok());
     let latest = keys::unix_millis(now + LEASE_TIME * 2);
     end.is_none_or(|end| end <= keys::unix_millis(now) || end > latest)

@@ -1,4 +1,4 @@
-//! What is known of how quickly receivers answer bursts: a small item beside the webhook, of those that get bursts only.
+//! How fast receivers respond to bursts: a small item beside each webhook that gets bursts.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,12 +11,12 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::webhooks::Webhooks;
 
-/// Unix time in milliseconds, both.
+/// Attributes in Unix milliseconds.
 const FAST_UNTIL: &str = "quickUntil";
 const PROBED_UNTIL: &str = "probedUntil";
 
 impl Webhooks {
-    /// What is known of a receiver.
+    /// Returns how fast a receiver responds to bursts.
     pub async fn pace(&self, tenant: &TenantId, id: WebhookId) -> Result<Pace, StoreError> {
         let key = keys::pace_key(tenant, id);
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
@@ -29,8 +29,8 @@ impl Webhooks {
         Ok(Pace { fast_until: moment(FAST_UNTIL), probed_until: moment(PROBED_UNTIL) })
     }
 
-    /// Takes it on to find out how quick a receiver is, from `now` until `until`. Answers whether nobody else is at it: of several
-    /// who want the same at once, one does it. An announcement beyond [`latest_probe`] is written over.
+    /// Acquires the probe of a receiver from `now` until `until`. Returns whether it was free: of concurrent callers, only one acquires it. A
+    /// probe that ends after [`latest_probe`] counts as free.
     pub async fn acquire_probe(
         &self,
         tenant: &TenantId,
@@ -57,7 +57,7 @@ impl Webhooks {
         }
     }
 
-    /// Notes that a receiver is quick, which is believed until `until`; whoever probed it is done.
+    /// Records that a receiver counts as fast until `until`, and releases its probe.
     pub async fn set_fast(
         &self,
         tenant: &TenantId,
@@ -74,13 +74,13 @@ impl Webhooks {
         request.send().await.map(drop).map_err(|error| StoreError::from_sdk(&error))
     }
 
-    /// Forgets what is known of a receiver whose webhook is gone. It matters to nobody any more, so a failure is only logged.
+    /// Deletes the item of a deleted webhook. A failure is only logged, because nothing reads the item.
     pub(crate) async fn forget_pace(&self, tenant: &TenantId, id: WebhookId) {
         let key = keys::pace_key(tenant, id);
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(key));
         if let Err(error) = request.send().await {
             let error = StoreError::from_sdk(&error);
-            tracing::warn!(%error, webhook.id = %id, "what was known of a deleted webhook's receiver stays behind");
+            tracing::warn!(%error, webhook.id = %id, "failed to delete the burst state of a deleted webhook");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Recoveries in the deliveries table: how far each has come, what failed in its time, and which events were sent again already.
+//! Recoveries in the deliveries table: their progress, the failures that they cover, and the events that were sent again.
 //!
-//! One runs at a time for each webhook. The item `RUNNING` names the newest; whether that runs, its own row says, so its end takes no further
-//! write, and frees the webhook whatever release makes it.
+//! A webhook has one running recovery at a time. The item `RUNNING` names the newest one, and its row contains its status. The end of a
+//! recovery therefore changes only its row, in every release, and the next one can start.
 //!
-//! Of an event that was sent again, `handledDelivery` is the last failed delivery that was made good by it, and `recoveryId` by which recovery;
-//! what else is there, releases before had not: `takenFor`, the delivery in whose place it was sent; `sentAs`, the delivery it was sent
-//! as; and `handledUntil`, from when on a failure is a new one.
+//! The item of an event that was sent again has `handledDelivery`, the last failed delivery that this settles, and `recoveryId`, the recovery.
+//! Older releases do not write the others: `takenFor`, the failed delivery that was sent again; `sentAs`, the new delivery; and
+//! `handledUntil`, the id from which on a failure counts as new.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ use crate::keys::Item;
 use crate::webhooks::{Refusal, put_item, refusal};
 use crate::{batch, delivery_item, keys};
 
-/// Names of attributes, as expressions mention them.
+/// Names of attributes.
 const OLDER_THAN: &str = "olderThan";
 const HANDLED: &str = "handledDelivery";
 const BY: &str = "recoveryId";
@@ -58,43 +58,43 @@ struct RecoveryItem {
     finished_at: Option<OffsetDateTime>,
 }
 
-/// Some of a webhook's failures.
+/// A page of a webhook's failures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailurePage {
     /// The rows, oldest first.
     pub rows: Vec<Delivery>,
-    /// Where to go on: above this id. Nothing when there are no more.
+    /// The next page starts above this id. `None` if there are no more failures.
     pub next: Option<DeliveryId>,
 }
 
-/// What is known of an event that was sent again, or arrived after all.
+/// The record of an event that was sent again or delivered later.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Handled {
     sk: String,
-    /// The last delivery that was made good, or by which it arrived.
+    /// The last failed delivery that this settles, or the successful delivery.
     pub handled_delivery: DeliveryId,
-    /// The recovery that sent it again; nothing when it arrived by a resend.
+    /// The recovery that sent the event again; `None` after a resend.
     #[serde(default)]
     pub recovery_id: Option<RecoveryId>,
-    /// The failed delivery in whose place that was.
+    /// The failed delivery that was sent again.
     #[serde(default)]
     pub taken_for: Option<DeliveryId>,
-    /// The delivery it was sent as.
+    /// The new delivery.
     #[serde(default)]
     pub sent_as: Option<DeliveryId>,
 }
 
-/// An event to be taken by a recovery.
+/// An event that a recovery claims.
 #[derive(Debug, Clone, Copy)]
 pub struct Taking<'a> {
-    /// Its `webhook-id` header.
+    /// The `webhook-id` header.
     pub message_id: &'a str,
-    /// The failed delivery in whose place it is to be sent again: the first of the event's that the recovery came to.
+    /// The failed delivery to send again: the event's first that the recovery found.
     pub place: DeliveryId,
-    /// The last attempt that followed from that, and failed.
+    /// The last failed attempt that followed from it.
     pub failed: DeliveryId,
-    /// The delivery it will be sent as.
+    /// The new delivery.
     pub sent_as: DeliveryId,
 }
 
@@ -105,16 +105,16 @@ struct Newest {
     recovery_id: RecoveryId,
 }
 
-/// Tries to begin a recovery while others begin.
+/// Tries to start a recovery while other callers start one.
 const TRIES: u32 = 6;
 
 impl Deliveries {
-    /// Writes a recovery that begins at `now`, unless one of the same webhook is under way: then answers that one.
+    /// Starts a recovery at `now`. If one of the webhook is running, returns that one instead.
     ///
-    /// However many begin at once, one does. A recovery that began in a release of before, which noted none, is not seen.
+    /// Of concurrent callers, only one starts a recovery. Does not see a recovery that an older release started without `RUNNING`.
     ///
     /// # Errors
-    /// [`StoreError::Throttled`] when others kept getting in the way.
+    /// [`StoreError::Throttled`] if other callers collided with every try.
     pub async fn start_recovery(
         &self,
         recovery: &Recovery,
@@ -130,7 +130,7 @@ impl Deliveries {
                 read.consistent_read(true).send().await.map_err(|error| StoreError::from_sdk(&error))?;
             let newest = read.item.map(serde_dynamo::from_item::<_, Newest>).transpose();
             let newest = newest.map_err(|error| StoreError::Corrupt(error.to_string()))?;
-            // A round that was done after all, though its answer was that it was still in progress.
+            // The previous try succeeded, although it was reported as in progress.
             if newest.as_ref().is_some_and(|newest| newest.recovery_id == recovery.id) {
                 return Ok(None);
             }
@@ -152,7 +152,7 @@ impl Deliveries {
                     .expression_attribute_values(":before", AttributeValue::S(recovery_id.to_string())),
             };
             let row = Put::builder().table_name(&self.table).set_item(Some(write(recovery)?));
-            // With a token of the SDK's own, for one round and its repetitions: rounds say different things.
+            // The SDK's token covers one round and its retries, because each round writes other items.
             let transaction = self
                 .client
                 .transact_write_items()
@@ -164,13 +164,13 @@ impl Deliveries {
                 Refusal::Other => return Err(StoreError::from_sdk(&error)),
             }
         }
-        Err(StoreError::Throttled("too many recoveries of the webhook begin at once".to_owned()))
+        Err(StoreError::Throttled("too many recoveries of the webhook start at once".to_owned()))
     }
 
-    /// Writes how far a recovery has come since it was read.
+    /// Writes the progress of a recovery since it was read.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] when somebody else took it further meanwhile.
+    /// [`StoreError::Changed`] if another writer advanced it.
     pub async fn advance_recovery(&self, read: &Recovery, recovery: &Recovery) -> Result<(), StoreError> {
         let seen = match read.newer_than {
             None => format!("attribute_not_exists({NEWER_THAN})"),
@@ -197,7 +197,7 @@ impl Deliveries {
         }
     }
 
-    /// One recovery of a webhook, unless it has expired by `now`.
+    /// Returns a recovery of a webhook, unless it has expired by `now`.
     pub async fn recovery(
         &self,
         tenant: &TenantId,
@@ -233,10 +233,10 @@ impl Deliveries {
         Ok(Some(recovery).filter(|recovery| recovery.expires_at() > now))
     }
 
-    /// The oldest failures that a recovery has not looked at yet; at most `limit`, and none that has expired by `now`. What failed in the same
-    /// millisecond, as the events of one request may, is on one page, unless it fills more than one.
+    /// Returns the oldest failures that a recovery has not processed: at most `limit`, without those that have expired by `now`. Failures of
+    /// the same millisecond, such as the events of one request, are on one page if they fit.
     ///
-    /// From the index, which lags behind by a moment: a failure of right now may be missing.
+    /// Reads the index, which is eventually consistent: the latest failures may be missing.
     pub async fn failures(
         &self,
         recovery: &Recovery,
@@ -249,7 +249,7 @@ impl Deliveries {
         if from >= to {
             return Ok(FailurePage { rows: Vec::new(), next: None });
         }
-        // The range includes its ends: the lower may have been looked at before, and the upper is beyond it. One more tells what follows.
+        // The range includes its ends: the lower may be processed, and the upper is out of range. One more entry shows whether more follow.
         let entries = i32::try_from(limit + 2).unwrap_or(i32::MAX);
         let query = self.query(tenant, webhook, &filter, (from, Some(to)), true).limit(entries);
         let answer = query.send().await.map_err(|error| StoreError::from_sdk(&error))?;
@@ -264,7 +264,7 @@ impl Deliveries {
             let whole = entries.iter().take_while(|(id, _)| id.time() < cut.time()).count();
             entries.truncate(if whole == 0 { limit } else { whole });
         }
-        // By what the index says: of the rows themselves, some may be gone.
+        // From the index, because some of the rows may no longer exist.
         let next = entries.last().map(|(id, _)| *id).filter(|_| more);
         let rows = self.whole(entries.into_iter().map(|(_, entry)| entry).collect()).await?.into_iter();
         let rows = rows.filter(|item| keys::is_kept(item, now));
@@ -272,9 +272,9 @@ impl Deliveries {
         Ok(FailurePage { rows, next })
     }
 
-    /// Takes an event for `recovery` to be sent again. Answers whether it was free: of several who want it, one gets it, and only a later
-    /// failure, of after that one began, makes it free again. Whoever has it gets it again for the same failure, so that what broke off
-    /// in between can be done over.
+    /// Claims an event for `recovery`, which sends it again. Returns whether the event was free: of concurrent recoveries, only one claims it.
+    /// A failure after the start of that recovery frees the event again. The same recovery can claim the event again for the same failure, so
+    /// that an interrupted step can be repeated.
     pub async fn take_event(&self, recovery: &Recovery, taking: Taking<'_>) -> Result<bool, StoreError> {
         let Taking { message_id, place, failed, sent_as } = taking;
         let later = format!(
@@ -303,7 +303,7 @@ impl Deliveries {
         }
     }
 
-    /// What is known of events that were sent again or arrived after all, by their `webhook-id` headers. Each may be named once.
+    /// Returns the records of events that were sent again or delivered later, by `webhook-id` header. Each header must be given once.
     pub async fn handled_events(
         &self,
         recovery: &Recovery,
@@ -319,7 +319,7 @@ impl Deliveries {
         handled.collect()
     }
 
-    /// Notes that an event arrived after all, by this delivery: no recovery needs to send it because of an earlier one.
+    /// Records that a delivery succeeded, so that no recovery sends the event again because of an earlier failure.
     pub async fn note_arrival(&self, delivery: &Delivery, message_id: &str) -> Result<(), StoreError> {
         let put = self.handled(&delivery.tenant_id, delivery.webhook_id, message_id, delivery.id);
         put.send().await.map(drop).map_err(|error| StoreError::from_sdk(&error))

@@ -1,4 +1,4 @@
-//! What a webhook's history comes to: successes and failures by day, and the last delivery.
+//! Statistics of a webhook's history: successes and failures by day, and the last delivery.
 
 use std::collections::HashMap;
 
@@ -12,42 +12,42 @@ use crate::deliveries::{Deliveries, DeliveryFilter};
 use crate::error::StoreError;
 use crate::keys;
 
-/// Days that are counted: today and the six before, whole, in UTC. History goes back into an eighth, of which it has only a part.
+/// Number of days counted: today and the six days before, in UTC. The history also has a part of an eighth day, which does not count.
 const DAYS: usize = 7;
-/// Most pages of the database (1 MB each, about 1,000 rows of 1 KB) read for one answer, and as many of the index of failures when
-/// those were not enough: at most 2,048 read units, $0.26 for a thousand answers that are cut short.
+/// Maximum number of database pages (1 MB each, about 1,000 rows of 1 KB) read for one result, and again of the failure index if these
+/// are not enough: at most 2,048 read units, $0.26 for a thousand incomplete results.
 const MAX_READS: usize = 8;
 
-/// How many deliveries ended how.
+/// Numbers of deliveries by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// The receiver took them.
+    /// Successful deliveries.
     pub success: u64,
-    /// It did not.
+    /// Failed deliveries.
     pub fail: u64,
 }
 
 /// The newest delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastDelivery {
-    /// Its id, which also says when it was.
+    /// The id, which contains the time.
     pub id: DeliveryId,
-    /// How it ended.
+    /// The status.
     pub status: Status,
-    /// The event's type.
+    /// The event type.
     pub event_type: String,
 }
 
-/// What a webhook's history comes to.
+/// Statistics of a webhook's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
     /// By day, oldest first.
     pub days: [(Date, Counts); DAYS],
-    /// In the last 24 hours.
+    /// The last 24 hours.
     pub last_24_hours: Counts,
     /// The newest delivery of the last 7 days.
     pub last: Option<LastDelivery>,
-    /// Whether everything was counted. When not, successes are lower bounds; so are failures, if there are thousands of them too.
+    /// Whether every row was counted. If not, successes are lower bounds, and so are failures if there are thousands of them.
     pub complete: bool,
 }
 
@@ -61,14 +61,14 @@ impl Stats {
         Self { days, last_24_hours: Counts::default(), last: None, complete: true }
     }
 
-    /// The first moment that counts for a day.
+    /// Returns the start of the first day.
     fn first(&self) -> OffsetDateTime {
         let [(first, _), ..] = self.days;
         first.midnight().assume_utc()
     }
 
     fn count(&mut self, at: OffsetDateTime, status: Status, now: OffsetDateTime) {
-        // A clock ahead of ours makes no day of tomorrow.
+        // A row from a clock that is ahead counts for today.
         let date = at.min(now).date();
         let day = self.days.iter_mut().find(|(day, _)| *day == date).map(|(_, counts)| counts);
         let recent = (at > now - Duration::DAY).then_some(&mut self.last_24_hours);
@@ -81,7 +81,7 @@ impl Stats {
     }
 }
 
-/// A row, as far as it is read here.
+/// The members of a row that count.
 struct Row {
     id: DeliveryId,
     status: Status,
@@ -91,9 +91,8 @@ struct Row {
 }
 
 impl Deliveries {
-    /// Counts a webhook's deliveries, newest first, as far as eight pages of the database go; failures further back than
-    /// that by their own index, as far as eight pages of it go.
-    /// Rows that have expired by `now` are outside the range that is read.
+    /// Counts a webhook's deliveries, newest first, within eight pages of the database, and older failures within eight pages of their
+    /// index. Does not count rows that have expired by `now`.
     pub async fn stats(
         &self,
         tenant: &TenantId,
@@ -118,7 +117,7 @@ impl Deliveries {
             stats.complete = false;
             let older =
                 self.newest_first(history, Some(Status::Fail), (first, Some(cut)), first, now, |row| {
-                    // The range includes its end, which was counted.
+                    // The range includes its end, which is counted already.
                     if row.kept && row.id < cut {
                         stats.count(row.id.time(), row.status, now);
                     }
@@ -128,8 +127,8 @@ impl Deliveries {
         Ok(stats)
     }
 
-    /// Hands out the rows of a range, all or failed ones, until there are no more or those of `enough` are reached. Answers the last
-    /// row looked at when it had to stop before.
+    /// Passes the rows of a range, all or only failed ones, to `each`, until the end of the range or an id below `enough`. Returns the last
+    /// id read if it stopped earlier.
     async fn newest_first(
         &self,
         (tenant, webhook): (&TenantId, WebhookId),
@@ -183,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seven_utc_days_end_today_and_the_part_of_an_eighth_counts_for_none() {
+    fn stats_cover_seven_utc_days_that_end_today() {
         let now = datetime!(2026-03-02 00:30 UTC);
         let mut stats = Stats::new(now);
         assert_eq!(stats.days.first().map(|(day, _)| *day), Some(date!(2026 - 02 - 24)));

@@ -1,6 +1,6 @@
-//! History sorted by status: all rows of one outcome, then all of the other, each newest first.
+//! History sorted by status: all rows with one status, then all with the other, each newest first.
 //!
-//! Failures have an index of their own, so this is two lists, one after the other, and nothing is sorted.
+//! Failures have an index, so the result is two lists in sequence, and nothing needs sorting.
 
 use time::OffsetDateTime;
 
@@ -11,16 +11,16 @@ use anzol_domain::{Delivery, DeliveryId, Status, TenantId, WebhookId};
 use crate::deliveries::{Deliveries, DeliveryFilter, DeliveryPage, DeliveryQuery};
 use crate::error::StoreError;
 
-/// Which page of which rows is wanted.
+/// A query for a page of history sorted by status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusQuery {
-    /// Which rows.
+    /// The condition.
     pub filter: DeliveryFilter,
-    /// Which outcome comes first.
+    /// The status that comes first.
     pub first: Status,
-    /// Where the page begins or ends.
+    /// Where the page starts or ends.
     pub position: Position<(Status, DeliveryId)>,
-    /// Most rows on the page.
+    /// Maximum number of rows.
     pub limit: usize,
 }
 
@@ -29,14 +29,14 @@ pub struct StatusQuery {
 pub struct StatusPage {
     /// The rows.
     pub items: Vec<Delivery>,
-    /// Where the next page begins: after this row.
+    /// The next page starts after this row.
     pub next: Option<(Status, DeliveryId)>,
-    /// Where the page before ends: before this row.
+    /// The previous page ends before this row.
     pub prev: Option<(Status, DeliveryId)>,
 }
 
 impl Deliveries {
-    /// A page of a webhook's history, sorted by status. Rows that have expired by `now` are not shown.
+    /// Returns a page of a webhook's history, sorted by status, without rows that have expired by `now`.
     pub async fn list_by_status(
         &self,
         tenant: &TenantId,
@@ -59,7 +59,7 @@ impl Deliveries {
             statuses.retain(|other| *other == status || (query.first == status) != backward);
         }
 
-        // One row more than asked for tells whether there is another page.
+        // One more row than requested shows whether there is another page.
         let mut items: Vec<Delivery> = Vec::new();
         let mut cut_short = None;
         for status in statuses {
@@ -67,7 +67,7 @@ impl Deliveries {
             let position = match seen {
                 Some((of, id)) if of == status && backward => Position::Before(id),
                 Some((of, id)) if of == status => Position::After(id),
-                // The last rows of a list are those before an id older than all of them.
+                // The last rows of a list precede an id that is older than every row.
                 _ if backward => Position::Before(DeliveryId::floor(now - RETENTION)),
                 _ => Position::Start,
             };
@@ -83,7 +83,7 @@ impl Deliveries {
                 items.append(&mut found);
                 cut_short = next.map(|id| (status, id));
             }
-            // Enough, or the search stopped before it was through with this outcome.
+            // The page is full, or the search stopped within this status.
             if items.len() > query.limit || cut_short.is_some() {
                 break;
             }

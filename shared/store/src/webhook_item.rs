@@ -1,9 +1,8 @@
 //! A webhook as an item of the webhooks table.
 //!
-//! What the tenant decided is one attribute, `webhook`, which only changes together with `version` and `sealed`: JSON in a string, as
-//! the SDK takes several times as long to read a map of attributes, and every list, event and delivery reads some. How its receiver is
-//! doing lies beside it in attributes of their own, absent while all is well, so that senders can write them without getting in the way
-//! of edits.
+//! The configuration is one attribute, `webhook`, which changes only together with `version` and `sealed`. It is JSON in a string, because
+//! the SDK takes several times as long to read a map, and every list, event and delivery reads webhooks. Health has separate attributes,
+//! absent while the webhook is healthy, so that writes of senders do not conflict with edits.
 
 use std::collections::HashMap;
 
@@ -19,7 +18,7 @@ use anzol_domain::{
 use crate::error::StoreError;
 use crate::keys;
 
-/// Names of the attributes, as expressions mention them.
+/// Names of attributes.
 pub(crate) const WEBHOOK: &str = "webhook";
 pub(crate) const SEALED: &str = "sealed";
 pub(crate) const VERSION: &str = "version";
@@ -29,7 +28,7 @@ pub(crate) const FAILURES: &str = "failures";
 pub(crate) const FAILING_SINCE: &str = "failingSince";
 pub(crate) const WARNED: &str = "warned";
 
-/// What is beside the attribute `webhook`.
+/// The attributes other than `webhook`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct HealthAttributes {
@@ -60,7 +59,7 @@ struct WebhookDocument {
     event_types: Vec<String>,
     level: Level,
     owner_id: UserId,
-    /// Where rows have it whose `webhook` is a map, as all were before the first release.
+    /// Present in items whose `webhook` is a map, as written before the first release.
     #[serde(default, skip_serializing)]
     sealed: Option<SealedItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,20 +89,20 @@ struct SealedItem {
     header_names: Vec<String>,
 }
 
-/// The whole item, for a webhook that is not there yet.
+/// Returns the item of a new webhook.
 pub(crate) fn write(webhook: &Webhook) -> Result<HashMap<String, AttributeValue>, StoreError> {
     let mut item = keys::webhook_key(&webhook.tenant_id, webhook.id);
-    item.insert(WEBHOOK.to_owned(), body(webhook)?);
+    item.insert(WEBHOOK.to_owned(), document(webhook)?);
     item.insert(VERSION.to_owned(), AttributeValue::N(webhook.version.to_string()));
     item.extend(sealed(webhook)?.map(|sealed| (SEALED.to_owned(), sealed)));
     Ok(item)
 }
 
-/// The attribute `webhook`.
-pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
+/// Returns the attribute `webhook`.
+pub(crate) fn document(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
     let webhook = webhook.clone();
     let spec = webhook.spec;
-    let body = WebhookDocument {
+    let document = WebhookDocument {
         id: webhook.id,
         tenant_id: webhook.tenant_id,
         name: spec.name,
@@ -124,10 +123,10 @@ pub(crate) fn body(webhook: &Webhook) -> Result<AttributeValue, StoreError> {
         updated_by: webhook.updated_by,
         disabled: webhook.disabled,
     };
-    serde_json::to_string(&body).map(AttributeValue::S).map_err(|error| corrupt(&error))
+    serde_json::to_string(&document).map(AttributeValue::S).map_err(|error| corrupt(&error))
 }
 
-/// What KMS sealed of it, which changes with it.
+/// Returns the attribute `sealed`.
 pub(crate) fn sealed(webhook: &Webhook) -> Result<Option<AttributeValue>, StoreError> {
     let Some(Sealed { ciphertext, has_secret, header_names }) = webhook.sealed.clone() else {
         return Ok(None);
@@ -137,47 +136,47 @@ pub(crate) fn sealed(webhook: &Webhook) -> Result<Option<AttributeValue>, StoreE
 }
 
 pub(crate) fn read(mut item: HashMap<String, AttributeValue>) -> Result<Webhook, StoreError> {
-    let body: WebhookDocument = match item.remove(WEBHOOK) {
+    let document: WebhookDocument = match item.remove(WEBHOOK) {
         Some(AttributeValue::S(json)) => serde_json::from_str(&json).map_err(|error| corrupt(&error))?,
         Some(AttributeValue::M(map)) => serde_dynamo::from_item(map).map_err(|error| corrupt(&error))?,
         _ => return Err(corrupt("an item without a webhook")),
     };
-    let beside: HealthAttributes = serde_dynamo::from_item(item).map_err(|error| corrupt(&error))?;
-    let sealed = beside.sealed.or(body.sealed);
+    let attributes: HealthAttributes = serde_dynamo::from_item(item).map_err(|error| corrupt(&error))?;
+    let sealed = attributes.sealed.or(document.sealed);
     Ok(Webhook {
-        id: body.id,
-        tenant_id: body.tenant_id,
+        id: document.id,
+        tenant_id: document.tenant_id,
         spec: WebhookSpec {
-            name: body.name,
-            description: body.description,
-            url: body.url,
-            event_types: body.event_types,
-            level: body.level,
-            owner_id: body.owner_id,
-            filter: body.filter,
-            headers: body.headers,
-            enabled: body.enabled,
-            cloud_events: body.cloud_events,
+            name: document.name,
+            description: document.description,
+            url: document.url,
+            event_types: document.event_types,
+            level: document.level,
+            owner_id: document.owner_id,
+            filter: document.filter,
+            headers: document.headers,
+            enabled: document.enabled,
+            cloud_events: document.cloud_events,
         },
-        origin: body.origin,
-        created_at: body.created_at,
-        updated_at: body.updated_at,
-        created_by: body.created_by,
-        updated_by: body.updated_by,
+        origin: document.origin,
+        created_at: document.created_at,
+        updated_at: document.updated_at,
+        created_by: document.created_by,
+        updated_by: document.updated_by,
         sealed: sealed.map(|SealedItem { ciphertext, has_secret, header_names }| Sealed {
             ciphertext,
             has_secret,
             header_names,
         }),
         health: Health {
-            lane: beside.lane,
-            fast_successes: beside.fast_successes,
-            failures: beside.failures,
-            failing_since: beside.failing_since,
-            warned: beside.warned,
+            lane: attributes.lane,
+            fast_successes: attributes.fast_successes,
+            failures: attributes.failures,
+            failing_since: attributes.failing_since,
+            warned: attributes.warned,
         },
-        disabled: body.disabled,
-        version: beside.version,
+        disabled: document.disabled,
+        version: attributes.version,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The webhooks table: create under the cap, read, replace, delete; every write moves the tenant's revision.
+//! The webhooks table: creates webhooks within the cap, reads, replaces and deletes them. Every write increments the tenant's revision.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use crate::keys::Key;
 use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, SEALED, VERSION, WARNED, WEBHOOK};
 use crate::{batch, keys, webhook_item};
 
-/// Tries of a transaction that collides with other writers of the same tenant. With the waits below, about 4 s in all.
+/// Tries of a transaction that collides with other writers of the tenant. With the waits between them, about 4 s in total.
 const TRIES: u32 = 9;
 
 /// The webhooks table.
@@ -28,14 +28,14 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// The table of that name, reached with this configuration.
+    /// Returns the table with this name.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, table: impl Into<String>) -> Self {
         let config = config.clone();
         Self { client: Lazy::new(move || Client::new(&config)), table: table.into() }
     }
 
-    /// Opens the connection by a read that finds nothing, so that the first request does not have to.
+    /// Opens the connection with a read that finds nothing, so that the first request is faster.
     pub async fn warm_up(&self) -> Result<(), StoreError> {
         let key = HashMap::from([
             (keys::PK.to_owned(), AttributeValue::S("WARM_UP".to_owned())),
@@ -45,12 +45,12 @@ impl Webhooks {
         request.send().await.map(drop).map_err(|error| StoreError::from_sdk(&error))
     }
 
-    /// Adds a webhook, unless the tenant already has `cap` of them.
+    /// Creates a webhook, unless the tenant has `cap` webhooks.
     ///
-    /// One transaction puts the webhook and counts it, so the cap holds whatever happens at the same time.
+    /// One transaction writes the webhook and counts it, so the cap holds for concurrent calls.
     ///
     /// # Errors
-    /// [`StoreError::CapReached`]; [`StoreError::Throttled`] when other writers of the tenant kept getting in the way.
+    /// [`StoreError::CapReached`]; [`StoreError::Throttled`] if other writers of the tenant collided with every try.
     pub async fn create(&self, webhook: &Webhook, cap: u32) -> Result<(), StoreError> {
         let put = Put::builder()
             .table_name(&self.table)
@@ -63,14 +63,14 @@ impl Webhooks {
         self.transact(put_item(put)?, count, [StoreError::Changed, StoreError::CapReached(cap)]).await
     }
 
-    /// Changes a webhook from what was read to what it is to be. Its health is left to the senders, unless that changes too: then it
-    /// is reset.
+    /// Replaces a webhook, given as it was read and as it is to be. Does not write its health, which senders update; resets it if the two
+    /// differ in health.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] when somebody changed or deleted it since it was read.
+    /// [`StoreError::Changed`] if another writer changed or deleted the webhook after it was read.
     pub async fn replace(&self, read: &Webhook, webhook: &Webhook) -> Result<(), StoreError> {
         let number = |version: u64| AttributeValue::N(version.to_string());
-        let mut set = vec![(WEBHOOK, webhook_item::body(webhook)?), (VERSION, number(webhook.version))];
+        let mut set = vec![(WEBHOOK, webhook_item::document(webhook)?), (VERSION, number(webhook.version))];
         let mut gone = Vec::new();
         match webhook_item::sealed(webhook)? {
             Some(sealed) => set.push((SEALED, sealed)),
@@ -97,10 +97,10 @@ impl Webhooks {
         self.transact(update_item(update)?, count, [StoreError::Changed, StoreError::Changed]).await
     }
 
-    /// Removes a webhook.
+    /// Deletes a webhook.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] when there is none of that id.
+    /// [`StoreError::Changed`] if it does not exist.
     pub async fn delete(&self, tenant: &TenantId, id: WebhookId) -> Result<(), StoreError> {
         let delete = Delete::builder()
             .table_name(&self.table)
@@ -117,7 +117,7 @@ impl Webhooks {
         Ok(())
     }
 
-    /// One webhook of a tenant.
+    /// Returns a webhook of a tenant.
     pub async fn get(&self, tenant: &TenantId, id: WebhookId) -> Result<Option<Webhook>, StoreError> {
         let request =
             self.client.get_item().table_name(&self.table).set_key(Some(keys::webhook_key(tenant, id)));
@@ -126,9 +126,9 @@ impl Webhooks {
         answer.item.map(webhook_item::read).transpose()
     }
 
-    /// The webhooks of those ids that exist. At most 100 ids, the bound of one call to the database.
+    /// Returns the webhooks with these ids, as far as they exist. At most 100 ids, the limit of one call.
     ///
-    /// One that is there and cannot be read is an error of its own, not of all: they belong to different tenants.
+    /// A stored webhook that cannot be read is an error of that webhook only, because the webhooks belong to different tenants.
     pub async fn get_many(
         &self,
         ids: &BTreeSet<(TenantId, WebhookId)>,
@@ -145,7 +145,7 @@ impl Webhooks {
         Ok(found)
     }
 
-    /// The tenant's revision, which every write to one of its webhooks moves; 0 when it never had one.
+    /// Returns the tenant's revision, which every write of its webhooks increments. 0 if the tenant never had a webhook.
     pub async fn revision(&self, tenant: &TenantId) -> Result<u64, StoreError> {
         let request = self
             .client
@@ -160,7 +160,7 @@ impl Webhooks {
         number.ok_or_else(|| StoreError::Corrupt("a quota item without a revision".to_owned()))
     }
 
-    /// All webhooks of a tenant, oldest first.
+    /// Returns all webhooks of a tenant, oldest first.
     pub async fn list(&self, tenant: &TenantId) -> Result<Vec<Webhook>, StoreError> {
         let mut pages = self
             .client
@@ -188,7 +188,7 @@ impl Webhooks {
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
     }
 
-    /// Writes the webhook and its tenant's quota item together. `failed` says what a failed condition of either means.
+    /// Writes a webhook and its tenant's quota item in one transaction. `failed` has the errors for a failed condition of either.
     pub(crate) async fn transact(
         &self,
         webhook: TransactWriteItem,
@@ -198,7 +198,7 @@ impl Webhooks {
         let quota = quota.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let quota = TransactWriteItem::builder().update(quota).build();
         let [webhook_failed, quota_failed] = failed;
-        // One for all rounds: a round that was done, but whose answer was lost, is not done again, nor taken for somebody else's.
+        // The same token for all rounds: a round that succeeded without a response is not repeated, and not mistaken for another writer's.
         let token = format!("{:032x}", fastrand::u128(..));
         for round in 0..TRIES {
             pause(round).await;
@@ -216,7 +216,7 @@ impl Webhooks {
                 Refusal::Other => return Err(StoreError::from_sdk(&error)),
             }
         }
-        Err(StoreError::Throttled("too many changes to the tenant's webhooks at once".to_owned()))
+        Err(StoreError::Throttled("too many concurrent changes of the tenant's webhooks".to_owned()))
     }
 }
 
@@ -232,12 +232,13 @@ pub(crate) fn update_item(update: UpdateBuilder) -> Result<TransactWriteItem, St
     Ok(TransactWriteItem::builder().update(update).build())
 }
 
-/// Why a transaction was refused.
+/// Why a transaction was rejected.
 pub(crate) enum Refusal {
-    /// The condition of the item at this place did not hold.
+    /// The condition of the item at this position failed.
     Condition(usize),
-    /// Another transaction was at work on one of the items; the SDK does not retry this by itself.
+    /// The transaction collided with another one, which the SDK does not retry.
     Collision,
+    /// Any other reason.
     Other,
 }
 
@@ -248,9 +249,9 @@ pub(crate) fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Refusa
             if let Some(place) = codes.iter().position(|code| *code == Some("ConditionalCheckFailed")) {
                 return Refusal::Condition(place);
             }
-            let passing =
+            let transient =
                 [Some("TransactionConflict"), Some("ThrottlingError"), Some("ProvisionedThroughputExceeded")];
-            if codes.iter().any(|code| passing.contains(code)) { Refusal::Collision } else { Refusal::Other }
+            if codes.iter().any(|code| transient.contains(code)) { Refusal::Collision } else { Refusal::Other }
         }
         Some(other) if other.code() == Some("TransactionInProgressException") => Refusal::Collision,
         _ => Refusal::Other,
