@@ -99,7 +99,7 @@ impl Vault {
         }
         let mut buffer = Zeroizing::new(vec![0; LARGEST]);
         let plain = plain::write(secrets, &mut buffer)?;
-        tracing::debug!(webhook.id = %webhook, "asking KMS to seal secrets");
+        tracing::debug!(kms = "encrypt", webhook.id = %webhook, "asking KMS to seal secrets");
         let mut ciphertexts = Vec::new();
         for part in plain.chunks(MAX_PLAINTEXT) {
             let request = self
@@ -141,7 +141,7 @@ impl Vault {
         webhook: WebhookId,
         sealed: &Sealed,
     ) -> Result<Arc<Secrets>, VaultError> {
-        tracing::debug!(webhook.id = %webhook, "asking KMS to open secrets");
+        tracing::debug!(kms = "decrypt", webhook.id = %webhook, "asking KMS to open secrets");
         // With room for all, so that it never leaves a part of itself behind in growing.
         let mut plain = Zeroizing::new(Vec::with_capacity(LARGEST));
         for ciphertext in parts(&sealed.ciphertext)? {
