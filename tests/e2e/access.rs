@@ -83,7 +83,11 @@ fn a_user_creates_only_user_webhooks_and_sees_only_their_own() {
         request
     };
     for level in [Some("tenant"), None] {
-        assert_refused(&world().user.post(WEBHOOKS, &request(level)).unwrap(), 403, "admin_required_for_level");
+        assert_refused(
+            &world().user.post(WEBHOOKS, &request(level)).unwrap(),
+            403,
+            "admin_required_for_level",
+        );
     }
     let raised = world()
         .user
