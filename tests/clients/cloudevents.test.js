@@ -39,11 +39,11 @@ async function publish(message, count = 1) {
   assert.deepEqual([status, answer.accepted], [202, count], JSON.stringify(answer));
 }
 
-/** Sends what has to be refused; what the errors say. */
+/** Sends what has to be refused; the fields and rules of the errors. */
 async function refused(message) {
   const { status, answer } = await send(message);
   assert.equal(status, 400, JSON.stringify(answer));
-  return answer.errors.map(({ detail }) => detail).join('; ');
+  return answer.errors.map(({ field, rule }) => `${field} ${rule}`).join('; ');
 }
 
 /** What the webhook of this name got of an event: headers, the raw body, and what it says. */
@@ -157,7 +157,7 @@ describe('structured mode', { concurrency: 5 }, () => {
       headers: HTTP.structured(create({})).headers,
       body: JSON.stringify({ ...json(create({})), ...members }),
     });
-    assert.match(await refused(structured({ data: 1, data_base64: 'AA==' })), /`?data_base64/);
+    assert.match(await refused(structured({ data: 1, data_base64: 'AA==' })), /data_base64/);
     for (const wrong of ['not base64!', 'AA=', 7, {}]) {
       assert.match(await refused(structured({ data_base64: wrong })), /data_base64/, JSON.stringify(wrong));
     }
@@ -229,7 +229,7 @@ describe('binary mode', { concurrency: 5 }, () => {
 
   test('k5c a value that is quoted by half is refused by name', async () => {
     for (const subject of ['"hello" world', '"hello', '"hello\\"', '"']) {
-      assert.match(await refused(HTTP.binary(create({ subject }))), /ce-subject.*quote/, subject);
+      assert.match(await refused(HTTP.binary(create({ subject }))), /^ce-subject quoted_string$/, subject);
     }
   });
 
@@ -242,7 +242,7 @@ describe('binary mode', { concurrency: 5 }, () => {
   });
 
   test('a string that the SDK sends as JSON is refused by name', async () => {
-    assert.match(await refused(HTTP.binary(create({ data: 'just text' }))), /`body`.*JSON/);
+    assert.match(await refused(HTTP.binary(create({ data: 'just text' }))), /^body json$/);
   });
 
   test('binary data that could be text keeps its bytes', async () => {
@@ -322,7 +322,7 @@ test('h1 an event received and published again counts its hops', async () => {
     assert.equal(delivery.event.anzolhop, sent + 1);
     event = read(delivery).cloneWith({ id: s.unique('event') });
   }
-  for (const mode of [HTTP.structured, HTTP.binary]) assert.match(await refused(mode(event)), /anzolhop.*loop/);
+  for (const mode of [HTTP.structured, HTTP.binary]) assert.match(await refused(mode(event)), /anzolhop max_hops/);
 });
 
 test('h1 a delivery cannot be published as it came', async () => {
@@ -346,7 +346,7 @@ test('k6 gzip is undone in every mode, other encodings refused', async () => {
   const { headers, body } = HTTP.structured(create({}));
   const { status, answer } = await send({ headers: { ...headers, 'content-encoding': 'br' }, body: brotliCompressSync(body) });
   assert.equal(status, 415);
-  assert.match(answer.errors[0].detail, /gzip/);
+  assert.deepEqual([answer.errors[0].rule, answer.errors[0].params.values], ['unsupported_encoding', ['gzip', 'identity']]);
 });
 
 test('the hybrid form is an event to the SDK, but not a valid one', async () => {

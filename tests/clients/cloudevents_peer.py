@@ -126,10 +126,10 @@ class Peer(unittest.TestCase):
                 pass
 
     def refused(self, message):
-        """Sends what has to be refused; what the errors say."""
+        """Sends what has to be refused; the fields and rules of the errors."""
         status, answer = send(message)
         self.assertEqual(status, 400, answer)
-        return "; ".join(error["detail"] for error in answer["errors"])
+        return "; ".join(f"{error['field']} {error['rule']}" for error in answer["errors"])
 
     def arrived(self, id, name=None):
         path = f"/{name or self.pure}"
@@ -256,7 +256,7 @@ class Peer(unittest.TestCase):
     def test_binary_body_that_is_not_json_is_refused(self):
         for data in ("just text", ["a", "list"], False):
             message = to_binary_event(create(data, datacontenttype="application/json"))
-            self.assertRegex(self.refused(message), "`body`.*JSON")
+            self.assertEqual(self.refused(message), "body json")
 
     def test_batch(self):
         events = self.events()

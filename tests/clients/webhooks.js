@@ -131,13 +131,13 @@ export function operations(base) {
       const webhook = await s.createWebhook(t, api, s.unique('refused'));
       await assert.rejects(
         api.webhooks.createWebhook({ url: 'http://1.2.3.4', secret: 'short' }),
-        s.refusal(400, /^`name`/, /^`url`/, /^`eventTypes`/, /^`secret`/),
+        s.refusal(400, 'name required', 'url must_be_https', 'eventTypes event_type_required', 'secret length'),
       );
-      await assert.rejects(api.webhooks.getWebhooks({ limit: 0 }, s.fresh), s.refusal(400, /^`limit`/));
-      await assert.rejects(api.webhooks.getWebhooks({ sort: 'secret' }, s.fresh), s.refusal(400, /^`sort`/));
+      await assert.rejects(api.webhooks.getWebhooks({ limit: 0 }, s.fresh), s.refusal(400, 'limit whole_number'));
+      await assert.rejects(api.webhooks.getWebhooks({ sort: 'secret' }, s.fresh), s.refusal(400, 'sort sort_field'));
       await assert.rejects(
         api.webhooks.patchWebhook(webhook.id, [{ op: 'replace', path: '/name', value: '' }]),
-        s.refusal(400, /^`name`/),
+        s.refusal(400, 'name required'),
       );
       await assert.rejects(
         api.webhooks.patchWebhook(webhook.id, [{ op: 'replace', path: '/id', value: 'x' }]),
@@ -154,7 +154,7 @@ export function operations(base) {
       }
       const user = s.clientOf('acme.user');
       const request = { name: 'n', url: s.receiverUrl('n'), eventTypes: [s.APP_CREATED] };
-      await assert.rejects(user.webhooks.createWebhook(request), s.refusal(403, /level/));
+      await assert.rejects(user.webhooks.createWebhook(request), s.refusal(403, 'admin_required_for_level'));
       // The gateway's own answer, in the gateway's own form.
       const stranger = s.clientWith({ authType: 'apikey', apiKey: 'not.a.token' });
       await assert.rejects(stranger.webhooks.getWebhooks({}, s.fresh), { status: 401, data: { message: 'Unauthorized' } });

@@ -77,7 +77,7 @@ fn two_hundred_parallel_creates_leave_exactly_a_hundred_webhooks() {
     let (made, refused): (Vec<_>, Vec<_>) =
         answers.iter().map(|(answer, _)| answer).partition(|answer| answer.status == 201);
     for answer in refused {
-        assert_refused(answer, 403, "100");
+        assert_refused(answer, 403, "webhook_cap_reached");
     }
 
     let listed = ids_through_paging(30);
@@ -93,10 +93,10 @@ fn two_hundred_parallel_creates_leave_exactly_a_hundred_webhooks() {
         "{untold} listed but not created, with {told_to_retry} answers to try again"
     );
 
-    assert_refused(&create(CALLERS), 403, "100");
+    assert_refused(&create(CALLERS), 403, "webhook_cap_reached");
     world().globex_admin.delete(&format!("{WEBHOOKS}/{}", listed[0])).unwrap().expect_status(204).unwrap();
     create(CALLERS).expect_status(201).unwrap();
-    assert_refused(&create(CALLERS), 403, "100");
+    assert_refused(&create(CALLERS), 403, "webhook_cap_reached");
     assert_eq!(ids_through_paging(100).len(), CAP);
 
     delete_all(&world().globex_admin);

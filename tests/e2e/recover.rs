@@ -76,7 +76,7 @@ fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
         assert_eq!(hook.received(id).len(), 2);
     }
     let theirs = world().globex_admin.get(&location).unwrap();
-    assert_refused(&theirs, 404, "no webhook");
+    assert_refused(&theirs, 404, "not_found");
 }
 
 #[test]

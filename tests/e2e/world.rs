@@ -313,7 +313,8 @@ pub(crate) fn qlik_signature(secret: &str, body: &[u8]) -> String {
     hex::encode(hmac_sha256(secret.as_bytes(), body))
 }
 
-/// An error as the contract has it: the right status, at least one error with code and title, and `named` in what it says.
+/// Asserts an error in the contract's format: the status, at least one error, each with code, title and rule, and one of them with `named` as
+/// its rule or as a part of its field.
 #[track_caller]
 pub(crate) fn assert_refused(answer: &Answer, status: u16, named: &str) {
     assert_eq!(answer.status, status, "{answer}");
@@ -326,10 +327,13 @@ pub(crate) fn assert_refused(answer: &Answer, status: u16, named: &str) {
     let errors = body["errors"].as_array().unwrap_or_else(|| panic!("no errors in {answer}"));
     assert!(!errors.is_empty(), "{answer}");
     for error in errors {
-        for member in ["code", "title"] {
+        for member in ["code", "title", "rule"] {
             assert!(error[member].as_str().is_some_and(|text| !text.is_empty()), "no {member} in {answer}");
         }
     }
-    let said = |error: &Value| error["detail"].as_str().is_some_and(|detail| detail.contains(named));
-    assert!(named.is_empty() || errors.iter().any(said), "no detail names {named:?}: {answer}");
+    let text = |error: &Value, member: &str| error[member].as_str().unwrap_or_default().to_owned();
+    let names = |error: &Value| {
+        text(error, "rule") == named || text(error, "field").split(['.', '[', ']']).any(|part| part == named)
+    };
+    assert!(named.is_empty() || errors.iter().any(names), "no error names {named:?}: {answer}");
 }

@@ -32,21 +32,21 @@ pub const MAX_BODY: usize = MAX_TEXT;
 /// The media type of the JSON batch format.
 const BATCH: &str = "application/cloudevents-batch+json";
 
-/// How events come here, in the metrics.
+/// The source of the events, in metrics.
 const SOURCE: Label = Label::Source("http");
 
 /// State of the router.
 #[derive(Debug, Clone)]
 pub struct IngestState {
-    /// Finds and queues.
+    /// Matches webhooks and queues deliveries.
     pub dispatcher: Arc<Dispatcher>,
-    /// Which claims say what.
+    /// The names of claims, scopes and roles.
     pub claims: Arc<Claims>,
-    /// The time, for events that name none.
+    /// The clock, for events without a time.
     pub clock: Clock,
-    /// Largest event taken, in bytes of minified JSON.
+    /// Largest accepted event, in bytes of minified JSON.
     pub largest_event: usize,
-    /// Name of the header with the deployment's signature, where it chose one.
+    /// The configured name of the signature header, if any.
     pub signature: Option<HeaderName>,
 }
 
@@ -93,8 +93,7 @@ async fn publish(
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
 }
 
-/// Checks that a request is no delivery, of this deployment or of another: those carry headers that nobody else may set, and to publish
-/// one again would be a loop.
+/// Rejects requests that are deliveries of this deployment or another one, by their reserved headers: publishing them would be a loop.
 fn check_not_delivered(headers: &HeaderMap, signature: Option<&HeaderName>) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let ours = [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE, QLIK_SIGNATURE];
@@ -106,9 +105,9 @@ fn check_not_delivered(headers: &HeaderMap, signature: Option<&HeaderName>) -> R
     problems.finish(Some(()))
 }
 
-/// Reads the events of a request. The media type decides how (`CloudEvents` 1.0.2, HTTP protocol binding, section 3): that of an event
-/// or a batch means the body, whatever headers stand beside it; any other, with a header `ce-specversion`, means headers and a body that
-/// is the data. Plain JSON without one is an event or several in the body, which is how Qlik's own come.
+/// Parses the events of a request by its media type (`CloudEvents` 1.0.2, HTTP protocol binding, section 3). The type of an event or a batch
+/// means structured mode, regardless of headers. Any other type with a header `ce-specversion` means binary mode. Plain JSON without that
+/// header is one event or several, as Qlik sends them.
 fn read(
     headers: &HeaderMap,
     body: &[u8],
@@ -127,10 +126,10 @@ fn read(
     }
     check_charset(headers)?;
     let marked = without_mark(body)?.len() < body.len();
-    // The reader of events skips a mark itself, as it also reads messages.
+    // The parser of events skips the byte order mark itself, because messages may have one, too.
     let text = std::str::from_utf8(body)
         .map_err(|error| Invalid::one("body", Rule::NotUtf8 { position: error.valid_up_to() }))?;
-    // A batch may be empty (section 3.3.2); where nobody said that it is one, that is more likely a mistake.
+    // A batch may be empty (section 3.3.2). An empty array of another type is more likely a mistake.
     let mut written = text.chars().skip(usize::from(marked)).filter(|c| !c.is_ascii_whitespace());
     if kind.as_deref() == Some(BATCH) {
         if written.clone().eq("[]".chars()) {
@@ -143,7 +142,7 @@ fn read(
     Ok(parse_one_or_many(text, now, largest)?)
 }
 
-/// Reads an event of binary mode.
+/// Parses an event in binary mode.
 fn read_binary(
     headers: &HeaderMap,
     body: &[u8],
@@ -172,8 +171,8 @@ fn read_binary(
     Ok(Event::from_binary(attributes, kind, body, now, largest)?)
 }
 
-/// A header's value without the double quotes around it, and without the backslashes before what they escape (RFC 7230, section 3.2.6).
-/// One that does not begin with a quote is as it is; `None` when one that does is not a quoted string.
+/// Removes the double quotes around a header value, and the backslashes of its escapes (RFC 7230, section 3.2.6). Returns a value that does
+/// not begin with a quote unchanged, and `None` for an incomplete quoted string.
 fn unquoted(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     let Some(rest) = value.strip_prefix(b"\"") else { return Some(value.into()) };
     let (mut out, mut bytes) = (Vec::with_capacity(rest.len()), rest.iter());

@@ -1,4 +1,4 @@
-//! Cold start of `ingest`.
+//! Entry point of the `ingest` function: reads the configuration and builds the router once per cold start.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Who is calling and what they may do. Tenant, user and roles come from verified token claims only.
+//! Callers and their rights. Tenant, user and roles come from verified token claims only.
 
 use crate::id::{TenantId, UserId};
 use crate::level::Level;
@@ -15,7 +15,7 @@ pub struct Caller {
     pub roles: Roles,
 }
 
-/// The roles of design: they add up.
+/// The roles of a caller, who may have several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Roles {
     /// May do everything within the tenant.
@@ -26,36 +26,35 @@ pub struct Roles {
     pub platform: bool,
 }
 
-/// Webhooks of a tenant's cap that only admins create: a tenth, and at most 10.
+/// Returns how many webhooks of a tenant's cap are reserved for admins: a tenth, and at most 10.
 #[must_use]
 pub fn admin_reserve(cap: u32) -> u32 {
     (cap / 10).min(10)
 }
 
 impl Caller {
-    /// Whether the webhook exists as far as this caller is concerned: admins see their tenant's, users their own of level `user`.
+    /// Whether the caller may see a webhook: admins see those of their tenant, users see those of level `user` that they own.
     ///
-    /// Not those of level `tenant`, whose history is every event of the tenant: their owner was an admin once, or was given them by one.
+    /// Users do not see those of level `tenant`, even as the owner, because their history has every event of the tenant.
     #[must_use]
     pub fn sees(&self, webhook: &Webhook) -> bool {
         self.tenant.as_ref() == Some(&webhook.tenant_id)
             && (self.roles.admin || (webhook.spec.owner_id == self.user && webhook.spec.level == Level::User))
     }
 
-    /// Whether the caller may give a webhook this level: `tenant` hears every event of the tenant, so it takes an admin.
+    /// Whether the caller may give a webhook this level: `tenant` matches every event of the tenant, so it requires an admin.
     #[must_use]
     pub fn may_set_level(&self, level: Level) -> bool {
         self.roles.admin || level == Level::User
     }
 
-    /// Whether the caller may make `owner` the owner of a webhook: users only themselves.
+    /// Whether the caller may make `owner` the owner of a webhook: users may only name themselves.
     #[must_use]
     pub fn may_set_owner(&self, owner: &UserId) -> bool {
         self.roles.admin || *owner == self.user
     }
 
-    /// How many webhooks the tenant may have, at `cap` in all, for the caller to create one more: the last ones are for admins, so
-    /// that users cannot use up what there is for all.
+    /// Returns the cap that applies to the caller: the last webhooks of the tenant's `cap` are reserved for admins.
     #[must_use]
     pub fn cap(&self, cap: u32) -> u32 {
         if self.roles.admin { cap } else { cap - admin_reserve(cap) }

@@ -1,6 +1,6 @@
-//! An event as producers publish it: CloudEvents 1.0, the legacy 0.1 object, or both at once (contract section 3.3).
+//! Events as producers publish them: CloudEvents 1.0, the legacy 0.1 object, or the hybrid of both (contract section 3.3).
 //!
-//! Kept as `CloudEvents` 1.0 plus what only the legacy form says, so that either form can be written without loss.
+//! An event is kept as `CloudEvents` 1.0 plus the members that only the legacy form has, so that either form can be written without loss.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -24,16 +24,16 @@ use crate::published;
 use crate::rule::Rule;
 use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
-/// Most events in one request or message. Our choice: with 100 webhooks each that is 10,000 deliveries, which are queued in time.
+/// Maximum number of events in one request or message. Our choice: with 100 webhooks these are 10,000 deliveries, which are queued in time.
 pub const MAX_EVENTS: usize = 100;
 /// Longest `id`, `source` and `type` of an event, in bytes. Our choice; the specification names no bound.
 pub const MAX_ATTRIBUTE: usize = 1024;
-/// Largest text that events are read from, in bytes: a request body, a message. Our choice, and what SQS takes.
+/// Largest request body or message with events, in bytes. Our choice; the limit of SQS.
 pub const MAX_TEXT: usize = 1024 * 1024;
-/// Largest event taken, in bytes of minified JSON, unless the deployment says otherwise. Our choice; the contract names no bound.
+/// Default for the largest event, in bytes of minified JSON. Our choice; the contract names no bound.
 pub const MAX_EVENT: usize = 64 * 1024;
-/// What a deployment may say instead, in KiB. An event and what a message says besides have to fit the 256 KiB that every implementation
-/// of SQS and the scheduler take; a row of the history then fits the 400 KB of `DynamoDB`, also one that does not compress.
+/// Configurable range of the largest event, in KiB. An event and its message have to fit the 256 KiB that every implementation of SQS and
+/// the scheduler accept. A history row then fits the 400 KB of `DynamoDB`, even if it does not compress.
 pub const EVENT_KIB: RangeInclusive<usize> = 1..=240;
 
 /// Returns the size of the largest event that the deployment accepts, in bytes of minified JSON, from the variable `LARGEST_EVENT` (KiB).
@@ -49,8 +49,8 @@ pub const TEST_SOURCE: &str = "anzol/test";
 /// The `source` of operational events. Producers cannot use it.
 pub const OPERATIONAL_SOURCE: &str = "anzol";
 
-/// Members of the legacy 0.1 form that have another name, or none, in `CloudEvents` 1.0. `extensions` is not among them:
-/// data-integration events have a member of that name in the 1.0 form too.
+/// Members of the legacy 0.1 form that have another name, or none, in `CloudEvents` 1.0. `extensions` is not one of them:
+/// data-integration events also have a member of that name in the 1.0 form.
 pub const LEGACY_NAMES: [&str; 6] =
     ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventTypeVersion", "eventType"];
 
@@ -67,15 +67,15 @@ pub(crate) const EXTENSIONS: [(&str, &str); 5] = [
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Event {
-    /// The `CloudEvents` 1.0 object, `data` last when we wrote it.
+    /// The `CloudEvents` 1.0 object. `data` is last if we wrote it.
     pub(crate) attributes: Members,
     pub(crate) legacy: Legacy,
     head: Head,
-    /// Read from `data` when a filter first asks; most events are never asked.
+    /// Read from `data` on the first use by a filter, because most events meet no filter.
     subject: OnceLock<Subject>,
 }
 
-/// What filters look at.
+/// The values that filters compare.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Subject {
     pub(crate) id: Option<String>,
@@ -84,7 +84,7 @@ pub(crate) struct Subject {
     pub(crate) status: Option<String>,
 }
 
-/// What only the legacy form says.
+/// The members that only the legacy form has.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Legacy {
@@ -94,7 +94,7 @@ pub(crate) struct Legacy {
     pub(crate) extensions: Option<Members>,
 }
 
-/// The attributes that decide where an event goes, decoded.
+/// The decoded attributes that decide which webhooks match.
 #[derive(Debug, Clone, Default)]
 struct Head {
     id: String,
@@ -106,14 +106,14 @@ struct Head {
     hops: u32,
 }
 
-/// Who wrote what is read: producers are held to rules that what we stored or queued, also by an older release, need not keep.
+/// Who wrote an event. Newer rules apply to producers only, not to events that we stored or queued, possibly with an older release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
     Producer,
     Us,
 }
 
-/// How an event travels through our queues.
+/// An event in the messages of our queues.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire {
@@ -123,15 +123,15 @@ struct Wire {
 }
 
 impl Event {
-    /// Reads one event from its JSON text. A missing `time` becomes `now`.
+    /// Parses one event from its JSON text. A missing `time` becomes `now`.
     ///
     /// # Errors
-    /// Every problem found, under the member's own name (`eventId`, `type`, …); `event` for the object as a whole.
+    /// Every problem found, with the name of its member (`eventId`, `type`, …), or `event` for the object as a whole.
     pub fn parse(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
         Self::parse_within(json, now, MAX_EVENT)
     }
 
-    /// The same with another bound, in bytes of minified JSON.
+    /// Like [`Event::parse`], with another maximum size in bytes of minified JSON.
     fn parse_within(json: &str, now: OffsetDateTime, largest: usize) -> Result<Self, Invalid> {
         Self::read(json, now, Writer::Producer)?.bounded(largest)
     }
@@ -143,12 +143,12 @@ impl Event {
         Ok(self)
     }
 
-    /// Reads an event of the HTTP binding's binary mode: its attributes are headers (`ce-id`, …, given here without `ce-`, decoded),
-    /// its data is the body. A missing `time` becomes `now`; it may have `largest` bytes as minified JSON. (`CloudEvents` 1.0, HTTP
-    /// protocol binding, section 3.1.)
+    /// Parses an event in binary mode: its attributes are headers (`ce-id`, …, here decoded and without `ce-`), its data is the body. A
+    /// missing `time` becomes `now`. The event may have `largest` bytes as minified JSON. (`CloudEvents` 1.0, HTTP protocol binding,
+    /// section 3.1.)
     ///
     /// # Errors
-    /// As [`Event::parse`]; fields are named as the headers are.
+    /// As [`Event::parse`]; fields have the names of the headers.
     pub fn from_binary<'a>(
         attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
         content_type: Option<&str>,
@@ -174,7 +174,7 @@ impl Event {
             }
             members.set("datacontenttype", json_string(content_type));
         }
-        // Bytes in another character set are kept as they are: whoever reads `datacontenttype` can tell what they mean.
+        // Text in another character set is kept as bytes; `datacontenttype` names the character set.
         let (is_json, is_utf8, is_text) = content_type.map_or((true, true, true), |content_type| {
             let is_utf8 = published::is_utf8(content_type);
             (published::is_json(content_type), is_utf8, is_utf8 && published::is_text(content_type))
@@ -203,15 +203,15 @@ impl Event {
         Self::checked(members, Legacy::default(), names, now, Writer::Producer)?.bounded(largest)
     }
 
-    /// Reads an event back from what was sent, as it was before: what was sent has made one hop more. It may be larger than what a
-    /// producer may publish, as the hybrid says things twice.
+    /// Parses an event from the body of a delivery, which has one hop more than the event. There is no maximum size, because the hybrid
+    /// repeats values.
     ///
     /// # Errors
-    /// As [`Event::parse`], but for the size and for rules that are younger than what is stored.
+    /// As [`Event::parse`], without the rules that apply to producers only.
     pub fn from_payload(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
         let mut event = Self::read(json, now, Writer::Us)?;
         match event.head.hops.saturating_sub(1) {
-            // Sent the first time, or by a release that did not count.
+            // The first delivery of the event, or one by a release that did not count hops.
             0 => drop(event.attributes.take(HOPS)),
             hops => event.attributes.set(HOPS, hops::json(hops)),
         }
@@ -240,7 +240,7 @@ impl Event {
     fn from_cloudevent(mut members: Members, now: OffsetDateTime, writer: Writer) -> Result<Self, Invalid> {
         let mut legacy = Legacy::default();
         let is_hybrid = members.get("cloudEventsVersion").is_some();
-        // The 1.0 names say it all, but for the version of the type; and no attribute of 1.0 has one of these names.
+        // The 1.0 attributes repeat the legacy members, except for the version of the type.
         legacy.event_type_version = members.take("eventTypeVersion");
         for name in LEGACY_NAMES {
             members.take(name);
@@ -252,7 +252,7 @@ impl Event {
                 adopt(extensions, &mut members, |_| true);
             }
         } else if let Some(Ok(own)) = members.get("extensions").map(read_extensions) {
-            // A member of that name is the producer's own here; but the hybrid shows it to receivers who look there for these.
+            // Here the member is the producer's, but receivers of the hybrid read these values from it.
             if writer == Writer::Producer {
                 agree(&own, &members)?;
             }
@@ -291,7 +291,7 @@ impl Event {
                 attributes.set(new, value);
             }
         }
-        // What counts hops is an attribute, and nothing in `extensions` says otherwise.
+        // The hop count is an attribute and takes precedence over `extensions`.
         if let Some(hops) = members.take(HOPS) {
             attributes.set(HOPS, hops);
         }
@@ -316,7 +316,7 @@ impl Event {
         )
     }
 
-    /// Checks the attributes that we need; `names` are the client's names for specversion, id, source, type and time.
+    /// Checks the required attributes. `names` are the client's names of specversion, id, source, type and time.
     fn checked(
         mut attributes: Members,
         legacy: Legacy,
@@ -357,7 +357,7 @@ impl Event {
         let optional = |name| attributes.get(name).and_then(as_text);
         let (user, owner) = (optional("userid"), optional("ownerid"));
         let hops = hops::read(attributes.get(HOPS));
-        // What we wrote ourselves is not judged again.
+        // Producers only: events that we wrote are not checked again.
         let hops = match writer {
             Writer::Producer => problems.take(hops.and_then(hops::check)).unwrap_or_default(),
             Writer::Us => hops.unwrap_or_default(),
@@ -367,13 +367,13 @@ impl Event {
         Ok(Self { attributes, legacy, head, subject: OnceLock::new() })
     }
 
-    /// The producer's id of the event; unique together with [`Event::source`].
+    /// The id from the producer; unique together with [`Event::source`].
     #[must_use]
     pub fn id(&self) -> &str {
         &self.head.id
     }
 
-    /// The system the event comes from.
+    /// The system that published the event.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.head.source
@@ -385,49 +385,49 @@ impl Event {
         &self.head.event_type
     }
 
-    /// The tenant it happened in, when the event says so.
+    /// The tenant, if the event names one.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.head.tenant.as_ref()
     }
 
-    /// The user who caused it, when the event says so.
+    /// The user who caused it, if the event names one.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.head.user.as_deref()
     }
 
-    /// The user who owns the resource, when the event says so.
+    /// The user who owns the resource, if the event names one.
     #[must_use]
     pub fn owner_id(&self) -> Option<&str> {
         self.head.owner.as_deref()
     }
 
-    /// How often it came out of a deployment like this one and was published again; see [`crate::hops`].
+    /// How often a delivery of it was published again; see [`crate::hops`].
     #[must_use]
     pub fn hops(&self) -> u32 {
         self.head.hops
     }
 
-    /// The trace it belongs to, when it says so (`CloudEvents` extension "distributed tracing").
+    /// Its trace, if it names one (`CloudEvents` extension "distributed tracing").
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         let text = |name| self.attributes.get(name).and_then(as_text);
         TraceContext::parse(&text(TRACEPARENT)?, text(TRACESTATE).as_deref())
     }
 
-    /// Whether it is a test, in which nothing happened; see [`crate::test_event`].
+    /// Whether it is a test event; see [`crate::test_event`].
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.attributes.get(TEST_ATTRIBUTE).is_some_and(|value| value.get() == "true")
     }
 
-    /// Whether it has the attribute of tests, with whatever value.
+    /// Whether it has the attribute of test events, with any value.
     pub(crate) fn says_test(&self) -> bool {
         self.attributes.get(TEST_ATTRIBUTE).is_some()
     }
 
-    /// What filters look at. Old events have the resource in `data.attributes`, newer ones in `data` itself.
+    /// The values that filters compare. Old events have the resource in `data.attributes`, newer ones in `data` itself.
     pub(crate) fn subject(&self) -> &Subject {
         self.subject.get_or_init(|| {
             let data = self.attributes.get("data").map(members_of).unwrap_or_default();
@@ -443,7 +443,7 @@ impl Event {
         })
     }
 
-    /// The same event, said to have happened in `tenant`.
+    /// Returns the event with `tenant` as its tenant.
     #[must_use]
     pub fn in_tenant(mut self, tenant: TenantId) -> Self {
         self.attributes.set("tenantid", json_string(tenant.as_str()));
@@ -451,15 +451,14 @@ impl Event {
         self
     }
 
-    /// When it happened, as it says itself.
+    /// The time of the event, from its `time` attribute.
     #[must_use]
     pub fn happened_at(&self) -> Option<OffsetDateTime> {
         let text: String = serde_json::from_str(self.attributes.get("time")?.get()).ok()?;
         OffsetDateTime::parse(&text, &Rfc3339).ok()
     }
 
-    /// Bytes of the event as it travels, near enough to its size as a payload. There is never more of it in a message, but for some
-    /// hundred bytes around it.
+    /// The size of the event in a message, in bytes; its size as a payload is about the same. A message is at most a few hundred bytes larger.
     #[must_use]
     pub fn size(&self) -> usize {
         let members = |members: &Members| -> usize {
@@ -470,12 +469,12 @@ impl Event {
     }
 }
 
-/// The attribute that an extension became, in whatever case its name is written, if it is one that webhooks are chosen by.
+/// Returns the routing attribute that an extension became, compared case-insensitively.
 pub(crate) fn attribute_of(extension: &str) -> Option<&'static str> {
     EXTENSIONS.iter().map(|(_, new)| *new).find(|new| extension.eq_ignore_ascii_case(new))
 }
 
-/// Checks that what webhooks are chosen by is said once, or the same each time: one event, one meaning.
+/// Rejects events whose routing attributes are repeated with conflicting values.
 fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let mut said: BTreeMap<_, _> =
@@ -490,11 +489,11 @@ fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
-/// Makes attributes of the legacy form's extensions that are `wanted`, where there is none of that name yet.
+/// Adds the `wanted` extensions of the legacy form as attributes, where there is none of that name yet.
 fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -> bool) {
     for (name, value) in extensions.iter().filter(|(name, _)| wanted(name)) {
         let name = name.to_ascii_lowercase();
-        // What is no attribute of CloudEvents 1.0 by its name or value stays in `extensions` only.
+        // An extension that is no valid attribute of CloudEvents 1.0 stays in `extensions` only.
         let fits = published::is_name(&name) && published::attribute_rule(value).is_none();
         if fits && attributes.get(&name).is_none() && name != "data" {
             attributes.set(&name, value.to_owned());
@@ -502,13 +501,13 @@ fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -
     }
 }
 
-/// Returns a moment as events write it.
+/// Formats a time for the `time` attribute.
 #[expect(clippy::expect_used, reason = "no clock shows a year before 0, the only moments without this form")]
 pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).expect("a moment of this era has an RFC 3339 form")
 }
 
-/// The members of a JSON object; none when it is something else.
+/// Returns the members of a JSON object, and none of any other value.
 fn members_of(raw: &RawValue) -> BTreeMap<String, &RawValue> {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
@@ -522,8 +521,8 @@ fn read_extensions(raw: &RawValue) -> Result<Members, Invalid> {
     Ok(extensions)
 }
 
-/// An attribute that is null is not set (`CloudEvents` 1.0.2, JSON format, section 2.2). `data` is no attribute: null is what the event
-/// carries then, and another thing than to carry nothing (section 3.1.1).
+/// Removes attributes that are null, which means not set (`CloudEvents` 1.0.2, JSON format, section 2.2). `data` is no attribute: null data
+/// differs from no data (section 3.1.1).
 fn unset_nulls(members: &mut Members) {
     members.retain(|name, value| name == "data" || value.get() != "null");
 }
@@ -538,16 +537,16 @@ impl TryFrom<Wire> for Event {
     type Error = Invalid;
     fn try_from(mut wire: Wire) -> Result<Self, Invalid> {
         unset_nulls(&mut wire.cloud_event);
-        // `now` is never used: an event of ours always has a time.
+        // The time is never used: events in our messages always have one.
         let names = &["specversion", "id", "source", "type", "time"];
         Self::checked(wire.cloud_event, wire.legacy, names, OffsetDateTime::UNIX_EPOCH, Writer::Us)
     }
 }
 
-/// The same bytes without the byte order mark of UTF-8, which some editors and libraries put before a text.
+/// Returns a text without the byte order mark of UTF-8, which some editors and libraries add.
 ///
 /// # Errors
-/// They begin with the mark of UTF-16 or UTF-32: the text would have to be written anew.
+/// The text begins with the byte order mark of UTF-16 or UTF-32.
 pub fn without_mark(body: &[u8]) -> Result<&[u8], Invalid> {
     let encoding = match body {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => "UTF-32",
@@ -557,11 +556,11 @@ pub fn without_mark(body: &[u8]) -> Result<&[u8], Invalid> {
     Err(Invalid::one("body", Rule::ByteOrderMark { encoding }))
 }
 
-/// Reads a request body or queue message: one event, or an array of events (the `CloudEvents` JSON batch format), each of at most
+/// Parses a request body or queue message: one event, or an array of events (the `CloudEvents` JSON batch format), each of at most
 /// `largest` bytes as minified JSON.
 ///
 /// # Errors
-/// The problems of all bad events, each field prefixed with its place, `[2].type`; none is taken then.
+/// The problems of all events. Fields of an array are prefixed by the event's index, like `[2].type`.
 pub fn parse_one_or_many(json: &str, now: OffsetDateTime, largest: usize) -> Result<Vec<Event>, Invalid> {
     if json.len() > MAX_TEXT {
         return Err(Invalid::one("body", Rule::MaxBytes { max: MAX_TEXT }));
@@ -609,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cloudevent_is_read() {
+    fn cloudevent_is_parsed() {
         let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","userid":"u","data":{"x":1}}"#;
         let event = Event::parse(json, NOW).unwrap();
         assert_eq!((event.id(), event.source(), event.event_type()), ("1", "s", "t"));
@@ -621,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_headers_and_body_is_the_same_as_one_of_json() {
+    fn binary_mode_event_equals_structured_event() {
         let attributes =
             [("specversion", "1.0"), ("id", "1"), ("source", "s"), ("type", "t"), ("tenantid", "acme")];
         let read =
@@ -652,7 +651,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_both_forms_is_of_the_tenant_that_either_names() {
+    fn hybrid_event_has_the_tenant_of_either_form() {
         let both = |more: &str| {
             let json = format!(
                 r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","cloudEventsVersion":"0.1"{more},
@@ -677,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_that_say_one_thing_twice_have_to_agree() {
+    fn repeated_extensions_must_agree() {
         let legacy = |extensions: &str| {
             let json = format!(
                 r#"{{"cloudEventsVersion":"0.1","eventId":"1","source":"s","eventType":"t","extensions":{extensions}}}"#
@@ -692,7 +691,7 @@ mod tests {
     }
 
     #[test]
-    fn no_legacy_name_says_otherwise_than_the_event_that_was_matched() {
+    fn legacy_members_equal_the_matched_attributes() {
         let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","tenantid":"acme","eventId":"2","eventType":"other",
             "eventTime":"never","contentType":"x","cloudeventsversion":"9","extensions":{"tenantId":"acme","actor":{}}}"#;
         let event = Event::parse(json, NOW).unwrap();
@@ -703,7 +702,7 @@ mod tests {
         let again = Event::from_payload(&event.payload(false), NOW).unwrap();
         assert_eq!(again.payload(false), event.payload(false));
 
-        // What only the extensions say is matched on, too, as receivers of the hybrid will find it there.
+        // Values that only the extensions have are matched, too, because receivers of the hybrid read them there.
         let json = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","extensions":{"UserId":"u","actor":"a"}}"#;
         let event = Event::parse(json, NOW).unwrap();
         assert_eq!(event.user_id(), Some("u"));
@@ -714,13 +713,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_beyond_the_bound_is_not_read() {
+    fn text_over_max_size_is_refused() {
         assert_eq!(problem_fields(&" ".repeat(MAX_TEXT + 1)), ["body"]);
         assert_eq!(problem_fields(&"[".repeat(MAX_TEXT)), ["body"]);
     }
 
     #[test]
-    fn what_is_missing_is_named_as_the_client_names_it() {
+    fn missing_attribute_has_the_clients_name() {
         assert_eq!(problem_fields("{}"), ["specversion"]);
         assert_eq!(problem_fields(r#"{"specversion":"1.0"}"#), ["id", "source", "type"]);
         assert_eq!(problem_fields(r#"{"cloudEventsVersion":"0.1"}"#), ["eventId", "source", "eventType"]);
@@ -741,13 +740,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_larger_than_the_bound_is_refused() {
+    fn event_over_max_size_is_refused() {
         let event = |n| {
             format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":"{}"}}"#, "x".repeat(n))
         };
         assert!(Event::parse(&event(MAX_EVENT - 200), NOW).is_ok());
         assert_eq!(problem_fields(&event(MAX_EVENT)), ["event"]);
-        // A deployment may say otherwise, for one event as for several.
+        // Deployments configure the maximum, which applies to one event and to several.
         for json in [event(MAX_EVENT), format!("[{}]", event(MAX_EVENT))] {
             assert!(parse_one_or_many(&json, NOW, 2 * MAX_EVENT).is_ok());
             assert!(parse_one_or_many(&json, NOW, MAX_EVENT).is_err());
@@ -755,7 +754,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_survives_the_queue() {
+    fn event_round_trips_through_the_queue() {
         let json = r#"{"cloudEventsVersion":"0.1","eventId":"1","source":"s","eventType":"t","eventTypeVersion":"2.0.0",
             "extensions":{"tenantId":"acme","odd":{"a":1}},"data":[1.0]}"#;
         let event = Event::parse(json, NOW).unwrap();
@@ -767,7 +766,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_parser_panic(text in "\\PC{0,60}|[\\[\\]{}\":,a0 ]{0,60}") {
+        fn any_text_parses_without_panic(text in "\\PC{0,60}|[\\[\\]{}\":,a0 ]{0,60}") {
             let _ = parse_one_or_many(&text, NOW, MAX_EVENT);
         }
     }

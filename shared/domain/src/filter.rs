@@ -1,4 +1,4 @@
-//! A webhook's `filter`: which events of its types it wants, as a small part of SCIM's filter language (contract section 2.2, RFC 7644 §3.4.2.2).
+//! The `filter` of a webhook, in a subset of SCIM's filter language (contract section 2.2, RFC 7644 section 3.4.2.2).
 //!
 //! ```text
 //! filter     = conjunction *( " or " conjunction )
@@ -7,7 +7,7 @@
 //! attribute  = "id" / "spaceId" / "topLevelResourceId" / "data.status"
 //! ```
 //!
-//! Attributes and words are read in any case, as SCIM has it; values are compared exactly.
+//! Attributes and operators are case-insensitive, as in SCIM. Values are compared exactly.
 
 use std::fmt;
 
@@ -18,22 +18,22 @@ use crate::event::Event;
 use crate::event_type::RELOAD_FINISHED;
 use crate::rule::Rule;
 
-/// Longest filter, in characters, in its plainest spelling. Our choice; the contract names no bound.
+/// Longest normalized filter, in characters. Our choice; the contract names no bound.
 pub const MAX_FILTER: usize = 4096;
 
-/// What `data.status` may be compared with (contract section 2.2).
+/// The values of `data.status` (contract section 2.2).
 pub const STATUSES: [&str; 2] = ["ok", "error"];
 
-/// A part of an event that a filter can look at.
+/// An attribute that a filter can compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attribute {
     /// The resource: `data.id`.
     Id,
-    /// The space it is in: `data.spaceId`, or else the event's own `spaceid`.
+    /// Its space: `data.spaceId`, or else the attribute `spaceid` of the event.
     SpaceId,
-    /// The resource it belongs to: the event's `toplevelresourceid`.
+    /// Its parent resource: the attribute `toplevelresourceid` of the event.
     TopLevelResourceId,
-    /// How a reload ended: `data.status`. Only for webhooks that hear nothing but `com.qlik.v1.app.reload.finished`.
+    /// The result of a reload: `data.status`. Only for webhooks whose only event type is `com.qlik.v1.app.reload.finished`.
     Status,
 }
 
@@ -41,7 +41,7 @@ impl Attribute {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Id, Self::SpaceId, Self::TopLevelResourceId, Self::Status];
 
-    /// The name it has in filters.
+    /// Its name in filters.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Attribute {
     }
 }
 
-/// One comparison. An event that lacks the attribute equals nothing, so `ne` holds for it.
+/// One comparison. For an event without the attribute `eq` is false and `ne` is true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Comparison {
     attribute: Attribute,
@@ -71,16 +71,16 @@ struct Comparison {
     value: String,
 }
 
-/// A checked filter: alternatives, each of comparisons that all have to hold. Never empty.
+/// A checked filter: a disjunction of conjunctions. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Filter(Vec<Vec<Comparison>>);
 
 impl Filter {
-    /// Reads a filter.
+    /// Parses a filter.
     ///
     /// # Errors
-    /// What is wrong and at which character, counted from 1.
+    /// The position of the first error, in characters from 1, and what was expected there; or the filter is too long.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let bounded = |text: &str| {
             if text.chars().count() > MAX_FILTER {
@@ -95,7 +95,7 @@ impl Filter {
             rest.skip_spaces();
             if rest.left().is_empty() {
                 let filter = Self(alternatives);
-                // What is kept can be longer than what was written, and has to be readable again.
+                // The normalized filter can be longer than the one that was sent, and must be parseable again.
                 bounded(&filter.to_string())?;
                 return Ok(filter);
             }
@@ -108,7 +108,7 @@ impl Filter {
         }
     }
 
-    /// Checks what depends on the webhook: `data.status` means something in one event type only.
+    /// Checks the rules that depend on the webhook: only one event type has `data.status`.
     ///
     /// # Errors
     /// The rule that the filter breaks with these event types.
@@ -123,7 +123,7 @@ impl Filter {
         Ok(())
     }
 
-    /// Whether the event is wanted.
+    /// Whether an event matches.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         let holds = |comparison: &Comparison| {
@@ -137,7 +137,7 @@ impl Filter {
     }
 }
 
-/// The filter in its plainest spelling; reading that gives the same filter.
+/// The normalized filter. Parsing it returns the same filter.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, conjunction) in self.0.iter().enumerate() {
@@ -165,13 +165,13 @@ impl From<Filter> for String {
     }
 }
 
-/// How an error names a value: a string in double quotes.
+/// The name of a value in errors: a string in double quotes.
 const VALUE: &str = "\"…\"";
 
-/// The part of a filter that is still to be read.
+/// The part of a filter that is not parsed yet.
 struct Rest<'a> {
     text: &'a str,
-    /// Bytes already read.
+    /// Bytes already parsed.
     at: usize,
 }
 
@@ -189,7 +189,7 @@ impl<'a> Rest<'a> {
         Invalid::one("filter", Rule::FilterSyntax { position, expected: expected.iter().copied().into() })
     }
 
-    /// Reads the next word, which has to be one of `words` in any case; `expected` is what an error names.
+    /// Parses the next word, which has to be one of `words` in any case. An error names `expected`.
     fn word_of(
         &mut self,
         words: &[&'static str],
@@ -246,25 +246,25 @@ mod tests {
     }
 
     #[test]
-    fn the_contracts_example_reads_and_prints_as_it_is() {
+    fn contract_example_round_trips() {
         let text = r#"id eq "id123" or spaceId eq "spaceId123" or spaceId eq "spaceId456" or topLevelResourceId eq "id789""#;
         assert_eq!(Filter::parse(text).unwrap().to_string(), text);
     }
 
     #[test]
-    fn every_attribute_is_found_where_events_have_it() {
+    fn attribute_is_read_from_its_place_in_the_event() {
         assert!(matches(r#"id eq "a""#, r#","data":{"id":"a"}"#));
         assert!(matches(r#"id eq "a""#, r#","data":{"attributes":{"id":"a"}}"#));
         assert!(matches(r#"spaceId eq "a""#, r#","data":{"spaceId":"a"},"spaceid":"b""#));
         assert!(matches(r#"spaceId eq "b""#, r#","data":{},"spaceid":"b""#));
         assert!(matches(r#"topLevelResourceId eq "a""#, r#","toplevelresourceid":"a""#));
         assert!(matches(r#"data.status eq "ok""#, r#","data":{"status":"ok"}"#));
-        // The event's own id is not the resource's.
+        // The id of the event is not the id of the resource.
         assert!(!matches(r#"id eq "e""#, r#","data":[]"#));
     }
 
     #[test]
-    fn legacy_events_are_filtered_alike() {
+    fn legacy_event_is_filtered_like_a_cloudevent() {
         let json = r#"{"cloudEventsVersion":"0.1","eventId":"e","source":"s","eventType":"t",
             "extensions":{"spaceId":"s1","topLevelResourceId":"r1"},"data":{"attributes":{"id":"a1"}}}"#;
         let event = Event::parse(json, datetime!(2026-11-24 10:00 UTC)).unwrap();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn and_binds_tighter_than_or_and_what_is_absent_equals_nothing() {
+    fn and_binds_tighter_than_or() {
         let more = r#","data":{"id":"a"},"spaceid":"s""#;
         assert!(matches(r#"id eq "a" or id eq "b" and spaceId eq "none""#, more));
         assert!(!matches(r#"id eq "x" or id eq "a" and spaceId eq "none""#, more));
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_in_any_case_and_values_as_json_strings() {
+    fn words_are_case_insensitive_and_values_are_json() {
         let filter = Filter::parse("  ID EQ\"a\\u0041\\\"\"  AND SPACEID Ne \"ü\" ").unwrap();
         assert_eq!(filter.to_string(), r#"id eq "aA\"" and spaceId ne "ü""#);
     }
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_is_for_reloads_alone_and_has_two_values() {
+    fn status_needs_the_reload_type_and_has_two_values() {
         let check = |text: &str, types: &[&str]| {
             let types: Vec<_> = types.iter().map(|name| (*name).to_owned()).collect();
             Filter::parse(text).unwrap().check_for(&types)
@@ -344,12 +344,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_reads_back_the_same(filter in any_filter()) {
+        fn printed_filter_parses_to_itself(filter in any_filter()) {
             prop_assert_eq!(Filter::parse(&filter.to_string()).unwrap(), filter);
         }
 
         #[test]
-        fn no_text_makes_the_parser_panic(text in "\\PC{0,60}|(id|eq|ne|and|or|data\\.status|\"a\"|\"|\\\\| |é){0,20}") {
+        fn any_text_parses_without_panic(text in "\\PC{0,60}|(id|eq|ne|and|or|data\\.status|\"a\"|\"|\\\\| |é){0,20}") {
             if let Ok(filter) = Filter::parse(&text) {
                 prop_assert_eq!(Filter::parse(&filter.to_string()).unwrap(), filter);
             }

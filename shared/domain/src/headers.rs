@@ -1,4 +1,4 @@
-//! Extra headers a webhook sends: names and values that are safe to put on the wire, within the contract's size.
+//! Custom headers of a webhook: valid names and values, within the contract's size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 use crate::error::{Invalid, Problems};
 use crate::rule::Rule;
 
-/// Bound on the bytes of all names and values together (contract section 4).
+/// Maximum size of all names and values together, in bytes (contract section 4).
 pub const MAX_HEADERS: usize = 2048;
 
-/// Names a webhook may not set: the ones we set, the ones that frame a message, and the ones that speak to intermediaries.
+/// Names a webhook may not set: those that we set, those that frame a message, and those for intermediaries.
 pub const RESERVED: [&str; 24] = [
     "accept-encoding",
     "cdn-loop",
@@ -41,35 +41,35 @@ pub const RESERVED: [&str; 24] = [
     "x-real-ip",
 ];
 
-/// Those of [`RESERVED`] that webhooks may have from before they were: they say where a request comes from, and harm nobody but who believes
-/// them. Such a webhook keeps them, and they are sent, until somebody takes them away.
+/// Names that became reserved later. Webhooks that already have them keep them, and they are sent, until they are removed: they claim where
+/// a request comes from, and only harm receivers that trust them.
 const RESERVED_LATER: [&str; 5] = ["cdn-loop", "forwarded", "true-client-ip", "x-client-ip", "x-real-ip"];
 
-/// Those of [`RESERVED`] that we set ourselves, and so are there when a request goes out.
+/// Reserved names that we set ourselves on every request.
 const OURS: [&str; 3] = ["content-type", QLIK_SIGNATURE, "user-agent"];
 
-/// How further reserved names begin: the Standard Webhooks headers, all ours; `CloudEvents` in binary mode, which are the event's; and what
-/// intermediaries say of where a request comes from.
+/// Prefixes of further reserved names: the Standard Webhooks headers, which are ours; the attributes of a `CloudEvents` binary-mode event;
+/// and what intermediaries report about the origin of a request.
 pub const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "ce-", "x-forwarded-"];
 
-/// Encrypted headers of a webhook at most once some were given apart from others. Each may take [`MAX_HEADERS`] bytes then: what the stored
-/// ones take must make no difference, or else whoever may edit a webhook could find out how long they are.
+/// Maximum number of encrypted headers if a change does not replace all of them. Each may then take [`MAX_HEADERS`] bytes: if the size of
+/// the stored values counted, an editor of the webhook could find out their lengths.
 pub const MAX_APART: usize = 8;
 
-/// What a webhook had before a change, as far as the rules of headers ask for it. Nothing, for a new one.
+/// The headers that a webhook had before a change. Empty for a new webhook.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
-    /// Names of its headers, plain and encrypted. They stay allowed, whatever has become reserved since.
+    /// Names of its headers, plain and encrypted. They stay allowed even if they became reserved later.
     pub names: BTreeSet<String>,
-    /// Names of encrypted headers whose values are not given anew.
+    /// Names of encrypted headers that keep their values.
     pub kept: BTreeSet<String>,
 }
 
-/// Name of a header that the deployment chooses: at most 64 characters, and none that HTTP, intermediaries or we need otherwise.
+/// A header name that the deployment configures: at most 64 characters, and not reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderName(String);
 
-/// Value of a header that the deployment chooses: 1 to 256 visible ASCII characters, with spaces only between them.
+/// A header value that the deployment configures: 1 to 256 visible ASCII characters, with spaces only between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderText(String);
 
@@ -93,7 +93,7 @@ impl FromStr for HeaderName {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let lower = text.to_ascii_lowercase();
-        let ours = lower == QLIK_SIGNATURE; // reserved so that no webhook sets it; here it is the default
+        let ours = lower == QLIK_SIGNATURE; // reserved for webhooks, but the default here
         let taken = !ours && is_reserved(&lower);
         let fine = text.len() <= 64 && is_token(text) && !taken;
         fine.then(|| Self(text.to_owned())).ok_or_else(|| Invalid::one("header", Rule::SettingHeaderName))
@@ -110,21 +110,21 @@ impl FromStr for HeaderText {
     }
 }
 
-/// The reserved name that the deployment's signature has by default.
+/// The default name of the signature header.
 const QLIK_SIGNATURE: &str = "qlik-signature";
 
-/// Checked headers, sorted by name; names are unique without regard to case.
+/// Checked headers, sorted by name. Names are unique, compared case-insensitively.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Headers(BTreeMap<String, String>);
 
 impl Headers {
-    /// Checks names (RFC 9110 tokens, not reserved, unique), values (visible ASCII, inner spaces and tabs) and the size of all.
+    /// Checks the names (RFC 9110 tokens, not reserved, unique), the values (visible ASCII, inner spaces and tabs) and the total size.
     pub fn parse(raw: BTreeMap<String, String>) -> Result<Self, Invalid> {
         Self::parse_after(raw, &Before::default())
     }
 
-    /// The same for a webhook that had some before.
+    /// Like [`Headers::parse`], for a change of a webhook.
     pub fn parse_after(raw: BTreeMap<String, String>, before: &Before) -> Result<Self, Invalid> {
         let all = Before { names: before.names.clone(), kept: BTreeSet::new() };
         check("headers", &raw, &all)?;
@@ -136,7 +136,7 @@ impl Headers {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Checks that no encrypted header has the name of one of these, in any case.
+    /// Checks that no encrypted header has the name of one of these, compared case-insensitively.
     pub fn check_apart_from<'a>(&self, encrypted: impl Iterator<Item = &'a str>) -> Result<(), Invalid> {
         let mut problems = Problems::default();
         for name in encrypted.filter(|name| self.0.keys().any(|known| known.eq_ignore_ascii_case(name))) {
@@ -146,7 +146,7 @@ impl Headers {
     }
 }
 
-/// Extra headers whose values only the receiver gets to see: the API shows their names, and the history says `**OMITTED**`.
+/// Custom headers whose values only the receiver sees: the API shows their names, and the history shows `**OMITTED**`.
 ///
 /// Values are wiped from memory when dropped; `Debug` shows no part of them, and there is no `Serialize`.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -158,14 +158,14 @@ impl EncryptedHeaders {
         Self::parse_after(raw, &Before::default())
     }
 
-    /// The same for a webhook that had some before. What is not given anew does not count, only how many headers there are: see
-    /// [`MAX_APART`].
+    /// Like [`EncryptedHeaders::parse`], for a change of a webhook. The size of kept values does not count, only the number of headers;
+    /// see [`MAX_APART`].
     pub fn parse_after(raw: BTreeMap<String, String>, before: &Before) -> Result<Self, Invalid> {
         check("encryptedHeaders", &raw, before)?;
         Ok(Self(raw.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect()))
     }
 
-    /// Those that were stored: checked when they were, by the rules of then, and once more before they are sent.
+    /// Headers from the store. They were checked when they were written, and are checked again before they are sent.
     #[must_use]
     pub fn stored(headers: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(headers.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect())
@@ -194,7 +194,7 @@ impl fmt::Debug for EncryptedHeaders {
     }
 }
 
-/// `of` is the member they are in. Problems never repeat a value: it may be meant to stay secret.
+/// Checks the headers of the member `of`. Problems never repeat a value, because it may be a secret.
 fn check(of: &str, raw: &BTreeMap<String, String>, before: &Before) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let mut seen = BTreeSet::new();
@@ -228,12 +228,11 @@ fn is_reserved(lower: &str) -> bool {
     RESERVED.contains(&lower) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
 }
 
-/// Checks headers just before they go out, ours among them, whatever was checked when they were stored: names and values that cannot
-/// end their line, no name twice, and none that frames the message or speaks to intermediaries; but for what a webhook may still have from
-/// before it was reserved.
+/// Checks all headers of a request just before it is sent, ours included: names and values cannot end their line, no name appears twice,
+/// and no header frames the message or addresses intermediaries. Headers that became reserved later are allowed.
 ///
 /// # Errors
-/// Every rule broken; problems repeat no value.
+/// Every broken rule. Problems never repeat a value.
 pub fn check_sendable<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let mut seen = BTreeSet::new();
@@ -267,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_headers_pass() {
+    fn ordinary_headers_are_accepted() {
         assert!(headers(&[("Authorization", "Bearer abc.def"), ("X-Key", "a b"), ("x-empty", "")]).is_ok());
     }
 
     #[test]
-    fn smuggling_reserved_and_double_names_are_refused() {
+    fn smuggled_reserved_and_duplicate_names_are_refused() {
         for bad in [
             [("X-A", "b\r\nEvil: 1")],
             [("X-A", "b\0")],
@@ -286,7 +285,7 @@ mod tests {
             [("qlik-signature", "0")],
             [("X-A", "é")],
             [("Transfer-Encoding", "chunked")],
-            // A value folded over two lines, as HTTP once allowed.
+            // A value folded over two lines, which HTTP once allowed.
             [("X-A", "b\r\n c")],
             [("X-A", "b\n\tc")],
             [("X-A", "b\rc")],
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn encrypted_headers_keep_the_same_rules_and_their_values_to_themselves() {
+    fn encrypted_headers_have_the_same_rules_and_hide_values() {
         let parse = |name: &str, value: &str| {
             EncryptedHeaders::parse(BTreeMap::from([(name.to_owned(), value.to_owned())]))
         };
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn info_names_that_speak_for_intermediaries_are_reserved() {
+    fn info_names_of_intermediaries_are_reserved() {
         for name in [
             "Forwarded",
             "X-Real-IP",
@@ -365,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn info_what_was_stored_before_it_was_reserved_is_kept_and_sent() {
+    fn info_header_reserved_later_is_kept_and_sent() {
         for name in ["Forwarded", "X-Real-IP", "X-Forwarded-Host", "cdn-loop", "ce-id"] {
             let before = Before { names: [name.to_owned()].into(), ..Before::default() };
             let kept = Headers::parse_after(one(name, "1"), &before).unwrap();
@@ -374,14 +373,14 @@ mod tests {
             assert!(check_sendable(kept.expose()).is_ok(), "{name}");
             assert!(Headers::parse_after(one("X-Forwarded-Port", "1"), &before).is_err(), "no other");
         }
-        // What could never be stored is never sent.
+        // Headers that cannot be stored are not sent either.
         for name in ["Via", "X-Forwarded-For", "Host"] {
             assert!(check_sendable([(name, "1")]).is_err(), "{name}");
         }
     }
 
     #[test]
-    fn l8_headers_given_apart_from_others_are_counted_not_measured() {
+    fn l8_partial_change_counts_headers_not_bytes() {
         let with = |count: usize, size: usize| {
             let mut all: BTreeMap<_, _> = (1..count).map(|n| (format!("X-{n}"), "v".repeat(2000))).collect();
             let kept = all.keys().cloned().collect();
@@ -392,7 +391,7 @@ mod tests {
         assert!(with(MAX_APART, MAX_HEADERS - 2).is_err());
         let error = with(MAX_APART + 1, 1).unwrap_err().to_string();
         assert!(error.contains("at most 8 headers"), "{error}");
-        // One that has more, from a request that gave all, may have some taken away.
+        // Headers of a larger set, which one request gave in full, can be removed.
         let many: BTreeMap<_, _> = (0..500).map(|n| (format!("{n}"), String::new())).collect();
         let before = Before { kept: many.keys().cloned().collect(), ..Before::default() };
         assert!(EncryptedHeaders::parse_after(many, &before).is_ok());
@@ -400,7 +399,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn l8_no_answer_depends_on_the_length_of_a_kept_value(
+        fn l8_result_is_independent_of_kept_value_lengths(
             lengths in prop::collection::vec(0..=MAX_HEADERS, 1..10), given in 0..2100_usize,
         ) {
             let answer = |length: &dyn Fn(usize) -> usize| {
@@ -414,7 +413,7 @@ mod tests {
         }
 
         #[test]
-        fn no_accepted_header_can_end_its_line(name in "\\PC{0,12}|[ -~\r\n\0]{0,12}", value in "[ -~\r\n\t\0é]{0,20}") {
+        fn accepted_header_cannot_end_its_line(name in "\\PC{0,12}|[ -~\r\n\0]{0,12}", value in "[ -~\r\n\t\0é]{0,20}") {
             if let Ok(accepted) = headers(&[(&name, &value)]) {
                 prop_assert!(check_sendable(accepted.iter()).is_ok());
                 for (n, v) in accepted.iter() {

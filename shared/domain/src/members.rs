@@ -1,7 +1,7 @@
-//! A JSON object read one level deep: names in order, values as the exact (minified) text that came in.
+//! A JSON object parsed one level deep: names in order, values as their minified source text.
 //!
-//! Events pass through Anzol without being understood: numbers keep their digits, strings their escapes, members their order. So what
-//! two parsers may read differently is refused (I-JSON, RFC 7493, section 2): receivers must not see another event than was matched.
+//! Events pass through Anzol unchanged: numbers keep their digits, strings their escapes, members their order. JSON that two parsers may
+//! read differently is refused (I-JSON, RFC 7493, section 2), so that receivers see the event that was matched.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,18 +16,18 @@ use crate::rule::Rule;
 
 /// Deepest nesting of arrays and objects accepted in a value; receivers' parsers commonly stop at 64 or more.
 pub(crate) const MAX_DEPTH: usize = 64;
-/// Most members of an event as a producer writes it, and of its extensions; `data` may have more. Our choice: they are looked up one by
-/// one.
+/// Maximum number of members of an event from a producer, and of its extensions; `data` may have more. Our choice, because look-ups are
+/// linear.
 pub(crate) const MAX_MEMBERS: usize = 256;
-/// Most members of an event as we write it: extensions become attributes, and the hybrid says some things twice.
-const MOST_MEMBERS: usize = 2 * MAX_MEMBERS + 32;
+/// Maximum number of members of an event that we write: extensions become attributes, and the hybrid repeats values.
+const MAX_WRITTEN_MEMBERS: usize = 2 * MAX_MEMBERS + 32;
 
-/// The members of an object, in the order they came; names are unique.
+/// The members of an object, in their original order. Names are unique.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Members(Vec<(String, Box<RawValue>)>);
 
 impl Members {
-    /// Reads a JSON object.
+    /// Parses a JSON object.
     pub(crate) fn parse(json: &str) -> Result<Self, Rule> {
         let entries: Entries = serde_json::from_str(json)
             .map_err(|error| if error.is_data() { Rule::NotObject } else { Rule::from(&error) })?;
@@ -35,8 +35,8 @@ impl Members {
     }
 
     fn checked(entries: Vec<(String, Box<RawValue>)>) -> Result<Self, Rule> {
-        if entries.len() > MOST_MEMBERS {
-            return Err(Rule::TooManyMembers { max: MOST_MEMBERS });
+        if entries.len() > MAX_WRITTEN_MEMBERS {
+            return Err(Rule::TooManyMembers { max: MAX_WRITTEN_MEMBERS });
         }
         for (index, (name, _)) in entries.iter().enumerate() {
             if entries.iter().take(index).any(|(earlier, _)| earlier == name) {
@@ -51,7 +51,7 @@ impl Members {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
     }
 
-    /// Sets a member: in its place when it is there, else at the end.
+    /// Sets a member: in its place if it exists, else at the end.
     pub(crate) fn set(&mut self, name: &str, value: Box<RawValue>) {
         match self.0.iter_mut().find(|(n, _)| n == name) {
             Some(member) => member.1 = value,
@@ -68,7 +68,7 @@ impl Members {
         Some(self.0.remove(index).1)
     }
 
-    /// Drops the members that do not hold; no copy, and no work for those that stay.
+    /// Removes the members for which `holds` is false.
     pub(crate) fn retain(&mut self, holds: impl Fn(&str, &RawValue) -> bool) {
         self.0.retain(|(name, value)| holds(name, value));
     }
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The members of an object, not checked yet: at most one more than an object may have.
+/// The unchecked members of an object, at most one more than allowed.
 struct Entries(Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Entries {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
                 let mut entries = Vec::new();
-                while entries.len() <= MOST_MEMBERS {
+                while entries.len() <= MAX_WRITTEN_MEMBERS {
                     let Some(entry) = map.next_entry()? else { return Ok(Entries(entries)) };
                     entries.push(entry);
                 }
@@ -129,15 +129,15 @@ pub fn check_unique_members(json: &[u8]) -> Result<(), Rule> {
     minified(value, usize::MAX).map(drop)
 }
 
-/// Returns an attribute's or member's value without the spaces between its tokens.
+/// Returns a JSON value without the spaces between its tokens.
 ///
 /// # Errors
-/// An object has a member twice, a string is no text, or arrays and objects are nested more than `max_depth` deep.
+/// An object has a member twice, a string has an invalid escape, or arrays and objects are nested more than `max_depth` deep.
 #[expect(clippy::expect_used, reason = "JSON without the spaces between its tokens is JSON")]
 pub(crate) fn minified(value: Box<RawValue>, max_depth: usize) -> Result<Box<RawValue>, Rule> {
     let text = value.get();
     let mut out = String::with_capacity(text.len());
-    // The names so far of each object that is open; an array has none.
+    // The names seen so far in each open object; empty for arrays.
     let mut open: Vec<BTreeSet<Cow<'_, str>>> = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -170,10 +170,10 @@ pub(crate) fn minified(value: Box<RawValue>, max_depth: usize) -> Result<Box<Raw
     }
 }
 
-/// What JSON allows between tokens.
+/// Whitespace of JSON.
 const SPACES: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Bytes of the string that `text` begins with, quotes included.
+/// Returns the length of the string at the start of `text`, in bytes with its quotes.
 fn string_length(text: &str) -> usize {
     let mut escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -184,7 +184,7 @@ fn string_length(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 2)
 }
 
-/// The text of a JSON string. Half of a surrogate pair is none.
+/// Decodes a JSON string. Half of a surrogate pair is an error.
 fn decoded(string: &str) -> Result<Cow<'_, str>, Rule> {
     if string.contains('\\') {
         let text = serde_json::from_str(string).map(Cow::Owned);
@@ -193,18 +193,18 @@ fn decoded(string: &str) -> Result<Cow<'_, str>, Rule> {
     Ok(string.trim_matches('"').into())
 }
 
-/// Bytes of a name as it is written in JSON, without its quotes.
+/// Returns the length of a name in JSON, in bytes without its quotes.
 pub(crate) fn written_name(name: &str) -> usize {
     let escape = |byte| match byte {
         b'"' | b'\\' => 1,
-        0..b' ' => 5, // some take one, which makes no difference worth a table
+        0..b' ' => 5, // for some only 1; the difference is not worth a table
         _ => 0,
     };
     written(name) + name.bytes().map(escape).sum::<usize>()
 }
 
-/// Bytes of a JSON value as it travels: SQS takes neither U+FFFE nor U+FFFF (the API reference of its `SendMessage`), so they are written as
-/// escapes there, which are twice as long.
+/// Returns the length of a JSON value in a message, in bytes. SQS accepts neither U+FFFE nor U+FFFF (API reference of `SendMessage`), so
+/// messages have their escapes, which are twice as long.
 pub(crate) fn written(json: &str) -> usize {
     let more = if json.as_bytes().contains(&0xef) {
         json.matches(['\u{fffe}', '\u{ffff}']).count() * (r"\uffff".len() - '\u{ffff}'.len_utf8())
@@ -220,7 +220,7 @@ pub(crate) fn json_string(text: &str) -> Box<RawValue> {
     serde_json::value::to_raw_value(text).expect("a string is JSON")
 }
 
-/// The text of a JSON string value; `None` for any other kind of value.
+/// Returns the text of a JSON string, and `None` for any other value.
 pub(crate) fn as_text(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_escapes_and_order_survive_and_spaces_between_tokens_go() {
+    fn minified_object_keeps_digits_escapes_and_order() {
         let text = r#" { "b" : 1.10e400 , "a" : [ 12345678901234567890 , "x \" y\\" , { } ] } "#;
         let members: Members = serde_json::from_str(text).unwrap();
         let out = serde_json::to_string(&members).unwrap();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn double_members_and_deep_nesting_are_refused() {
+    fn duplicate_members_and_deep_nesting_are_refused() {
         assert!(serde_json::from_str::<Members>(r#"{"a":1,"a":2}"#).is_err());
         let nested = |n: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(n), "]".repeat(n));
         assert!(serde_json::from_str::<Members>(&nested(64)).is_ok());
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_parsers_read_differently_is_refused_at_any_depth() {
+    fn ambiguous_json_is_refused_at_any_depth() {
         let read = |value: &str| serde_json::from_str::<Members>(&format!(r#"{{"a":{value}}}"#));
         for bad in [
             r#"{"id":1,"id":2}"#,
@@ -276,20 +276,20 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_of_members_is_refused_before_it_costs_time() {
+    fn too_many_members_are_refused() {
         let members = |count: usize| {
             let members: Vec<_> = (0..count).map(|n| format!(r#""{n}":0"#)).collect();
             Members::parse(&format!("{{{}}}", members.join(",")))
         };
-        assert_eq!(members(MOST_MEMBERS).unwrap().len(), MOST_MEMBERS);
-        for count in [MOST_MEMBERS + 1, 100_000] {
+        assert_eq!(members(MAX_WRITTEN_MEMBERS).unwrap().len(), MAX_WRITTEN_MEMBERS);
+        for count in [MAX_WRITTEN_MEMBERS + 1, 100_000] {
             assert_eq!(members(count).unwrap_err(), Rule::TooManyMembers { max: 544 });
         }
     }
 
     proptest! {
         #[test]
-        fn minifying_keeps_the_meaning(value in proptest::collection::vec("\\PC*", 0..4)) {
+        fn minified_value_equals_the_original(value in proptest::collection::vec("\\PC*", 0..4)) {
             let pretty = serde_json::to_string_pretty(&serde_json::json!({ "v": [&value, [[]], {"k": &value}] })).unwrap();
             let members: Members = serde_json::from_str(&pretty).unwrap();
             let out = serde_json::to_string(&members).unwrap();

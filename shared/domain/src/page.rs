@@ -3,12 +3,12 @@
 use crate::error::Invalid;
 use crate::rule::Rule;
 
-/// Items on a page when the request does not say (contract section 1.1).
+/// Default number of items on a page (contract section 1.1).
 pub const DEFAULT_LIMIT: usize = 20;
-/// Most items on a page (contract section 1.1).
+/// Maximum number of items on a page (contract section 1.1).
 pub const MAX_LIMIT: usize = 100;
 
-/// Reads the `limit` parameter: 1 to 100, 20 when absent.
+/// Parses the `limit` parameter: 1 to 100, by default 20.
 pub fn limit(text: Option<&str>) -> Result<usize, Invalid> {
     match text.map(str::parse) {
         None => Ok(DEFAULT_LIMIT),
@@ -17,7 +17,7 @@ pub fn limit(text: Option<&str>) -> Result<usize, Invalid> {
     }
 }
 
-/// Which way a list is sorted.
+/// The sort order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Smallest, or oldest, first.
@@ -26,7 +26,7 @@ pub enum Order {
     Descending,
 }
 
-/// Reads a `sort` parameter: a field of `fields`, after `+` (or a space, which is what an unescaped `+` becomes), `-` or nothing.
+/// Parses a `sort` parameter: one of `fields`, optionally with `-` or `+` before it. An unescaped `+` arrives as a space.
 pub fn sort(text: &str, fields: &[&'static str]) -> Result<(&'static str, Order), Invalid> {
     let (order, name) = match text.strip_prefix('-') {
         Some(name) => (Order::Descending, name),
@@ -42,7 +42,7 @@ pub fn sort(text: &str, fields: &[&'static str]) -> Result<(&'static str, Order)
 /// One page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// Its items, in the order asked for.
+    /// Its items, in the requested order.
     pub items: Vec<T>,
     /// Whether there are items after the last one.
     pub has_next: bool,
@@ -50,7 +50,7 @@ pub struct Page<T> {
     pub has_prev: bool,
 }
 
-/// Where a page begins: just after, or just before, an item that the client has seen.
+/// The position of a page relative to an item that the client has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position<T> {
     /// The first page.
@@ -61,7 +61,7 @@ pub enum Position<T> {
     Before(T),
 }
 
-/// Reads the `next` and `prev` parameters, of which at most one may be given; `open` reads a cursor, if it is one.
+/// Parses the `next` and `prev` parameters, of which at most one may be given. `open` decrypts a cursor.
 pub fn position<T>(
     next: Option<&str>,
     prev: Option<&str>,
@@ -76,7 +76,7 @@ pub fn position<T>(
     }
 }
 
-/// Cuts a page out of `items`, which are sorted in the order asked for by `key`, each key unique.
+/// Returns a page of `items`, which are sorted by `key` in the given order. Keys are unique.
 pub fn cut<T, K: PartialOrd>(
     items: Vec<T>,
     key: impl Fn(&T) -> K,
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_and_sorts_are_read_as_the_contract_says() {
+    fn limit_and_sort_are_parsed() {
         assert_eq!(limit(None).unwrap(), 20);
         assert_eq!(limit(Some("100")).unwrap(), 100);
         for bad in ["0", "101", "-1", "x", "", "1.5"] {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_begins_after_or_ends_before_a_cursor_and_never_both() {
+    fn position_is_after_or_before_a_cursor_not_both() {
         let position = |next, prev| position(next, prev, |text| text.parse::<u8>().ok());
         assert_eq!(position(None, None).unwrap(), Position::Start);
         assert_eq!(position(Some("7"), None).unwrap(), Position::After(7));
@@ -141,7 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn walking_forward_and_back_shows_every_item_once(count in 0..60_u32, limit in 1..13_usize, descending: bool) {
+        fn paging_forward_and_back_returns_every_item_once(count in 0..60_u32, limit in 1..13_usize, descending: bool) {
             let mut items: Vec<u32> = (0..count).collect();
             let order = if descending { items.reverse(); Order::Descending } else { Order::Ascending };
             let page = |position| cut(items.clone(), |item| *item, order, &position, limit);
@@ -158,7 +158,7 @@ mod tests {
             }
             prop_assert_eq!(&seen, &items);
 
-            // And back again, from the last item to the first.
+            // Back from the last item to the first.
             let Some(last) = items.last().copied() else { return Ok(()) };
             let (mut back, mut before) = (vec![last], last);
             loop {

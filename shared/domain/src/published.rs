@@ -1,5 +1,6 @@
-//! Rules for what producers publish, beyond what we need of it: `CloudEvents` 1.0.2, core specification and JSON format. What is stored or
-//! queued is not judged by them again.
+//! Rules for published events: who may publish them, reserved attributes, and `CloudEvents` 1.0.2 (core specification and JSON format).
+//!
+//! They apply to producers only, not to events that are already stored or queued.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,13 +31,13 @@ const CHECKED_LATER: [&str; 11] = [
     "eventType",
 ];
 
-/// The way by which an event comes.
+/// How an event arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// A call of the API.
+    /// By the API.
     Http,
-    /// The events queue, on which we put events of our own, too. Whoever may send to it can forge them; but for what was delivered,
-    /// which says so by its hops.
+    /// By the events queue, on which we also publish operational events. A sender to that queue can forge them, unless they were
+    /// delivered before, which their hop count shows.
     Queue,
 }
 
@@ -51,10 +52,10 @@ pub struct Published {
     pub deliveries: usize,
 }
 
-/// Checks that an event says nothing that only we may say: types that begin with `anzol.`, `source` `anzol`, the mark of test events.
+/// Checks that an event sets nothing reserved: types with the prefix `anzol.`, the source `anzol`, the attribute of test events.
 ///
 /// # Errors
-/// Each attribute that is not the producer's to set.
+/// Each reserved attribute.
 pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let our_type = event.event_type().starts_with(OPERATIONAL_PREFIX);
@@ -116,7 +117,7 @@ pub fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, Refu
     problems.finish(Some(allowed)).map_err(Refused::Invalid)
 }
 
-/// Checks names and values of the members that an event came with, nulls left out; in either form, or both at once.
+/// Checks names and values of the members of an event in any form. Members that are null were removed.
 pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
     if members.len() > MAX_MEMBERS {
         return Err(Invalid::one("event", Rule::TooManyMembers { max: MAX_MEMBERS }));
@@ -133,7 +134,7 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
                     problems.add(name, Rule::NotWith { other: "data" });
                 }
             }
-            // Not an attribute of CloudEvents 1.0; but Qlik's data-integration events have an object of that name.
+            // Not an attribute of CloudEvents 1.0, but Qlik's data-integration events have an object of that name.
             "extensions" if value.get().starts_with('[') => problems.add(name, Rule::NotObject),
             "extensions" => drop(problems.take(tenant_in(value))),
             "data" => {}
@@ -155,8 +156,8 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
-/// Checks that the tenant in `extensions` can be an attribute, if there is one that is a value. What cannot would be left where it is, and the
-/// event be taken for the caller's own tenant.
+/// Checks that a tenant in `extensions` is a valid attribute. Otherwise it would not become the tenant of the event, and the event would
+/// count as one of the caller's tenant.
 fn tenant_in(extensions: &RawValue) -> Result<(), Invalid> {
     let members = Members::parse(extensions.get()).unwrap_or_default();
     let mut problems = Problems::default();
@@ -169,7 +170,7 @@ fn tenant_in(extensions: &RawValue) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
-/// The rule that one of the optional attributes breaks.
+/// Returns the rule that an optional attribute breaks, if any.
 fn rule_of(name: &str, is_legacy: bool, value: &RawValue) -> Option<Rule> {
     let broken = |holds: fn(&str) -> bool| as_text(value).is_none_or(|text| !holds(&text));
     match name {
@@ -181,17 +182,17 @@ fn rule_of(name: &str, is_legacy: bool, value: &RawValue) -> Option<Rule> {
     }
 }
 
-/// Whether it can be the name of an attribute. (`CloudEvents` 1.0.2, "attribute naming convention".)
+/// Whether a text is a valid attribute name. (`CloudEvents` 1.0.2, "attribute naming convention".)
 pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// The rule that a value breaks as an attribute, which is a string, a whole number of 32 bits or a Boolean. (`CloudEvents` 1.0.2, "type
-/// system".) Unicode's noncharacters, which that forbids in strings, too, are let pass: they do no harm on the way.
+/// Returns the rule that an attribute value breaks, if any: values are strings, whole numbers of 32 bits or Booleans. (`CloudEvents` 1.0.2,
+/// "type system".) Noncharacters in strings are accepted although the specification forbids them, because they do no harm.
 pub(crate) fn attribute_rule(value: &RawValue) -> Option<Rule> {
     let text = value.get();
     let broken = match text.bytes().next() {
-        // As it stands, JSON has no control characters below U+0020.
+        // JSON has no unescaped control characters below U+0020.
         Some(b'"') if text.bytes().all(|b| b != b'\\' && b < 0x7f) => return None,
         Some(b'"') => as_text(value).is_none_or(|text| text.chars().any(char::is_control)),
         Some(b't' | b'f') => return None,
@@ -208,7 +209,7 @@ pub(crate) fn is_media_type(text: &str) -> bool {
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next().and_then(|kind| kind.split_once('/'));
     let named = |parameter: &str| parameter.split_once('=').is_some_and(|(name, _)| is_token(name));
-    // A semicolon may be part of a quoted value: then what follows is not looked at.
+    // A semicolon may be part of a quoted value, so the parameters are not checked then.
     kind.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
         && (text.contains('"') || parts.all(|parameter| parameter.is_empty() || named(parameter)))
 }
@@ -217,7 +218,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// Whether a text is an absolute URI. (RFC 3986; a fragment is let pass, as schemas are often named by one.)
+/// Whether a text is an absolute URI. (RFC 3986; a fragment is accepted, because many schema names have one.)
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let scheme_fine = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -229,15 +230,15 @@ fn is_uri(text: &str) -> bool {
         && escapes.all(|after| after.len() >= 2 && after.bytes().take(2).all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Whether a media type says that the data is JSON: its subtype is `json` or ends with `+json`. (JSON format, section 3.1.1.)
+/// Whether a media type is JSON: its subtype is `json` or ends with `+json`. (JSON format, section 3.1.1.)
 pub(crate) fn is_json(media_type: &str) -> bool {
     let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let subtype = kind.split_once('/').map_or("", |(_, subtype)| subtype);
     subtype == "json" || subtype.ends_with("+json")
 }
 
-/// Whether data of this media type is text rather than bytes, so that it has one member whatever its bytes happen to be: `text`, XML, and
-/// the few others that are. JSON is for [`is_json`].
+/// Whether data of a media type is text rather than bytes: `text`, XML, and a few others. The type decides, not the bytes, so that one type
+/// always uses the same member. For JSON see [`is_json`].
 pub(crate) fn is_text(media_type: &str) -> bool {
     let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let Some((kind, subtype)) = kind.split_once('/') else { return false };
@@ -256,7 +257,7 @@ pub(crate) fn is_text(media_type: &str) -> bool {
     kind == "text" || texts.contains(&subtype) || subtype.ends_with("+xml") || subtype.ends_with("+yaml")
 }
 
-/// Whether a text of this media type is UTF-8, of which ASCII is a part: it names no other character set.
+/// Whether a media type names no other character set than UTF-8 or its subset ASCII.
 #[must_use]
 pub fn is_utf8(media_type: &str) -> bool {
     let mut parameters = media_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));

@@ -1,4 +1,4 @@
-//! A recovery: every delivery of a webhook that failed for good since some time, sent again. Ours, beyond the contract.
+//! Recoveries: all permanently failed deliveries of a webhook since a time, sent again. An Anzol extension.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,72 +10,69 @@ use crate::error::Invalid;
 use crate::id::{DeliveryId, RecoveryId, TenantId, WebhookId};
 use crate::rule::Rule;
 
-/// How far `since` may lie before the history's beginning, and then means that: whoever asks for the last seven days needs a moment to
-/// do so.
+/// How far `since` may be before the start of the history, which it then means: a request for the last seven days takes a moment.
 const LEEWAY: Duration = Duration::minutes(1);
 
-/// How a recovery stands.
+/// The status of a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecoveryStatus {
-    /// There may be more to find.
+    /// There may be more deliveries to find.
     Running,
-    /// All that was found is queued again; what becomes of it is in the history.
+    /// All deliveries are queued again; the history shows their results.
     Done,
-    /// The webhook was disabled before all was found.
+    /// The webhook was disabled before all deliveries were found.
     Stopped,
 }
 
-/// How long a recovery may make no step before it counts as lost, its messages with it, and another may begin. A busy slow lane is late by
-/// minutes.
+/// Time without a step after which a recovery counts as lost, with its messages, and another may start. A busy slow lane is minutes late.
 pub const STALLED_AFTER: Duration = Duration::HOUR;
 
-/// A recovery and how far it has come: from the oldest failure to the newest.
+/// A recovery and its progress, from the oldest failure to the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
     /// Its id.
     pub id: RecoveryId,
-    /// Whose webhook it is.
+    /// The tenant of the webhook.
     pub tenant_id: TenantId,
     /// The webhook.
     pub webhook_id: WebhookId,
     /// Deliveries triggered from then on.
     pub since: OffsetDateTime,
-    /// Deliveries triggered before then: when it was asked for.
+    /// Deliveries triggered before then: the time of the request.
     pub until: OffsetDateTime,
-    /// Whether it goes on.
+    /// Its status.
     pub status: RecoveryStatus,
-    /// Rows up to this one have been looked at; none yet when it is absent, or all that a release did that went the other way.
+    /// Rows up to this one are processed. Absent before the first step, and in recoveries of a release that went from newest to oldest.
     pub newer_than: Option<DeliveryId>,
-    /// Rows below this one are to be looked at: when it was asked for, or as far down as a release has come that went from the newest
-    /// failure to the oldest.
+    /// Rows below this one are to be processed: the time of the request, or the progress of a release that went from newest to oldest.
     pub older_than: DeliveryId,
-    /// When it made its last step.
+    /// The time of its last step.
     pub stepped_at: Option<OffsetDateTime>,
-    /// Deliveries that had failed for good, so far: `requeued` and `skipped` together.
+    /// Permanently failed deliveries found so far: `requeued` and `skipped` together.
     pub found: u32,
-    /// Those of them queued again, so far.
+    /// Deliveries queued again so far.
     pub requeued: u32,
-    /// Those of them left alone, so far: their event is queued again already, arrived after all, or was a test.
+    /// Deliveries skipped so far: their event is already queued again, was delivered in the meantime, or was a test.
     pub skipped: u32,
-    /// When it came to its end.
+    /// When it finished.
     pub finished_at: Option<OffsetDateTime>,
 }
 
-/// A step of a recovery that is to be made: a message of the slow lane.
+/// The next step of a recovery: a message of the slow lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryTask {
-    /// Whose webhook it is.
+    /// The tenant of the webhook.
     pub tenant_id: TenantId,
     /// The webhook.
     pub webhook_id: WebhookId,
-    /// The recovery; how far it has come is written there.
+    /// The recovery, which has the progress.
     pub recovery_id: RecoveryId,
 }
 
 impl Recovery {
-    /// A recovery that begins at `now`.
+    /// Returns a recovery that starts at `now`.
     #[must_use]
     pub fn new(
         tenant_id: TenantId,
@@ -100,7 +97,7 @@ impl Recovery {
         }
     }
 
-    /// The same, at its end.
+    /// Returns the finished recovery.
     #[must_use]
     pub fn finished(mut self, status: RecoveryStatus, now: OffsetDateTime) -> Self {
         self.status = status;
@@ -108,41 +105,41 @@ impl Recovery {
         self
     }
 
-    /// The first id it has still to look at, and the one below which the last is.
+    /// The ids that are still to be processed: from the first, to below the second.
     #[must_use]
     pub fn range(&self) -> (DeliveryId, DeliveryId) {
         let oldest = DeliveryId::floor(self.since);
         (self.newer_than.map_or(oldest, |seen| seen.max(oldest)), self.older_than)
     }
 
-    /// The first id of deliveries that are none of its business: they were triggered after it was asked for.
+    /// The first id after the recovery: deliveries triggered after the request are not part of it.
     #[must_use]
     pub fn end(&self) -> DeliveryId {
         DeliveryId::floor(self.until)
     }
 
-    /// Whether it stands in the way of another at `now`: it runs, and has made a step in the last [`STALLED_AFTER`].
+    /// Whether it prevents another recovery at `now`: it is running, and had a step within [`STALLED_AFTER`].
     #[must_use]
     pub fn is_under_way(&self, now: OffsetDateTime) -> bool {
         let stepped_at = self.stepped_at.unwrap_or(self.until);
         self.status == RecoveryStatus::Running && now - stepped_at < STALLED_AFTER
     }
 
-    /// The message that carries it on.
+    /// Returns the message for the next step.
     #[must_use]
     pub fn task(&self) -> RecoveryTask {
         let Self { id, tenant_id, webhook_id, .. } = self;
         RecoveryTask { tenant_id: tenant_id.clone(), webhook_id: *webhook_id, recovery_id: *id }
     }
 
-    /// When it is forgotten: with the history it is about, 7 days after it began.
+    /// When it is deleted: 7 days after its start, like the history.
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         self.until + RETENTION
     }
 }
 
-/// Reads since when deliveries are to be recovered: at most 7 days ago, and not in the future.
+/// Parses `since`: at most 7 days ago, and not in the future.
 pub fn since(text: Option<&str>, now: OffsetDateTime) -> Result<OffsetDateTime, Invalid> {
     let problem = |rule| Invalid::one("since", rule);
     let text = text.ok_or_else(|| problem(Rule::Required))?;
@@ -163,21 +160,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h3_a_recovery_is_under_way_until_it_ends_or_stalls() {
+    fn h3_recovery_is_under_way_until_finished_or_stalled() {
         let now = datetime!(2026-11-24 10:00 UTC);
         let (tenant, webhook) = (TenantId::parse("acme").unwrap(), WebhookId::mint(now));
-        let begun = Recovery::new(tenant, webhook, now - Duration::DAY, now);
-        assert!(begun.is_under_way(now) && begun.is_under_way(now + Duration::minutes(59)));
-        assert!(!begun.is_under_way(now + STALLED_AFTER));
-        let stepped = Recovery { stepped_at: Some(now + Duration::minutes(59)), ..begun.clone() };
+        let started = Recovery::new(tenant, webhook, now - Duration::DAY, now);
+        assert!(started.is_under_way(now) && started.is_under_way(now + Duration::minutes(59)));
+        assert!(!started.is_under_way(now + STALLED_AFTER));
+        let stepped = Recovery { stepped_at: Some(now + Duration::minutes(59)), ..started.clone() };
         assert!(stepped.is_under_way(now + Duration::minutes(118)));
         for status in [RecoveryStatus::Done, RecoveryStatus::Stopped] {
-            assert!(!begun.clone().finished(status, now).is_under_way(now));
+            assert!(!started.clone().finished(status, now).is_under_way(now));
         }
     }
 
     #[test]
-    fn the_window_reaches_back_as_far_as_the_history_and_not_into_the_future() {
+    fn since_is_within_history_and_not_in_the_future() {
         let now = datetime!(2026-11-24 10:00 UTC);
         for (text, allowed) in [
             ("2026-11-24T10:00:00Z", true),

@@ -1,4 +1,4 @@
-//! When a failed delivery is tried again.
+//! The retry schedule of failed deliveries.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::rule::Rule;
 /// about 21 hours. Our choice; the contract names none.
 pub const DEFAULT_WAITS: [u64; 8] = [5, 30, 120, 600, 1_800, 7_200, 21_600, 43_200];
 
-/// Most that a receiver's `Retry-After` can ask for.
+/// Maximum wait that a receiver can request by `Retry-After`.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(6);
 
-/// Most waits in a schedule, and the longest of them: all has to happen within the seven days that history is kept.
+/// Maximum number of waits in a schedule, and the longest wait in seconds: all attempts have to fit the seven days of history.
 const MAX_WAITS: usize = 20;
 const MAX_WAIT: u32 = 24 * 60 * 60;
 
-/// Jitter goes upward only, so a receiver is never asked earlier than promised: at most this share of the wait.
+/// Maximum jitter, as a share of the wait. Jitter is only added, never subtracted, so a retry is never early.
 const JITTER: f64 = 0.2;
 
 /// The waits between the attempts of a delivery.
@@ -37,10 +37,9 @@ impl Schedule {
         env.or("RETRY_SCHEDULE", Self::default())
     }
 
-    /// The wait before the attempt after `attempt` (1 for the first), or `None` when that was the last.
+    /// Returns the wait after `attempt` (1 for the first), or `None` if that was the last.
     ///
-    /// `fraction` in `0.0..1.0` chooses the jitter: the schedule's step, plus 0–20 %. A receiver that asks for more time by
-    /// `Retry-After` gets it, up to six hours; one that asks for less does not.
+    /// `fraction` in `0.0..1.0` selects the jitter of 0–20 %. `retry_after` can make the wait longer, up to six hours, but not shorter.
     #[must_use]
     pub fn wait_after(&self, attempt: u32, fraction: f64, retry_after: Option<Duration>) -> Option<Duration> {
         let index = usize::try_from(attempt.checked_sub(1)?).ok()?;
@@ -49,7 +48,7 @@ impl Schedule {
     }
 }
 
-/// Reads waits in seconds, separated by commas, as the deployment's setting has them.
+/// Parses waits in seconds, separated by commas.
 impl FromStr for Schedule {
     type Err = Invalid;
 
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nine_attempts_in_about_21_hours() {
+    fn default_schedule_is_nine_attempts_in_21_hours() {
         let schedule = Schedule::default();
         let waits: Vec<_> =
             (0..=10).map(|attempt| schedule.wait_after(attempt, 0.0, None).map(|w| w.as_secs())).collect();
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_makes_a_wait_longer_never_shorter_and_has_an_end() {
+    fn retry_after_makes_a_wait_longer_up_to_a_maximum() {
         let schedule = Schedule::default();
         let wait =
             |seconds| schedule.wait_after(1, 0.0, Some(Duration::from_secs(seconds))).unwrap().as_secs();
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_is_read_whole_or_not_at_all() {
+    fn invalid_schedule_is_refused() {
         let first =
             |text: &str| text.parse::<Schedule>().map(|s| s.wait_after(1, 0.0, None).unwrap().as_secs());
         assert_eq!(first("7"), Ok(7));
@@ -106,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn jitter_never_makes_a_retry_early_nor_more_than_a_fifth_late(attempt in 1..=8_u32, fraction in 0.0..1.0) {
+        fn jitter_adds_at_most_a_fifth(attempt in 1..=8_u32, fraction in 0.0..1.0) {
             let schedule = Schedule::default();
             let plain = schedule.wait_after(attempt, 0.0, None).unwrap();
             let wait = schedule.wait_after(attempt, fraction, None).unwrap();

@@ -15,7 +15,7 @@ pub const SECRET_CHARS: std::ops::RangeInclusive<usize> = 32..=64;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a secret of 32–64 characters, none of them a control character.
+    /// Checks that a secret has 32 to 64 characters and no control characters.
     pub fn parse(text: String) -> Result<Self, Invalid> {
         let text = Zeroizing::new(text);
         if !SECRET_CHARS.contains(&text.chars().count()) {
@@ -28,7 +28,7 @@ impl Secret {
         Ok(Self(text))
     }
 
-    /// The secret itself, for signing and for storing only.
+    /// The secret itself, only for signing and storing.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_rule_counts_characters_and_the_text_never_shows() {
+    fn secret_length_is_in_characters_and_debug_hides_it() {
         assert!(Secret::parse("s".repeat(31)).is_err());
         assert!(Secret::parse("s".repeat(65)).is_err());
         assert!(Secret::parse("é".repeat(64)).is_ok());

@@ -1,4 +1,4 @@
-//! Test events: one of a webhook's types, made up, for whoever wants to see whether a receiver works. Ours, beyond the contract.
+//! Test events: example events of a webhook's types, to find out whether a receiver works. An Anzol extension.
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -10,7 +10,7 @@ use crate::id::DeliveryId;
 use crate::rule::Rule;
 use crate::webhook::Webhook;
 
-/// Which of a webhook's types to test: the one asked for, under any of its names, or else the first.
+/// Returns the event type to test: the `wanted` one of the webhook's types, by any of its names, or else the first.
 ///
 /// # Errors
 /// The webhook has no such type, or none at all.
@@ -29,10 +29,10 @@ pub fn choose<'a>(webhook: &'a Webhook, wanted: Option<&str>) -> Result<&'a str,
     }
 }
 
-/// The test event of that type for a webhook. `id` makes it an event of its own, which no receiver drops as seen before.
+/// Returns a test event of a type for a webhook. `id` makes the event unique, so that no receiver drops it as a duplicate.
 ///
 /// # Errors
-/// Never: the parts were checked before. The type is that of reading an event.
+/// Never, because all parts are valid; the type is that of [`Event::parse`].
 pub fn event(
     webhook: &Webhook,
     event_type: &str,
@@ -55,12 +55,12 @@ pub fn event(
     Event::parse(&event.to_string(), now)
 }
 
-/// What events of a kind may say of their resource.
+/// Example data of event types.
 struct Example {
-    /// Start of the types' names.
+    /// Prefix of the types.
     types: &'static str,
     name: &'static str,
-    /// One more member of `data`, as is typical of the kind.
+    /// A further member of `data` that is typical of these types.
     more: Option<(&'static str, &'static str)>,
 }
 
@@ -72,7 +72,7 @@ const fn example(
     Example { types, name, more }
 }
 
-/// The first that fits counts.
+/// The first match counts.
 const EXAMPLES: [Example; 7] = [
     example(RELOAD_FINISHED, "Test application", Some(("status", "ok"))),
     example("com.qlik.v1.reload.", "Test reload", Some(("status", "SUCCEEDED"))),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_has_a_test_event_that_says_so_in_both_forms() {
+    fn every_type_has_a_test_event_in_both_forms() {
         for known in EVENT_TYPES {
             let webhook = webhook(&[known.name]);
             let event = event(&webhook, known.name, DeliveryId::mint(NOW), NOW).unwrap();
@@ -128,7 +128,7 @@ mod tests {
             assert_eq!(event.tenant(), Some(&webhook.tenant_id));
             for cloud_events in [false, true] {
                 let payload = event.outgoing(cloud_events);
-                assert!(Event::from_payload(&payload, NOW).unwrap().is_test(), "also when it is sent again");
+                assert!(Event::from_payload(&payload, NOW).unwrap().is_test(), "also in a resend");
                 let payload: Value = serde_json::from_str(&payload).unwrap();
                 assert_eq!(payload[TEST_ATTRIBUTE], true);
                 for member in ["id", "name"] {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_is_tested_by_one_of_its_own_types() {
+    fn tested_type_is_one_of_the_webhooks_types() {
         let hook = webhook(&["com.qlik.v1.app.deleted", "com.qlik.v1.app.created"]);
         assert_eq!(choose(&hook, None).unwrap(), "com.qlik.v1.app.deleted");
         assert_eq!(choose(&hook, Some("com.qlik.v1.app.created")).unwrap(), "com.qlik.v1.app.created");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_test() {
+    fn other_attribute_values_are_no_test() {
         for value in ["false", "\"true\"", "1"] {
             let json =
                 format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","anzoltest":{value}}}"#);

@@ -1,4 +1,4 @@
-//! What people write and look for: which characters a name may have, and when two spellings are the same.
+//! Text that people write and search: which characters a name may have, and when two spellings match.
 
 use icu_normalizer::uts46::Uts46MapperBorrowed;
 use icu_properties::CodePointMapData;
@@ -6,9 +6,9 @@ use icu_properties::props::GeneralCategory;
 
 use crate::rule::Rule;
 
-/// The form by which names are compared and sorted: equal for spellings that differ in case, in Unicode's form (NFC, NFD, and the
-/// compatibility forms, such as full-width letters), or in characters without a shape. By the mapping of UTS #46, which resolving host
-/// names has linked in anyway; the tables for NFC alone would be more.
+/// Returns the form by which names are compared and sorted: equal for spellings that differ in case, in their Unicode form (NFC, NFD, and
+/// the compatibility forms, such as full-width letters), or in invisible characters. Uses the mapping of UTS #46, because resolving host
+/// names links it anyway; the tables for NFC would come on top.
 #[must_use]
 pub fn search_form(text: &str) -> String {
     if text.is_ascii() {
@@ -16,10 +16,10 @@ pub fn search_form(text: &str) -> String {
     }
     let mapper = Uts46MapperBorrowed::new();
     let folded = |part: &str| -> String {
-        // Not told apart by case: what is written as the last letter of a word may be looked for as any letter.
+        // A final sigma has to match a search for any sigma.
         mapper.map_normalize(part.chars()).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
     };
-    // Characters that no host name may have become U+FFFD there, all of them. Here they stand for themselves.
+    // The mapping replaces characters that host names may not have by U+FFFD. Keep them instead.
     let is_own = |c: char| folded(c.encode_utf8(&mut [0; 4])).starts_with(char::REPLACEMENT_CHARACTER);
     let mut form = String::with_capacity(text.len());
     for part in text.split_inclusive(is_own) {
@@ -38,17 +38,17 @@ pub fn search_form(text: &str) -> String {
 pub(crate) fn refusal(c: char) -> Option<Rule> {
     match c {
         c if c.is_control() => Some(Rule::ControlCharacters),
-        // They turn round what stands next to them, also outside of the text (UAX #9, section 2; Unicode security considerations,
-        // section 2.10). The marks U+200E, U+200F and U+061C are no more than letters without a shape, and names in two scripts need them.
+        // They reverse the text next to them, also outside of the name (UAX #9, section 2; Unicode security considerations, section 2.10).
+        // The marks U+200E, U+200F and U+061C act like invisible letters, and names in two scripts need them.
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(Rule::DirectionOverrides),
-        // Never to be exchanged with others (The Unicode Standard, section 23.7).
+        // Not for interchange (The Unicode Standard, section 23.7).
         '\u{fdd0}'..='\u{fdef}' => Some(Rule::Noncharacters),
         c if u32::from(c) & 0xfffe == 0xfffe => Some(Rule::Noncharacters),
         _ => None,
     }
 }
 
-/// Whether a character can be seen by itself. Marks cannot: they belong to the letter before them.
+/// Whether a character is visible by itself. Marks are not: they belong to the letter before them.
 pub(crate) fn is_visible(c: char) -> bool {
     use GeneralCategory as G;
     let shapeless = matches!(
@@ -66,8 +66,8 @@ pub(crate) fn is_visible(c: char) -> bool {
     !shapeless && !is_blank(c)
 }
 
-/// Letters, symbols and reserved places that show nothing: those of the property `Default_Ignorable_Code_Point` that no category above
-/// has, and the blank ones of braille, of musical notes and of hieroglyphs.
+/// Whether a letter, a symbol or a reserved code point is blank: those with the property `Default_Ignorable_Code_Point` that are in none of
+/// the categories above, and the blanks of braille, musical notation and hieroglyphs.
 fn is_blank(c: char) -> bool {
     matches!(
         c,
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn k8_forms_and_cases_of_a_name_are_found_alike() {
+    fn k8_search_form_ignores_case_and_unicode_form() {
         for (one, other) in [
             ("Café", "cafe\u{301}"),
             ("ÅNGSTRÖM", "a\u{30a}ngstro\u{308}m"),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn k8_letters_are_seen_and_blanks_are_not() {
+    fn k8_letters_are_visible_and_blanks_are_not() {
         for c in ['a', '1', '-', '€', 'é', '中', 'ي', '😀', '\u{e000}', '\u{fffd}'] {
             assert!(is_visible(c), "{c:?}");
         }
@@ -145,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn k8_the_form_of_a_form_is_itself(text in any::<String>()) {
+        fn k8_search_form_is_idempotent(text in any::<String>()) {
             let form = search_form(&text);
             prop_assert_eq!(search_form(&form), form.clone());
             prop_assert_eq!(search_form(&text.to_lowercase()), search_form(&text));

@@ -1,4 +1,4 @@
-//! Where a webhook posts to: an https URL with a public-looking domain name, never an IP address.
+//! The URL of a webhook: https with a public domain name, never an IP address.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,29 +10,29 @@ use crate::config::Env;
 use crate::error::Invalid;
 use crate::rule::Rule;
 
-/// Longest URL in bytes, in the URL standard's spelling (contract section 4).
+/// Longest normalized URL, in bytes (contract section 4).
 pub const MAX_URL: usize = 2048;
 
-/// Names that never lead outside, with everything below them (RFC 6761, RFC 6762, RFC 8375, and the common private suffixes).
+/// Top-level names that are never public, including their subdomains (RFC 6761, RFC 6762, RFC 8375, and the common private suffixes).
 pub const PRIVATE_SUFFIXES: [&str; 9] =
     ["localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "arpa"];
 
-/// A target that was checked when it was written: https, a fully qualified domain name, port 443, no user info, no fragment.
+/// A URL that was checked when it was written: https, a fully qualified domain name, port 443, no user info, no fragment.
 ///
-/// What is read back from the database is not judged anew, so that a webhook which newer rules refuse can still be seen and mended.
-/// Whoever sends asks [`check`] first.
+/// Deserialization does not check it again, so that a webhook that violates newer rules can still be read and fixed. Senders call
+/// [`check`] first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WebhookUrl(Url);
 
 impl WebhookUrl {
-    /// Checks a URL. Numbers in any spelling (decimal, octal, hex) are IP addresses to the URL standard, and refused as such.
+    /// Parses and checks a URL. The URL standard reads numbers in any spelling (decimal, octal, hex) as IP addresses, so they are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let problem = |rule| Err(Invalid::one("url", rule));
         if text.len() > MAX_URL {
             return problem(TOO_LONG);
         }
-        // The URL standard would silently strip these; a client that sends them did not mean what we would store.
+        // The URL standard strips these without an error, so the stored URL would not be the one that was sent.
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return problem(Rule::Spaces);
         }
@@ -42,7 +42,7 @@ impl WebhookUrl {
         if url.scheme() != "https" {
             return problem(Rule::NotHttps);
         }
-        // The URL standard mends these silently, too: missing and doubled slashes, backslashes, escapes in the name, an empty user.
+        // The URL standard also fixes these without an error: missing and doubled slashes, backslashes, escapes in the name, an empty user.
         let Some(authority) = authority(text) else {
             return problem(Rule::NotAbsoluteUrl);
         };
@@ -62,7 +62,7 @@ impl WebhookUrl {
         &self.0
     }
 
-    /// The URL as text, in the URL standard's spelling.
+    /// The normalized URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -72,13 +72,13 @@ impl WebhookUrl {
 /// Applies to the URL as it was written and to its normalized spelling.
 const TOO_LONG: Rule = Rule::MaxBytes { max: MAX_URL };
 
-/// The rules for a target, whoever wrote it and when: asked when a webhook is written, and again before each sending.
+/// Checks a URL: when a webhook is written, and again before each attempt.
 ///
 /// # Errors
 /// The rule that the URL breaks.
 pub fn check(url: &Url) -> Result<(), Invalid> {
     let problem = |rule| Err(Invalid::one("url", rule));
-    // What is kept can be longer than what was written, and has to be readable again.
+    // The normalized URL can be longer than the one that was sent, and must be parseable again.
     if url.as_str().len() > MAX_URL {
         return problem(TOO_LONG);
     }
@@ -101,7 +101,7 @@ pub fn check(url: &Url) -> Result<(), Invalid> {
     }
 }
 
-/// The names that the deployment itself is reached by, which no webhook may lead to: its deliveries would be published again, in a loop.
+/// The host names of the deployment itself. A webhook that pointed to one would publish its deliveries again, in a loop.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnHosts(Vec<String>);
 
@@ -111,10 +111,10 @@ impl OwnHosts {
         env.or("ANZOL_OWN_HOSTS", Self::default())
     }
 
-    /// Asked with [`check`]: when a webhook is written, and again before each sending.
+    /// Checks that a URL does not point to the deployment: when a webhook is written, and again before each attempt.
     ///
     /// # Errors
-    /// The URL's name is one of these. What is below one is not ours by that: a domain may well be shared.
+    /// The host is one of these names. Subdomains are allowed, because a domain may be shared.
     pub fn check(&self, url: &Url) -> Result<(), Invalid> {
         let name = url.host_str().unwrap_or_default();
         if self.0.iter().any(|own| own == name) {
@@ -127,7 +127,7 @@ impl OwnHosts {
 impl FromStr for OwnHosts {
     type Err = Invalid;
 
-    /// Reads names with commas between them, in any case; what is empty counts for nothing.
+    /// Parses names separated by commas, in any case. Empty names are ignored.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let names = text.split(',').map(|name| name.trim().trim_end_matches('.'));
         let names = names.filter(|name| !name.is_empty()).map(|name| match Host::parse(name) {
@@ -138,7 +138,7 @@ impl FromStr for OwnHosts {
     }
 }
 
-/// What is between `https://` and the path, as it is written.
+/// Returns the part between `https://` and the path, as it is written.
 fn authority(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -150,7 +150,7 @@ fn check_name(name: &str) -> Result<(), Invalid> {
     if name.len() > 253 || name.split('.').any(|label| label.is_empty() || label.len() > 63) {
         return problem(Rule::DomainLabels);
     }
-    // The URL standard lets more through than any name in DNS may have; underscores, which are no part of host names, do exist.
+    // The URL standard accepts characters that no DNS name may have. Underscores are not allowed in host names, but they exist.
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.split('.').any(|label| !label.chars().all(fine) || label.starts_with('-') || label.ends_with('-'))
     {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn h1_own_hosts_are_no_targets() {
+    fn h1_own_hosts_are_refused() {
         let own: OwnHosts =
             " hooks.Example.com., ,abc.execute-api.us-east-1.amazonaws.com,bücher.example".parse().unwrap();
         for (url, is_own) in [
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_with_a_rule() {
+    fn other_urls_are_refused() {
         for bad in [
             "",
             "hooks.example.com",
@@ -279,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn no_disguise_helps_an_address_or_a_private_name() {
+    fn disguised_address_or_private_name_is_refused() {
         for bad in [
-            // Numbers in disguise: octal, short, full-width, circled, mathematical; dots of other scripts.
+            // Disguised numbers: octal, short, full-width, circled, mathematical; dots of other scripts.
             "https://017700000001/",
             "https://0x7f000001/",
             "https://0x7f.0.0.0x1/",
@@ -302,7 +302,7 @@ mod tests {
             "https://2130706433./",
             "https://%31%32%37.0.0.1/",
             "https://hooks.example.com.1/",
-            // Names in disguise.
+            // Disguised names.
             "https://LOCALHOST/",
             "https://localhost./",
             "https://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/",
@@ -321,15 +321,15 @@ mod tests {
             "https://x.home/",
             "https://x.localdomain/",
             "https://1.0.0.127.in-addr.arpa/",
-            // Punycode that decodes to what the standard would have written otherwise, or to nothing.
+            // Punycode that decodes to a name with another encoding, or to nothing.
             "https://xn--localhost-.example.com/",
             "https://xn--127-.0.0.1/",
             "https://xn--/",
             "https://xn--a/",
-            // Joiners where no script wants them.
+            // Joiners where no script uses them.
             "https://a\u{200d}b.example.com/",
             "https://a\u{200c}b.example.com/",
-            // Ways to write one host and mean another.
+            // URLs that look like one host and point to another.
             "https://hooks.example.com:80/",
             "https://hooks.example.com:0/",
             "https://hooks.example.com:65536/",
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_read_as_it_is_and_judged_when_it_is_used() {
+    fn stored_url_is_checked_when_used_not_when_read() {
         for refused in [
             "https://10.0.0.1/",
             "http://hooks.example.com/",
@@ -365,8 +365,8 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_holds_for_what_is_kept_so_that_it_can_be_read_again() {
-        // Each of these bytes takes three when it is escaped.
+    fn max_length_applies_to_the_normalized_url() {
+        // Each of these bytes takes three when escaped.
         let long = |count: usize| format!("https://example.com/{}", "é".repeat(count));
         assert!(WebhookUrl::parse(&long(500)).is_err());
         let kept = WebhookUrl::parse(&long(338)).unwrap();
@@ -376,7 +376,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_accepted_is_https_with_a_dotted_name_and_parses_to_itself(text in "(https://)?\\PC{0,40}") {
+        fn accepted_url_is_https_with_a_dotted_name_and_round_trips(text in "(https://)?\\PC{0,40}") {
             if let Ok(url) = WebhookUrl::parse(&text) {
                 prop_assert_eq!(url.as_url().scheme(), "https");
                 prop_assert!(url.as_url().domain().is_some_and(|name| name.contains('.')));
@@ -386,7 +386,7 @@ mod tests {
         }
 
         #[test]
-        fn no_ipv4_address_in_any_spelling_is_accepted(address: u32, style in 0..4_u8) {
+        fn ipv4_address_in_any_spelling_is_refused(address: u32, style in 0..4_u8) {
             let [a, b, c, d] = address.to_be_bytes();
             let host = match style {
                 0 => format!("{a}.{b}.{c}.{d}"),

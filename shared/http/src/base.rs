@@ -1,4 +1,4 @@
-//! The address clients reach us at, which links in answers are built from.
+//! The public address of the API, for the links in responses.
 
 use std::convert::Infallible;
 
@@ -6,9 +6,9 @@ use axum::extract::FromRequestParts;
 use http::header::HOST;
 use http::request::Parts;
 
-/// Scheme and host as the client used them, e.g. `https://hooks.example.com`.
+/// Scheme and host that the client used, e.g. `https://hooks.example.com`.
 ///
-/// Taken from the `Host` header: the gateway only forwards requests for its own names.
+/// From the `Host` header, because the gateway forwards requests for its names only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicBase(pub String);
 
@@ -19,7 +19,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PublicBase {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let host = header(HOST.as_str()).or(parts.uri.host()).unwrap_or("localhost");
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        // Names below `localhost` are this machine (RFC 6761): a local stack, which speaks plain HTTP.
+        // Names below `localhost` are this machine (RFC 6761): a local stack, which uses plain HTTP.
         let local = name == "localhost" || name.ends_with(".localhost") || name == "127.0.0.1";
         let scheme = match header("x-forwarded-proto") {
             Some(scheme @ ("http" | "https")) => scheme,

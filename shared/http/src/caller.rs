@@ -1,4 +1,4 @@
-//! Who calls: the claims of the token that the gateway has verified. Never the path, the query or the body.
+//! The caller, from the token claims that the gateway verified. Never from the path, the query or the body.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use anzol_domain::{Caller, Invalid, Rule, TenantId, UserId};
 
 use crate::error::ApiError;
 
-/// Which claims say what. The defaults fit the user pool that the template brings.
+/// The names of claims, scopes and roles. The defaults fit the user pool of the template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// Claim with the tenant id.
@@ -32,7 +32,7 @@ pub struct Claims {
 }
 
 /// Name of a group or role: 1 to 256 characters, none of them white space, a control character, a bracket or a quotation mark. The
-/// gateway writes a list of names as `[a b]`, so a name with one of these could not be told from two names, or from part of another.
+/// gateway writes a list of names as `[a b]`, so a name with one of these could look like two names, or like a part of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleName(String);
 
@@ -40,9 +40,9 @@ pub struct RoleName(String);
 const MAX_ROLE: usize = 256;
 
 impl RoleName {
-    /// The group of tenant admins in the user pool that the template brings.
+    /// The group of tenant admins in the user pool of the template.
     pub const ADMIN: &str = "TenantAdmin";
-    /// The group of its publishers.
+    /// The group of publishers in the user pool of the template.
     pub const PUBLISHER: &str = "Publisher";
 
     /// Returns the name of the tenant admins' group or role, from the variable `ANZOL_ADMIN_ROLE`.
@@ -81,7 +81,7 @@ impl Default for Claims {
     }
 }
 
-/// A caller who has been verified; what [`Caller`] looks like to a handler.
+/// The verified [`Caller`], as a handler extracts it.
 pub struct Verified(pub Caller);
 
 impl Claims {
@@ -99,7 +99,7 @@ impl Claims {
         }
     }
 
-    /// Returns the same claims with other names of roles.
+    /// Returns the claims with other role names, where they are set (`ANZOL_ADMIN_ROLE` and `ANZOL_PUBLISHER_ROLE`).
     #[must_use]
     pub fn with_roles(self, admin: Option<RoleName>, publisher: Option<RoleName>) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl Claims {
     /// Reads the caller from the claims of a request.
     ///
     /// # Errors
-    /// 401 when there are no verified claims; 403 when the tenant in them cannot be one.
+    /// 401 if there are no verified claims; 403 if their tenant is invalid.
     pub fn caller(&self, parts: &Parts) -> Result<Caller, ApiError> {
         let claims = match parts.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => context
@@ -142,11 +142,11 @@ impl Claims {
     }
 }
 
-/// The one claim whose text is a list by itself, its items between spaces (RFC 6749, section 3.3; RFC 8693, section 4.2).
+/// The only claim whose text is a list separated by spaces (RFC 6749, section 3.3; RFC 8693, section 4.2).
 const SCOPE: &str = "scope";
 
-/// Reads a claim that is a list: `["a","b"]` in JSON, or `[a b]`, as the gateway writes an array. Any other text is one name, whatever
-/// is in it, but for that of [`SCOPE`].
+/// Parses a claim that is a list: `["a","b"]` in JSON, or `[a b]`, as the gateway writes an array. Any other text is one name, except for
+/// [`SCOPE`].
 fn list(claim: &str, text: &str) -> Vec<String> {
     if let Ok(list) = serde_json::from_str(text) {
         return list;
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read_in_every_spelling_and_only_whole_names_count() {
+    fn list_claims_are_parsed_in_every_format() {
         for text in ["[TenantAdmin Publisher]", r#"["TenantAdmin","Publisher"]"#] {
             assert_eq!(list("roles", text), ["TenantAdmin", "Publisher"], "{text}");
         }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn l1_a_claim_that_is_one_text_is_one_name() {
+    fn l1_claim_with_one_text_is_one_name() {
         let names = Claims::default();
         for text in [
             "Junior TenantAdmin",
@@ -214,13 +214,13 @@ mod tests {
             assert!(roles_of(&names, text).admin, "{text}");
         }
         assert!(!roles_of(&names, r#"["Junior TenantAdmin"]"#).admin);
-        // Where roles are scopes, they are between spaces.
+        // Roles from scopes are separated by spaces.
         let scoped = Claims { roles: "scope".to_owned(), ..names };
         assert!(roles_of(&scoped, "openid TenantAdmin").admin);
     }
 
     #[test]
-    fn l1_the_names_of_roles_are_the_deployments() {
+    fn l1_role_names_are_configurable() {
         let role = |text: &str| Some(text.parse().unwrap());
         let names =
             Claims::default().with_roles(role("urn:acme:anzol:admin"), role("urn:acme:anzol:publisher"));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn l1_a_name_that_could_be_two_is_refused() {
+    fn l1_ambiguous_role_name_is_refused() {
         for bad in [
             "",
             "Tenant Admin",

@@ -1,4 +1,4 @@
-//! Query parameters: read one by one, unknown ones ignored, and written back into the links of a page.
+//! Query parameters, and the links of a page, which repeat them. Unknown parameters are ignored.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
-/// The parameters of a request. When one is given twice, the last counts. An empty one counts as absent.
+/// The parameters of a request. Of a repeated one the last counts. An empty one counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(BTreeMap<String, String>);
 
@@ -20,14 +20,14 @@ impl Params {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The links of a page (contract section 1.6): absolute, with everything that the request asked for; absent ones left out.
+    /// Returns the links of a page (contract section 1.6): absolute, with all parameters of the request.
     #[must_use]
     pub fn links(&self, list: &str, next: Option<String>, prev: Option<String>) -> Links {
         let link = |cursor: Option<(&str, String)>| {
             let mut query = form_urlencoded::Serializer::new(String::new());
             let cursors = ["next", "prev"];
             match cursor {
-                // The same page again: as it was asked for.
+                // The same page, with the parameters as they are.
                 None => query.extend_pairs(&self.0),
                 Some(cursor) => {
                     let kept = self.0.iter().filter(|(name, _)| !cursors.contains(&name.as_str()));
@@ -45,24 +45,24 @@ impl Params {
     }
 }
 
-/// Where a page is, and its neighbours.
+/// The links to a page and its neighbors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Links {
     /// This page.
     #[serde(rename = "self")]
     this: Link,
-    /// The page after it; absent on the last one.
+    /// The next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Link>,
-    /// The page before it; absent on the first one.
+    /// The previous page; absent on the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     prev: Option<Link>,
 }
 
-/// An absolute address.
+/// An absolute URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 struct Link {
-    /// Carries everything the request asked for.
+    /// Repeats all parameters of the request.
     #[schemars(extend("format" = "uri"))]
     href: String,
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_carry_the_request_and_replace_its_cursor() {
+    fn links_repeat_the_query_and_replace_the_cursor() {
         let params = Params(
             [("sort", "+name"), ("limit", "2"), ("next", "abc")].map(|(n, v)| (n.into(), v.into())).into(),
         );

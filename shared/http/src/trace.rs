@@ -1,10 +1,10 @@
-//! The trace that a request belongs to.
+//! The trace of a request.
 
 use anzol_domain::TraceContext;
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use http::HeaderMap;
 
-/// Reads the trace of a request: the caller's own (`traceparent`), else the one of AWS X-Ray, which Lambda tells in `x-amzn-trace-id`.
+/// Reads the trace of a request: the caller's (`traceparent`), or else that of AWS X-Ray, from `x-amzn-trace-id`.
 #[must_use]
 pub fn trace(headers: &HeaderMap) -> Option<TraceContext> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_callers_trace_comes_before_lambdas() {
+    fn callers_trace_has_precedence_over_xray() {
         let mut headers = HeaderMap::new();
         assert_eq!(trace(&headers), None);
         let xray = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";

@@ -100,7 +100,7 @@ impl Vault {
         }
         let mut buffer = Zeroizing::new(vec![0; LARGEST]);
         let plain = plain::write(secrets, &mut buffer)?;
-        tracing::debug!(webhook.id = %webhook, "sealing secrets");
+        tracing::debug!(kms = "encrypt", webhook.id = %webhook, "sealing secrets");
         let mut ciphertexts = Vec::new();
         for part in plain.chunks(MAX_PLAINTEXT) {
             let request = self
@@ -142,7 +142,7 @@ impl Vault {
         webhook: WebhookId,
         sealed: &Sealed,
     ) -> Result<Arc<Secrets>, VaultError> {
-        tracing::debug!(webhook.id = %webhook, "opening secrets");
+        tracing::debug!(kms = "decrypt", webhook.id = %webhook, "opening secrets");
         // Allocates the maximum at once, because a growing buffer would leave copies of secrets in freed memory.
         let mut plain = Zeroizing::new(Vec::with_capacity(LARGEST));
         for ciphertext in parts(&sealed.ciphertext)? {
