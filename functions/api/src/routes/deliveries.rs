@@ -21,7 +21,7 @@ use crate::version::Version;
 /// `Retry-After`, in seconds, while too many tests and resends are running. Most attempts take less.
 const AGAIN_SECONDS: u16 = 5;
 
-/// What the list can be sorted by (contract section 2.3).
+/// The sort fields of the list (contract section 2.3).
 pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
 
 /// Lists a webhook's deliveries, newest first unless asked otherwise.

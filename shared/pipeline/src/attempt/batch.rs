@@ -31,7 +31,7 @@ pub struct Batch {
 /// A delivery, with the id of its message.
 #[derive(Debug)]
 pub struct Message {
-    /// By which the queue is told that it has to be received again.
+    /// Identifies the message when it has to be received again.
     pub id: String,
     /// The delivery.
     pub task: DeliveryTask,
