@@ -112,7 +112,7 @@ const MUSTS: [(Of, &str, Is); 46] = [
     (
         Core,
         "intermediaries forward 64 KiB",
-        Not("the default of LargestEvent: `the_largest_event_that_a_deployment_may_allow_goes_all_the_way`"),
+        Not("the default of LargestEvent: `largest_configurable_event_is_delivered_and_retried`"),
     ),
     (Json, "extensions are top-level members", Shown(&["k5_what_is_sent_is_an_event_of_version_1_0"])),
     (Json, "types are mapped as the table says", Shown(&["k5d_attribute_values_are_scalars"])),

@@ -1,5 +1,5 @@
 //! In-process SQS and scheduler, as far as Anzol uses them: they record messages, refuse what the documentation says they refuse, and can be
-//! told to refuse more.
+//! made to refuse more.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

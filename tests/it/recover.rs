@@ -173,9 +173,8 @@ async fn lost_attempt_ends_the_retries() {
     assert_eq!(it.events(), ["made", "lost in between"]);
 }
 
-#[tokio::test]
-async fn permanently_failed_events_arrive_once() {
-    let it = Recovering::start().await;
+/// Writes a row of every kind. Three events failed permanently.
+async fn put_every_kind(it: &Recovering) {
     let minutes = Duration::minutes;
     let of = |event: &str, ago| failed(&it.hook, minutes(ago), event);
     let mut tried = of("still tried", 9);
@@ -195,8 +194,13 @@ async fn permanently_failed_events_arrive_once() {
     it.put(&[tried, disabled, arrived, tested]).await;
     it.put(&retried).await;
     it.put(&resent).await;
-    let before = it.engine.history(&it.hook).await;
+}
 
+#[tokio::test]
+async fn recovery_counts_permanent_failures_and_adds_no_history() {
+    let it = Recovering::start().await;
+    put_every_kind(&it).await;
+    let before = it.engine.history(&it.hook).await;
     let answer = it.post(json!({ "since": rfc3339(now() - HOUR) })).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let recovery = &answer.body;
@@ -209,24 +213,38 @@ async fn permanently_failed_events_arrive_once() {
     assert_eq!(it.progress(recovery).await, *recovery);
     let shown = it.engine.history(&it.hook).await;
     assert_eq!(shown, before, "a recovery adds no history before its deliveries are sent");
+}
 
+#[tokio::test]
+async fn recovery_queues_first_attempts_oldest_first() {
+    let it = Recovering::start().await;
+    put_every_kind(&it).await;
+    let recovery = it.recover(HOUR).await;
     let (deliveries, steps) = it.queued();
-    assert_eq!(it.events(), ["resend failed", "gave up", "was disabled"], "the oldest first");
+    assert_eq!(it.events(), ["resend failed", "gave up", "was disabled"]);
     assert!(deliveries.iter().all(|sent| sent.group == "acme" && sent.delay == 0));
     assert!(
         deliveries.iter().all(|sent| (sent.task().attempt, sent.task().trigger) == (1, Trigger::Recover))
     );
     assert_eq!((steps.len(), steps[0].delay), (1, 5), "in case the first step does not finish");
     assert_eq!(it.run_all_steps().await, 1);
-    assert_eq!(it.progress(recovery).await, *recovery);
+    assert_eq!(it.progress(&recovery).await, recovery);
+}
 
+#[tokio::test]
+async fn recovered_events_arrive_once() {
+    let it = Recovering::start().await;
+    put_every_kind(&it).await;
+    let before = it.engine.history(&it.hook).await.len();
+    it.recover(HOUR).await;
+    let (deliveries, _) = it.queued();
     // Queues deliver at least once.
     it.process_batch(&deliveries).await;
     it.process_batch(&deliveries).await;
     assert_eq!(it.engine.received("in").await, 3);
     let rows = it.engine.history(&it.hook).await;
     let recovered: Vec<_> = rows.iter().filter(|row| row.trigger == Trigger::Recover).collect();
-    assert_eq!((recovered.len(), rows.len()), (3, before.len() + 3));
+    assert_eq!((recovered.len(), rows.len()), (3, before + 3));
     assert!(recovered.iter().all(|row| row.status == Status::Success && row.attempt == 1));
     assert!(recovered.iter().all(|row| now() - row.triggered_at() < Duration::MINUTE), "triggered now");
     let id = |row: &Delivery| {
@@ -447,7 +465,7 @@ async fn recovery_stops_when_its_webhook_is_disabled_or_deleted() {
     let stopped = it.progress(&started).await;
     assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
     assert!(stopped["finishedAt"].is_string());
-    // What was queued by then is not sent, and the history says so.
+    // Deliveries queued by then are not sent, and the history says so.
     it.process_batch(&it.queued().0[..150]).await;
     assert_eq!(it.engine.received("in").await, 0);
 

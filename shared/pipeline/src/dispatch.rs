@@ -196,7 +196,7 @@ impl Dispatcher {
     }
 }
 
-/// What is dispatched but not queued yet, and what came of the rest.
+/// Deliveries that are not queued yet, and the results of those that were sent to the queue.
 #[derive(Default)]
 struct Pending {
     outgoing: Vec<OutgoingDelivery>,

@@ -210,14 +210,14 @@ impl HealthTracker {
             // Another writer disabled it first, or gave it another URL, which has not failed yet.
             let still = |read: &Webhook| read.spec.enabled && read.spec.url == webhook.spec.url;
             let Some(read) = read.filter(still) else { return Ok(()) };
-            let changed = read.clone().disable(reason, (self.clock)());
-            match self.webhooks.replace(&read, &changed).await {
+            let now_disabled = read.clone().disable(reason, (self.clock)());
+            match self.webhooks.replace(&read, &now_disabled).await {
                 Err(StoreError::Changed) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
                     changes.disabled += 1;
                     tracing::warn!(tenant.id = %webhook.tenant_id, webhook.id = %webhook.id, code = reason.code(), "disabled a webhook");
-                    self.publish_operational_event(OperationalEvent::Disabled, &changed).await;
+                    self.publish_operational_event(OperationalEvent::Disabled, &now_disabled).await;
                     return Ok(());
                 }
             }

@@ -55,7 +55,7 @@ pub enum RecoverError {
 /// A recovery step to run, with the id of its message.
 #[derive(Debug)]
 pub struct RecoveryStep {
-    /// By which the queue is told that it has to be received again.
+    /// Identifies the message when it has to be received again.
     pub message_id: String,
     /// The recovery.
     pub task: RecoveryTask,

@@ -170,7 +170,7 @@ impl Settler {
     }
 }
 
-/// What settling writes: for each attempt its row and log line, and the retries, each with the delivery it follows.
+/// The writes of [`Settler::settle`]: a row and a log line for each attempt, and the retries, each with the delivery it follows.
 struct Plan {
     rows: Vec<Delivery>,
     reports: Vec<Report>,

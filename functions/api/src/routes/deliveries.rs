@@ -22,7 +22,7 @@ use crate::version::Version;
 /// `Retry-After`, in seconds, at the limit of concurrent tests and resends. Most attempts take less time.
 const AGAIN_SECONDS: u16 = 5;
 
-/// The fields that the list can be sorted by (contract section 2.3).
+/// The sort fields of the list (contract section 2.3).
 pub(crate) const SORT_FIELDS: [&str; 2] = ["status", "triggeredAt"];
 
 /// Lists the deliveries of a webhook, newest first by default.

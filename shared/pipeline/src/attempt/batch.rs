@@ -31,7 +31,7 @@ pub struct Batch {
 /// A delivery, with the id of its message.
 #[derive(Debug)]
 pub struct Message {
-    /// By which the queue is told that it has to be received again.
+    /// Identifies the message when it has to be received again.
     pub id: String,
     /// The delivery.
     pub task: DeliveryTask,
@@ -116,11 +116,11 @@ impl Attempts<'_> {
         for (message, outcome) in self.attempt_all(messages, &state, deadline).await {
             outcomes.add(message, outcome, lane);
         }
-        let changed = state.finish();
+        let seen = state.finish();
         self.meter.count(Metric::DeliveriesSkipped, label(Some(lane)), outcomes.dropped);
         let verdicts = verdicts(&outcomes.attempted);
         let to_retry = self.settle_all(outcomes, lane).await;
-        let changes = self.record_health(verdicts, webhooks, changed, deadline).await;
+        let changes = self.record_health(verdicts, webhooks, seen, deadline).await;
         self.count_changes(changes, Some(lane));
         to_retry
     }

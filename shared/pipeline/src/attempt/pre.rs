@@ -10,7 +10,7 @@ use anzol_vault::Opened;
 use super::burst::{self, Burst, Bursts, ProbeGuard};
 use super::{Attempts, Message, Outcome, WebhookKey, WebhooksByKey, key};
 
-/// What the deliveries of a batch share.
+/// The state that the deliveries of a batch share.
 pub(super) struct BatchState<'a> {
     /// The lane they waited in.
     pub(super) lane: Lane,
@@ -45,7 +45,7 @@ pub(super) struct Ready<'s> {
 }
 
 impl Attempts<'_> {
-    /// Reads what the deliveries of a batch share.
+    /// Prepares the state that the deliveries of a batch share: opens secrets and finds bursts.
     pub(super) async fn prepare<'w>(
         &self,
         lane: Lane,
