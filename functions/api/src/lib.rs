@@ -9,6 +9,7 @@ mod patch;
 mod read_only;
 mod routes;
 mod state;
+mod table;
 mod version;
 
 use axum::{Router, middleware};
@@ -23,6 +24,6 @@ use state::Shared;
 
 /// Returns the router of all routes in the route table (contract section 1).
 pub fn router(state: AppState) -> Router {
-    let routes = routes::Routes::all().with_state(Shared::new(state));
+    let routes = table::Routes::all().with_state(Shared::new(state));
     anzol_http::shell(routes).layer(middleware::from_fn(version::deprecated))
 }

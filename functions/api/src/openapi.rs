@@ -26,8 +26,9 @@ use anzol_domain::webhook::WebhookInput;
 use anzol_http::ErrorBody;
 
 use crate::dto::{RecoveryRequest, TestRequest};
-use crate::routes::{self, Method, Table};
+use crate::routes;
 use crate::state::Shared;
+use crate::table::{Method, Table};
 use crate::version::Version;
 pub(crate) use operation::Operation;
 use operation::Paths;

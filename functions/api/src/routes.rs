@@ -10,9 +10,6 @@ pub(crate) mod recoveries;
 pub(crate) mod stats;
 pub(crate) mod webhooks;
 
-use axum::Router;
-use axum::handler::Handler;
-use axum::routing::{MethodFilter, on};
 use serde_json::json;
 
 use anzol_domain::access::admin_reserve;
@@ -23,86 +20,9 @@ use crate::dto::{
     AccessTokenOut, DeliveryOut, EventTypes, PageOut, ProductInfo, RecoveryOut, StatsOut, WebhookOut,
 };
 use crate::openapi::{self, OpenApi, Operation, examples};
-use crate::state::Shared;
+use crate::table::Method::{self, Delete, Get, Patch, Post, Put};
+use crate::table::Table;
 use crate::version::Version;
-use Method::{Delete, Get, Patch, Post, Put};
-
-/// The methods that routes use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
-    Delete,
-    Get,
-    Patch,
-    Post,
-    Put,
-}
-
-impl Method {
-    /// Returns the name that the OpenAPI document uses.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Delete => "delete",
-            Get => "get",
-            Patch => "patch",
-            Post => "post",
-            Put => "put",
-        }
-    }
-
-    fn filter(self) -> MethodFilter {
-        match self {
-            Delete => MethodFilter::DELETE,
-            Get => MethodFilter::GET,
-            Patch => MethodFilter::PATCH,
-            Post => MethodFilter::POST,
-            Put => MethodFilter::PUT,
-        }
-    }
-}
-
-/// Something built from the rows of the route table.
-pub(crate) trait Table {
-    /// Adds a row. `path` is relative to the base path of the table.
-    fn route<H, T>(&mut self, method: Method, path: &str, handler: H, operation: impl FnOnce() -> Operation)
-    where
-        H: Handler<T, Shared>,
-        T: 'static;
-}
-
-/// Builds the router of the rows below a base path.
-pub(crate) struct Routes {
-    base: &'static str,
-    router: Router<Shared>,
-}
-
-impl Routes {
-    /// Returns the router of both versions and the platform routes.
-    pub(crate) fn all() -> Router<Shared> {
-        let versioned = |version: Version| {
-            let mut routes = Self::below(version.base());
-            webhook_routes(&mut routes, version);
-            routes.router.layer(axum::Extension(version))
-        };
-        let mut platform = Self::below("");
-        platform_routes(&mut platform);
-        versioned(Version::V1).merge(versioned(Version::Core)).merge(platform.router)
-    }
-
-    fn below(base: &'static str) -> Self {
-        Self { base, router: Router::new() }
-    }
-}
-
-impl Table for Routes {
-    fn route<H, T>(&mut self, method: Method, path: &str, handler: H, _: impl FnOnce() -> Operation)
-    where
-        H: Handler<T, Shared>,
-        T: 'static,
-    {
-        let router = std::mem::take(&mut self.router);
-        self.router = router.route(&format!("{}{path}", self.base), on(method.filter(), handler));
-    }
-}
 
 const JSON: &str = "application/json";
 

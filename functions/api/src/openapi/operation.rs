@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::reference;
-use crate::routes::Method;
+use crate::table::Method;
 use crate::version::{DEPRECATION, SUNSET, Version};
 
 /// The documentation of one route. [`Paths`] adds its method and path.
@@ -57,7 +57,7 @@ impl Operation {
 
     /// Adds the successful response, with a JSON body.
     pub(crate) fn returns<T: JsonSchema>(mut self, status: u16, description: &str) -> Self {
-        self.schema = Some(|generator| generator.subschema_for::<T>());
+        self.schema = Some(SchemaGenerator::subschema_for::<T>);
         self.returns_nothing(status, description)
     }
 
