@@ -101,8 +101,32 @@ def blocks(path):
     return found, text
 
 
+def slug(heading):
+    """Returns the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors(path):
+    return {slug(line.lstrip("#").strip()) for _, line in blocks(path)[1] if line.startswith("#")}
+
+
+def dead_references(path, text):
+    """Yields each relative link that leads nowhere, and each file of the repository that is named in code style and does not exist."""
+    for number, line in text:
+        for target in re.findall(r"\]\(([^)\s]+)\)", line):
+            if re.match("[a-z]+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = path.parent / name if name else path
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                yield f"{path.relative_to(ROOT)}:{number}: the link {target} leads nowhere"
+        for name in re.findall(r"`((?:functions|shared|infra|tests)/[\w./*-]+)`", line):
+            if not any(ROOT.glob(name.rstrip("/"))):
+                yield f"{path.relative_to(ROOT)}:{number}: there is no {name}"
+
+
 def problems():
-    """Yields each block and command that is not run and does not say what it needs."""
+    """Yields each dead reference, and each block and command that is not run and does not say what it needs."""
     for path in documents():
         found, text = blocks(path)
         for number, block in enumerate(found):
@@ -113,6 +137,7 @@ def problems():
                 yield f"{block.place}: needs {needs!r}, which is none of {', '.join(NEEDS)}"
             if "output" in block.marks and (number == 0 or not runs(found[number - 1])):
                 yield f"{block.place}: shows the output of a block that is not run"
+        yield from dead_references(path, text)
         for number, line in text:
             for command in re.findall(r"`([^`]+)`", line):
                 words = [word for word in command.split() if not re.match("[A-Z_]+=", word)]
