@@ -161,7 +161,11 @@ const MUSTS: [(Of, &str, Is); 46] = [
         Shown(&["k5b_media_type_decides_the_mode"]),
     ),
     (Http, "structured mode takes the JSON format", Shown(&["k5b_media_type_decides_the_mode"])),
-    (Http, "batches only where solicited", Not("infra/docs/api.md solicits them; deliveries are one event each")),
+    (
+        Http,
+        "batches only where solicited",
+        Not("infra/docs/api.md solicits them; deliveries are one event each"),
+    ),
     (
         Http,
         "Content-Type is datacontenttype, and no ce-datacontenttype",

@@ -52,11 +52,14 @@ fn configuration(template: &str) -> Result<String> {
     let mut parameters = parameters(template)?;
     let mut text = INTRODUCTION.to_owned();
     for (label, names) in groups(template)? {
-        write!(text, "\n## {label}\n\n| parameter | default | allowed values | description |\n|---|---|---|---|\n")?;
+        write!(
+            text,
+            "\n## {label}\n\n| parameter | default | allowed values | description |\n|---|---|---|---|\n"
+        )?;
         for name in names {
-            let properties = parameters
-                .remove(&name)
-                .with_context(|| format!("the group {label:?} names {name}, which is no parameter or is in two groups"))?;
+            let properties = parameters.remove(&name).with_context(|| {
+                format!("the group {label:?} names {name}, which is no parameter or is in two groups")
+            })?;
             writeln!(text, "{}", row(&name, &properties)?)?;
         }
     }
@@ -73,8 +76,11 @@ fn row(name: &str, properties: &Properties) -> Result<String> {
         "" => "empty".to_owned(),
         value => format!("`{value}`"),
     };
-    let allowed = match (get("AllowedValues"), get("MinValue"), get("MaxValue"), get("ConstraintDescription")) {
-        (Some(values), ..) => list(values)?.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
+    let allowed = match (get("AllowedValues"), get("MinValue"), get("MaxValue"), get("ConstraintDescription"))
+    {
+        (Some(values), ..) => {
+            list(values)?.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")
+        }
         (_, Some(least), Some(most), _) => format!("{least} to {most}"),
         (_, Some(least), None, _) => format!("at least {least}"),
         (.., Some(rule)) => rule.strip_prefix("must be ").unwrap_or(rule).to_owned(),
@@ -139,7 +145,9 @@ fn parameters(template: &str) -> Result<BTreeMap<String, Properties>> {
                 name.clone_into(&mut property);
                 let value = match value.trim() {
                     ">-" => "",
-                    value => value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value),
+                    value => {
+                        value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+                    }
                 };
                 let properties = parameters.get_mut(&parameter).with_context(unreadable)?;
                 ensure!(properties.insert(property.clone(), value.to_owned()).is_none(), unreadable());
@@ -147,7 +155,10 @@ fn parameters(template: &str) -> Result<BTreeMap<String, Properties>> {
             6 => {
                 let properties = parameters.get_mut(&parameter).with_context(unreadable)?;
                 let text = properties.get_mut(&property).with_context(unreadable)?;
-                *text = format!("{text} {line}").trim_start().to_owned();
+                if !text.is_empty() {
+                    text.push(' ');
+                }
+                text.push_str(line);
             }
             _ => bail!(unreadable()),
         }
