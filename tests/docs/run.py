@@ -1,7 +1,7 @@
 """Runs the commands in the documents exactly as written: `cargo xtask test docs` starts this.
 
-Runs every fenced block of `sh` and of JavaScript in every Markdown file. The blocks of one document run in one shell, in order. A comment on
-the line before a block holds what readers do not need to see:
+Runs every fenced block of `sh` and of JavaScript in every Markdown file. The blocks of one document run in one shell, in order. A comment
+on the line before a block has instructions that readers do not need to see:
 
     <!-- needs: … -->        do not run it; it needs something that is not available here, one of NEEDS
     <!-- until: … -->        it runs until it is stopped; the next block follows once it has printed this
@@ -9,9 +9,9 @@ the line before a block holds what readers do not need to see:
     <!-- eventually: … -->   the same, but run it again until it does
     <!-- output -->          not a command: this text must match the output of the block before, where `…` stands for any text
 
-The local cloud that the README's first block starts plays AWS, so no account is needed. `AWS_ENDPOINT_URL` and credentials are set as for any
-program on this machine. Commands in running text must say on their line what they need; infra/xtask/src/main.rs checks those of
-`cargo xtask`.
+The local cloud that the README's first block starts takes the place of AWS, so no account is needed. `AWS_ENDPOINT_URL` and credentials
+are set as for any program on this machine. Commands in running text must say on their line what they need; infra/xtask/src/main.rs checks
+those of `cargo xtask`. Links, and files that are named in code style, must exist.
 """
 
 import json
@@ -70,7 +70,7 @@ class Block:
 
 def documents():
     """Returns all documents, the README first: its first block starts the stack that the others use."""
-    found = [path for path in ROOT.glob("*.md")]
+    found = list(ROOT.glob("*.md"))
     for directory in ["functions", "shared", "infra", "tests"]:
         found += [path for path in (ROOT / directory).rglob("*.md") if not {"node_modules", "target"} & set(path.parts)]
     return sorted(found, key=lambda path: (path != ROOT / "README.md", path))
@@ -195,7 +195,7 @@ class Background:
     """A command that runs until it is stopped, in a separate session."""
 
     def __init__(self, text, environment):
-        self.log = tempfile.NamedTemporaryFile("w+")
+        self.log = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115 (closed by close)
         self.process = subprocess.Popen(
             ["bash", "-c", f"{PREAMBLE}\n{text}"],
             cwd=ROOT,

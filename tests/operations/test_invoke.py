@@ -1,4 +1,4 @@
-"""Runs each function as infra/docs/development.md describes: `cargo lambda watch`, then `cargo lambda invoke` with the events of tests/events."""
+"""The README's way to run one function by hand: `cargo lambda watch`, then `cargo lambda invoke` with the events of tests/events."""
 
 import base64
 import json
