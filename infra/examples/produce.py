@@ -1,8 +1,8 @@
-"""A producer in Python: puts an event straight on Anzol's events queue, for systems in the same AWS account (pip install boto3).
+"""A producer in Python: sends an event to Anzol's events queue, for systems in the same AWS account (pip install boto3).
 
     QUEUE_URL=<output EventsQueueUrl> TENANT_ID=<tenant> python produce.py
 
-The caller needs sqs:SendMessage on that queue, and may then publish for every tenant: give it to your own systems only.
+The caller needs sqs:SendMessage on that queue and can then publish for every tenant. Give it only to your own systems.
 """
 
 import json
@@ -14,9 +14,9 @@ import boto3
 
 
 def publish(sqs, queue_url, tenant_id, event_type, data):
-    """Queues one CloudEvent, and answers its id.
+    """Queues one CloudEvent and returns its id.
 
-    Sending the same id again (after a timeout, say) is a new event for Anzol; receivers can tell by `source` and `id`.
+    If you send the same id again, for example after a timeout, Anzol delivers it again with the same `webhook-id`.
     """
     event = {
         "specversion": "1.0",
@@ -28,7 +28,7 @@ def publish(sqs, queue_url, tenant_id, event_type, data):
         "datacontenttype": "application/json",
         "data": data,
     }
-    # By tenant, so that a tenant with many events does not keep the others waiting (SQS fair queues).
+    # One group per tenant, so that a tenant with many events does not delay the others (SQS fair queues).
     sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(event), MessageGroupId=tenant_id)
     return event["id"]
 

@@ -1,16 +1,16 @@
-//! A producer in Rust: puts an event straight on Anzol's events queue, for systems in the same AWS account.
+//! A producer in Rust: sends an event to Anzol's events queue, for systems in the same AWS account.
 //!
 //! ```sh
 //! QUEUE_URL=<output EventsQueueUrl> TENANT_ID=<tenant> cargo run -p anzol-tests --example produce
 //! ```
 //!
-//! In a project of your own it needs `aws-config`, `aws-sdk-sqs`, `serde_json`, `tokio` (features `macros` and `rt`), `time` and `uuid`;
-//! `aws_config::load_defaults(BehaviorVersion::latest()).await` takes the place of Anzol's own configuration there. The caller needs
-//! `sqs:SendMessage` on that queue, and may then publish for every tenant: give it to your own systems only.
+//! Your project needs `aws-config`, `aws-sdk-sqs`, `serde_json`, `tokio` (features `macros` and `rt`), `time` and `uuid`. Use
+//! `aws_config::load_defaults(BehaviorVersion::latest()).await` in place of Anzol's configuration. The caller needs `sqs:SendMessage` on
+//! that queue and can then publish for every tenant. Give it only to your own systems.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "a program by itself, which ships with nothing"
+    reason = "an example program, which is not shipped"
 )]
 
 use std::error::Error;
@@ -21,9 +21,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-/// Queues one `CloudEvent`, and answers its id.
+/// Queues one `CloudEvent` and returns its id.
 ///
-/// Sending the same id again (after a timeout, say) is a new event for Anzol; receivers can tell by `source` and `id`.
+/// If you send the same id again, for example after a timeout, Anzol delivers it again with the same `webhook-id`.
 async fn publish(
     sqs: &Client,
     queue_url: &str,
@@ -43,7 +43,7 @@ async fn publish(
         "datacontenttype": "application/json",
         "data": data,
     });
-    // By tenant, so that a tenant with many events does not keep the others waiting (SQS fair queues).
+    // One group per tenant, so that a tenant with many events does not delay the others (SQS fair queues).
     let message =
         sqs.send_message().queue_url(queue_url).message_body(event.to_string()).message_group_id(tenant_id);
     message.send().await?;

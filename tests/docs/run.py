@@ -1,15 +1,17 @@
-"""Does what the documents say, to the letter: `cargo xtask test docs` runs this.
+"""Runs the commands in the documents exactly as written: `cargo xtask test docs` starts this.
 
-Every fenced block of `sh` (and of JavaScript) in every Markdown file is run, the blocks of one document in one shell, in their order. A comment on the line
-before a block says what a reader does not need to see:
+Runs every fenced block of `sh` and of JavaScript in every Markdown file. The blocks of one document run in one shell, in order. A comment
+on the line before a block has instructions that readers do not need to see:
 
-    <!-- needs: … -->    it is not run, for want of what is named: one of NEEDS
-    <!-- until: … -->    it runs until it is ended; the next block follows once it has said this
-    <!-- prints: … -->   its output has this in it
+    <!-- needs: … -->        do not run it; it needs something that is not available here, one of NEEDS
+    <!-- until: … -->        it runs until it is stopped; the next block follows once it has printed this
+    <!-- prints: … -->       its output must contain this
+    <!-- eventually: … -->   the same, but run it again until it does
+    <!-- output -->          not a command: this text must match the output of the block before, where `…` stands for any text
 
-AWS is played by the local cloud that the README's first block starts, and no account is needed: there, `AWS_ENDPOINT_URL` and credentials
-are as for any program on this machine. Other commands, in the running text, say on their line what they need; those of `cargo xtask` are
-checked by infra/xtask/src/main.rs.
+The local cloud that the README's first block starts takes the place of AWS, so no account is needed. `AWS_ENDPOINT_URL` and credentials
+are set as for any program on this machine. Commands in running text must say on their line what they need; infra/xtask/src/main.rs checks
+those of `cargo xtask`. Links, and files that are named in code style, must exist.
 """
 
 import json
@@ -29,20 +31,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STACK = ROOT / "target/local/stack.json"
-# What a block may need that is not here. "time": it takes minutes, and is what other suites do anyway.
+# Reasons not to run a block. "time": it takes minutes, and another suite does the same.
 NEEDS = ["AWS account", "Docker", "network", "time"]
-# How a block of another language is run: JavaScript as a module of the clients' project.
+# How each language is run: JavaScript as a module of the clients' project.
 RUN = {"sh": "{}", "js": "(cd tests/clients && node --import ./localhost.js --input-type=module) <<'JS'\n{}\nJS"}
-# Languages of blocks that hold no commands.
+# Languages of blocks without commands.
 PROSE = ["text", "query", "json"]
-# Of these every mention with an option is a command.
+# Programs whose mention with an option counts as a command.
 PROGRAMS = ["aws", "cargo", "curl", "docker", "node", "npm", "pip", "python3", "rustup", "sam"]
-# Names that stand for the reader's own.
-OWN = {"receiver.example.com": "hooks.receiver.test"}
-PATIENCE = 600
+# Placeholders for the reader's values, and the values to use here.
+PLACEHOLDERS = {"receiver.example.com": "hooks.receiver.test"}
+# Seconds that a command may take, and that the output of `eventually` may take to appear.
+TIMEOUT = 600
+EVENTUALLY = 60
 END = "\x1e"
 
-# What differs on this machine: an HTTP error is a failure, the functions are those of the local stack, the port is a free one.
+# Differences on this machine: an HTTP error is a failure, the functions are the local stack's, the port is a free one.
 PREAMBLE = """
 set -eu -o pipefail
 curl() { command curl --fail-with-body "$@"; }
@@ -65,19 +69,20 @@ class Block:
 
 
 def documents():
-    """The README first: its first block starts what the others need."""
-    found = [path for path in ROOT.glob("*.md")]
-    for room in ["functions", "shared", "infra", "tests"]:
-        found += [path for path in (ROOT / room).rglob("*.md") if not {"node_modules", "target"} & set(path.parts)]
+    """Returns all documents, the README first: its first block starts the stack that the others use."""
+    found = list(ROOT.glob("*.md"))
+    for directory in ["functions", "shared", "infra", "tests"]:
+        found += [path for path in (ROOT / directory).rglob("*.md") if not {"node_modules", "target"} & set(path.parts)]
     return sorted(found, key=lambda path: (path != ROOT / "README.md", path))
 
 
 def marks_in(line):
-    return dict(re.findall(r"<!-- (needs|until|prints): (.+?) -->", line))
+    marks = dict(re.findall(r"<!-- (needs|until|prints|eventually): (.+?) -->", line))
+    return marks | ({"output": True} if "<!-- output -->" in line else {})
 
 
 def blocks(path):
-    """The fenced blocks of a document, and the lines that are in none."""
+    """Returns the fenced blocks of a document, and its other lines."""
     found, text, open_block, before = [], [], None, ""
     for number, line in enumerate(path.read_text().splitlines(), 1):
         fence = re.match(r"(\s*)```(\w*)$", line)
@@ -96,16 +101,43 @@ def blocks(path):
     return found, text
 
 
+def slug(heading):
+    """Returns the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors(path):
+    return {slug(line.lstrip("#").strip()) for _, line in blocks(path)[1] if line.startswith("#")}
+
+
+def dead_references(path, text):
+    """Yields each relative link that leads nowhere, and each file of the repository that is named in code style and does not exist."""
+    for number, line in text:
+        for target in re.findall(r"\]\(([^)\s]+)\)", line):
+            if re.match("[a-z]+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = path.parent / name if name else path
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                yield f"{path.relative_to(ROOT)}:{number}: the link {target} leads nowhere"
+        for name in re.findall(r"`((?:functions|shared|infra|tests)/[\w./*-]+)`", line):
+            if not any(ROOT.glob(name.rstrip("/"))):
+                yield f"{path.relative_to(ROOT)}:{number}: there is no {name}"
+
+
 def problems():
-    """What is neither run nor says what it needs."""
+    """Yields each dead reference, and each block and command that is not run and does not say what it needs."""
     for path in documents():
         found, text = blocks(path)
-        for block in found:
+        for number, block in enumerate(found):
             needs = block.marks.get("needs")
             if block.language not in [*RUN, *PROSE]:
-                yield f"{block.place}: of which language is it? {', '.join(RUN)} are run, {', '.join(PROSE)} are not"
+                yield f"{block.place}: unknown language; {', '.join(RUN)} are run, {', '.join(PROSE)} are not"
             if needs and needs not in NEEDS:
                 yield f"{block.place}: needs {needs!r}, which is none of {', '.join(NEEDS)}"
+            if "output" in block.marks and (number == 0 or not runs(found[number - 1])):
+                yield f"{block.place}: shows the output of a block that is not run"
+        yield from dead_references(path, text)
         for number, line in text:
             for command in re.findall(r"`([^`]+)`", line):
                 words = [word for word in command.split() if not re.match("[A-Z_]+=", word)]
@@ -114,8 +146,18 @@ def problems():
                     yield f"{path.relative_to(ROOT)}:{number}: {command!r} is not run, and its line does not say what it needs"
 
 
+def runs(block):
+    return block.language in RUN and "needs" not in block.marks
+
+
+def matches(printed, shown):
+    """Returns whether output is as a document shows it, where `…` stands for any text."""
+    pattern = ".*".join(re.escape(part) for part in shown.strip().split("…"))
+    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
+
+
 class Shell:
-    """One bash for all blocks of a document: what one sets the next ones have."""
+    """One bash for all blocks of a document, so that they share variables and functions."""
 
     def __init__(self, environment):
         self.bash = subprocess.Popen(
@@ -128,11 +170,11 @@ class Shell:
         self.bash.stdin.flush()
 
     def run(self, text):
-        """Whether all of it succeeded, and what it printed."""
-        watch = threading.Timer(PATIENCE, self.bash.kill)
+        """Returns whether all of it succeeded, and its output."""
+        watch = threading.Timer(TIMEOUT, self.bash.kill)
         watch.start()
         try:
-            # Nobody sits at its terminal. At the first failure bash ends, and the mark does not come.
+            # There is no terminal. At the first failure bash exits and does not print the end mark.
             self.say(f"{{\n{text}\n}} < /dev/null\necho {END}\n")
             printed = []
             for line in self.bash.stdout:
@@ -150,10 +192,10 @@ class Shell:
 
 
 class Background:
-    """A command that runs until it is ended, in a terminal of its own."""
+    """A command that runs until it is stopped, in a separate session."""
 
     def __init__(self, text, environment):
-        self.log = tempfile.NamedTemporaryFile("w+")
+        self.log = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115 (closed by close)
         self.process = subprocess.Popen(
             ["bash", "-c", f"{PREAMBLE}\n{text}"],
             cwd=ROOT,
@@ -165,7 +207,7 @@ class Background:
         )
 
     def says(self, expected):
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while expected not in self.printed():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 return False
@@ -176,7 +218,7 @@ class Background:
         return Path(self.log.name).read_text()
 
     def close(self):
-        """As Ctrl-C does it: to all that it started."""
+        """Stops the command and all its children, as Ctrl-C does."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
             self.process.wait(60)
@@ -190,13 +232,13 @@ def free_port():
 
 
 def deployment(directory):
-    """The template with functions as `cargo xtask package` leaves them, but those of the local stack: never what may get to AWS."""
+    """Returns a template beside functions as `cargo xtask package` leaves them. They are local builds, which must never reach AWS."""
     (directory / "infra").mkdir()
     shutil.copy(ROOT / "infra/template.yaml", directory / "infra")
     for name in ["api", "ingest", "fanout", "sender", "console"]:
         place = directory / "target/lambda" / name
         place.mkdir(parents=True)
-        # Without what debuggers want, which would take long to compress.
+        # Without debug information, which takes long to compress.
         subprocess.run(["strip", "-o", place / "bootstrap", Path(os.environ["ANZOL_FUNCTIONS"], name)], check=True)
     return directory / "infra/template.yaml"
 
@@ -212,7 +254,7 @@ def environment(directory):
     }
 
 
-def of_the_local_cloud():
+def local_cloud_variables():
     stack = json.loads(STACK.read_text())
     return {
         "AWS_ENDPOINT_URL": stack["awsEndpointUrl"],
@@ -224,26 +266,34 @@ def of_the_local_cloud():
 
 
 def follow(path, variables, running):
-    """Runs the blocks of a document; answers how many, or None after a failure."""
-    shell, count = Shell(variables), 0
+    """Runs the blocks of a document and returns their number, or None after a failure."""
+    shell, count, printed = Shell(variables), 0, ""
     try:
         for block in blocks(path)[0]:
-            if block.language in PROSE or "needs" in block.marks:
+            if "output" in block.marks:
+                if not matches(printed, block.text):
+                    print(f"{printed}\n{block.place} shows other output:\n{block.text}")
+                    return None
                 continue
-            text, began = RUN[block.language].replace("{}", block.text), time.monotonic()
-            for stands, own in OWN.items():
-                text = text.replace(stands, own)
+            if not runs(block):
+                continue
+            text, started = RUN[block.language].replace("{}", block.text), time.monotonic()
+            for placeholder, value in PLACEHOLDERS.items():
+                text = text.replace(placeholder, value)
             if "until" in block.marks:
                 background = Background(text, variables)
                 running.append(background)
                 good, printed = background.says(block.marks["until"]), background.printed()
                 if good and STACK.exists():
-                    variables |= of_the_local_cloud()
-                    shell.say("".join(f"export {name}={value}\n" for name, value in of_the_local_cloud().items()))
+                    variables |= local_cloud_variables()
+                    shell.say("".join(f"export {name}={value}\n" for name, value in local_cloud_variables().items()))
             else:
                 good, printed = shell.run(text)
-            expected = block.marks.get("prints", "")
-            print(f"  {block.place:<28} {time.monotonic() - began:5.1f} s", flush=True)
+                while good and block.marks.get("eventually", "") not in printed and time.monotonic() < started + EVENTUALLY:
+                    time.sleep(0.5)
+                    good, printed = shell.run(text)
+            expected = block.marks.get("prints", block.marks.get("eventually", ""))
+            print(f"  {block.place:<34} {time.monotonic() - started:5.1f} s", flush=True)
             if not good or expected not in printed:
                 why = "failed" if not good else f"did not print {expected!r}"
                 print(f"{printed}\n{block.place} {why}:\n{block.text}")

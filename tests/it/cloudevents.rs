@@ -153,7 +153,7 @@ const MUSTS: [(Of, &str, Is); 46] = [
     (
         Batch,
         "not used where only single events are taken",
-        Not("ours to take: we say so in the README; we send none"),
+        Not("Anzol accepts batches, as infra/docs/api.md says; it sends none"),
     ),
     (
         Batch,
@@ -161,7 +161,11 @@ const MUSTS: [(Of, &str, Is); 46] = [
         Shown(&["k5b_media_type_decides_the_mode"]),
     ),
     (Http, "structured mode takes the JSON format", Shown(&["k5b_media_type_decides_the_mode"])),
-    (Http, "batches only where solicited", Not("the README solicits them; deliveries are one event each")),
+    (
+        Http,
+        "batches only where solicited",
+        Not("infra/docs/api.md solicits them; deliveries are one event each"),
+    ),
     (
         Http,
         "Content-Type is datacontenttype, and no ce-datacontenttype",

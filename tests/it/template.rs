@@ -18,8 +18,8 @@ use anzol_runtime::metrics::{Metric, NAMESPACE};
 use anzol_signing::QLIK_SIGNATURE;
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
-const README: &str = include_str!("../../README.md");
-const RUNBOOK: &str = include_str!("../../infra/runbook.md");
+const CONFIGURATION: &str = include_str!("../../infra/docs/configuration.md");
+const RUNBOOK: &str = include_str!("../../infra/docs/operate.md");
 
 /// Reads all settings of each function.
 const CONFIGS: [(&str, fn(&mut Env)); 5] = [
@@ -101,7 +101,7 @@ fn property<'a>(block: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_parameter_is_documented_bounded_and_used() {
+fn every_parameter_is_described_bounded_and_used() {
     let parameters = members(section("Parameters"));
     assert!(parameters.len() > 25, "{parameters:#?}");
     for (name, block) in &parameters {
@@ -120,8 +120,8 @@ fn every_parameter_is_documented_bounded_and_used() {
         assert!(rest > 0, "{name} has no effect");
         let shown = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
         assert!(
-            README.contains(&format!("| `{name}` | {shown} |")),
-            "the README has no row for {name} with its default, {shown}"
+            CONFIGURATION.contains(&format!("| `{name}` | {shown} |")),
+            "configuration.md has no row for {name} with its default, {shown}"
         );
     }
     let groups = TEMPLATE.split_once("ParameterGroups:").unwrap().1.split_once("\nParameters:").unwrap().0;
@@ -231,7 +231,7 @@ fn every_alarm_has_a_metric_and_a_runbook_section() {
         assert!(RUNBOOK.contains(&format!("`{name}`")), "the runbook does not name {name}");
         for actions in ["AlarmActions", "OKActions"] {
             assert!(
-                block.contains(&format!("{actions}: !If [AlarmsAreTold, [!Ref AlarmTopicArn]")),
+                block.contains(&format!("{actions}: !If [AlarmsHaveTopic, [!Ref AlarmTopicArn]")),
                 "{name} notifies no one"
             );
         }

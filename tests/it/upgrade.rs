@@ -1,4 +1,4 @@
-//! What lies in queues and tables while one release follows another (infra/upgrade.md): this one reads what every earlier one wrote,
+//! What lies in queues and tables while one release follows another (infra/docs/upgrade.md): this one reads what every earlier one wrote,
 //! and writes what they can read, but for webhooks, whose newest form no code reads that is older than 25 November 2026.
 //!
 //! Each form is here as it was written, to the letter. One that changes stays here, and the new one comes beside it: old messages are

@@ -1,4 +1,4 @@
-"""The restore of the runbook (infra/aws/RESTORE.md), as far as the local cloud goes: a table to a point in time, beside the old one."""
+"""The restore of the runbook (infra/docs/restore.md), as far as the local cloud goes: a table to a point in time, beside the old one."""
 
 import unittest
 import uuid

@@ -7,6 +7,7 @@ mod browser;
 mod build;
 mod demo;
 mod deploy;
+mod docs;
 mod down;
 mod endpoint;
 mod fuzz;
@@ -51,6 +52,8 @@ enum Command {
     Down,
     /// Write infra/openapi.json anew, after a change to the API
     Openapi,
+    /// Write infra/docs/configuration.md again, after a change to the parameters of infra/template.yaml
+    Docs,
     /// Lock the Python packages anew, after a change to one of the lists infra/*/requirements*.in
     Lock(lock::Options),
     /// Build the functions for AWS: zips, checksums, bills of materials
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),
         Command::Openapi => openapi::openapi(root),
+        Command::Docs => docs::docs(root),
         Command::Lock(options) => lock::lock(root, &options),
         Command::Package(options) => package::package(root, &options),
         Command::Deploy(options) => deploy::deploy(root, &options),
