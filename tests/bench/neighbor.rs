@@ -1,11 +1,11 @@
-//! The noisy neighbour: how long a quiet tenant's deliveries take while another tenant's receiver is slow and its queue is long.
+//! The noisy neighbor: latency of a quiet tenant's deliveries while another tenant has a slow receiver and a long queue.
 //!
-//! Run by `cargo xtask bench neighbour`, on the stack that `ANZOL_STACK` names; its argument is the file for the figures.
+//! `cargo xtask bench neighbor` runs it on the stack that `ANZOL_STACK` names. Its argument is the file for the figures.
 
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "the rules on clock, environment and printing are for what ships; this never does"
+    reason = "the rules on clock, environment and printing are for deployed code"
 )]
 
 use std::collections::BTreeMap;
@@ -21,32 +21,32 @@ use anzol_tests::stack::Stack;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-/// What the noisy tenant queues: calls of 100 events, some at a time.
+/// Events of the noisy tenant, published in concurrent calls of 100.
 const FLOOD: usize = 12_000;
 const FLOOD_CALL: usize = 100;
 const FLOOD_PUBLISHERS: usize = 4;
-/// How long the noisy tenant's receiver takes to answer.
+/// Latency of the noisy tenant's receiver.
 const SLOW_MS: u64 = 5_000;
 
-/// What the quiet tenant publishes, one event a call.
+/// Events per second of the quiet tenant, one in each call.
 const RATE: u32 = 20;
-/// Before anything is measured, as many calls at once at most, and so many events each: a stack that has just been deployed starts its
-/// functions first, and an even rate would start a new one for every call that waits for the first.
+/// Maximum of concurrent calls in the warm-up, and events of each publisher. A fresh stack first has to start its functions; at a constant
+/// rate it would start another one for every call that waits.
 const WARM_UP_PUBLISHERS: usize = 4;
 const WARM_UP_EVENTS: usize = 8;
-/// How long it does so before the flood, to compare with, and from the flood's first call on.
+/// Duration of the measurement before the flood, for comparison, and from the start of the flood.
 const ALONE: Duration = Duration::from_secs(10);
-const BESIDE: Duration = Duration::from_mins(1);
+const WITH_NOISE: Duration = Duration::from_mins(1);
 
-/// The bars: publish to receipt of the quiet tenant's deliveries, while the flood lasts.
-const P50_BAR: Duration = Duration::from_secs(1);
-const P99_BAR: Duration = Duration::from_secs(8);
+/// Thresholds for the time from publishing to receipt of the quiet tenant's deliveries during the flood.
+const P50_THRESHOLD: Duration = Duration::from_secs(1);
+const P99_THRESHOLD: Duration = Duration::from_secs(8);
 
-/// How long after the last event a delivery may still come. One that has not by then is lost, and the run is no run.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Maximum wait for a delivery after the last event. A later one counts as lost, and the run fails.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(90);
 
-const QUIET: &str = "/neighbour-quiet";
-const NOISY: &str = "/neighbour-noisy";
+const QUIET: &str = "/neighbor-quiet";
+const NOISY: &str = "/neighbor-noisy";
 const EVENT_TYPE: &str = "com.qlik.v1.app.reload.finished";
 
 fn main() -> ExitCode {
@@ -54,58 +54,58 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("neighbour: {error:#}");
+            eprintln!("neighbor: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether the bars were kept.
+/// Measures and returns whether the thresholds were met.
 fn run() -> Result<bool> {
-    let file = std::env::args_os().nth(1).context("usage: neighbour FILE")?;
+    let file = std::env::args_os().nth(1).context("usage: neighbor FILE")?;
     let stack = Stack::load()?;
-    let world = World::new(&stack)?;
-    world.create_webhook("globex.admin", QUIET)?;
-    world.create_webhook("acme.admin", NOISY)?;
-    world.control.behave(NOISY, &Behaviour { delay_ms: SLOW_MS, ..Behaviour::default() })?;
+    let bench = NeighborBench::new(&stack)?;
+    bench.create_webhook("globex.admin", QUIET)?;
+    bench.create_webhook("acme.admin", NOISY)?;
+    bench.control.behave(NOISY, &Behaviour { delay_ms: SLOW_MS, ..Behaviour::default() })?;
 
     for publishers in 1..=WARM_UP_PUBLISHERS {
-        world.await_quiet(&world.publish_one_by_one(publishers)?)?;
+        bench.await_quiet(&bench.publish_one_by_one(publishers)?)?;
     }
-    let alone = world.await_quiet(&world.publish_quietly(ALONE)?)?;
+    let alone = bench.await_quiet(&bench.publish_quietly(ALONE)?)?;
     println!("globex alone         {alone}");
 
-    let began = OffsetDateTime::now_utc();
+    let started = OffsetDateTime::now_utc();
     let (published, flood) = scope(|scope| -> Result<_> {
-        let flood = scope.spawn(|| world.publish_flood());
-        let published = world.publish_quietly(BESIDE)?;
+        let flood = scope.spawn(|| bench.publish_flood());
+        let published = bench.publish_quietly(WITH_NOISE)?;
         Ok((published, joined(flood)?))
     })?;
-    let ended = OffsetDateTime::now_utc();
-    let beside = world.await_quiet(&published)?;
-    let arrived = world.control.requests(NOISY)?.iter().filter(|request| request.time <= ended).count();
-    println!("globex beside acme   {beside}");
+    let end = OffsetDateTime::now_utc();
+    let with_noise = bench.await_quiet(&published)?;
+    let arrived = bench.control.requests(NOISY)?.iter().filter(|request| request.time <= end).count();
+    println!("globex with noise    {with_noise}");
     println!(
         "acme                 {FLOOD} events published in {:.1} s, {arrived} sent to its receiver within {:.0} s",
         flood.as_secs_f64(),
-        (ended - began).as_seconds_f64()
+        (end - started).as_seconds_f64()
     );
 
-    let kept = beside.deliveries.p50 < P50_BAR && beside.deliveries.p99 < P99_BAR;
+    let met = with_noise.deliveries.p50 < P50_THRESHOLD && with_noise.deliveries.p99 < P99_THRESHOLD;
     println!(
-        "bars                 p50 < {} s, p99 < {} s: {}",
-        P50_BAR.as_secs(),
-        P99_BAR.as_secs(),
-        if kept { "kept" } else { "missed" }
+        "thresholds                 p50 < {} s, p99 < {} s: {}",
+        P50_THRESHOLD.as_secs(),
+        P99_THRESHOLD.as_secs(),
+        if met { "met" } else { "missed" }
     );
     let figures = json!({
         "alone": alone.json(),
-        "beside": beside.json(),
+        "withNoise": with_noise.json(),
         "noisy": { "events": FLOOD, "receiverMs": SLOW_MS, "publishedInMs": millis(flood), "arrivedMeanwhile": arrived },
-        "bars": { "p50Ms": millis(P50_BAR), "p99Ms": millis(P99_BAR), "kept": kept },
+        "thresholds": { "p50Ms": millis(P50_THRESHOLD), "p99Ms": millis(P99_THRESHOLD), "met": met },
     });
     write(Path::new(&file), &figures)?;
-    Ok(kept)
+    Ok(met)
 }
 
 fn write(file: &Path, figures: &Value) -> Result<()> {
@@ -117,17 +117,17 @@ fn write(file: &Path, figures: &Value) -> Result<()> {
 }
 
 /// The two tenants and the receiver.
-struct World<'a> {
+struct NeighborBench<'a> {
     stack: &'a Stack,
     control: Control,
     quiet: Api,
     noisy: Api,
 }
 
-/// When each event was published, just before the call, and how long the call took; by the event's id.
+/// Start and duration of the call that published an event, by the event's id.
 type Published = BTreeMap<String, (OffsetDateTime, Duration)>;
 
-impl<'a> World<'a> {
+impl<'a> NeighborBench<'a> {
     fn new(stack: &'a Stack) -> Result<Self> {
         let caller = |who| Ok::<_, anyhow::Error>(Api::new(&stack.api_url, Some(stack.token(who)?)));
         Ok(Self {
@@ -146,7 +146,7 @@ impl<'a> World<'a> {
         admin.post("/api/v1/webhooks", &webhook)?.expect_status(201).map(drop)
     }
 
-    /// Publishes a few events by so many publishers, each of which waits for its answers.
+    /// Publishes a few events with concurrent publishers, each of which waits for its responses.
     fn publish_one_by_one(&self, publishers: usize) -> Result<Published> {
         scope(|scope| {
             let publishers: Vec<_> = (0..publishers)
@@ -168,7 +168,7 @@ impl<'a> World<'a> {
         Ok((id, (at, since(at))))
     }
 
-    /// Publishes at an even rate, whatever the answers take.
+    /// Publishes at a constant rate, independent of response times.
     fn publish_quietly(&self, lasting: Duration) -> Result<Published> {
         let gap = Duration::from_secs(1) / RATE;
         let begin = Instant::now();
@@ -184,7 +184,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// Publishes the flood; how long that took.
+    /// Publishes the flood and returns its duration.
     fn publish_flood(&self) -> Result<Duration> {
         let begin = Instant::now();
         let calls = FLOOD / FLOOD_CALL;
@@ -207,7 +207,7 @@ impl<'a> World<'a> {
         Ok(begin.elapsed())
     }
 
-    /// An event of about 600 bytes, with an id of its own.
+    /// Returns an event of about 600 bytes with a unique id, and that id.
     fn event(&self, tenant: &str) -> Result<(String, Value)> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -220,13 +220,13 @@ impl<'a> World<'a> {
         Ok((id, event))
     }
 
-    /// Waits until every one of these events was received, and measures.
+    /// Waits until all of these events are received, and returns their latencies.
     fn await_quiet(&self, published: &Published) -> Result<Phase> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ARRIVAL_TIMEOUT;
         loop {
             let mut received = BTreeMap::new();
             for request in self.control.requests(QUIET)? {
-                // The first time is what counts; the same event may come twice.
+                // An event may arrive twice; the first time counts.
                 received.entry(event_id(&request)?).or_insert(request.time);
             }
             let missing = published.keys().filter(|id| !received.contains_key(*id)).count();
@@ -274,7 +274,7 @@ fn since(at: OffsetDateTime) -> Duration {
     (OffsetDateTime::now_utc() - at).try_into().unwrap_or_default()
 }
 
-/// The slowest of what was published in each second, from the first on: shows where the time went.
+/// Returns the slowest delivery of the events published in each second.
 fn slowest(took: impl Iterator<Item = (OffsetDateTime, Duration)> + Clone) -> Vec<u64> {
     let Some(first) = took.clone().map(|(at, _)| at).min() else { return Vec::new() };
     let mut seconds = BTreeMap::<i64, Duration>::new();
@@ -285,11 +285,11 @@ fn slowest(took: impl Iterator<Item = (OffsetDateTime, Duration)> + Clone) -> Ve
     seconds.into_values().map(millis).collect()
 }
 
-/// What a phase came to.
+/// Results of one phase.
 struct Phase {
-    /// Publish to receipt.
+    /// From publishing to receipt.
     deliveries: Latencies,
-    /// The part of it that the publisher waited for its answer.
+    /// Duration of the publishing calls.
     calls: Latencies,
     /// The slowest delivery of each second, in milliseconds.
     seconds: Vec<u64>,
@@ -319,7 +319,7 @@ struct Latencies {
 impl Latencies {
     fn of(mut took: Vec<Duration>) -> Result<Self> {
         took.sort_unstable();
-        // Nearest rank: the smallest that at least so many in a hundred do not exceed.
+        // Nearest rank: the smallest value that at least `percent` percent of all do not exceed.
         let at = |percent: usize| {
             let rank = (took.len() * percent).div_ceil(100).max(1);
             took.get(rank - 1).copied().context("nothing was measured")

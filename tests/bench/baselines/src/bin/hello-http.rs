@@ -1,4 +1,4 @@
-//! Floor of HTTP functions: answers 202 whatever it is asked.
+//! Baseline of HTTP functions: answers every request with 202.
 
 use lambda_http::{Body, Error, Request, Response, service_fn};
 

@@ -1,4 +1,4 @@
-//! Floor of cold starts and memory: a Lambda function that does nothing.
+//! Baseline of cold starts and memory: a Lambda function that does nothing.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

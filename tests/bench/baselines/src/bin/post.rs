@@ -1,7 +1,7 @@
-//! Floor of deliveries: a client that POSTs a body over kept TLS connections, ten at a time, and does nothing else.
+//! Baseline of deliveries: a client that only POSTs a body over persistent TLS connections, ten at a time.
 //!
-//! Arguments: URL, address to connect to, CA file (PEM), body file. Then a number on a line of standard input is that many POSTs,
-//! answered by the number that were answered 200.
+//! Arguments: URL, address to connect to, CA file (PEM), body file. For each number on a line of standard input, it sends that many POSTs
+//! and prints how many were answered with 200.
 
 use std::io::{BufRead as _, Write as _};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What every part stands on: the cloud, a customer's receiver, and the functions, which are only ever spoken to as Lambda speaks to them.
+//! The environment of all parts: the cloud, a customer's receiver, and the functions, which are called only as Lambda calls them.
 
 use std::collections::BTreeMap;
 use std::io::{Seek as _, SeekFrom};
@@ -14,28 +14,28 @@ use serde_json::{Value, json};
 use crate::cloud::{self, Cloud};
 use crate::lambda::Function;
 
-/// Events in one call of `ingest`, its own bound.
+/// Events in one call of `ingest`, the API's maximum.
 pub(crate) const EVENTS_A_CALL: usize = 100;
-/// Messages in one batch of `sender`, as the template has it.
+/// Messages in one batch of `sender`, as in the template.
 pub(crate) const BATCH: usize = 10;
 
 const EVENT_TYPE: &str = "com.qlik.v1.app.reload.finished";
 
-/// Where things are.
+/// Directories of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
     /// The functions as they are deployed.
     pub(crate) functions: PathBuf,
-    /// The functions that may reach the local receiver.
+    /// The functions with the feature `local`, which can reach the receiver.
     pub(crate) local: PathBuf,
-    /// The floors.
-    pub(crate) floors: PathBuf,
-    /// Where figures go.
+    /// The baseline programs.
+    pub(crate) baselines: PathBuf,
+    /// For figures and logs.
     pub(crate) out: PathBuf,
 }
 
-/// All of it.
-pub(crate) struct World {
+/// A running cloud and receiver.
+pub(crate) struct BenchContext {
     pub(crate) paths: Paths,
     pub(crate) cloud: Cloud,
     pub(crate) receiver: Control,
@@ -43,7 +43,7 @@ pub(crate) struct World {
     authority: PathBuf,
 }
 
-impl World {
+impl BenchContext {
     /// Starts the cloud and the receiver.
     pub(crate) async fn start(paths: &Paths) -> Result<Self> {
         let receiver = Receiver::start(Options { kept_requests: 100, ..Options::default() }).await?;
@@ -60,13 +60,13 @@ impl World {
         })
     }
 
-    /// The receiver's CA, as a PEM file.
+    /// Returns the path of the receiver's CA certificate (PEM).
     #[must_use]
     pub(crate) fn authority(&self) -> &Path {
         &self.authority
     }
 
-    /// How a path of the receiver answers from now on.
+    /// Sets how a path of the receiver answers.
     pub(crate) async fn behave(
         &self,
         path: &'static str,
@@ -76,7 +76,7 @@ impl World {
         tokio::task::spawn_blocking(move || control.behave(path, &behaviour)).await?
     }
 
-    /// The variables of all functions, as the template has them, and where the local receiver is.
+    /// Returns the variables of all functions, as in the template, and the address of the receiver.
     #[must_use]
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let mut all: BTreeMap<String, String> = [
@@ -120,7 +120,7 @@ impl World {
         all
     }
 
-    /// Starts a function that may reach the receiver.
+    /// Starts a function that can reach the receiver.
     pub(crate) async fn local(&self, name: &str) -> Result<Function> {
         self.start_in(&self.paths.local, name, &self.environment()).await
     }
@@ -130,8 +130,8 @@ impl World {
         self.start_in(&self.paths.functions, name, &self.environment()).await
     }
 
-    /// Starts a function as it is deployed, which tells how long of that it warmed up: reached out to AWS before it asked for an event.
-    pub(crate) async fn deployed_telling(&self, name: &str) -> Result<(Function, Option<Duration>)> {
+    /// Starts a function as it is deployed, and returns the duration of its warm-up: its calls to AWS before it asks for an event.
+    pub(crate) async fn deployed_with_warm_up(&self, name: &str) -> Result<(Function, Option<Duration>)> {
         let mut environment = self.environment();
         environment.insert("RUST_LOG".to_owned(), "debug".to_owned());
         let log = self.log(name);
@@ -149,16 +149,16 @@ impl World {
         Ok((function, took))
     }
 
-    /// Starts a floor.
-    pub(crate) async fn floor(&self, name: &str) -> Result<Function> {
-        self.start_in(&self.paths.floors, name, &self.environment()).await
+    /// Starts a baseline program.
+    pub(crate) async fn baseline(&self, name: &str) -> Result<Function> {
+        self.start_in(&self.paths.baselines, name, &self.environment()).await
     }
 
     fn log(&self, name: &str) -> PathBuf {
         self.paths.out.join(format!("{name}.log"))
     }
 
-    /// Bytes that the functions of that name have logged so far.
+    /// Returns the number of bytes that functions of this name have logged.
     pub(crate) fn logged(&self, name: &str) -> Result<u64> {
         Ok(std::fs::metadata(self.log(name))?.len())
     }
@@ -173,17 +173,17 @@ impl World {
         function.with_context(|| name.to_owned())
     }
 
-    /// Has webhooks made by `api`, one for each path, which is also its name.
+    /// Creates a webhook for each path with `api`; the path is also its name.
     pub(crate) async fn create_webhooks(&self, api: &Function, tenant: &str, paths: &[String]) -> Result<()> {
         for path in paths {
             let answer =
                 call(api, &http_call(tenant, "POST", "/api/core/webhooks", Some(&webhook(path)))).await?;
-            ensure!(answer.status == 201, "no webhook: {answer:?}");
+            ensure!(answer.status == 201, "not created: {answer:?}");
         }
         Ok(())
     }
 
-    /// Has events published by `ingest`, so many in each call, and answers the messages that `sender` is due, one for each webhook.
+    /// Publishes events with `ingest`, `a_call` in each call, and returns the queued messages, one for each webhook.
     pub(crate) async fn publish(
         &self,
         ingest: &Function,
@@ -205,13 +205,13 @@ impl World {
     }
 }
 
-/// So many events: one as an object, several as an array.
+/// Returns one event as an object, or several as an array.
 #[must_use]
 pub(crate) fn some_events(tenant: &str, count: usize) -> Value {
     if count == 1 { event(tenant) } else { Value::Array((0..count).map(|_| event(tenant)).collect()) }
 }
 
-/// An event of the usual size, about 700 bytes, with an id of its own.
+/// Returns an event of typical size, about 700 bytes, with a unique id.
 #[must_use]
 pub(crate) fn event(tenant: &str) -> Value {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -229,7 +229,7 @@ pub(crate) fn event(tenant: &str) -> Value {
     })
 }
 
-/// A webhook at that path of the receiver, which hears of reloads.
+/// Returns a webhook for reload events at this path of the receiver.
 #[must_use]
 pub(crate) fn webhook(path: &str) -> Value {
     json!({
@@ -238,7 +238,7 @@ pub(crate) fn webhook(path: &str) -> Value {
     })
 }
 
-/// An answer of an HTTP function.
+/// The response of an HTTP function.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u64,
@@ -249,12 +249,12 @@ pub(crate) struct Answer {
 pub(crate) async fn call(function: &Function, event: &str) -> Result<Answer> {
     let answer: Value = serde_json::from_slice(&function.invoke(event.to_owned()).await?)?;
     let status =
-        answer.get("statusCode").and_then(Value::as_u64).with_context(|| format!("no answer: {answer}"))?;
+        answer.get("statusCode").and_then(Value::as_u64).with_context(|| format!("no response: {answer}"))?;
     let body = answer.get("body").and_then(Value::as_str).unwrap_or_default();
     Ok(Answer { status, body: serde_json::from_str(body).unwrap_or_default() })
 }
 
-/// A call as API Gateway hands it to an HTTP function, by the tenant's admin.
+/// Returns API Gateway's event for a call by the tenant's admin.
 #[must_use]
 pub(crate) fn http_call(tenant: &str, method: &str, path: &str, body: Option<&Value>) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -282,7 +282,7 @@ pub(crate) fn http_call(tenant: &str, method: &str, path: &str, body: Option<&Va
     .to_string()
 }
 
-/// A batch as the event source mapping hands it to `sender`.
+/// Returns the event source mapping's event for a batch of messages.
 #[must_use]
 pub(crate) fn batch(queue_arn: &str, bodies: &[String]) -> Bytes {
     let records = bodies.iter().enumerate().map(|(index, body)| {
@@ -299,10 +299,10 @@ pub(crate) fn batch(queue_arn: &str, bodies: &[String]) -> Bytes {
     json!({ "Records": records.collect::<Vec<_>>() }).to_string().into()
 }
 
-/// Hands `sender` a batch; every message has to be settled.
+/// Invokes `sender` with a batch; fails unless every message succeeds.
 pub(crate) async fn send(sender: &Function, batch: Bytes) -> Result<()> {
     let answer: Value = serde_json::from_slice(&sender.invoke(batch).await?)?;
     let failures = answer.get("batchItemFailures").and_then(Value::as_array);
-    ensure!(failures.is_some_and(Vec::is_empty), "messages came back: {answer}");
+    ensure!(failures.is_some_and(Vec::is_empty), "messages failed: {answer}");
     Ok(())
 }
