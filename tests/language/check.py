@@ -178,8 +178,7 @@ def top_of(place: pathlib.Path) -> pathlib.Path:
 def files(places: list[pathlib.Path]) -> list[tuple[str, pathlib.Path]]:
     """Lists the texts under the given places, by their paths inside the repository."""
     found = {}
-    for place in places:
-        place = place.resolve()
+    for place in map(pathlib.Path.resolve, places):
         if not place.exists():
             raise FileNotFoundError(f"{place} does not exist")
         top = top_of(place)

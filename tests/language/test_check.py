@@ -37,7 +37,11 @@ class Finds(unittest.TestCase):
 
     def test_long_names_of_tests(self):
         name = "a" * 61
-        for text in (f"#[test]\nfn {name}() {{", f'#[tokio::test(flavor = "x")]\n// why\nasync fn {name}() {{', f"#[test]\n#[ignore]\nfn {name}()"):
+        for text in (
+            f"#[test]\nfn {name}() {{",
+            f'#[tokio::test(flavor = "x")]\n// why\nasync fn {name}() {{',
+            f"#[test]\n#[ignore]\nfn {name}()",
+        ):
             self.assertEqual(phrases("tests/it/a.rs", text)[0][1], name)
         self.assertEqual(len(phrases("tests/a.py", f"    def test_{name}(self):\n")), 1)
 
@@ -71,7 +75,14 @@ class Ignores(unittest.TestCase):
     def test_files_that_are_not_ours(self):
         for path in ("LICENSE", "Cargo.lock", "infra/local/requirements.txt", "tests/clients/package-lock.json", "tests/events/api.json"):
             self.assertFalse(check.is_text(path), path)
-        for path in ("README.md", "infra/local/requirements.in", "functions/console/assets/en.js", "infra/template.yaml", ".ci/run", ".deny.toml"):
+        for path in (
+            "README.md",
+            "infra/local/requirements.in",
+            "functions/console/assets/en.js",
+            "infra/template.yaml",
+            ".ci/run",
+            ".deny.toml",
+        ):
             self.assertTrue(check.is_text(path), path)
 
 

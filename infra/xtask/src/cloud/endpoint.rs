@@ -86,7 +86,7 @@ impl Resources {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let stack = format!("anzol-{now:x}");
         let keys = self.directory.join("tmp/state/cognito-pool-keys"); // tests/e2e/tokens.rs reads them there
-        let mut command = self.command("make");
+        let mut command = self.command("create");
         command
             .args(["--endpoint", endpoint, "--stack", &stack, "--api-url", api_url, "--template"])
             .arg(self.root.join("infra/template.yaml"))
@@ -120,7 +120,7 @@ impl Resources {
 
     /// Returns the path of the list of resources, which has to survive until all of them are deleted.
     fn list(&self) -> PathBuf {
-        self.directory.join("made.json")
+        self.directory.join("resources.json")
     }
 
     fn command(&self, subcommand: &str) -> Command {
@@ -128,7 +128,7 @@ impl Resources {
         command
             .arg(self.root.join("infra/local/resources.py"))
             .arg(subcommand)
-            .arg("--made")
+            .arg("--list")
             .arg(self.list());
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));

@@ -26,7 +26,7 @@ fn python(root: &Path) -> Result<()> {
         let mut command = Command::new(python.program("ruff"));
         command
             .args(words)
-            .args(["--no-cache", "--config", "infra/local/ruff.toml"])
+            .arg("--no-cache")
             .args(["infra", "tests"]);
         run_well(command.current_dir(root))
     };
