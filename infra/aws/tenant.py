@@ -3,7 +3,7 @@
 Works on any endpoint (`AWS_ENDPOINT_URL`) with the caller's own credentials. They need cloudformation:DescribeStacks on the stack, and
 dynamodb:Query, Scan and BatchWriteItem on both tables. shared/store/src/keys.rs describes their layout.
 
-Users, groups and clients of the user pool, or of your own issuer, are not deleted.
+Users, groups and clients of the user pool, or of another issuer, are not deleted.
 """
 
 import argparse

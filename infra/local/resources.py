@@ -2,7 +2,7 @@
 
 `create` prints one JSON object: the outputs of the stack, the environment of each function, the routes, and the queues of each function,
 all evaluated from the template. It records the resources in a file, by which `remove` deletes them. Policies are left out: the functions
-run outside the endpoint, which cannot tell callers apart.
+run outside the endpoint, which cannot distinguish callers.
 """
 
 import argparse
@@ -206,7 +206,7 @@ def log_group(template, name, properties):
     template.references[name] = group
 
 
-# Resources that are created at the endpoint. Of the roles, the template refers only to the scheduler's.
+# Resources that are created at the endpoint. The template refers to only one role, the scheduler's.
 CREATORS = {
     "AWS::DynamoDB::Table": table,
     "AWS::SQS::Queue": queue,

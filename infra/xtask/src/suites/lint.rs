@@ -24,10 +24,7 @@ fn python(root: &Path) -> Result<()> {
     })?;
     let ruff = |words: &[&str]| {
         let mut command = Command::new(python.program("ruff"));
-        command
-            .args(words)
-            .arg("--no-cache")
-            .args(["infra", "tests"]);
+        command.args(words).arg("--no-cache").args(["infra", "tests"]);
         run_well(command.current_dir(root))
     };
     let check = step("ruff check", || ruff(&["check", "--quiet"]));
