@@ -1,7 +1,7 @@
-"""Plans and makes a deployment of infra/template.yaml, called by `cargo xtask deploy`.
+"""Validates and deploys infra/template.yaml; `cargo xtask deploy` calls it.
 
-Everything that can be known without AWS is checked first: the template's transform, the parameters, the built functions. `--dry-run` stops
-there; otherwise SAM's own `deploy` does the work, and shows the change set for consent where somebody sits at a terminal.
+First it validates everything that needs no AWS account: the template's transform, the parameters, the built functions. `--dry-run` stops
+there. Otherwise it runs `sam deploy`, which shows the change set for confirmation at a terminal.
 """
 
 import argparse
@@ -17,23 +17,23 @@ from botocore.exceptions import BotoCoreError, ClientError
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-# Of CloudFormation: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+# Limits of CloudFormation: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MOST_RESOURCES, MOST_BYTES = 500, 1_000_000
-# What Lambda keeps of an account's concurrency for functions that reserve none:
+# Concurrency that Lambda keeps for functions without a reservation:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 KEPT_UNRESERVED = 100
 # The machine field of an ELF header, at byte 18.
 MACHINES = {b"\xb7\x00": "arm64", b"\x3e\x00": "x86_64"}
 
-logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns of statistics that nobody collects
+logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns about metrics that are not collected
 
 
 class Refused(Exception):
-    """What keeps the deployment from being made, one reason a line."""
+    """The reasons why the deployment is refused, one per line."""
 
 
 class NoManagedPolicies:
-    """Every role of the template writes its own policies out, so no name of a managed one has to be looked up at AWS."""
+    """An empty list for the transform: the template uses no managed policies, so none has to be looked up at AWS."""
 
     def load(self):
         return {}
@@ -43,7 +43,7 @@ class NoManagedPolicies:
 
 
 def problem(about, value):
-    """Why a parameter may not have this value, by the rules of CloudFormation; None when it may."""
+    """Returns why CloudFormation would reject this value of a parameter, or None."""
     kind = about["Type"]
     many = kind == "CommaDelimitedList" or kind.startswith("List<")
     for one in value.split(",") if many else [value]:
@@ -68,14 +68,14 @@ def problem(about, value):
 
 
 def text_of(value):
-    """A value of YAML as CloudFormation takes it."""
+    """Returns a YAML value in the form that CloudFormation uses."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def choose(template, given, ask_all, ask):
-    """The value of every parameter: as given, as asked for, or by default; and which of them were chosen.
+    """Returns the values of all parameters (given, asked for, or defaults), and those that were given or asked for.
 
-    `ask` is None where nobody can be asked.
+    `ask` is None without a terminal.
     """
     known = template.get("Parameters", {})
     chosen, defaults, wrong = {}, {}, []
@@ -113,19 +113,19 @@ def ask_at_terminal(name, about, default):
     if "AllowedValues" in about:
         print(f"  one of {', '.join(map(text_of, about['AllowedValues']))}")
     while True:
-        said = input(f"  [{default}] " if default is not None else "  > ").strip()
-        value = default if said == "" and default is not None else said
+        answer = input(f"  [{default}] " if default is not None else "  > ").strip()
+        value = default if answer == "" and default is not None else answer
         if not (why := problem(about, value)):
             return value
         print(f"  {why}")
 
 
-# ── What would be made ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── The plan ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def expanded(template, parameters, region):
-    """The template after SAM's transform, as CloudFormation would do it."""
-    os.environ["AWS_DEFAULT_REGION"] = region  # the transform asks for the region's partition
+    """Returns the template after SAM's transform."""
+    os.environ["AWS_DEFAULT_REGION"] = region  # the transform derives the partition from it
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://of-this-deployment/package.zip"  # where `sam deploy` puts it
@@ -133,7 +133,7 @@ def expanded(template, parameters, region):
 
 
 def value_of(expression, parameters, template):
-    """A condition, or what one compares."""
+    """Evaluates a condition or an operand of one."""
     if isinstance(expression, (str, int, bool)):
         return text_of(expression)
     [(function, arguments)] = expression.items()
@@ -157,11 +157,11 @@ def value_of(expression, parameters, template):
             for key in keys:
                 found = found[key]
             return text_of(found)
-    raise Refused(f"a condition uses {function}, which a dry run does not know")
+    raise Refused(f"a condition uses {function}, which a dry run does not support")
 
 
 def resources(template, parameters):
-    """Logical id, type and deletion policy of everything that would be made."""
+    """Yields logical id, type and deletion policy of each resource that would be created."""
     for name, resource in template["Resources"].items():
         condition = resource.get("Condition")
         if condition is None or value_of({"Condition": condition}, parameters, template) is True:
@@ -170,14 +170,14 @@ def resources(template, parameters):
 
 
 def check_functions(template, directory, architecture):
-    """The functions have been built, and for the processor they will run on."""
+    """Checks that the functions are built for the processor that the template selects."""
     wrong = []
     for resource in template["Resources"].values():
         if resource["Type"] != "AWS::Serverless::Function":
             continue
         binary = (directory / resource["Properties"]["CodeUri"] / "bootstrap").resolve()
         if not binary.is_file():
-            wrong.append(f"{binary} is not there")
+            wrong.append(f"{binary} does not exist")
             continue
         with binary.open("rb") as file:
             machine = MACHINES.get(file.read(20)[18:], "another processor")
@@ -188,7 +188,7 @@ def check_functions(template, directory, architecture):
 
 
 def plan(path, args, ask):
-    """Checks everything, prints what would be made, and answers the parameters and which of them were chosen."""
+    """Validates, prints the plan, and returns the same as `choose`."""
     text = path.read_text()
     if len(text.encode()) > MOST_BYTES:
         raise Refused(f"the template is larger than CloudFormation's {MOST_BYTES:,} bytes")
@@ -203,7 +203,7 @@ def plan(path, args, ask):
     print(f"Stack {args.stack_name} in {args.region}\n\nParameters")
     for name, value in parameters.items():
         print(f"  {name:<22} {value!r}{'   (chosen)' if name in chosen else ''}")
-    print("A stack that exists keeps what it has of those that were not chosen.")
+    print("An existing stack keeps its values of parameters that were not chosen.")
     print("\nChanges, if the stack is new")
     for name, kind, policy in made:
         print(f"  + {kind:<38} {name}{f'   (when deleted: {policy})' if policy else ''}")
@@ -211,20 +211,20 @@ def plan(path, args, ask):
     return parameters, chosen
 
 
-# ── What the account has room for ───────────────────────────────────────────────────────────────────────────────────
+# ── Reserved concurrency ───────────────────────────────────────────────────────────────────────────────────
 
 
 def reservation(template, throughput):
-    """How much of the account's concurrency all functions together take with ReservedConcurrency=preset."""
+    """Returns the concurrency that all functions together reserve with ReservedConcurrency=preset."""
     sizes = template["Mappings"]["Concurrency"][throughput]
     reserved = [resource["Properties"].get("ReservedConcurrentExecutions") for resource in template["Resources"].values()]
     return sum(sizes[function["Fn::If"][1]["Fn::FindInMap"][2]] for function in reserved if function)
 
 
-def reserve_where_there_is_room(template, args, parameters, chosen, client):
-    """ReservedConcurrency, where nobody has chosen it: preset, unless Lambda would refuse that in this account. Says which, and why.
+def reserve_if_possible(template, args, parameters, chosen, client):
+    """Adds ReservedConcurrency=preset, unless it was chosen or Lambda would refuse it in this account, and prints why.
 
-    The template cannot ask the account, and new ones have a limit of 10, which leaves nothing to reserve.
+    The template cannot decide this: it does not know the account's limit, which is 10 for new accounts.
     """
     if "ReservedConcurrency" in chosen:
         return chosen
@@ -233,26 +233,26 @@ def reserve_where_there_is_room(template, args, parameters, chosen, client):
         if stack := stack_of(client("cloudformation"), args.stack_name):
             before = {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}
             if "ReservedConcurrency" in before:
-                return chosen  # by an earlier deployment, or by somebody
+                return chosen  # set by an earlier deployment
             throughput = chosen.get("Throughput", before.get("Throughput", throughput))
         limits = client("lambda").get_account_settings()["AccountLimit"]
     except (BotoCoreError, ClientError) as error:
-        print(f"\nReservedConcurrency stays none: AWS does not say what the account has ({error})")
+        print(f"\nReservedConcurrency stays none: the account's limits are unknown ({error})")
         return chosen
     needed, free = reservation(template, throughput), limits["UnreservedConcurrentExecutions"]
     if free - needed < KEPT_UNRESERVED:
         print(
-            f"\nReservedConcurrency stays none: {needed} of the account's concurrency would be reserved and {KEPT_UNRESERVED} have to be left,"
-            f" but {free} are free. Ask for a larger quota 'Concurrent executions' of Lambda, then deploy with"
+            f"\nReservedConcurrency stays none: {needed} would be reserved and {KEPT_UNRESERVED} must stay unreserved, but only {free} are"
+            " available. Request a higher quota 'Concurrent executions' of Lambda, then deploy with"
             " --parameter ReservedConcurrency=preset"
         )
         return chosen
-    print(f"\nReservedConcurrency is set to preset: {needed} of the account's {free} free ones")
+    print(f"\nReservedConcurrency is set to preset: it reserves {needed} of the account's {free} available executions")
     return chosen | {"ReservedConcurrency": "preset"}
 
 
 def stack_of(cloudformation, name):
-    """The stack as it is, None when there is none."""
+    """Returns the stack, or None if it does not exist."""
     try:
         return cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
@@ -262,9 +262,9 @@ def stack_of(cloudformation, name):
 
 
 def sam(path, args, chosen, terminal):
-    """`sam deploy`: uploads the packages, makes the change set, and carries it out.
+    """Runs `sam deploy` and returns its exit code.
 
-    Defaults are left to CloudFormation: for an update they would take back what was chosen before.
+    Only chosen parameters are passed: in an update, defaults would reset earlier choices.
     """
     command = [str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(path)]
     command += ["--stack-name", args.stack_name, "--region", args.region, "--resolve-s3"]
@@ -273,7 +273,7 @@ def sam(path, args, chosen, terminal):
     if chosen:
         pairs = (f"ParameterKey={name},ParameterValue={quoted(value)}" for name, value in chosen.items())
         command += ["--parameter-overrides", *pairs]
-    return subprocess.run(command, env=os.environ | {"SAM_CLI_TELEMETRY": "0"}).returncode
+    return subprocess.run(command, env=os.environ | {"SAM_CLI_TELEMETRY": "0"}, check=False).returncode
 
 
 def quoted(value):
@@ -293,21 +293,21 @@ def main(words):
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,127}", args.stack_name):
-            raise Refused("--stack-name: a letter, then letters, digits and hyphens, at most 128 in all")
+            raise Refused("--stack-name: a letter, then letters, digits and hyphens, at most 128 in total")
         args.region = args.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if not args.region:
             raise Refused("no region: give it with --region, or in AWS_REGION")
         if not re.fullmatch("[a-z]{2}(-[a-z]+)+-[0-9]+", args.region):
-            raise Refused(f"--region: {args.region!r} is no name of a region")
+            raise Refused(f"--region: {args.region!r} is not the name of a region")
         parameters, chosen = plan(args.template, args, ask_at_terminal if terminal else None)
     except Refused as refused:
         print(f"error: {refused}", file=sys.stderr)
         return 1
     if args.dry_run:
-        print("A dry run: AWS was not asked, and nothing was changed.")
+        print("Dry run: AWS was not called, and nothing was changed.")
         return 0
     client = lambda service: boto3.client(service, region_name=args.region)  # noqa: E731
-    chosen = reserve_where_there_is_room(yaml_parse(args.template.read_text()), args, parameters, chosen, client)
+    chosen = reserve_if_possible(yaml_parse(args.template.read_text()), args, parameters, chosen, client)
     sys.stdout.flush()
     return sam(args.template, args, chosen, terminal)
 

@@ -1,7 +1,7 @@
-"""Writes Lambda zips and their bills of materials, called by `cargo xtask package`: the same input gives the same bytes.
+"""Writes Lambda zips and their SBOMs reproducibly; `cargo xtask package` calls it.
 
-The only argument names a JSON file: a list of functions, each with the paths `binary` (read), `zip` and `sbom` (written), and a `bill`, as
-infra/xtask/src/sbom.rs makes it. Bills are CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/), checked against its schema.
+The argument names a JSON file: a list of functions, each with the paths `binary` (read), `zip` and `sbom` (written), and a `bill` from
+infra/xtask/src/commands/package/sbom.rs. SBOMs are CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/), validated by its schema.
 """
 
 import hashlib
@@ -21,24 +21,24 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-# The first moment a zip can name. Bills have to name one too; when they were made would tell two builds apart, and nothing else.
+# The earliest timestamp of the zip format. SBOMs need a timestamp too, and the time of the build would make them differ.
 EPOCH = (1980, 1, 1, 0, 0, 0)
-# Bills of the same content have the same serial number: a version 5 UUID in this namespace.
+# SBOMs with equal content have equal serial numbers: version 5 UUIDs in this namespace.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://cyclonedx.org/anzol")
 VERSION = SchemaVersion.V1_6
 
 
 def write_zip(binary, path):
-    """A Lambda package of one file, as `provided.al2023` wants it: `bootstrap`, executable."""
+    """Writes a Lambda package for `provided.al2023`: one executable file, `bootstrap`."""
     entry = zipfile.ZipInfo("bootstrap", EPOCH)
-    entry.create_system = 3  # Unix, whose permissions the next line has
+    entry.create_system = 3  # Unix, so that the permissions below apply
     entry.external_attr = 0o100755 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(entry, binary, compresslevel=9)
 
 
-def component(about, licences, **more):
+def component(about, licenses, **more):
     purl = PackageURL("cargo", name=about["name"], version=about["version"])
     made = Component(
         type=more.pop("type", ComponentType.LIBRARY),
@@ -47,7 +47,7 @@ def component(about, licences, **more):
         description=about["description"],
         purl=purl,
         bom_ref=str(purl),
-        licenses=[licences.make_from_string(about["licence"])],
+        licenses=[licenses.make_from_string(about["license"])],
         **more,
     )
     if about["checksum"]:
@@ -57,9 +57,9 @@ def component(about, licences, **more):
     return made
 
 
-def bill_of(bill, binary):
-    """The bill as CycloneDX JSON."""
-    licences = LicenseFactory()
+def sbom_of(bill, binary):
+    """Returns the SBOM as CycloneDX JSON."""
+    licenses = LicenseFactory()
     components = {}
     for about in bill["components"]:
         more = {}
@@ -67,7 +67,7 @@ def bill_of(bill, binary):
             more["type"] = ComponentType.APPLICATION
             more["hashes"] = [HashType(alg=HashAlgorithm.SHA_256, content=hashlib.sha256(binary).hexdigest())]
             more["properties"] = [Property(name="anzol:target", value=bill["target"]), Property(name="anzol:rustc", value=bill["rustc"])]
-        components[about["id"]] = component(about, licences, **more)
+        components[about["id"]] = component(about, licenses, **more)
     root = components[bill["root"]]
     bom = Bom(serial_number=uuid.uuid5(NAMESPACE, hashlib.sha256(binary + json.dumps(bill, sort_keys=True).encode()).hexdigest()))
     bom.metadata.timestamp = datetime(*EPOCH, tzinfo=timezone.utc)
@@ -77,7 +77,7 @@ def bill_of(bill, binary):
         bom.register_dependency(components[user], [components[id] for id in used])
     text = make_outputter(bom, OutputFormat.JSON, VERSION).output_as_string(indent=2)
     if error := JsonStrictValidator(VERSION).validate_str(text):
-        sys.exit(f"package.py: the bill of {bill['root']} is not valid CycloneDX: {error}")
+        sys.exit(f"package.py: the SBOM of {bill['root']} is not valid CycloneDX: {error}")
     return text + "\n"
 
 
@@ -85,7 +85,7 @@ def main():
     for function in json.loads(Path(sys.argv[1]).read_text()):
         binary = Path(function["binary"]).read_bytes()
         write_zip(binary, function["zip"])
-        Path(function["sbom"]).write_text(bill_of(function["bill"], binary))
+        Path(function["sbom"]).write_text(sbom_of(function["bill"], binary))
 
 
 if __name__ == "__main__":

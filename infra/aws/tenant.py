@@ -1,9 +1,9 @@
-"""Deletes everything that Anzol keeps of one tenant, called by `cargo xtask tenant delete`.
+"""Deletes all data of one tenant; `cargo xtask tenant delete` calls it.
 
 Works on any endpoint (`AWS_ENDPOINT_URL`) with the caller's own credentials. They need cloudformation:DescribeStacks on the stack, and
-dynamodb:Query, Scan and BatchWriteItem on both tables. What lies where is on one page in shared/store/src/keys.rs.
+dynamodb:Query, Scan and BatchWriteItem on both tables. shared/store/src/keys.rs describes their layout.
 
-Users, groups and clients of the user pool, or of your own issuer, are not Anzol's data and stay.
+Users, groups and clients of the user pool, or of another issuer, are not deleted.
 """
 
 import argparse
@@ -16,17 +16,17 @@ import boto3
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import BotoCoreError, ClientError
 
-# As shared/domain/src/id.rs has it: a tenant's id holds no '#', so "<tenant>#" begins nobody else's keys.
+# The rule of shared/domain/src/id.rs. An id contains no '#', so the prefix "<tenant>#" is unique.
 TENANT = re.compile("[!-~]{1,128}")
 KEYS = {"ProjectionExpression": "pk, sk"}
 
 
 class Refused(Exception):
-    """Why nothing was deleted, in one line."""
+    """The reason why nothing was deleted, in one line."""
 
 
 def tables(args):
-    """Both tables, by the outputs of the stack."""
+    """Returns both tables, by the outputs of the stack."""
     try:
         [stack] = boto3.client("cloudformation", region_name=args.region).describe_stacks(StackName=args.stack_name)["Stacks"]
     except ClientError as error:
@@ -36,7 +36,7 @@ def tables(args):
     try:
         return [dynamodb.Table(outputs[name]) for name in ("WebhooksTable", "DeliveriesTable")]
     except KeyError as missing:
-        raise Refused(f"stack {args.stack_name} has no output {missing}: it is no stack of Anzol") from missing
+        raise Refused(f"stack {args.stack_name} has no output {missing}: it is not a stack of Anzol") from missing
 
 
 def pages(operation, **request):
@@ -48,27 +48,29 @@ def pages(operation, **request):
         request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
-def of_webhooks(table, tenant):
-    """Keys of the tenant's items in the webhooks table: one partition."""
+def webhook_keys(table, tenant):
+    """Returns the keys of the tenant's items in the webhooks table, which are in one partition."""
     return pages(table.query, KeyConditionExpression=Key("pk").eq(f"TENANT#{tenant}"), ConsistentRead=True, **KEYS)
 
 
-def of_deliveries(table, tenant):
-    """Keys of the tenant's items in the deliveries table. It is read as a whole: webhooks that are gone have left history there."""
+def delivery_keys(table, tenant):
+    """Returns the keys of the tenant's items in the deliveries table. A scan also finds the history of deleted webhooks."""
     return pages(table.scan, FilterExpression=Attr("pk").begins_with(f"{tenant}#"), ConsistentRead=True, **KEYS)
 
 
 def kind(key):
-    """What an item is, for the person who reads the counts."""
+    """Returns the kind of an item, for the printed counts."""
     pk, sk = key["pk"], key["sk"]
     if pk.startswith("TENANT#"):
         return "webhooks" if sk.startswith("WEBHOOK#") else "their quota, pace and leases"
     parts = pk.split("#")
-    return "deliveries" if len(parts) == 2 and parts[1] != "EVENTS" else "recoveries" if parts[-1] in ("RECOVERIES", "HANDLED") else "markers"
+    return (
+        "deliveries" if len(parts) == 2 and parts[1] != "EVENTS" else "recoveries" if parts[-1] in ("RECOVERIES", "HANDLED") else "markers"
+    )
 
 
 def sweep(table, keys, delete):
-    """Counts items by kind, and deletes them unless it is a dry run."""
+    """Counts items by kind, and deletes them if `delete` is set."""
     counts = Counter()
     if not delete:
         counts.update(map(kind, keys))
@@ -84,20 +86,20 @@ def confirm(args):
     if args.yes or args.dry_run:
         return
     if not sys.stdin.isatty():
-        raise Refused("nobody is there to be asked: say --yes, or --dry-run to see what there is")
+        raise Refused("no terminal for a confirmation: use --yes, or --dry-run to count the items")
     where = os.environ.get("AWS_ENDPOINT_URL", f"AWS, {args.region}")
     if input(f"Delete all of tenant {args.tenant} of stack {args.stack_name} ({where})? Type its id: ") != args.tenant:
-        raise Refused("that was another id; nothing was deleted")
+        raise Refused("the id does not match; nothing was deleted")
 
 
 def delete(args):
     if not TENANT.fullmatch(args.tenant) or "#" in args.tenant:
-        raise Refused(f"{args.tenant!r} can be no tenant's id")
+        raise Refused(f"{args.tenant!r} is not a valid tenant id")
     webhooks, deliveries = tables(args)
     confirm(args)
-    # Webhooks first: from then on nothing new is queued, and what is queued finds nobody to be sent to.
-    counts = sweep(webhooks, of_webhooks(webhooks, args.tenant), not args.dry_run)
-    counts += sweep(deliveries, of_deliveries(deliveries, args.tenant), not args.dry_run)
+    # Webhooks first: afterwards nothing is queued, and queued messages have no receiver.
+    counts = sweep(webhooks, webhook_keys(webhooks, args.tenant), not args.dry_run)
+    counts += sweep(deliveries, delivery_keys(deliveries, args.tenant), not args.dry_run)
     for name, count in sorted(counts.items()):
         print(f"  {count:>8} {name}")
     print(f"{counts.total()} items {'found, nothing deleted' if args.dry_run else 'deleted'}")

@@ -1,4 +1,4 @@
-"""Dry runs of deployments, right and wrong: `cargo xtask test template` runs this."""
+"""Tests of deploy.py without AWS, and of the template's effects; `cargo xtask test template` runs them."""
 
 import contextlib
 import io
@@ -12,7 +12,7 @@ from unittest import mock
 import deploy
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
-# What holds data, by logical id: under another id CloudFormation would make it anew, empty.
+# Resources with data, by logical id. CloudFormation would replace a renamed resource by an empty one.
 KEPT = {
     "WebhooksTable": "AWS::DynamoDB::Table",
     "DeliveriesTable": "AWS::DynamoDB::Table",
@@ -23,13 +23,15 @@ KEPT = {
 
 
 def run(*words, template=TEMPLATE, region="eu-central-1"):
-    """Exit code, what was said, and what was said to be wrong."""
+    """Runs deploy.py; returns the exit code, standard output and standard error."""
     out, err = io.StringIO(), io.StringIO()
-    # Without a terminal, and without anything of the person's own settings.
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch.dict(os.environ, {}, clear=True):
-        with mock.patch("sys.stdin", io.StringIO()):
-            place = ["--region", region] if region else []
-            code = deploy.main(["--template", str(template), *place, *words])
+    # Without a terminal, and without the user's settings.
+    output = contextlib.ExitStack()
+    with output, mock.patch.dict(os.environ, {}, clear=True), mock.patch("sys.stdin", io.StringIO()):
+        output.enter_context(contextlib.redirect_stdout(out))
+        output.enter_context(contextlib.redirect_stderr(err))
+        options = ["--region", region] if region else []
+        code = deploy.main(["--template", str(template), *options, *words])
     return code, out.getvalue(), err.getvalue()
 
 
@@ -39,7 +41,7 @@ class DryRun(unittest.TestCase):
         self.assertEqual(code, 1, err)
         self.assertIn(says, err)
 
-    def test_the_template_as_it_is_can_be_deployed(self):
+    def test_unmodified_template_is_deployable(self):
         code, out, err = run("--dry-run")
         self.assertEqual((code, err), (0, ""))
         for expected in ["Stack anzol in eu-central-1", "AWS::Lambda::EventSourceMapping", "SenderFunctionSlowLane", "UserPoolDomain"]:
@@ -47,14 +49,14 @@ class DryRun(unittest.TestCase):
         self.assertEqual(out.count("+ AWS::Lambda::Function "), 5)
         self.assertIn("WebhooksTable   (when deleted: RetainExceptOnCreate)", out)
 
-    def test_conditions_follow_the_parameters(self):
+    def test_conditions_follow_parameters(self):
         code, out, _ = run("--dry-run", "--parameter", "JwtIssuer=https://id.example.com", "--parameter", "DataDeletionPolicy=Retain")
         self.assertEqual(code, 0)
         self.assertNotIn("AWS::Cognito", out)
         self.assertIn("'https://id.example.com'   (chosen)", out)
         self.assertIn("DeliveriesTable   (when deleted: Retain)", out)
 
-    def test_no_update_and_no_deletion_takes_the_data_along(self):
+    def test_data_survives_update_and_deletion(self):
         template = deploy.yaml_parse(TEMPLATE.read_text())
         kept = {name: resource["Type"] for name, resource in template["Resources"].items() if resource["Type"] in KEPT.values()}
         self.assertEqual(kept, KEPT)
@@ -68,30 +70,30 @@ class DryRun(unittest.TestCase):
         self.assertEqual(len(tables), 2)
         for table in tables:
             self.assertEqual(table["Properties"]["PointInTimeRecoverySpecification"], {"PointInTimeRecoveryEnabled": True})
-            # A name of its own would make a replacement fail, or need the old table gone.
+            # With a fixed name, a replacement would fail while the old table exists.
             self.assertNotIn("TableName", table["Properties"])
-            # Another key schema would be another table.
+            # A different key schema would replace the table.
             keys = [(key["AttributeName"], key["KeyType"]) for key in table["Properties"]["KeySchema"]]
             self.assertEqual(keys, [("pk", "HASH"), ("sk", "RANGE")])
             self.assertIn({"AttributeName": "pk", "AttributeType": "S"}, table["Properties"]["AttributeDefinitions"])
             self.assertIn({"AttributeName": "sk", "AttributeType": "S"}, table["Properties"]["AttributeDefinitions"])
 
-    def test_no_update_takes_messages_along(self):
+    def test_messages_survive_updates(self):
         template = deploy.yaml_parse(TEMPLATE.read_text())
         queues = {name: resource for name, resource in template["Resources"].items() if resource["Type"] == "AWS::SQS::Queue"}
         self.assertEqual(set(queues), {f"{name}{kind}" for name in ["Events", "Deliveries", "SlowLane"] for kind in ["Queue", "Dlq"]})
         for name, queue in queues.items():
-            # The only properties whose change replaces a queue:
+            # Only changes of these properties replace a queue:
             # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sqs-queue.html
             self.assertFalse({"QueueName", "FifoQueue"} & set(queue["Properties"]), name)
 
-    def test_the_stack_policy_guards_the_same(self):
+    def test_stack_policy_protects_the_same_resources(self):
         allow, deny = json.loads(TEMPLATE.with_name("aws").joinpath("stack-policy.json").read_text())["Statement"]
         self.assertEqual((allow["Effect"], allow["Action"], deny["Effect"]), ("Allow", "Update:*", "Deny"))
         self.assertEqual(set(deny["Action"]), {"Update:Replace", "Update:Delete"})
         self.assertEqual(set(deny["Resource"]), {f"LogicalResourceId/{name}" for name in KEPT})
 
-    def test_wrong_parameters_are_named_with_the_rule(self):
+    def test_invalid_parameters_are_reported_with_their_rule(self):
         for given, says in [
             ("Nonsense=1", "Nonsense: the template has no such parameter; it has Architecture"),
             ("LogLevel", "'LogLevel' is not of the form Name=value"),
@@ -111,17 +113,17 @@ class DryRun(unittest.TestCase):
                 self.refused("--dry-run", "--parameter", given, says=says)
         self.refused("--dry-run", "--parameter", "WebhookCap=1", "--parameter", "WebhookCap=2", says="WebhookCap: given twice")
 
-    def test_every_wrong_parameter_is_named_at_once(self):
+    def test_all_invalid_parameters_are_reported(self):
         _, _, err = run("--dry-run", "--parameter", "LogLevel=loud", "--parameter", "WebhookCap=0")
         self.assertIn("LogLevel", err)
         self.assertIn("WebhookCap", err)
 
-    def test_a_region_and_a_name_are_needed(self):
+    def test_region_and_valid_name_are_required(self):
         self.refused("--dry-run", region=None, says="no region: give it with --region")
-        self.refused("--dry-run", region="mars", says="'mars' is no name of a region")
+        self.refused("--dry-run", region="mars", says="'mars' is not the name of a region")
         self.refused("--dry-run", "--stack-name", "1st", says="--stack-name: a letter")
 
-    def test_a_parameter_without_a_default_is_asked_for_or_named(self):
+    def test_parameter_without_default_is_asked_for_or_reported(self):
         template = {"Parameters": {"Domain": {"Type": "String", "Description": "Where", "AllowedPattern": "[a-z.]+"}}}
         with self.assertRaisesRegex(deploy.Refused, r"Domain: has no default; give it with --parameter Domain=value \(Where\)"):
             deploy.choose(template, [], False, None)
@@ -143,22 +145,22 @@ class DryRun(unittest.TestCase):
 
 
 def every(kind, path, value):
-    """The value at the same place in all resources of a kind."""
+    """Expects a value at a path of all resources of a type."""
     return lambda made: all(at(resource, path) == value for resource in made.values() if resource["Type"] == kind)
 
 
 def one(name, path, value):
-    """The value at a place in one resource."""
+    """Expects a value at a path of one resource."""
     return lambda made: name in made and at(made[name], path) == value
 
 
 def variable(value, name, *functions):
-    """The value of a variable that functions get."""
+    """Expects a value of an environment variable of functions."""
     return lambda made: all(at(made[f"{function}Function"], f"Environment.Variables.{name}") == value for function in functions)
 
 
 def at(resource, path):
-    """What is at `A.B.0.C` of a resource's properties; None when nothing is."""
+    """Returns the value at `A.B.0.C` of a resource's properties, or None."""
     found = resource["Properties"]
     for step in path.split("."):
         if isinstance(found, list):
@@ -171,7 +173,7 @@ def at(resource, path):
 
 
 def own_hosts(function):
-    """The names that a function takes for this deployment's own, as far as they can be known beforehand."""
+    """Returns the host names that a function treats as this deployment's, as far as they are known before the deployment."""
     text, parts = at(function, "Environment.Variables.ANZOL_OWN_HOSTS")["Fn::Sub"]
     for name, value in parts.items():
         text = text.replace(f"${{{name}}}", value["Fn::Sub"] if isinstance(value, dict) else value)
@@ -184,7 +186,7 @@ TOPIC = "arn:aws:sns:eu-central-1:111122223333:alarms"
 KEY = "arn:aws:kms:eu-central-1:111122223333:key/k"
 CERTIFICATE = "arn:aws:acm:eu-central-1:111122223333:certificate/c"
 ISSUER = "https://id.example.com"
-# A value of each parameter that is not its default, with others that it needs, and where in the deployment it has to be then.
+# Parameters with a value other than the default, with others that they require, and their expected effects.
 EFFECTS = {
     "Architecture=x86_64": [every("AWS::Lambda::Function", "Architectures", ["x86_64"])],
     f"JwtIssuer={ISSUER}": [one("JwtAuthorizer", "JwtConfiguration.Issuer", ISSUER), variable(ISSUER, "AUTH_ISSUER", "Console")],
@@ -246,7 +248,7 @@ EFFECTS = {
 class Effects(unittest.TestCase):
     @staticmethod
     def made(*given):
-        """Everything that is made with these parameters, after the transform, as far as it can be known beforehand."""
+        """Returns the transformed resources with these parameters, evaluated as far as possible before the deployment."""
         template = deploy.yaml_parse(TEMPLATE.read_text())
         parameters, _ = deploy.choose(template, given, False, None)
         with mock.patch.dict(os.environ):
@@ -277,16 +279,16 @@ class Effects(unittest.TestCase):
 
         return {name: known(template["Resources"][name]) for name in kept}
 
-    def test_every_parameter_gets_where_it_has_an_effect(self):
+    def test_every_parameter_has_its_effects(self):
         untouched = self.made()
         for given, effects in EFFECTS.items():
             made = self.made(*given.split())
             for number, effect in enumerate(effects, 1):
                 with self.subTest(given, effect=number):
                     self.assertTrue(effect(made))
-                    self.assertFalse(effect(untouched), "it is so without the parameter too")
+                    self.assertFalse(effect(untouched), "true without the parameter too")
 
-    def test_h1_own_hosts_are_those_of_this_deployment_alone(self):
+    def test_h1_own_hosts_are_those_of_this_deployment(self):
         api, pool = "${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}", "${UserPoolDomain}.auth.${AWS::Region}.amazoncognito.com"
         own = ["DomainName=hooks.example.com", f"CertificateArn={CERTIFICATE}"]
         for given, expected in [
@@ -300,11 +302,11 @@ class Effects(unittest.TestCase):
                 with self.subTest(function, given=given):
                     self.assertEqual(own_hosts(made[f"{function}Function"]), expected)
 
-    def test_h1_ingest_knows_the_signature_header_as_sender_does(self):
+    def test_h1_ingest_and_sender_share_the_signature_header(self):
         made = self.made("SignatureHeader=X-Ours")
         self.assertTrue(variable("X-Ours", "SIGNATURE_HEADER", "Sender", "Ingest")(made))
 
-    def test_h3_reservations_cover_what_queues_have_in_work(self):
+    def test_h3_reservations_cover_the_queues_concurrency(self):
         for size in ("small", "standard", "large"):
             made = self.made(f"Throughput={size}", "ReservedConcurrency=preset")
             reserved = {name: int(at(resource, "ReservedConcurrentExecutions") or 0) for name, resource in made.items()}
@@ -314,7 +316,7 @@ class Effects(unittest.TestCase):
                     self.assertGreaterEqual(reserved[f"{function}Function"], in_work)
             self.assertEqual(deploy.reservation(deploy.yaml_parse(TEMPLATE.read_text()), size), sum(reserved.values()))
 
-    def test_h3_nothing_is_reserved_unless_asked(self):
+    def test_h3_nothing_is_reserved_by_default(self):
         made = self.made()
         functions = [resource for resource in made.values() if resource["Type"] == "AWS::Lambda::Function"]
         self.assertEqual(len(functions), 5)
@@ -331,23 +333,23 @@ class Effects(unittest.TestCase):
                 self.assertFalse([attribute for attribute in client["WriteAttributes"] if attribute.startswith("custom:")])
         self.assertIn("custom:tenantId", clients["ConsoleClient"]["ReadAttributes"])
 
-    def test_l2_nobody_signs_in_by_the_publishers_client(self):
+    def test_l2_publisher_client_has_no_sign_in(self):
         client = self.made()["PublisherClient"]["Properties"]
         self.assertEqual(client["ExplicitAuthFlows"], ["ALLOW_REFRESH_TOKEN_AUTH"])
         self.assertEqual(client["AllowedOAuthFlows"], ["client_credentials"])
         self.assertEqual((client["ReadAttributes"], client["WriteAttributes"]), (["name"], ["name"]))
 
-    def test_none_is_forgotten(self):
+    def test_all_parameters_are_covered(self):
         parameters = deploy.yaml_parse(TEMPLATE.read_text())["Parameters"]
         self.assertEqual({given.split("=")[0] for given in EFFECTS}, set(parameters))
 
 
-def nobody(service, **_):
+def no_account(service, **_):
     raise deploy.BotoCoreError()
 
 
 def account(free, stack=None):
-    """An account with so much concurrency free, and the parameters of the stack that is there."""
+    """Returns a client for an account with this available concurrency and, if given, a stack with these parameters."""
 
     def client(service, **_):
         made = mock.Mock()
@@ -364,8 +366,8 @@ def account(free, stack=None):
 
 
 class RealRun(unittest.TestCase):
-    def test_h3_concurrency_is_reserved_where_there_is_room(self):
-        preset = "ParameterKey=ReservedConcurrency,ParameterValue=\"preset\""
+    def test_h3_concurrency_is_reserved_if_possible(self):
+        preset = 'ParameterKey=ReservedConcurrency,ParameterValue="preset"'
         large, kept = ["--parameter", "Throughput=large"], ["--parameter", "ReservedConcurrency=none"]
         for words, free, stack, expected in [
             ([], 1000, None, True),
@@ -375,7 +377,7 @@ class RealRun(unittest.TestCase):
             (large, 1000, None, False),
             (large, 1450, None, True),
             (kept, 1000, None, False),
-            ([], 1000, {"Throughput": "standard"}, True),  # of a release before
+            ([], 1000, {"Throughput": "standard"}, True),  # of an earlier release
             ([], 1000, {"Throughput": "large"}, False),
             ([], 174, {"Throughput": "small"}, True),
             ([], 1000, {"Throughput": "standard", "ReservedConcurrency": "none"}, False),
@@ -384,32 +386,34 @@ class RealRun(unittest.TestCase):
                 (code, out, err), sam = self.deploy_with(b"\xb7\0", *words, account=account(free, stack))
                 self.assertEqual((code, err), (0, ""))
                 self.assertEqual(preset in sam.call_args.args[0], expected, out)
-                self.assertEqual("ReservedConcurrency stays none:" in out, not (expected or words == kept or "ReservedConcurrency" in (stack or {})))
+                self.assertEqual(
+                    "ReservedConcurrency stays none:" in out, not (expected or words == kept or "ReservedConcurrency" in (stack or {}))
+                )
 
-    def test_h3_an_account_that_cannot_be_asked_is_deployed_to(self):
+    def test_h3_deploys_without_knowing_the_limits(self):
         (code, out, _), sam = self.deploy_with(b"\xb7\0")
         self.assertEqual((code, sam.called), (0, True))
-        self.assertIn("ReservedConcurrency stays none: AWS does not say", out)
+        self.assertIn("ReservedConcurrency stays none: the account's limits are unknown", out)
 
     def deploy_with(self, machine, *words, account=None):
-        """What `sam` would be called with, when the functions were built for this machine."""
-        with tempfile.TemporaryDirectory() as place:
-            infra = Path(place, "infra")
+        """Deploys functions built for this machine type; returns the result and the mock of `sam`."""
+        with tempfile.TemporaryDirectory() as directory:
+            infra = Path(directory, "infra")
             infra.mkdir()
             template = infra / "template.yaml"
             template.write_text(TEMPLATE.read_text())
             for name in ["api", "ingest", "fanout", "sender", "console"] if machine else []:
-                binary = Path(place, "target/lambda", name, "bootstrap")
+                binary = Path(directory, "target/lambda", name, "bootstrap")
                 binary.parent.mkdir(parents=True)
                 binary.write_bytes(b"\x7fELF".ljust(18, b"\0") + machine + b"\0")
-            with mock.patch("subprocess.run") as sam, mock.patch("boto3.client", account or nobody):
+            with mock.patch("subprocess.run") as sam, mock.patch("boto3.client", account or no_account):
                 sam.return_value.returncode = 0
                 return run(*words, template=template), sam
 
-    def test_functions_that_are_not_built_are_refused(self):
+    def test_missing_functions_are_refused(self):
         (code, _, err), sam = self.deploy_with(None)
         self.assertEqual((code, sam.called), (1, False))
-        self.assertIn("sender/bootstrap is not there", err)
+        self.assertIn("sender/bootstrap does not exist", err)
         self.assertIn("build them with: cargo xtask package --arch arm64", err)
 
     def test_functions_for_another_processor_are_refused(self):
@@ -417,13 +421,15 @@ class RealRun(unittest.TestCase):
         self.assertEqual((code, sam.called), (1, False))
         self.assertIn("is for x86_64, the parameter Architecture says arm64", err)
 
-    def test_sam_gets_what_was_chosen_and_no_defaults(self):
-        words = ["--parameter", "JwtIssuer=https://id.example.com/?a=\"b\"", "--stack-name", "hooks"]
+    def test_sam_gets_only_chosen_parameters(self):
+        words = ["--parameter", 'JwtIssuer=https://id.example.com/?a="b"', "--stack-name", "hooks"]
         (code, _, err), sam = self.deploy_with(b"\xb7\0", *words)
         self.assertEqual((code, err), (0, ""))
         command = sam.call_args.args[0]
         self.assertEqual(command[1], "deploy")
-        self.assertEqual(command[-2:], ["--parameter-overrides", 'ParameterKey=JwtIssuer,ParameterValue="https://id.example.com/?a=\\"b\\""'])
+        self.assertEqual(
+            command[-2:], ["--parameter-overrides", 'ParameterKey=JwtIssuer,ParameterValue="https://id.example.com/?a=\\"b\\""']
+        )
         for option in ["--stack-name hooks", "--region eu-central-1", "--no-confirm-changeset"]:
             self.assertIn(option, " ".join(command))
 

@@ -11,7 +11,7 @@ moto = DomainDispatcherApplication(create_backend_app)
 
 
 def endpoint(environ, start_response):
-    """moto's transactions put whole tables back when a condition fails, with what others wrote meanwhile; so nobody writes meanwhile."""
+    """Serializes DynamoDB calls: moto's transactions roll back whole tables, including concurrent writes of other requests."""
     if environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB"):
         with one_at_a_time:
             return moto(environ, start_response)

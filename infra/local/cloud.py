@@ -1,7 +1,7 @@
-"""Deploys and seeds the local cloud: `deploy`, `seed`, `environment` and `logs`, called by `cargo xtask up`; and `redrive`, on AWS too.
+"""Deploys to the local cloud and seeds it (`deploy`, `seed`, `environment`, `logs`), and redrives dead-letter queues (`redrive`).
 
-Python, because the local cloud is Python anyway: three more SDK crates in xtask would cost a newcomer minutes of build.
-Every command prints one JSON object on standard output; what went wrong goes to standard error in one line.
+`cargo xtask` calls it. It is Python because the local cloud is: three more SDK crates in xtask would add minutes to the first build.
+Each command prints one JSON object on standard output, or one line with an error on standard error.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 REGION = "us-east-1"
 BUCKET = "anzol-code"
-# For people trying the console on their own machine; nothing outside it knows these users.
+# For signing in to the local console; these users exist only on this machine.
 PASSWORD = "Anzol-local-1"
-# acme's id is the one in tests/events/app-deleted.json, so that event can be published as it is.
+# acme's id is also in tests/events/app-deleted.json, so that this event can be published.
 TENANTS = {
     "acme": "oZcMPa_1PwH4FUdrh6839YHHdEJN",
     "globex": "Kq2vWn_7RtB9XyLcm5310GTTaQZS",
@@ -40,18 +40,18 @@ USERS = {
 }
 
 
-# Source queues by the name people use, and the output of the stack that has the URL.
+# Source queues by their name on the command line, and the stack's output with their URL.
 SOURCES = {"deliveries": "DeliveriesQueueUrl", "slow-lane": "SlowLaneQueueUrl", "events": "EventsQueueUrl"}
 
 
 class Failed(Exception):
-    """Something a person has to know, said in one line."""
+    """An error message of one line."""
 
 
 def client(service, args):
     if not args.endpoint:
-        return boto3.client(service, region_name=args.region)  # AWS, by whatever credentials the person has
-    # "test" is the local cloud's root user; everyone else, the functions included, is held to IAM.
+        return boto3.client(service, region_name=args.region)  # AWS, with the user's credentials
+    # "test" is the root user of the local cloud, which enforces IAM for all others, including the functions.
     key_id, secret = getattr(args, "credentials", ("test", "test"))
     return boto3.client(
         service,
@@ -64,7 +64,7 @@ def client(service, args):
 
 
 def zip_of(binary):
-    """A Lambda package: the binary, named bootstrap and executable. Stored, not deflated: it never leaves this machine."""
+    """Returns a Lambda package with the binary as `bootstrap`. It is not compressed, because it stays on this machine."""
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o755 << 16
     buffer = io.BytesIO()
@@ -74,7 +74,7 @@ def zip_of(binary):
 
 
 def packaged(template, functions, upload):
-    """The template with each `CodeUri` replaced by where `upload` put that function's zip; all else stays, to the letter."""
+    """Returns the template with each `CodeUri` replaced by the result of `upload`; everything else is unchanged."""
     seen = set()
 
     def replace(match):
@@ -103,56 +103,53 @@ def deploy(args):
     s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=body.encode())
     cloudformation.create_stack(
         StackName=args.stack,
-        TemplateURL=f"{args.endpoint}/{BUCKET}/template.yaml",  # a template in the request itself may have 50 KiB only
+        TemplateURL=f"{args.endpoint}/{BUCKET}/template.yaml",  # inline templates are limited to 50 KiB
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        OnFailure="DO_NOTHING",  # keeps the first failure in sight
-        Parameters=[
-            {"ParameterKey": key, "ParameterValue": value}
-            for key, value in (pair.split("=", 1) for pair in args.parameter)
-        ],
+        OnFailure="DO_NOTHING",  # keeps the failed resource for inspection
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in (pair.split("=", 1) for pair in args.parameter)],
     )
     deadline = time.monotonic() + 60
     while True:
         stack = cloudformation.describe_stacks(StackName=args.stack)["Stacks"][0]
         status = stack["StackStatus"]
         if status == "CREATE_COMPLETE":
-            keep_tables_as_the_template_says(args, cloudformation)
+            configure_tables(args, cloudformation)
             return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         if not status.endswith("IN_PROGRESS") or time.monotonic() > deadline:
             raise Failed(f"the stack is {status}: {first_failure(cloudformation, args.stack, stack)}")
         time.sleep(0.2)
 
 
-def keep_tables_as_the_template_says(args, cloudformation):
-    """Gives each table what the local cloud's CloudFormation drops without a word."""
-    from samtranslator.yaml_helper import yaml_parse
+def configure_tables(args, cloudformation):
+    """Sets the properties of tables that the local cloud's CloudFormation silently ignores."""
+    from samtranslator.yaml_helper import yaml_parse  # noqa: PLC0415 (redrive does not need it)
 
     dynamodb = client("dynamodb", args)
     for name, resource in yaml_parse(Path(args.template).read_text())["Resources"].items():
         if resource["Type"] == "AWS::DynamoDB::Table":
             found = cloudformation.describe_stack_resource(StackName=args.stack, LogicalResourceId=name)
-            keep(dynamodb, found["StackResourceDetail"]["PhysicalResourceId"], resource["Properties"])
+            configure_table(dynamodb, found["StackResourceDetail"]["PhysicalResourceId"], resource["Properties"])
 
 
-def keep(dynamodb, table, properties):
-    """Turns on a table's time to live and point-in-time recovery, where its properties have them, and makes sure that they are on."""
+def configure_table(dynamodb, table, properties):
+    """Enables time to live and point-in-time recovery if the properties have them, and verifies both."""
     if ttl := properties.get("TimeToLiveSpecification"):
 
-        def told():
+        def actual():
             found = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
             return found.get("TimeToLiveStatus") in ("ENABLED", "ENABLING"), found.get("AttributeName")
 
         wanted = (ttl["Enabled"], ttl["AttributeName"])
-        if told() != wanted:
+        if actual() != wanted:
             dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=ttl)
-        if told() != wanted:
-            raise Failed(f"{table} has no time to live by {ttl['AttributeName']}, though it was asked for: {told()}")
+        if actual() != wanted:
+            raise Failed(f"{table} has no time to live by {ttl['AttributeName']} after enabling it: {actual()}")
     if recovery := properties.get("PointInTimeRecoverySpecification"):
         dynamodb.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=recovery)
         found = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
         status = found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
         if (status == "ENABLED") != recovery["PointInTimeRecoveryEnabled"]:
-            raise Failed(f"{table} has no point-in-time recovery, though it was asked for: {status}")
+            raise Failed(f"{table} has no point-in-time recovery after enabling it: {status}")
 
 
 def first_failure(cloudformation, name, stack):
@@ -197,7 +194,7 @@ def seed(args):
 
 
 def environment(args):
-    """The variables of all functions, as deployed. They share one set of names, so that one file serves whichever is run by hand."""
+    """Returns the variables of all functions. Equal names have equal values, so one file serves every function that runs by hand."""
     outputs = json.loads(Path(args.outputs).read_text())
     functions = client("lambda", args)
     variables = {}
@@ -221,38 +218,42 @@ def client_credentials(client_id, secret, endpoint):
 
 
 def follow(args):
-    """Appends what the functions log to a file for each, until asked to end; the local cloud keeps it in log groups only."""
+    """Copies the log groups of the functions to files, one for each, until SIGTERM."""
     logs = client("logs", args)
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    files = {name: open(Path(args.directory, f"{name}.log"), "w") for name in args.function}
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    files = {name: Path(args.directory, f"{name}.log") for name in args.function}
+    for file in files.values():
+        file.write_text("")
     newest = dict.fromkeys(files, 0)
-    written = {name: set() for name in files}  # the local cloud gives each invocation a stream and fills it at once
+    written = {name: set() for name in files}  # each invocation has its own stream, written at its end
     last_time, pause = False, 1
     while not last_time:
-        last_time = ended.wait(pause)
-        began = time.monotonic()
+        last_time = stop.wait(pause)
+        started = time.monotonic()
         for name, file in files.items():
-            # A little back in time, for invocations that ended together.
+            # Overlap a little, for invocations that finish at the same time.
             since = max(0, newest[name] - 2000)
             try:
                 events = logs.filter_log_events(logGroupName=f"/anzol/{args.stack}/{name}", startTime=since)["events"]
             except (BotoCoreError, ClientError):
-                continue  # the local cloud is busy or stopping; the next round asks again
+                continue  # the local cloud is busy or stopping; the next round retries
+            lines = []
             for event in events:
                 newest[name] = max(newest[name], event["timestamp"])
                 noise = event["message"].startswith(("START ", "END ", "REPORT "))
                 if not noise and event["logStreamName"] not in written[name]:
-                    file.write(event["message"].rstrip() + "\n")
+                    lines.append(event["message"].rstrip() + "\n")
             written[name].update(event["logStreamName"] for event in events)
-            file.flush()
-        # What is looked through grows with every invocation: looking is not to take more than a tenth of a busy machine's time.
-        pause = max(1, 9 * (time.monotonic() - began))
+            with file.open("a") as log:
+                log.writelines(lines)
+        # Each round searches all events, so limit this to a tenth of the time.
+        pause = max(1, 9 * (time.monotonic() - started))
     return {}
 
 
 def redrive(args):
-    """Moves dead letters back to the queues they came from; what was moved and what stays, by queue."""
+    """Moves messages from dead-letter queues to their source queues; returns the numbers by queue."""
     stacks = client("cloudformation", args).describe_stacks(StackName=args.stack)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
     sqs, report = client("sqs", args), {}
@@ -263,7 +264,7 @@ def redrive(args):
     for name in args.queue or SOURCES:
         source = outputs.get(SOURCES[name])
         if not source:
-            raise Failed(f"{args.stack} is no stack of ours: it has no output {SOURCES[name]}")
+            raise Failed(f"{args.stack} is not a stack of Anzol: it has no output {SOURCES[name]}")
         of_source = attributes(source, "RedrivePolicy", "QueueArn")
         dead_arn = json.loads(of_source["RedrivePolicy"])["deadLetterTargetArn"]
         dead = sqs.get_queue_url(QueueName=dead_arn.rsplit(":", 1)[1])["QueueUrl"]
@@ -280,26 +281,26 @@ def redrive(args):
     return report
 
 
-# How an implementation of SQS says that it has no move tasks.
+# Errors of SQS implementations without move tasks.
 NO_TASKS = {"InvalidAction", "AWS.SimpleQueueService.UnsupportedOperation", "UnsupportedOperation", "UnknownOperationException"}
 
 
 def move_by_task(sqs, dead_arn, source_arn):
-    """SQS moves them itself. The destination has to be named: what a function buried has no source that SQS knows of."""
+    """Lets SQS move the messages. The destination is explicit, because SQS knows no source of messages that functions sent to the DLQ."""
     handle = sqs.start_message_move_task(SourceArn=dead_arn, DestinationArn=source_arn)["TaskHandle"]
     while True:
         time.sleep(1)
         tasks = sqs.list_message_move_tasks(SourceArn=dead_arn, MaxResults=10)["Results"]
-        # Only a task that runs has a handle; ours is the newest.
+        # Only running tasks have a handle; this one is the newest.
         task = next((task for task in tasks if task.get("TaskHandle") == handle), tasks[0] if tasks else {})
         if task.get("Status") == "COMPLETED":
             return task.get("ApproximateNumberOfMessagesMoved", 0)
         if task.get("Status") not in ("RUNNING", None):
-            raise Failed(f"SQS ended the move: {task['Status']} {task.get('FailureReason', '')}")
+            raise Failed(f"SQS stopped the move: {task['Status']} {task.get('FailureReason', '')}")
 
 
 def move_by_hand(sqs, dead, source, count):
-    """Sends each to its source and then deletes it; so one may be there twice, and none nowhere. Those with a reason stay."""
+    """Sends each message to its source and then deletes it: it may be duplicated, never lost. Malformed messages (with a reason) stay."""
     moved, kept = 0, []
     while moved + len(kept) < count:
         messages = sqs.receive_message(
@@ -348,17 +349,17 @@ def main():
     one.add_argument("--function", action="append", required=True, metavar="NAME=BINARY")
     one.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE")
     one = command("seed", seed, "create users, print their tokens")
-    one.add_argument("--outputs", required=True, help="file that holds what deploy printed")
+    one.add_argument("--outputs", required=True, help="file with the output of deploy")
     one = command("environment", environment, "print the functions' environment variables")
-    one.add_argument("--outputs", required=True, help="file that holds what deploy printed")
-    one = command("logs", follow, "copy what the functions log into a file for each")
+    one.add_argument("--outputs", required=True, help="file with the output of deploy")
+    one = command("logs", follow, "copy the functions' logs to files")
     one.add_argument("--stack", required=True)
     one.add_argument("--function", action="append", required=True, metavar="NAME")
     one.add_argument("--directory", required=True)
-    one = command("redrive", redrive, "move dead letters back to the queues they came from")
+    one = command("redrive", redrive, "move messages from dead-letter queues to their source queues")
     one.add_argument("--stack", required=True)
     one.add_argument("--queue", action="append", default=[], choices=SOURCES)
-    one.add_argument("--dry-run", action="store_true", help="only count them")
+    one.add_argument("--dry-run", action="store_true", help="only count the messages")
     args = parser.parse_args()
     try:
         json.dump(args.run(args), sys.stdout)

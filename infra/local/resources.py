@@ -1,9 +1,8 @@
-"""Makes of infra/template.yaml what any endpoint can hold: tables, queues, keys, and the rest of the template as a plan for the runner.
+"""Creates the tables, queues and keys of infra/template.yaml at an endpoint without functions, and a plan for the runner.
 
-For endpoints that cannot take the template as a whole, because they run no functions. `make` prints one JSON object: the outputs of the
-stack, each function's environment, the routes, and the queues that functions take from, all worked out of the template, so that nothing
-of it is said twice. What was made is noted in a file, from which `remove` takes it away again. Policies are left out: where the functions
-run outside, no endpoint knows who calls.
+`create` prints one JSON object: the outputs of the stack, the environment of each function, the routes, and the queues of each function,
+all evaluated from the template. It records the resources in a file, by which `remove` deletes them. Policies are left out: the functions
+run outside the endpoint, which cannot distinguish callers.
 """
 
 import argparse
@@ -16,12 +15,12 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 from botocore.parsers import ResponseParserError
-from cloud import REGION, TENANTS, USERS, Failed, client, keep
+from cloud import REGION, TENANTS, USERS, Failed, client, configure_table
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from samtranslator.yaml_helper import yaml_parse
 
-# What has to be there, each with a call that changes nothing.
+# Required services, each with a read-only call.
 SERVICES = {
     "dynamodb": "list_tables",
     "sqs": "list_queues",
@@ -32,12 +31,12 @@ SERVICES = {
 }
 ACCOUNT = "000000000000"
 POOL = f"{REGION}_runner"
-# Never the template's own resources: whoever takes these for real sees at once that they are played.
+# Names that show that the runner stands in for these resources.
 CONSOLE_CLIENT, PUBLISHER_CLIENT = "console-client", "publisher-client"
 
 
-def present(args):
-    """Fails when the endpoint does not answer, or lacks a service."""
+def check_services(args):
+    """Fails if the endpoint does not answer or lacks a service."""
     lacking = {}
     for service, operation in SERVICES.items():
         try:
@@ -45,16 +44,16 @@ def present(args):
         except ClientError as error:
             lacking[service] = error.response["Error"].get("Message") or error
         except (ConnectionError, HTTPClientError) as error:
-            raise Failed(f"nobody answers at {args.endpoint}, which AWS_ENDPOINT_URL names") from error
+            raise Failed(f"no answer from {args.endpoint}, which AWS_ENDPOINT_URL names") from error
         except (BotoCoreError, ResponseParserError) as error:
             lacking[service] = error
     if lacking:
-        said = "; ".join(f"{service} ({str(why).splitlines()[0]})" for service, why in lacking.items())
-        raise Failed(f"{args.endpoint} answers, but not for every service that is needed: {said}")
+        errors = "; ".join(f"{service} ({str(why).splitlines()[0]})" for service, why in lacking.items())
+        raise Failed(f"{args.endpoint} lacks services: {errors}")
 
 
 class Template:
-    """The template with its intrinsic functions worked out, as far as it uses them; resources are made when they are first referred to."""
+    """Evaluates the intrinsic functions that the template uses. Creates a resource when something first refers to it."""
 
     def __init__(self, args):
         parsed = yaml_parse(Path(args.template).read_text())
@@ -71,31 +70,31 @@ class Template:
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
             "AWS::NoValue": None,
-            # What the runner plays.
+            # The runner stands in for these.
             "UserPool": POOL,
             "ConsoleClient": CONSOLE_CLIENT,
             "PublisherClient": PUBLISHER_CLIENT,
         }
         self.attributes = {"HttpApi.ApiEndpoint": args.api_url}
-        self.made = []
+        self.created = []
 
     def condition(self, name):
         return name is None or self.value(self.parsed["Conditions"][name])
 
     def reference(self, name):
         if name not in self.references:
-            make = MAKERS.get(self.resources[name]["Type"])
-            if make:
+            create = CREATORS.get(self.resources[name]["Type"])
+            if create:
                 properties = self.resources[name]["Properties"]
-                make(self, name, self.value({name: part for name, part in properties.items() if name != "KeyPolicy"}))
+                create(self, name, self.value({name: part for name, part in properties.items() if name != "KeyPolicy"}))
             else:
-                self.references[name] = name  # of the runner's, and called as the template calls it
+                self.references[name] = name  # provided by the runner under the same name
         return self.references[name]
 
     def attribute(self, name, attribute):
         self.reference(name)
         if f"{name}.{attribute}" not in self.attributes:
-            self.attributes[f"{name}.{attribute}"] = f"arn:aws:played:{REGION}:{ACCOUNT}:{name}"
+            self.attributes[f"{name}.{attribute}"] = f"arn:aws:runner:{REGION}:{ACCOUNT}:{name}"
         return self.attributes[f"{name}.{attribute}"]
 
     def substituted(self, text, own):
@@ -108,7 +107,7 @@ class Template:
         return re.sub(r"\$\{([^}!]+)\}", one, text)
 
     def value(self, node):
-        """A part of the template with every intrinsic function in it worked out."""
+        """Evaluates all intrinsic functions in a part of the template."""
         if isinstance(node, list):
             return [value for value in map(self.value, node) if value is not None]
         if not isinstance(node, dict):
@@ -136,13 +135,13 @@ class Template:
                 case "Fn::Split":
                     return self.value(of[1]).split(self.value(of[0]))
             if function.startswith("Fn::"):
-                raise Failed(f"the template uses {function}, which infra/local/resources.py does not know")
+                raise Failed(f"the template uses {function}, which infra/local/resources.py does not support")
         return {name: value for name, part in node.items() if (value := self.value(part)) is not None}
 
-    def note(self, service, operation, **request):
-        """Remembers how to take away what was just made."""
-        self.made.append([service, operation, request])
-        Path(self.args.made).write_text(json.dumps({"endpoint": self.args.endpoint, "made": self.made}))
+    def record(self, service, operation, **request):
+        """Records the call that deletes the resource that was just created."""
+        self.created.append([service, operation, request])
+        Path(self.args.list).write_text(json.dumps({"endpoint": self.args.endpoint, "resources": self.created}))
 
     def physical(self, name):
         return f"{self.args.stack}-{name}"
@@ -155,11 +154,13 @@ def table(template, name, properties):
     dynamodb, own = template.client("dynamodb"), template.physical(name)
     encryption = properties.pop("SSESpecification")
     encryption["Enabled"] = encryption.pop("SSEEnabled")
-    kept = {part: properties.pop(part) for part in ("TimeToLiveSpecification", "PointInTimeRecoverySpecification") if part in properties}
+    deferred = {
+        part: properties.pop(part) for part in ("TimeToLiveSpecification", "PointInTimeRecoverySpecification") if part in properties
+    }
     created = dynamodb.create_table(TableName=own, SSESpecification=encryption, **properties)
-    template.note("dynamodb", "delete_table", TableName=own)
+    template.record("dynamodb", "delete_table", TableName=own)
     dynamodb.get_waiter("table_exists").wait(TableName=own, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    keep(dynamodb, own, kept)
+    configure_table(dynamodb, own, deferred)
     template.references[name] = own
     template.attributes[f"{name}.Arn"] = created["TableDescription"]["TableArn"]
 
@@ -168,7 +169,7 @@ def queue(template, name, properties):
     sqs, own = template.client("sqs"), template.physical(name)
     text = {key: json.dumps(value) if isinstance(value, (dict, bool)) else str(value) for key, value in properties.items()}
     url = sqs.create_queue(QueueName=own, Attributes=text)["QueueUrl"]
-    template.note("sqs", "delete_queue", QueueUrl=url)
+    template.record("sqs", "delete_queue", QueueUrl=url)
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
     template.references[name] = url
     template.attributes |= {f"{name}.Arn": attributes["QueueArn"], f"{name}.QueueName": own}
@@ -176,7 +177,7 @@ def queue(template, name, properties):
 
 def key(template, name, properties):
     made = template.client("kms").create_key(Description=properties["Description"])["KeyMetadata"]
-    template.note("kms", "schedule_key_deletion", KeyId=made["KeyId"], PendingWindowInDays=7)
+    template.record("kms", "schedule_key_deletion", KeyId=made["KeyId"], PendingWindowInDays=7)
     template.references[name], template.attributes[f"{name}.Arn"] = made["KeyId"], made["Arn"]
 
 
@@ -184,29 +185,29 @@ def role(template, name, properties):
     iam, own = template.client("iam"), template.physical(name)
     trust = json.dumps(properties["AssumeRolePolicyDocument"])
     made = iam.create_role(RoleName=own, AssumeRolePolicyDocument=trust)["Role"]
-    template.note("iam", "delete_role", RoleName=own)
+    template.record("iam", "delete_role", RoleName=own)
     for policy in properties["Policies"]:
         document = json.dumps(policy["PolicyDocument"])
         iam.put_role_policy(RoleName=own, PolicyName=policy["PolicyName"], PolicyDocument=document)
-        template.note("iam", "delete_role_policy", RoleName=own, PolicyName=policy["PolicyName"])
+        template.record("iam", "delete_role_policy", RoleName=own, PolicyName=policy["PolicyName"])
     template.references[name], template.attributes[f"{name}.Arn"] = own, made["Arn"]
 
 
 def schedule_group(template, name, properties):
     template.client("scheduler").create_schedule_group(Name=properties["Name"])
-    template.note("scheduler", "delete_schedule_group", Name=properties["Name"])
+    template.record("scheduler", "delete_schedule_group", Name=properties["Name"])
     template.references[name] = properties["Name"]
 
 
 def log_group(template, name, properties):
     group = properties["LogGroupName"]
     template.client("logs").create_log_group(logGroupName=group)
-    template.note("logs", "delete_log_group", logGroupName=group)
+    template.record("logs", "delete_log_group", logGroupName=group)
     template.references[name] = group
 
 
-# What is made on the endpoint. Of the roles only the scheduler's is ever referred to.
-MAKERS = {
+# Resources that are created at the endpoint. The template refers to only one role, the scheduler's.
+CREATORS = {
     "AWS::DynamoDB::Table": table,
     "AWS::SQS::Queue": queue,
     "AWS::KMS::Key": key,
@@ -217,7 +218,7 @@ MAKERS = {
 
 
 def functions(template):
-    """Each function as the template has it, by the name of its package."""
+    """Yields logical id, package name and configuration of each function."""
     shared = template.parsed["Globals"]["Function"]
     for logical, resource in template.resources.items():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -225,19 +226,23 @@ def functions(template):
             name = properties["CodeUri"].rstrip("/").rsplit("/", 1)[-1]
             variables = shared["Environment"]["Variables"] | properties["Environment"]["Variables"]
             template.references[logical] = f"{template.args.stack}-{name}"
-            yield logical, name, {
-                "name": template.references[logical],
-                "logGroup": template.value(properties["LoggingConfig"]["LogGroup"]),
-                "environment": {key: str(value) for key, value in template.value(variables).items()}
-                | {  # and what Lambda itself says
-                    "AWS_REGION": REGION,
-                    "AWS_LAMBDA_FUNCTION_NAME": template.references[logical],
-                    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-                    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(shared["MemorySize"]),
-                    "AWS_LAMBDA_LOG_FORMAT": shared["LoggingConfig"]["LogFormat"],
+            yield (
+                logical,
+                name,
+                {
+                    "name": template.references[logical],
+                    "logGroup": template.value(properties["LoggingConfig"]["LogGroup"]),
+                    "environment": {key: str(value) for key, value in template.value(variables).items()}
+                    | {  # variables that Lambda sets
+                        "AWS_REGION": REGION,
+                        "AWS_LAMBDA_FUNCTION_NAME": template.references[logical],
+                        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+                        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(shared["MemorySize"]),
+                        "AWS_LAMBDA_LOG_FORMAT": shared["LoggingConfig"]["LogFormat"],
+                    },
+                    "queues": [template.value(event["Properties"]) for event in properties.get("Events", {}).values()],
                 },
-                "queues": [template.value(event["Properties"]) for event in properties.get("Events", {}).values()],
-            }
+            )
 
 
 def routes(template, by_logical):
@@ -253,20 +258,22 @@ def routes(template, by_logical):
             }
 
 
-def make(args):
-    present(args)
+def create(args):
+    check_services(args)
     template = Template(args)
-    for directory in (Path(args.keys), Path(args.made).parent):
+    for directory in (Path(args.keys), Path(args.list).parent):
         directory.mkdir(parents=True, exist_ok=True)
     for name, resource in template.resources.items():
-        if resource["Type"] != "AWS::IAM::Role" and resource["Type"] in MAKERS and template.condition(resource.get("Condition")):
+        if resource["Type"] != "AWS::IAM::Role" and resource["Type"] in CREATORS and template.condition(resource.get("Condition")):
             template.reference(name)
     found = list(functions(template))
-    urls = {template.attributes[f"{name}.Arn"]: url for name, url in template.references.items() if f"{name}.QueueName" in template.attributes}
+    urls = {
+        template.attributes[f"{name}.Arn"]: url for name, url in template.references.items() if f"{name}.QueueName" in template.attributes
+    }
     for _, _, function in found:
         for source in function["queues"]:
             source["url"] = urls[source["Queue"]]
-    for use in ("id", "access"):  # as a user pool has them
+    for use in ("id", "access"):  # a user pool signs each kind with its own key
         pem = rsa.generate_private_key(65537, 2048).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -289,38 +296,38 @@ def make(args):
 
 
 def remove(args):
-    """Takes away what `make` noted, last first, whatever else fails."""
-    noted = json.loads(Path(args.made).read_text())
-    args.endpoint, left = noted["endpoint"], []
-    for service, operation, request in reversed(noted["made"]):
+    """Deletes the recorded resources, the last one first, and continues after errors."""
+    recorded = json.loads(Path(args.list).read_text())
+    args.endpoint, left = recorded["endpoint"], []
+    for service, operation, request in reversed(recorded["resources"]):
         try:
             getattr(client(service, args), operation)(**request)
         except ConnectionError:
-            left = [f"it does not answer, and had {len(noted['made'])} things, the tables among them"]
+            left = [f"it does not answer, and has {len(recorded['resources'])} resources, including the tables"]
             break
         except (BotoCoreError, ClientError) as error:
             left.append(f"{operation} {next(iter(request.values()))}: {error}")
-    Path(args.made).unlink()
+    Path(args.list).unlink()
     if left:
-        raise Failed(f"not everything could be removed from {args.endpoint}: {'; '.join(left)}")
+        raise Failed(f"some resources could not be deleted from {args.endpoint}: {'; '.join(left)}")
     return {}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    one = commands.add_parser("make", help="make the resources, print the plan")
+    one = commands.add_parser("create", help="create the resources, print the plan")
     one.add_argument("--endpoint", required=True)
     one.add_argument("--template", required=True)
-    one.add_argument("--stack", required=True, help="what every name on the endpoint begins with")
-    one.add_argument("--api-url", required=True, help="where the runner's gateway listens")
-    one.add_argument("--keys", required=True, help="directory for the keys that tokens are signed with")
+    one.add_argument("--stack", required=True, help="prefix of all names at the endpoint")
+    one.add_argument("--api-url", required=True, help="URL of the runner's gateway")
+    one.add_argument("--keys", required=True, help="directory for the keys that sign tokens")
     one.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE")
-    one.set_defaults(run=make)
-    two = commands.add_parser("remove", help="remove them")
+    one.set_defaults(run=create)
+    two = commands.add_parser("remove", help="delete the resources")
     two.set_defaults(run=remove)
     for command in (one, two):
-        command.add_argument("--made", required=True, help="file that says what was made")
+        command.add_argument("--list", required=True, help="file that lists the created resources")
     args = parser.parse_args()
     args.credentials = [os.environ.get(name) or "test" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     try:

@@ -1,8 +1,8 @@
-//! The pure hot paths, each so many times over, for counting their instructions: `instructions NAME TIMES`.
+//! Runs one of the hot paths a number of times, for counting its instructions: `instructions NAME TIMES`.
 //!
-//! `cargo xtask bench instructions` runs it twice with different numbers; the difference leaves out what is done once.
+//! `cargo xtask bench instructions` runs it with two numbers; the difference excludes the instructions of the start.
 
-#![expect(clippy::print_stdout, reason = "this never ships")]
+#![expect(clippy::print_stdout, reason = "it is not deployed")]
 
 use std::hint::black_box;
 
@@ -18,7 +18,7 @@ const EVENT: &str = include_str!("../events/app-deleted.json");
 const EVENT_TYPE: &str = "com.qlik.v1.app.deleted";
 const TENANT: &str = "oZcMPa_1PwH4FUdrh6839YHHdEJN";
 const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
-/// Webhooks of a tenant, as many as it may have.
+/// Webhooks of the tenant, its maximum.
 const WEBHOOKS: u32 = 100;
 
 fn main() -> Result<()> {
@@ -29,26 +29,26 @@ fn main() -> Result<()> {
         "match" => matches(times),
         "sign" => sign(times),
         "row" => row(times),
-        _ => bail!("no such path; there are match, sign and row"),
+        _ => bail!("unknown path {name}; known are match, sign and row"),
     }
 }
 
-/// Who of a tenant's hundred webhooks hears an event: every third is of its type, every second of those has a filter.
+/// Matches an event with 100 webhooks: every third has its type, and every second of those a filter.
 fn matches(times: usize) -> Result<()> {
     let event = Event::parse(EVENT, AT)?;
     let webhooks = (0..WEBHOOKS).map(|index| Ok(webhook(index)?.0)).collect::<Result<Vec<_>>>()?;
-    let mut heard = 0;
+    let mut matched = 0;
     for _ in 0..times {
-        let is_heard =
+        let is_match =
             |webhook: &&Webhook| matches!(webhook.match_event(black_box(&event)), MatchOutcome::Matched);
-        heard += webhooks.iter().filter(is_heard).count();
+        matched += webhooks.iter().filter(is_match).count();
     }
-    ensure!(heard == times * 34, "{heard} of {times} × {WEBHOOKS}");
-    println!("{heard} heard");
+    ensure!(matched == times * 34, "{matched} of {times} × {WEBHOOKS}");
+    println!("{matched} matched");
     Ok(())
 }
 
-/// The body a receiver gets, and its three headers.
+/// Builds the body for a receiver and its three signature headers.
 fn sign(times: usize) -> Result<()> {
     let event = Event::parse(EVENT, AT)?;
     let (webhook, secrets) = webhook(0)?;
@@ -65,7 +65,7 @@ fn sign(times: usize) -> Result<()> {
     Ok(())
 }
 
-/// A history row of a usual delivery.
+/// Encodes the history row of a typical delivery.
 fn row(times: usize) -> Result<()> {
     let event = Event::parse(EVENT, AT)?;
     let delivery = delivery(&event)?;
@@ -80,12 +80,12 @@ fn row(times: usize) -> Result<()> {
 
 fn webhook(index: u32) -> Result<(Webhook, Secrets)> {
     let user = UserId::parse("admin")?;
-    let of_the_type = index.is_multiple_of(3);
+    let has_type = index.is_multiple_of(3);
     let filter = r#"id ne "none" and spaceId ne "a" or id eq "0984fec4-aa8c-4253-b1d1-4fd4f9c78""#;
     let input = WebhookInput {
         name: Some(format!("Webhook {index}")),
         url: Some(format!("https://hooks.example.com/{index}")),
-        event_types: Some(vec![if of_the_type { EVENT_TYPE } else { "com.qlik.v1.app.created" }.to_owned()]),
+        event_types: Some(vec![if has_type { EVENT_TYPE } else { "com.qlik.v1.app.created" }.to_owned()]),
         secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
         filter: index.is_multiple_of(2).then(|| filter.to_owned()),
         headers: Some([("X-Environment".to_owned(), "production".to_owned())].into()),

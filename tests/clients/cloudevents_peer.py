@@ -1,7 +1,7 @@
-"""The CloudEvents SDK for Python as a producer, in all three content modes, and as a receiver of what we then send.
+"""Tests with the CloudEvents SDK for Python as a producer, in all three content modes, and as a receiver of the deliveries.
 
-Needs `infra/local/requirements-clients.txt` and a running stack: `ANZOL_STACK=…/stack.json python -m unittest cloudevents_peer`. The
-numbers of sections are those of CloudEvents 1.0.2: its HTTP protocol binding and its JSON format.
+Needs `infra/local/requirements-clients.txt` and a running stack: `ANZOL_STACK=…/stack.json python -m unittest cloudevents_peer`. Section
+numbers refer to CloudEvents 1.0.2: its HTTP protocol binding and its JSON format.
 """
 
 import base64
@@ -21,16 +21,17 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event, to_bina
 from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.v1.event import CloudEvent
 from cloudevents.v1 import conversion
-from cloudevents.v1.http import CloudEvent as FirstEvent, from_http
+from cloudevents.v1.http import CloudEvent as FirstEvent
+from cloudevents.v1.http import from_http
 
 STACK = json.loads(Path(os.environ.get("ANZOL_STACK", Path(__file__).parents[2] / "target/local/stack.json")).read_text())
 TENANT = STACK["tenants"]["globex"]
 TOKEN = STACK["tokens"]["globex.admin"]
-# No other suite counts what comes of this type.
+# No other suite counts events of this type.
 TYPE = "com.qlik.v1.app.data.updated"
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-# All that makes a header's value hard to write: spaces, quotes, percent signs, characters of two, three and four bytes.
+# Text that is hard to encode in a header: spaces, quotation marks, percent signs, characters of two, three and four bytes.
 HARD = 'say "hello world": 100% of %41, \\, é, 漢字, 😀'
 TIME = datetime(2026, 11, 28, 9, 30, 0, 125, timezone.utc)
 
@@ -38,7 +39,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def call(method, url, headers=None, body=None):
-    """Status and JSON of an answer."""
+    """Sends a request and returns the status and JSON of the response."""
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
     try:
         with _direct.open(request, timeout=30) as answer:
@@ -49,14 +50,14 @@ def call(method, url, headers=None, body=None):
 
 
 def api(method, path, headers, body=None):
-    # By the API's id in the path: not every resolver knows names under localhost.
-    place = urlsplit(STACK["apiUrl"])
-    base = f"http://localhost:{place.port}/_aws/execute-api/{place.hostname.split('.')[0]}"
+    # With the API's id in the path, because not every resolver knows names under localhost.
+    url = urlsplit(STACK["apiUrl"])
+    base = f"http://localhost:{url.port}/_aws/execute-api/{url.hostname.split('.')[0]}"
     return call(method, base + path, {**headers, "Authorization": f"Bearer {TOKEN}"}, body)
 
 
 def send(message):
-    # urllib says that a body is a form unless it is told otherwise, also where there is none.
+    # Without a content type, urllib would declare a form.
     return api("POST", "/api/v1/events", {"Content-Type": "", **message.headers}, message.body)
 
 
@@ -64,32 +65,32 @@ def create(data=None, /, **attributes):
     return CloudEvent({"id": f"event-{uuid.uuid4()}", "source": "/tests/clients", "type": TYPE, "time": TIME, **attributes}, data)
 
 
-def eventually(read, what, patience=20):
-    deadline = time.monotonic() + patience
+def eventually(read, what, timeout=20):
+    deadline = time.monotonic() + timeout
     while not (found := read()):
-        assert time.monotonic() < deadline, f"not within {patience} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
         time.sleep(0.1)
     return found
 
 
 def compact(value, escaped=True):
-    """JSON as Python writes it, where all but ASCII is `escaped`, without the spaces between tokens, which do not travel."""
+    """Returns Python's JSON without spaces between tokens, which are not transmitted; `escaped` applies to non-ASCII characters."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=escaped)
 
 
 def as_sent(event):
-    """What an event, as JSON, is when we send it: attributes that are null are not set (JSON format, 2.2); two of ours are."""
+    """Returns the expected delivery of an event: without null attributes (JSON format, 2.2), and with two that Anzol adds."""
     written = {name: value for name, value in event.items() if value is not None or name == "data"}
     return {**written, "tenantid": TENANT, "anzolhop": 1}
 
 
 def written(event):
-    """An event as the SDK writes it as JSON."""
+    """Returns the JSON that the SDK writes for an event."""
     return json.loads(to_structured_event(event).body)
 
 
 def batch(events):
-    """The SDK has no batch mode: a batch is the array of what it writes of each event."""
+    """Returns a batch: the array of the SDK's JSON of each event, because the SDK has no batch mode."""
     bodies = [event if isinstance(event, bytes) else to_structured_event(event).body for event in events]
     return HTTPMessage({"content-type": BATCH}, b"[" + b", ".join(bodies) + b"]")
 
@@ -126,7 +127,7 @@ class Peer(unittest.TestCase):
                 pass
 
     def refused(self, message):
-        """Sends what has to be refused; the fields and rules of the errors."""
+        """Sends a message that has to be refused, and returns the fields and rules of the errors."""
         status, answer = send(message)
         self.assertEqual(status, 400, answer)
         return "; ".join(f"{error['field']} {error['rule']}" for error in answer["errors"])
@@ -141,11 +142,11 @@ class Peer(unittest.TestCase):
         return eventually(look, f"delivery of {id}")
 
     def says(self, delivery, expected, escaped=True):
-        """Checks that a delivery says exactly this, for whoever looks at the JSON and for whoever reads it with the SDK."""
+        """Checks that a delivery is exactly this event, both as JSON and as the SDK reads it."""
         self.assertEqual(delivery.event, expected)
         if "data" in expected:
             self.assertIn(f'"data":{compact(expected["data"], escaped)}'.encode(), delivery.body)
-        # Payloads are sent as application/json, as Qlik sends them. This SDK does not look: what has no ce- headers is structured.
+        # Payloads are sent as application/json, as Qlik does. The SDK treats every request without ce- headers as structured.
         self.assertEqual(delivery.message.headers["content-type"], "application/json")
         event = from_http_event(delivery.message)
         self.assertEqual(event.get_time(), datetime.fromisoformat(expected["time"].replace("Z", "+00:00")))
@@ -169,7 +170,12 @@ class Peer(unittest.TestCase):
             "XML": create('<?xml version="1.0"?>\n<a b="1">é &amp; 漢字</a>', datacontenttype="application/xml"),
             "binary": create(bytes([0, 255, 195, 40, 10, 13]), datacontenttype="application/octet-stream"),
             "hard text": create(
-                {"a": HARD}, id=f"{HARD} {uuid.uuid4()}", source=HARD, subject=HARD, myown=HARD, dataschema="https://schemas.example/%C3%A9?a=%20b"
+                {"a": HARD},
+                id=f"{HARD} {uuid.uuid4()}",
+                source=HARD,
+                subject=HARD,
+                myown=HARD,
+                dataschema="https://schemas.example/%C3%A9?a=%20b",
             ),
             "extensions": create(text="x", whole=2147483647, yes=True, no=False, zero=0, day=TIME + timedelta(days=1)),
             "a time to the microsecond": create(time=datetime(2026, 11, 28, 10, 30, 0, 123456, timezone(timedelta(hours=1)))),
@@ -183,7 +189,7 @@ class Peer(unittest.TestCase):
                 self.says(self.arrived(event.get_id()), as_sent(written(event)))
 
     def test_k5a_structured_attributes_that_are_null_are_not_set(self):
-        # The SDK takes None for extensions only; the others are made null by hand.
+        # The SDK accepts None for extensions only; the other attributes are set to null by hand.
         event = create({"a": None}, myown=None, tenantid=None)
         self.assertIn(b'"myown": null', to_structured_event(event).body)
         by_hand = {**written(create()), **dict.fromkeys(["subject", "dataschema", "datacontenttype", "tenantid", "data"])}
@@ -212,26 +218,26 @@ class Peer(unittest.TestCase):
 
     def test_binary(self):
         events = self.events()
-        # The SDK makes JSON of a dict and of nothing else: what is JSON but no object goes into the body as its caller writes it.
+        # The SDK writes JSON only for a dict; other JSON values are written into the body by hand.
         loose = {"an array", "a string"}
         messages = {name: to_binary_event(event) for name, event in events.items()}
         for name in loose:
             body = json.dumps(events[name].get_data()).encode()
             messages[name] = HTTPMessage(messages[name].headers, body)
-        # As Python writes it.
+        # The SDK writes Python's spelling, which is not JSON.
         self.assertEqual(messages["false"].body, b"False")
         del events["false"], messages["false"]
         self.publish_all(messages.values())
         for name, event in events.items():
             with self.subTest(name):
-                # Headers are text, and say nothing of types.
+                # Headers are text without types.
                 expected = {
                     attribute: value if isinstance(value, str) or attribute == "data" else str(value)
                     for attribute, value in written(event).items()
                 }
                 if expected.get("data") == "":
-                    del expected["data"]  # an empty body is no data
-                # JSON is sent on as it came, other text as we write it.
+                    del expected["data"]  # an empty body means no data
+                # JSON is forwarded unchanged; other text is encoded by Anzol.
                 is_text = name in {"plain text", "XML"}
                 self.says(self.arrived(event.get_id()), as_sent(expected), escaped=not is_text)
 
@@ -243,7 +249,7 @@ class Peer(unittest.TestCase):
             '"caf%C3%A9 100%25 %22"': 'café 100% "',
             '"%2522"': "%22",
             "%22hello%20world%22": '"hello world"',
-            # What the SDK makes of a value that is quoted itself.
+            # The SDK's encoding of a value that contains quotation marks.
             to_binary_event(create(subject='"hello world"')).headers["ce-subject"]: '"hello world"',
         }
         for value, subject in cases.items():
@@ -282,18 +288,18 @@ class Peer(unittest.TestCase):
         for event in events:
             self.says(self.arrived(event.get_id()), as_sent(written(event)))
 
-    def test_hybrid_is_no_event_to_the_sdk(self):
+    def test_hybrid_is_rejected_by_the_sdk(self):
         event = create({"a": 1}, subject=HARD)
         self.publish(to_structured_event(event))
         delivery = self.arrived(event.get_id(), self.hybrid)
         for name, value in as_sent(written(event)).items():
             self.assertEqual(delivery.event[name], value)
-        # Legacy names have capitals, which CloudEvents does not allow; its receivers ask for enableCloudEventDelivery.
+        # Legacy names have capital letters, which CloudEvents does not allow; such receivers use enableCloudEventDelivery.
         with self.assertRaisesRegex(CloudEventValidationError, "eventId"):
             from_http_event(delivery.message)
 
     def test_first_api(self):
-        """The API of releases before 2.0, which the package still has, and most code still uses."""
+        """Tests the API of releases before 2.0, which the package still has and most code still uses."""
         attributes = {"source": "/tests/clients", "type": TYPE, "time": "2026-11-28T09:30:00Z", "subject": "hello world"}
         for convert in (conversion.to_structured, conversion.to_binary):
             with self.subTest(convert.__name__):
@@ -302,7 +308,7 @@ class Peer(unittest.TestCase):
                 self.publish(HTTPMessage(headers, body))
                 pure = self.arrived(event["id"])
                 self.assertEqual(pure.event, as_sent({**event.get_attributes(), "data": event.get_data()}))
-                # It reads the hybrid form too: it takes names as they come, in lower case.
+                # It also reads the hybrid form, because it converts names to lower case.
                 for delivery in (pure, self.arrived(event["id"], self.hybrid)):
                     found = from_http(delivery.message.headers, delivery.body)
                     self.assertEqual(found.get_data(), event.get_data())

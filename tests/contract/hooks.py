@@ -1,4 +1,4 @@
-"""What schemathesis needs beside the document: safety for strangers, a history to read, and the rules that JSON Schema cannot say."""
+"""Hooks for schemathesis: keep requests on this machine, create data to read, and know the rules that JSON Schema cannot express."""
 
 import ast
 import json
@@ -16,46 +16,46 @@ from schemathesis.openapi.checks import EnsureResourceAvailability, RejectedPosi
 
 API_URL, TOKEN = os.environ["ANZOL_API_URL"], os.environ["ANZOL_TOKEN"]
 WEBHOOKS = "/api/core/webhooks"
-PATIENCE = 30
-"""Seconds that a call, or the way of an event to the history, may take."""
+TIMEOUT = 30
+"""Seconds for a call, and for an event to appear in the history."""
 
 
 def api(method, path, body=None):
-    """Calls the API as the tests do; answers its JSON."""
+    """Calls the API and returns its JSON."""
     request = urllib.request.Request(
         API_URL + path,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         text = answer.read()
     return json.loads(text) if text else None
 
 
-# ---------------------------------------------------------------- strangers
+# ---------------------------------------------------------------- foreign hosts
 
 RECEIVER = "hooks.receiver.test"
-"""The local receiver. Every other name is a stranger's, whom no test may call."""
+"""The local receiver. Every other name belongs to someone else, and no test may call it."""
 
-target = re.compile("")
-"""The URLs that the API takes, by the document."""
+urls = {"accepted": re.compile("")}
+"""Pattern of the URLs that the API accepts, from the document."""
 
 
 def to_receiver(url):
-    """A URL that the API takes, but at the receiver; any other as it is, for the API to refuse."""
-    if isinstance(url, str) and target.search(url):
+    """Replaces the host of a URL that the API accepts by the receiver; any other URL is unchanged, and the API has to refuse it."""
+    if isinstance(url, str) and urls["accepted"].search(url):
         return re.sub(r"^[A-Za-z]+://[^/?]+", f"https://{RECEIVER}", url)
     return url
 
 
 def is_move(item):
-    """Whether an operation of a patch changes the URL."""
+    """Returns whether an operation of a patch changes the URL."""
     return isinstance(item, dict) and item.get("path") == "/url" and "value" in item
 
 
 def redirect(case):
-    """Sends every webhook of a request to the receiver."""
+    """Changes the webhook of a request to the receiver."""
     if isinstance(case.body, dict) and "url" in case.body:
         case.body = {**case.body, "url": to_receiver(case.body["url"])}
     if isinstance(case.body, list):
@@ -63,16 +63,16 @@ def redirect(case):
 
 
 def is_ascii(case):
-    """Whether all names are in ASCII: the API takes those in other scripts that have a form in ASCII, which no pattern can tell."""
-    urls = [case.body.get("url")] if isinstance(case.body, dict) else []
+    """Returns whether all host names are ASCII. The API accepts others if they have an ASCII form, which no pattern can express."""
+    given = [case.body.get("url")] if isinstance(case.body, dict) else []
     if isinstance(case.body, list):
-        urls = [item["value"] for item in case.body if is_move(item)]
-    names = [re.split(r"[/?#]", url.split("://", 1)[-1], maxsplit=1)[0] for url in urls if isinstance(url, str)]
+        given = [item["value"] for item in case.body if is_move(item)]
+    names = [re.split(r"[/?#]", url.split("://", 1)[-1], maxsplit=1)[0] for url in given if isinstance(url, str)]
     return all(name.isascii() for name in names)
 
 
-def delete_strangers(case, response):
-    """Deletes at once what a hole in the document would have let through: no event may find it."""
+def delete_foreign(case, response):
+    """Deletes a webhook to another host, which only a gap in the document can create, before any event matches it."""
     if case.method not in ("POST", "PUT") or "/webhooks" not in case.path or response.status_code not in (200, 201):
         return
     webhook = response.json()
@@ -80,35 +80,35 @@ def delete_strangers(case, response):
         api("DELETE", f"{WEBHOOKS}/{webhook['id']}")
 
 
-# ---------------------------------------------------------------- what there is
+# ---------------------------------------------------------------- existing resources
 
 history = {}
-"""The path parameters of a delivery that happened: no generator can think of one."""
+"""Path parameters of an existing delivery, which no generator can guess."""
 
 
 def make_webhook(name, event_type):
-    """Makes a webhook; answers its id."""
+    """Creates a webhook and returns its id."""
     return api("POST", WEBHOOKS, {"name": name, "url": f"https://{RECEIVER}/contract", "eventTypes": [event_type]})["id"]
 
 
 def make_history():
-    """Has an event delivered, and waits for it."""
+    """Publishes an event and waits for its delivery."""
     name = f"History {uuid.uuid4()}"
     event_type = "com.qlik.v1.api-key.validation.failed"
     webhook = make_webhook(name, event_type)
     event = {"specversion": "1.0", "id": name, "source": "contract", "type": event_type}
     api("POST", "/api/v1/events", event)
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         rows = api("GET", f"{WEBHOOKS}/{webhook}/deliveries")["data"]
         if rows:
             return {"id": webhook, "deliveryId": rows[0]["id"]}
         time.sleep(0.1)
-    raise TimeoutError(f"no delivery within {PATIENCE} s")
+    raise TimeoutError(f"no delivery within {TIMEOUT} s")
 
 
 def find_something(case):
-    """Lets requests find what they are for; those whose id is what is wrong with them, and stateful tests, go their own way."""
+    """Gives requests the ids of existing resources, except in stateful tests and where an invalid id is the test."""
     parameters, meta = case.path_parameters or {}, case.meta
     if case.method == "DELETE" and parameters.get("id") == history["id"]:
         parameters["id"] = str(uuid.uuid4())
@@ -118,12 +118,12 @@ def find_something(case):
     if "/deliveries" in case.path and valid:
         parameters.update({name: history[name] for name in parameters})
     if case.method in ("PUT", "PATCH") and "id" in parameters:
-        # A change that may succeed gets a webhook that none before it has changed.
+        # A valid change gets a new webhook, which no earlier change has modified.
         parameters["id"] = make_webhook("To be changed", "com.qlik.v1.automation.run.ended") if valid else history["id"]
 
 
 deleted = set()
-"""Base path and id of every webhook that was deleted."""
+"""Base path and id of each deleted webhook."""
 
 
 def note_deletion(case, response):
@@ -132,7 +132,7 @@ def note_deletion(case, response):
 
 
 def is_deleted_elsewhere(case):
-    """Whether what a request is for was deleted at the other base path, which schemathesis takes for another resource."""
+    """Returns whether the webhook was deleted at the other base path, which schemathesis considers another resource."""
     return any(id == case.path_parameters.get("id") and not case.path.startswith(path) for path, id in deleted)
 
 
@@ -140,18 +140,18 @@ def is_deleted_elsewhere(case):
 
 
 def is_empty(case):
-    """Whether what is wrong with a query may be an empty value: `allowEmptyValue` says of each that it is not wrong."""
+    """Returns whether an invalid query has an empty value, which `allowEmptyValue` makes valid for every parameter."""
     meta = case.meta
     return bool(meta and meta.is_negative_at(ParameterLocation.QUERY) and "" in (case.query or {}).values())
 
 
 def ends_early(case):
-    """Whether an id has what would end the path: the gateway hands paths on without escapes, so these are requests for other paths."""
+    """Returns whether an id contains a character that terminates the path: the gateway decodes paths, so another path is requested."""
     return any(mark in unquote(str(value)) for value in (case.path_parameters or {}).values() for mark in "?#")
 
 
 def begin_at_the_start(case):
-    """Takes generated cursors out of valid requests: a cursor is sealed, and can only be taken from a link of the same list."""
+    """Removes generated cursors from valid requests: cursors are sealed, so only links of the same list have valid ones."""
     if case.meta and case.meta.generation.mode.is_positive and case.query:
         case.query.pop("next", None)
         case.query.pop("prev", None)
@@ -161,7 +161,7 @@ def begin_at_the_start(case):
 
 
 def sign_in(case):
-    """Lets the document's example of client credentials be those of a client that there is."""
+    """Replaces the client credentials in the document's example by those of an existing client."""
     if case.path == "/oauth/token" and case.meta and case.meta.phase.name.value == "examples":
         with open(os.environ["ANZOL_STACK"], encoding="utf-8") as file:
             client = json.load(file)["clients"]["platform.publisher"]
@@ -215,8 +215,7 @@ def is_unsaid(method, error):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Ignores the refusal of valid data when JSON Schema has no words for the rule of any error in it; and the absence of a webhook that
-    was deleted under the other base path."""
+    """Ignores the refusal of valid data if JSON Schema cannot express any rule in it, and a webhook that was deleted under the other base path."""
     if isinstance(failure, EnsureResourceAvailability):
         return not is_deleted_elsewhere(case)
     if not isinstance(failure, RejectedPositiveData) or response.status_code != 400:
@@ -226,14 +225,14 @@ def filter_failure(context, failure, case, response):
 
 # ---------------------------------------------------------------- start
 
-# CPython miscounts its own depth when two threads parse at once, and fails (python/cpython#106905, in 3.11 and 3.12 at first); the
-# generators of each worker parse.
+# CPython's parser fails when two threads parse concurrently (python/cpython#106905, in early releases of 3.11 and 3.12), and the
+# generators of all workers parse.
 parsing = threading.Lock()
 parse_alone = ast.parse
 
 
 def parse(*arguments, **options):
-    """`ast.parse`, one at a time."""
+    """Calls `ast.parse` in one thread at a time."""
     with parsing:
         return parse_alone(*arguments, **options)
 
@@ -243,8 +242,7 @@ ast.parse = parse
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    global target
-    # The same schema in another media type would be the same tests again; that each is read, tests/it says.
+    # Media types with the same schema would repeat the same tests; tests/it covers each of them.
     for path in raw_schema["paths"].values():
         for operation in path.values():
             content = operation.get("requestBody", {}).get("content", {})
@@ -252,7 +250,7 @@ def before_load_schema(context, raw_schema):
             for index, name in reversed(list(enumerate(content))):
                 if schemas[index] in schemas[:index]:
                     del content[name]
-    target = re.compile(raw_schema["components"]["schemas"]["WebhookCreation"]["properties"]["url"]["pattern"])
+    urls["accepted"] = re.compile(raw_schema["components"]["schemas"]["WebhookCreation"]["properties"]["url"]["pattern"])
     history.update(make_history())
 
 
@@ -271,5 +269,5 @@ def filter_case(context, case):
 
 @schemathesis.hook
 def after_call(context, case, response):
-    delete_strangers(case, response)
+    delete_foreign(case, response)
     note_deletion(case, response)

@@ -1,6 +1,6 @@
-//! What holds for any bytes whatever: one check for each thing that strangers write and we read. Each panics where it does not hold.
+//! Properties that hold for all input: one check for each parser of untrusted input, which panics if a property is violated.
 //!
-//! cargo-fuzz runs them with coverage to guide it, `tests/it/fuzz.rs` on stable Rust from the same seeds.
+//! cargo-fuzz runs the checks guided by coverage; tests/it/fuzz.rs runs them on stable Rust with the same seeds.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -21,11 +21,10 @@ use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 10:00 UTC);
 
-/// Longest time any input may take: far above what the largest takes unoptimized on a busy machine, far below what a crowd of
-/// quadratic work would.
+/// Maximum time for any input: far above the time of the largest one, unoptimized on a busy machine, and far below quadratic work.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What is done with any bytes.
+/// A check of arbitrary bytes.
 pub type Check = fn(&[u8]);
 
 /// Targets by name.
@@ -33,17 +32,17 @@ pub const TARGETS: [(&str, Check); 5] =
     [("event", event), ("filter", filter), ("patch", patch), ("cursor", cursor), ("url", url)];
 
 fn in_time(check: impl FnOnce()) {
-    let began = Instant::now();
+    let started = Instant::now();
     check();
-    assert!(began.elapsed() < LIMIT, "it took {:?}", began.elapsed());
+    assert!(started.elapsed() < LIMIT, "it took {:?}", started.elapsed());
 }
 
 fn bounded(invalid: &Invalid) {
-    assert!(!invalid.0.is_empty(), "a refusal says why");
+    assert!(!invalid.0.is_empty(), "an error without a reason");
     assert!(invalid.to_string().len() <= MAX_INVALID, "{} bytes", invalid.to_string().len());
 }
 
-/// Events: what is sent is what was matched on, in either form, also when it is read again or went through a queue.
+/// Events: the payload contains exactly the attributes that matching uses, in both formats, also after parsing it again or after a queue.
 pub fn event(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     in_time(|| match parse_one_or_many(text, NOW, MAX_EVENT) {
@@ -55,7 +54,7 @@ pub fn event(data: &[u8]) {
     });
 }
 
-/// What decides where an event goes.
+/// Returns the attributes that decide where an event is sent.
 fn head(event: &Event) -> impl PartialEq + std::fmt::Debug {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     (
@@ -69,10 +68,10 @@ fn one_event(event: &Event) {
     assert!(event.size() <= MAX_EVENT);
     for cloud_events in [true, false] {
         let payload = event.outgoing(cloud_events);
-        // As a receiver reads it, whose parser takes the last of two members.
+        // Like the parser of a receiver, this one takes the last of duplicate members.
         let value: Value = match serde_json::from_str(&payload) {
             Ok(value) => value,
-            // Numbers beyond a double pass as they are; we read none of them.
+            // Numbers out of the range of a double are forwarded unchanged; Anzol reads none of them.
             Err(error) => {
                 return assert!(error.to_string().contains("number out of range"), "{error}: {payload}");
             }
@@ -84,7 +83,7 @@ fn one_event(event: &Event) {
         assert_eq!(text("/source"), Some(event.source()), "{payload}");
         assert_eq!(text("/tenantid").map(str::to_owned), tenant, "{payload}");
         assert_eq!(text("/userid"), event.user_id(), "{payload}");
-        // One hop more, and no attribute that is not set.
+        // One more hop, and no null attributes.
         assert!(event.hops() <= MAX_HOPS);
         assert_eq!(value[HOPS], event.hops() + 1, "{payload}");
         let members = value.as_object().expect("an object");
@@ -110,13 +109,13 @@ fn one_event(event: &Event) {
             ),
             ("topLevelResourceId", text("/toplevelresourceid")),
         ] {
-            let told = own.unwrap_or("none of this name");
-            let filter = format!("{attribute} eq {}", Value::from(told));
+            let value = own.unwrap_or("none of this name");
+            let filter = format!("{attribute} eq {}", Value::from(value));
             if let Ok(filter) = Filter::parse(&filter) {
                 assert_eq!(filter.matches(event), own.is_some(), "{filter} of {payload}");
             }
         }
-        // Sent again, it is the same event.
+        // Parsing the payload gives the same event.
         let again = Event::from_payload(&payload, NOW).unwrap_or_else(|error| panic!("{error}: {payload}"));
         assert_eq!(head(&again), head(event), "{payload}");
         if cloud_events {
@@ -134,7 +133,7 @@ fn one_event(event: &Event) {
     );
 }
 
-/// Filters: one that is taken prints as one that reads the same, and chooses the same events.
+/// Filters: a valid one prints as an equal filter, which matches the same events.
 pub fn filter(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     in_time(|| match Filter::parse(text) {
@@ -156,7 +155,7 @@ pub fn filter(data: &[u8]) {
     });
 }
 
-/// URLs: one that is taken is https, of a domain name in public, and no spelling of an address; and reads the same again.
+/// URLs: a valid one is https, has a public domain name, is not a form of an IP address, and parses to itself.
 pub fn url(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     in_time(|| match WebhookUrl::parse(text) {
@@ -175,7 +174,7 @@ pub fn url(data: &[u8]) {
                 last.starts_with(|c: char| c.is_ascii_lowercase()) && !PRIVATE_SUFFIXES.contains(&last),
                 "{kept}"
             );
-            // What stands between `https://` and the path is the name and nothing else.
+            // Between `https://` and the path there is only the name.
             assert_eq!(
                 kept.get("https://".len()..).and_then(|rest| rest.split(['/', '?']).next()),
                 Some(name),
@@ -186,7 +185,7 @@ pub fn url(data: &[u8]) {
             assert_eq!(url::Url::parse(kept).as_ref(), Ok(parsed), "{kept}");
         }
     });
-    // Whatever the bytes, as an address they are none that is taken.
+    // No form of an IP address is valid.
     if let Some(bytes) = data.first_chunk::<4>() {
         let address = Ipv4Addr::from(*bytes);
         for host in [
@@ -200,7 +199,7 @@ pub fn url(data: &[u8]) {
     }
 }
 
-/// Cursors: one that opens was sealed with our key, for this list.
+/// Cursors: a valid one was sealed with the same key for the same list.
 pub fn cursor(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     in_time(|| {
@@ -217,19 +216,19 @@ pub fn cursor(data: &[u8]) {
     });
 }
 
-/// A webhook as it is stored, and what is sealed there.
+/// Returns a stored webhook and its secrets.
 fn stored() -> (Webhook, Secrets) {
     let headers = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
     let owner = UserId::parse("root").expect("a user");
     let input = WebhookInput {
         name: Some("Orders".to_owned()),
-        description: Some("As it was".to_owned()),
+        description: Some("Unchanged".to_owned()),
         url: Some("https://hooks.example.com/orders".to_owned()),
         event_types: Some(vec!["com.qlik.v1.app.reload.finished".to_owned()]),
         secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
         filter: Some(r#"data.status eq "error""#.to_owned()),
         headers: Some(headers("X-Key", "value")),
-        encrypted_headers: Some(json!({ "Authorization": "for-the-receiver-alone" })),
+        encrypted_headers: Some(json!({ "Authorization": "only-for-the-receiver" })),
         ..WebhookInput::default()
     };
     let (spec, secrets) = input.check(&Defaults::creation(&owner)).expect("a good webhook");
@@ -240,7 +239,7 @@ fn stored() -> (Webhook, Secrets) {
     (Webhook { sealed: Some(sealed), ..webhook }, secrets)
 }
 
-/// Patches: what comes out keeps every rule of a webhook that is written whole, and no encrypted header follows the URL elsewhere.
+/// Patches: the result is valid as a whole, and no encrypted header is sent to a changed URL.
 pub fn patch(data: &[u8]) {
     in_time(|| {
         let json = match anzol_http::json(data) {
@@ -280,12 +279,16 @@ pub fn patch(data: &[u8]) {
                     let kept = secrets_now
                         .encrypted_headers
                         .expose()
-                        .any(|(_, value)| value == "for-the-receiver-alone");
-                    let given = json.to_string().contains("for-the-receiver-alone");
+                        .any(|(_, value)| value == "only-for-the-receiver");
+                    let given = json.to_string().contains("only-for-the-receiver");
                     let stored = &webhook.spec;
-                    assert!(new.url == stored.url || !kept || given, "the header went along to {}", new.url);
+                    assert!(
+                        new.url == stored.url || !kept || given,
+                        "the encrypted header would be sent to {}",
+                        new.url
+                    );
                     let same_level = new.level == stored.level && new.owner_id == stored.owner_id;
-                    assert!(version == Version::Core || same_level, "v1 cannot change whose it is");
+                    assert!(version == Version::Core || same_level, "v1 cannot change level or owner");
                 }
             }
         }

@@ -1,4 +1,4 @@
-"""What the tests of operation start from: the stack of ANZOL_STACK, tenants of their own on it, and patience."""
+"""Access to the stack that ANZOL_STACK names, and tenants for single tests."""
 
 import base64
 import json
@@ -16,11 +16,11 @@ from botocore.config import Config
 ROOT = Path(__file__).parents[2]
 DESCRIPTION = Path(os.environ.get("ANZOL_STACK", ROOT / "target/local/stack.json"))
 STACK = json.loads(DESCRIPTION.read_text())
-# Of functions that are run by hand; beside the description, as `cargo xtask up` writes it.
+# Variables for functions that run by hand; `cargo xtask up` writes the file next to stack.json.
 FUNCTIONS_ENV = DESCRIPTION.with_name("functions.env")
 WEBHOOKS = "/api/core/webhooks"
 APP_CREATED = "com.qlik.v1.app.created"
-# The local cloud's root user; with the endpoint, all that any program needs to reach it.
+# The endpoint of the local cloud, and the credentials of its root user.
 ENVIRONMENT = {
     "AWS_ENDPOINT_URL": STACK["awsEndpointUrl"],
     "AWS_REGION": STACK["region"],
@@ -49,7 +49,7 @@ def outputs():
 
 
 def call(method, url, body=None, **headers):
-    """Status and JSON of an answer."""
+    """Sends a request and returns the status and JSON of the response."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json", **headers})
     try:
@@ -61,25 +61,25 @@ def call(method, url, body=None, **headers):
 
 
 def api(token, method, path, body=None):
-    # By the API's id in the path: not every resolver knows names under localhost.
-    place = urlsplit(STACK["apiUrl"])
-    base = f"http://localhost:{place.port}/_aws/execute-api/{place.hostname.split('.')[0]}"
+    # With the API's id in the path, because not every resolver knows names under localhost.
+    url = urlsplit(STACK["apiUrl"])
+    base = f"http://localhost:{url.port}/_aws/execute-api/{url.hostname.split('.')[0]}"
     return call(method, base + path, body, Authorization=f"Bearer {token}")
 
 
 class Tenant:
-    """A tenant that nobody else uses, and the token of its administrator."""
+    """A new tenant, with the token of its administrator."""
 
     def __init__(self, name):
         self.id = f"{name}-{uuid.uuid4().hex[:12]}"
-        made, password, cognito = outputs(), "Of-the-tests-1", aws("cognito-idp")
-        pool = made["UserPoolId"]
+        stack, password, cognito = outputs(), "Of-the-tests-1", aws("cognito-idp")
+        pool = stack["UserPoolId"]
         attributes = [{"Name": "custom:tenantId", "Value": self.id}]
         cognito.admin_create_user(UserPoolId=pool, Username=self.id, MessageAction="SUPPRESS", UserAttributes=attributes)
         cognito.admin_set_user_password(UserPoolId=pool, Username=self.id, Password=password, Permanent=True)
         cognito.admin_add_user_to_group(UserPoolId=pool, Username=self.id, GroupName="TenantAdmin")
         answer = cognito.initiate_auth(
-            ClientId=made["UserPoolClientId"],
+            ClientId=stack["UserPoolClientId"],
             AuthFlow="USER_PASSWORD_AUTH",
             AuthParameters={"USERNAME": self.id, "PASSWORD": password},
         )
@@ -89,7 +89,7 @@ class Tenant:
         return api(self.token, method, path, body)
 
     def webhook(self, path=None):
-        """Registers one that hears of new apps, and answers it."""
+        """Creates a webhook for new apps and returns it."""
         url = f"{STACK['receiver']['url']}{path or self.path}"
         status, webhook = self.api("POST", WEBHOOKS, {"name": "Test", "url": url, "eventTypes": [APP_CREATED]})
         assert status == 201, webhook
@@ -97,7 +97,7 @@ class Tenant:
 
     @property
     def path(self):
-        """Of its webhooks at the receiver."""
+        """The path of its webhooks at the receiver."""
         return f"/{self.id}"
 
     def publish(self, **members):
@@ -106,7 +106,8 @@ class Tenant:
         assert status == 202, answer
 
     def received(self, count):
-        """The JSON bodies that the receiver got for it, once there are `count` of them."""
+        """Waits for `count` requests at the receiver and returns their JSON bodies."""
+
         def read():
             _, requests = call("GET", f"{STACK['receiver']['controlUrl']}/requests?path={self.path}")
             bodies = [json.loads(base64.b64decode(request["bodyBase64"])) for request in requests]
@@ -115,7 +116,7 @@ class Tenant:
         return eventually(read, f"{count} requests at {self.path}")
 
     def history(self, webhook, count):
-        """The webhook's history, once it has `count` rows."""
+        """Waits until the webhook's history has `count` rows and returns them."""
 
         def read():
             _, page = self.api("GET", f"{WEBHOOKS}/{webhook['id']}/deliveries")
@@ -124,17 +125,17 @@ class Tenant:
         return eventually(read, f"{count} rows of history")
 
 
-def eventually(read, what, patience=60):
-    """What `read` answers, once it answers something."""
-    deadline = time.monotonic() + patience
+def eventually(read, what, timeout=60):
+    """Calls `read` until it returns something, and returns that."""
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if found := read():
             return found
         time.sleep(0.2)
-    raise AssertionError(f"not within {patience} s: {what}")
+    raise AssertionError(f"not within {timeout} s: {what}")
 
 
 def items(table, needle):
-    """Every item of a table that mentions the text in its keys."""
+    """Returns the items of a table whose keys contain the text."""
     scan = aws("dynamodb").get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     return [item for page in scan for item in page["Items"] if needle in item["pk"]["S"] + item["sk"]["S"]]

@@ -1,4 +1,4 @@
-"""The README's way to run one function by hand: `cargo lambda watch`, then `cargo lambda invoke` with the events of tests/events."""
+"""Runs functions by hand with `cargo lambda watch` and `cargo lambda invoke`, and the events of tests/events."""
 
 import base64
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 from stack import FUNCTIONS_ENV, ROOT, Tenant, eventually
 
 EVENTS = ROOT / "tests/events"
-# Building on a busy machine takes its time.
-PATIENCE = 900
+# Seconds for a call, which may have to wait for a build on a busy machine.
+TIMEOUT = 900
 
 
 def free_port():
@@ -25,19 +25,20 @@ def free_port():
 class Invoke(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        # Settings of people, such as a profile of theirs, are to play no part.
+        # Without the user's AWS settings, such as a profile.
         cls.environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CARGO_PKG_"))}
         cls.port = free_port()
-        cls.log = tempfile.TemporaryFile("w+")
+        cls.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by a cleanup)
+        cls.addClassCleanup(cls.log.close)
         command = ["cargo", "lambda", "watch", "--env-file", str(FUNCTIONS_ENV), "--ignore-changes"]
         command += ["--features", "anzol-api/local,anzol-sender/local", "--invoke-address", "127.0.0.1", "--invoke-port", cls.port]
-        # In our process group, so that it ends with us however we end; it ends its functions itself.
+        # Not in a separate process group, so that it stops with the tests; it stops its functions itself.
         cls.watch = subprocess.Popen(command, cwd=ROOT, env=cls.environment, stdout=cls.log, stderr=subprocess.STDOUT)
-        cls.addClassCleanup(cls.end)
+        cls.addClassCleanup(cls.stop)
         eventually(cls.listens, "cargo lambda watch listens")
 
     @classmethod
-    def end(cls):
+    def stop(cls):
         cls.watch.terminate()
         try:
             cls.watch.wait(10)
@@ -48,12 +49,12 @@ class Invoke(unittest.TestCase):
     @classmethod
     def listens(cls):
         if cls.watch.poll() is not None:
-            raise AssertionError(f"cargo lambda watch ended: {cls.said()}")
+            raise AssertionError(f"cargo lambda watch exited: {cls.output()}")
         with socket.socket() as caller:
             return caller.connect_ex(("127.0.0.1", int(cls.port))) == 0
 
     @classmethod
-    def said(cls):
+    def output(cls):
         cls.log.seek(0)
         return cls.log.read()[-4000:]
 
@@ -62,10 +63,10 @@ class Invoke(unittest.TestCase):
         command = ["cargo", "lambda", "invoke", "--invoke-address", "127.0.0.1", "--invoke-port", self.port]
         command += [function, "--data-file", str(file)]
         try:
-            done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
+            done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         except subprocess.TimeoutExpired:
-            self.fail(f"{function} does not answer: {self.said()}")
-        self.assertEqual(done.returncode, 0, f"{done.stderr}\n{self.said()}")
+            self.fail(f"{function} does not answer: {self.output()}")
+        self.assertEqual(done.returncode, 0, f"{done.stderr}\n{self.output()}")
         return json.loads(done.stdout)
 
     def http(self, function, status):
@@ -90,7 +91,7 @@ class Invoke(unittest.TestCase):
     def test_fanout(self):
         self.assertEqual(self.invoke("fanout"), {"batchItemFailures": []})
 
-    def test_sender_acknowledges_what_has_no_webhook(self):
+    def test_sender_acknowledges_messages_without_webhook(self):
         self.assertEqual(self.invoke("sender"), {"batchItemFailures": []})
 
     def test_sender_sends(self):
@@ -100,8 +101,8 @@ class Invoke(unittest.TestCase):
         message = json.loads(event["Records"][0]["body"])
         message["task"].update(tenantId=tenant.id, webhookId=webhook["id"])
         event["Records"][0]["body"] = json.dumps(message)
-        with tempfile.TemporaryDirectory() as place:
-            file = Path(place, "event.json")
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory, "event.json")
             file.write_text(json.dumps(event))
             self.assertEqual(self.invoke("sender", file), {"batchItemFailures": []})
         self.assertEqual(tenant.received(1)[0]["id"], "by-hand-3")

@@ -1,4 +1,4 @@
-"""The user pool as it is deployed: who may sign in by which client, and what a client may write."""
+"""Tests of the deployed user pool: sign-in by each client, and the attributes that a client may write."""
 
 import base64
 import hashlib
@@ -32,20 +32,20 @@ class Pool(unittest.TestCase):
         for name, written in [("UserPoolClientId", ["email", "name"]), ("PublisherClientId", ["name"])]:
             self.assertEqual(sorted(self.client_of(name)["WriteAttributes"]), written)
 
-    def test_l2_nobody_signs_in_by_the_publishers_client(self):
+    def test_l2_publisher_client_has_no_sign_in(self):
         publisher = self.client_of("PublisherClientId")
         for flow in ["USER_PASSWORD_AUTH", "USER_SRP_AUTH", "CUSTOM_AUTH"]:
             with self.subTest(flow), self.assertRaises(self.cognito.exceptions.ClientError):
                 self.sign_in(publisher, flow)
         self.assertIn("AuthenticationResult", self.sign_in(self.client_of("UserPoolClientId"), "USER_PASSWORD_AUTH"))
 
-    def test_l2_the_local_pool_does_not_obey_write_attributes(self):
-        """Cognito refuses this. Once the local cloud does, too, turn this around, and take the sentence out of SECURITY.md."""
+    def test_l2_local_pool_ignores_write_attributes(self):
+        """Cognito rejects this. Once the local cloud does too, invert this test and remove the sentence from SECURITY.md."""
         signed_in = self.sign_in(self.client_of("UserPoolClientId"), "USER_PASSWORD_AUTH")["AuthenticationResult"]
         chosen = [{"Name": "custom:tenantId", "Value": f"{self.tenant.id}-other"}]
         self.cognito.update_user_attributes(AccessToken=signed_in["AccessToken"], UserAttributes=chosen)
-        told = self.cognito.get_user(AccessToken=signed_in["AccessToken"])["UserAttributes"]
-        self.assertIn(chosen[0], told)
+        stored = self.cognito.get_user(AccessToken=signed_in["AccessToken"])["UserAttributes"]
+        self.assertIn(chosen[0], stored)
 
 
 if __name__ == "__main__":

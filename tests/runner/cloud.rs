@@ -1,5 +1,4 @@
-//! The endpoint as the functions and the tests see it: what it lacks, Lambda's `Invoke` and the pool's token endpoint, is answered
-//! here; everything else is handed on.
+//! The endpoint for functions and tests: answers Lambda's `Invoke` and the pool's token endpoint, and forwards everything else.
 
 use std::sync::Arc;
 
@@ -49,7 +48,7 @@ async fn own(request: Request<Incoming>, runner: &Runner) -> Result<Answer> {
     }
 }
 
-/// On a connection of its own. The host stays the caller's, which its signature covers.
+/// Forwards a request on a new connection. The host is unchanged, because the signature covers it.
 async fn forward(mut head: Parts, body: Bytes, endpoint: &str) -> Result<Answer> {
     let endpoint: Uri = endpoint.parse()?;
     let host = endpoint.host().context("the endpoint has no host")?;
@@ -62,10 +61,10 @@ async fn forward(mut head: Parts, body: Bytes, endpoint: &str) -> Result<Answer>
     let (head, body) = sender.send_request(Request::from_parts(head, Full::new(body))).await?.into_parts();
     let mut answer = Response::new(Full::new(body.collect().await?.to_bytes()));
     *answer.status_mut() = head.status;
-    let kept = head
+    let forwarded = head
         .headers
         .iter()
         .filter(|(name, _)| !["connection", "transfer-encoding", "content-length"].contains(&name.as_str()));
-    answer.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+    answer.headers_mut().extend(forwarded.map(|(name, value)| (name.clone(), value.clone())));
     Ok(answer)
 }

@@ -1,4 +1,4 @@
-//! The HTTP API: routes and authorizer as the template has them, and events in payload format 2.0.
+//! The HTTP API: the template's routes and authorizer, and events in payload format 2.0.
 //!
 //! Source: the API Gateway developer guide, "Create AWS Lambda proxy integrations for HTTP APIs".
 
@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use crate::plan::Route;
 use crate::{Answer, Runner, in_json};
 
-/// An HTTP API's own bound.
+/// The limit of HTTP APIs.
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 
 pub(crate) async fn answer(request: Request<Incoming>, runner: Arc<Runner>) -> Answer {
@@ -55,7 +55,7 @@ pub(crate) async fn answer(request: Request<Incoming>, runner: Arc<Runner>) -> A
     })
 }
 
-/// The most specific route, and what stands in the place of its `{proxy+}`.
+/// Returns the most specific route, and the value of its `{proxy+}`.
 fn find<'a>(routes: &'a [Route], method: &str, path: &str) -> Option<(&'a Route, Option<String>)> {
     let matching = routes.iter().filter_map(|route| {
         let Some((asked, pattern)) = route.key.split_once(' ') else {
@@ -73,7 +73,7 @@ fn find<'a>(routes: &'a [Route], method: &str, path: &str) -> Option<(&'a Route,
     matching.max_by_key(|(rank, ..)| *rank).map(|(_, route, rest)| (route, rest))
 }
 
-/// Headers as the event has them: names in lower case, values of one name with a comma between them, cookies elsewhere.
+/// Returns the event's headers: names in lower case, values of one name joined by commas, without cookies.
 fn joined(head: &Parts) -> Map<String, Value> {
     let names = head.headers.keys().filter(|name| **name != COOKIE);
     names
@@ -85,7 +85,7 @@ fn joined(head: &Parts) -> Map<String, Value> {
         .collect()
 }
 
-/// Without `queryStringParameters`, which are `rawQueryString` once more.
+/// Returns the event, without `queryStringParameters`, which repeat `rawQueryString`.
 fn event(head: &Parts, route: &Route, headers: Map<String, Value>, body: &Bytes) -> Value {
     let text = |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or_default();
     let (host, agent, kind) = (text("host"), text("user-agent"), text("content-type"));
@@ -100,42 +100,42 @@ fn event(head: &Parts, route: &Route, headers: Map<String, Value>, body: &Bytes)
             "timeEpoch": now.unix_timestamp() * 1000,
         },
     });
-    let as_it_is = is_text(kind).then(|| std::str::from_utf8(body).ok()).flatten();
+    let plain_body = is_text(kind).then(|| std::str::from_utf8(body).ok()).flatten();
     let cookies: Vec<_> =
         head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).collect();
     if let Some(members) = event.as_object_mut() {
         if !body.is_empty() {
-            let body = as_it_is.map_or_else(|| STANDARD.encode(body), str::to_owned);
+            let body = plain_body.map_or_else(|| STANDARD.encode(body), str::to_owned);
             members.insert("body".to_owned(), body.into());
         }
         if !cookies.is_empty() {
             let cookies = cookies.iter().flat_map(|all| all.split("; "));
             members.insert("cookies".to_owned(), cookies.collect());
         }
-        members.insert("isBase64Encoded".to_owned(), (!body.is_empty() && as_it_is.is_none()).into());
+        members.insert("isBase64Encoded".to_owned(), (!body.is_empty() && plain_body.is_none()).into());
         members.insert("headers".to_owned(), headers.into());
     }
     event
 }
 
-/// Whether the gateway hands a body on as text; all others it writes in base64, forms among them.
+/// Returns whether the gateway passes a body as text; all others, including forms, are in base64.
 fn is_text(kind: &str) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let named = ["application/json", "application/xml", "application/javascript"].contains(&kind);
     kind.is_empty() || named || kind.starts_with("text/") || kind.ends_with("+json") || kind.ends_with("+xml")
 }
 
-/// The answer that a function's payload describes.
+/// Parses the response in a function's payload.
 fn read(payload: &[u8]) -> Result<Answer> {
-    let payload: Value = serde_json::from_slice(payload).context("its answer is no JSON")?;
-    let status = payload.get("statusCode").and_then(Value::as_u64).context("its answer has no status")?;
+    let payload: Value = serde_json::from_slice(payload).context("the response is not JSON")?;
+    let status = payload.get("statusCode").and_then(Value::as_u64).context("the response has no status")?;
     let body = payload.get("body").and_then(Value::as_str).unwrap_or_default();
     let encoded = payload.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or_default();
     let body = if encoded { STANDARD.decode(body)? } else { body.into() };
     let mut answer = Response::new(Bytes::from(body).into());
     *answer.status_mut() = StatusCode::from_u16(u16::try_from(status)?)?;
     for (name, value) in payload.get("headers").and_then(Value::as_object).into_iter().flatten() {
-        let value = HeaderValue::from_str(value.as_str().context("a header is no text")?)?;
+        let value = HeaderValue::from_str(value.as_str().context("a header is not text")?)?;
         answer.headers_mut().insert(HeaderName::from_bytes(name.as_bytes())?, value);
     }
     for cookie in
@@ -148,12 +148,12 @@ fn read(payload: &[u8]) -> Result<Answer> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use super::*;
 
     #[test]
-    fn the_most_specific_route_is_taken() {
+    fn most_specific_route_wins() {
         let keys = ["ANY /a", "GET /a", "ANY /a/{proxy+}", "GET /a/b/{proxy+}", "GET /a/b/c", "$default"];
         let routes = keys.map(|key| Route { key: key.to_owned(), function: String::new(), jwt: false });
         for (method, path, key, rest) in [

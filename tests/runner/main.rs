@@ -1,11 +1,8 @@
-//! Runs the functions for an endpoint that cannot: Lambda, its queue pollers, the gateway and the user pool, played on loopback.
+//! Runs the functions for an endpoint that cannot: emulates Lambda, event source mappings, API Gateway and the user pool on loopback.
 //!
-//! `runner PLAN STATE` reads what to do from one JSON file and, once all of it listens, writes to the other what callers need to know.
+//! `runner PLAN STATE` reads a plan (JSON). Once everything listens, it writes the addresses and tokens for clients to STATE.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the rules on clock and environment are for what ships; this never does"
-)]
+#![allow(clippy::disallowed_methods, reason = "the rules on clock and environment are for deployed code")]
 
 mod cloud;
 mod gateway;
@@ -39,15 +36,15 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::plan::{Function, Plan};
 use crate::tokens::Tokens;
 
-/// Most processes of one function at a time: as many as the pollers of the sender's queues may call at once.
+/// Maximum processes of one function: the concurrency of the sender's queues.
 const PROCESSES: usize = 12;
-/// Bytes of log sent at once; `PutLogEvents` takes a mebibyte.
+/// Bytes of log in one call; the limit of `PutLogEvents` is 1 MiB.
 const LOG_CHUNK: u64 = 500_000;
 
-/// What is answered to whoever calls.
+/// A response to a caller.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// All that handlers need.
+/// Shared state of all handlers.
 pub(crate) struct Runner {
     pub(crate) plan: Plan,
     pub(crate) tokens: Tokens,
@@ -55,24 +52,24 @@ pub(crate) struct Runner {
     pools: BTreeMap<String, Pool>,
 }
 
-/// The processes of one function: those that wait, and room for more.
+/// The processes of one function: the idle ones, and permits for all.
 struct Pool {
     idle: Mutex<Vec<Process>>,
-    room: Semaphore,
+    permits: Semaphore,
 }
 
 impl Runner {
-    /// Has a function work an event off, in a process of its own that may have served others before.
+    /// Invokes a function in a process that handles one event at a time; idle processes are reused.
     pub(crate) async fn invoke(&self, name: &str, event: impl Into<Bytes>) -> Result<Outcome> {
         let function = self.plan.functions.get(name).with_context(|| format!("no function {name}"))?;
         let pool = self.pools.get(name).context("no pool")?;
-        let _room = pool.room.acquire().await?;
+        let _permit = pool.permits.acquire().await?;
         let waiting = pool.idle.lock().await.pop();
         let process = match waiting {
             Some(process) => process,
             None => Process::start(&function.binary, &function.environment, &self.log(name)).await?,
         };
-        let outcome = process.invoke(event).await?; // a process that ends or hangs over it is not used again
+        let outcome = process.invoke(event).await?; // after an error, the process is not reused
         pool.idle.lock().await.push(process);
         Ok(outcome)
     }
@@ -110,7 +107,7 @@ async fn run() -> Result<()> {
         anyhow::bail!("usage: runner PLAN STATE");
     };
     let mut plan: Plan =
-        serde_json::from_slice(&std::fs::read(&plan)?).with_context(|| format!("{plan} is no plan"))?;
+        serde_json::from_slice(&std::fs::read(&plan)?).with_context(|| format!("{plan} is not a plan"))?;
     let gateway =
         TcpListener::bind((Ipv4Addr::LOCALHOST, plan.port)).await.context("the gateway cannot listen")?;
     let cloud = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -119,7 +116,7 @@ async fn run() -> Result<()> {
         finish_environment(function, &plan.endpoint, &address);
     }
     let pool =
-        |name: &String| (name.clone(), Pool { idle: Mutex::default(), room: Semaphore::new(PROCESSES) });
+        |name: &String| (name.clone(), Pool { idle: Mutex::default(), permits: Semaphore::new(PROCESSES) });
     let runner = Arc::new(Runner {
         tokens: Tokens::new(&plan)?,
         aws: Aws::at(&plan.endpoint, &plan.region),
@@ -133,17 +130,17 @@ async fn run() -> Result<()> {
         tokio::spawn(ship_log(Arc::clone(&runner), name.clone(), function.log_group.clone()));
     }
     tokio::spawn(serve(cloud, Arc::clone(&runner), cloud::answer));
-    let mut said = runner.tokens.seed(&runner.plan.users)?;
-    if let Some(members) = said.as_object_mut() {
+    let mut state_file = runner.tokens.seed(&runner.plan.users)?;
+    if let Some(members) = state_file.as_object_mut() {
         members.insert("awsEndpointUrl".to_owned(), address.into());
     }
     let draft = Path::new(&state).with_extension("draft");
-    std::fs::write(&draft, said.to_string()).and_then(|()| std::fs::rename(&draft, &state))?;
+    std::fs::write(&draft, state_file.to_string()).and_then(|()| std::fs::rename(&draft, &state))?;
     serve(gateway, runner, gateway::answer).await;
     Ok(())
 }
 
-/// What Lambda itself tells functions, and where the cloud is: the token endpoint here, all else at the endpoint.
+/// Adds the variables that Lambda sets, and the addresses of the services: the token endpoint is here, all others are at the endpoint.
 fn finish_environment(function: &mut Function, endpoint: &str, own: &str) {
     let given = |name: &str| std::env::var(name).unwrap_or_else(|_| "test".to_owned());
     let variables = [
@@ -168,7 +165,7 @@ where
         stream.set_nodelay(true).ok();
         let runner = Arc::clone(&runner);
         let service = service_fn(move |request| {
-            // As a task of its own: what was begun goes on when the caller has gone away.
+            // In a separate task, which continues when the caller disconnects.
             let answered = tokio::spawn(answer(request, Arc::clone(&runner)));
             let lost = |_| in_json(500, &json!({ "message": "Internal Server Error" }));
             async move { Ok::<_, std::convert::Infallible>(answered.await.unwrap_or_else(lost)) }
@@ -177,7 +174,7 @@ where
     }
 }
 
-/// An answer in JSON.
+/// Returns a response in JSON.
 pub(crate) fn in_json(status: u16, body: &Value) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
@@ -185,7 +182,7 @@ pub(crate) fn in_json(status: u16, body: &Value) -> Answer {
     answer
 }
 
-/// Copies what a function logs to its log group, as Lambda does, as long as the process runs.
+/// Copies a function's log to its log group while the process runs.
 async fn ship_log(runner: Arc<Runner>, function: String, group: String) {
     let (file, mut read) = (runner.log(&function), 0);
     let stream = json!({ "logGroupName": group, "logStreamName": "runner" });
@@ -212,7 +209,7 @@ async fn ship_log(runner: Arc<Runner>, function: String, group: String) {
     }
 }
 
-/// The lines of a file that are complete, from a place on, and their length in bytes.
+/// Returns the complete lines of a file from an offset, and their length in bytes.
 fn whole_lines(file: &Path, from: u64) -> Result<(String, u64)> {
     let mut file = std::fs::File::open(file)?;
     file.seek(SeekFrom::Start(from))?;

@@ -1,33 +1,33 @@
-//! What the runner is told: `infra/local/resources.py` works it out of the template, and xtask adds where things are.
+//! The plan: `infra/local/resources.py` generates it from the template, and xtask adds paths and ports.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// All of it.
+/// Content of the plan.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Plan {
     /// The endpoint that has the tables and queues.
     pub(crate) endpoint: String,
     pub(crate) region: String,
-    /// Where the gateway listens.
+    /// Port of the gateway.
     pub(crate) port: u16,
-    /// Of the private keys that tokens are signed with.
+    /// Directory of the private keys that sign tokens.
     pub(crate) keys: PathBuf,
-    /// Where the functions' logs go, a file each.
+    /// Directory of the log files, one for each function.
     pub(crate) logs: PathBuf,
-    /// By name.
+    /// Functions by name.
     pub(crate) functions: BTreeMap<String, Function>,
     pub(crate) routes: Vec<Route>,
     pub(crate) authorizer: Authorizer,
-    /// How long a token is good for.
+    /// Lifetime of tokens.
     pub(crate) token_hours: i64,
-    /// What the confidential client may have.
+    /// Scopes of the confidential client.
     pub(crate) scopes: Vec<String>,
     pub(crate) users: BTreeMap<String, User>,
-    /// The id of the user pool's client for people, and of the confidential one.
+    /// Ids of the user pool's clients: the public one and the confidential one.
     pub(crate) clients: [String; 2],
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Function {
-    /// What it is called on the endpoint.
+    /// Its name at the endpoint.
     pub(crate) name: String,
     pub(crate) binary: PathBuf,
     pub(crate) log_group: String,
@@ -43,7 +43,7 @@ pub(crate) struct Function {
     pub(crate) queues: Vec<Mapping>,
 }
 
-/// A queue that a function takes from.
+/// An event source mapping of a function.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Mapping {
@@ -55,7 +55,7 @@ pub(crate) struct Mapping {
     pub(crate) scaling_config: Scaling,
 }
 
-/// How many batches may be in work at once.
+/// Limit of concurrent batches.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Scaling {
@@ -67,11 +67,11 @@ pub(crate) struct Scaling {
 pub(crate) struct Route {
     pub(crate) key: String,
     pub(crate) function: String,
-    /// Whether a token is asked for.
+    /// Whether a token is required.
     pub(crate) jwt: bool,
 }
 
-/// Whose tokens are taken.
+/// Issuer and audiences of accepted tokens.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Authorizer {
@@ -79,7 +79,7 @@ pub(crate) struct Authorizer {
     pub(crate) audience: Vec<String>,
 }
 
-/// A user who gets a token.
+/// A user with a token.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct User {
     pub(crate) tenant: String,

@@ -1,5 +1,5 @@
-//! Event source mappings: batches from the endpoint's queues to functions, of which only what was worked off is deleted. What was not
-//! comes back when its visibility ends, and the queue's own redrive policy counts how often.
+//! Event source mappings: invoke functions with batches of messages and delete the processed ones. Failed messages are received again
+//! after their visibility timeout, and the queue's redrive policy counts the attempts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::sync::Semaphore;
 use crate::Runner;
 use crate::plan::Mapping;
 
-/// Seconds a queue may take to say that it has nothing.
+/// Wait time of a receive call, in seconds.
 const LONG_POLL: u32 = 5;
 
-/// Takes batches from a queue as long as the process runs.
+/// Polls a queue while the process runs.
 pub(crate) async fn poll(runner: Arc<Runner>, function: String, mapping: Mapping) {
     let mapping = Arc::new(mapping);
     let in_work = Arc::new(Semaphore::new(mapping.scaling_config.maximum_concurrency));
@@ -53,7 +53,7 @@ async fn process_batch(runner: &Runner, function: &str, mapping: &Mapping, messa
     let outcome = runner.invoke(function, json!({ "Records": records }).to_string()).await?;
     ensure!(!outcome.failed, "{}", String::from_utf8_lossy(&outcome.payload));
     let answer: Value = serde_json::from_slice(&outcome.payload)?;
-    let entries: Vec<_> = worked_off(messages, &answer)?
+    let entries: Vec<_> = processed(messages, &answer)?
         .enumerate()
         .map(|(index, message)| json!({ "Id": index.to_string(), "ReceiptHandle": text(message, "ReceiptHandle") }))
         .collect();
@@ -64,21 +64,21 @@ async fn process_batch(runner: &Runner, function: &str, mapping: &Mapping, messa
     Ok(())
 }
 
-/// The messages that a function does not report as failed. A report that is none, or names others, fails them all, as on AWS.
-fn worked_off<'a>(messages: &'a [Value], answer: &'a Value) -> Result<impl Iterator<Item = &'a Value>> {
+/// Returns the messages that a function does not report as failed. As on AWS, an invalid report fails all of them.
+fn processed<'a>(messages: &'a [Value], answer: &'a Value) -> Result<impl Iterator<Item = &'a Value>> {
     let failures =
         answer.get("batchItemFailures").and_then(Value::as_array).context("no batchItemFailures")?;
     let failed: BTreeSet<_> = failures.iter().map(|failure| text(failure, "itemIdentifier")).collect();
     let ids: BTreeSet<_> = messages.iter().map(|message| text(message, "MessageId")).collect();
-    ensure!(failed.is_subset(&ids), "failures that are none of the batch: {answer}");
+    ensure!(failed.is_subset(&ids), "failures that are not in the batch: {answer}");
     Ok(messages.iter().filter(move |message| !failed.contains(text(message, "MessageId"))))
 }
 
-fn text<'a>(of: &'a Value, name: &str) -> &'a str {
-    of.get(name).and_then(Value::as_str).unwrap_or_default()
+fn text<'a>(object: &'a Value, name: &str) -> &'a str {
+    object.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A message as Lambda hands it to functions.
+/// Returns the record for a message in Lambda's event.
 fn record(message: &Value, mapping: &Mapping, region: &str) -> Value {
     let attributes = message.get("MessageAttributes").and_then(Value::as_object).into_iter().flatten();
     let attributes: Map<_, _> = attributes
@@ -102,15 +102,15 @@ fn record(message: &Value, mapping: &Mapping, region: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+    #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
     use super::*;
 
     #[test]
-    fn what_is_reported_as_failed_stays_and_a_wrong_report_keeps_all() {
+    fn failed_messages_and_invalid_reports_are_kept() {
         let messages = ["a", "b", "c"].map(|id| json!({ "MessageId": id }));
         let left = |answer: &Value| -> Option<Vec<String>> {
-            let left = worked_off(&messages, answer).ok()?;
+            let left = processed(&messages, answer).ok()?;
             Some(left.map(|message| text(message, "MessageId").to_owned()).collect())
         };
         let failed = |id: Value| json!({ "batchItemFailures": [{ "itemIdentifier": id }] });

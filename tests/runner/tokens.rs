@@ -1,5 +1,4 @@
-//! The user pool as far as it is needed: tokens for people and for the confidential client, signed with keys of this run, and the
-//! gateway's check of them.
+//! The user pool: issues tokens for users and the confidential client, signed with keys of this run, and verifies them as the gateway does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,10 +17,10 @@ use time::OffsetDateTime;
 use crate::plan::{Plan, User};
 
 const PUBLISHER: &str = "platform.publisher";
-/// Nobody else is on loopback.
+/// Not confidential: the runner listens on loopback only.
 const SECRET: &str = "secret-of-the-publisher-client";
 
-/// The issuer of all tokens, and the gateway's authorizer, which trusts it.
+/// Issuer of all tokens, and the gateway's authorizer.
 pub(crate) struct Tokens {
     issuer: String,
     audience: Vec<String>,
@@ -29,7 +28,7 @@ pub(crate) struct Tokens {
     scopes: Vec<String>,
     people: String,
     publisher: String,
-    /// By key id, which is what they sign: `id` and `access` tokens.
+    /// By key id, which is the kind of token: `id` or `access`.
     keys: BTreeMap<&'static str, RsaKeyPair>,
 }
 
@@ -44,7 +43,7 @@ impl Tokens {
         Ok(Self { issuer, audience, seconds, scopes: plan.scopes.clone(), people, publisher, keys })
     }
 
-    /// The tokens of `stack.json`, and its confidential client.
+    /// Returns the tokens and the confidential client for stack.json.
     pub(crate) fn seed(&self, users: &BTreeMap<String, User>) -> Result<Value> {
         let mut tokens = Map::new();
         for (name, user) in users {
@@ -57,12 +56,12 @@ impl Tokens {
             }
             tokens.insert(name.clone(), self.sign("id", claims)?.into());
         }
-        tokens.insert(PUBLISHER.to_owned(), self.of_publisher()?.into());
+        tokens.insert(PUBLISHER.to_owned(), self.publisher_token()?.into());
         let client = json!({ "id": self.publisher, "secret": SECRET });
         Ok(json!({ "tokens": tokens, "clients": { PUBLISHER: client } }))
     }
 
-    /// The token endpoint (RFC 6749, section 4.4) for the confidential client: a status and a body.
+    /// Answers a request to the token endpoint (RFC 6749, section 4.4) with a status and a body.
     pub(crate) fn exchange(&self, headers: &HeaderMap, form: &str) -> Result<(u16, Value)> {
         let basic = STANDARD.encode(format!("{}:{SECRET}", self.publisher));
         let known = headers.get(AUTHORIZATION).is_some_and(|value| *value == format!("Basic {basic}"));
@@ -74,7 +73,7 @@ impl Tokens {
                 let granted = scope
                     .is_none_or(|scope| scope.split('+').all(|one| self.scopes.iter().any(|s| s == one)));
                 if granted {
-                    let token = self.of_publisher()?;
+                    let token = self.publisher_token()?;
                     (
                         200,
                         json!({ "access_token": token, "token_type": "Bearer", "expires_in": self.seconds }),
@@ -87,7 +86,7 @@ impl Tokens {
         })
     }
 
-    fn of_publisher(&self) -> Result<String> {
+    fn publisher_token(&self) -> Result<String> {
         let scope = self.scopes.join(" ");
         self.sign(
             "access",
@@ -115,8 +114,8 @@ impl Tokens {
         Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// The claims of a token that the gateway would let in, as it hands them on: texts all of them. Its rules are those of JWT
-    /// authorizers: RS256 by a key of the issuer; `exp`, `nbf`, `iat`; `iss`; and `aud`, or `client_id` where there is none.
+    /// Returns the claims of a valid token, all as text, as the gateway passes them. The rules are those of JWT authorizers: RS256 by a key
+    /// of the issuer; `exp`, `nbf`, `iat`; `iss`; and `aud`, or `client_id` without it.
     pub(crate) fn verified(&self, authorization: &str) -> Option<Map<String, Value>> {
         let token = match authorization.split_at_checked(7) {
             Some((bearer, token)) if bearer.eq_ignore_ascii_case("bearer ") => token,
@@ -135,15 +134,15 @@ impl Tokens {
         key.verify(text.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
 
         let now = OffsetDateTime::now_utc().unix_timestamp();
-        let begun = |name| claims.get(name).is_none_or(|at| at.as_i64().is_some_and(|at| at <= now));
-        let in_time = claims.get("exp")?.as_i64()? > now && begun("nbf") && begun("iat");
+        let is_past = |name| claims.get(name).is_none_or(|at| at.as_i64().is_some_and(|at| at <= now));
+        let in_time = claims.get("exp")?.as_i64()? > now && is_past("nbf") && is_past("iat");
         let audience = match claims.get("aud").or_else(|| claims.get("client_id"))? {
             Value::Array(all) => all.clone(),
             one => vec![one.clone()],
         };
-        let for_us = audience.iter().any(|one| self.audience.iter().any(|ours| one == ours));
-        let let_in = in_time && for_us && *claims.get("iss")? == self.issuer;
-        let_in.then(|| {
+        let is_audience = audience.iter().any(|one| self.audience.iter().any(|ours| one == ours));
+        let is_valid = in_time && is_audience && *claims.get("iss")? == self.issuer;
+        is_valid.then(|| {
             claims.into_iter().filter_map(|(name, claim)| Some((name, as_text(&claim)?.into()))).collect()
         })
     }
@@ -155,7 +154,7 @@ fn set(object: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// A claim as the gateway writes it: lists as `[one two]`.
+/// Formats a claim as the gateway does: lists as `[one two]`.
 fn as_text(claim: &Value) -> Option<String> {
     match claim {
         Value::Null => None,
@@ -172,5 +171,5 @@ fn private_key(file: &Path) -> Result<RsaKeyPair> {
         PrivatePkcs8KeyDer::from_pem_file(file).with_context(|| format!("no key in {}", file.display()))?;
     RsaKeyPair::from_pkcs8(key.secret_pkcs8_der())
         .ok()
-        .with_context(|| format!("{} is no RSA key", file.display()))
+        .with_context(|| format!("{} is not an RSA key", file.display()))
 }

@@ -1,42 +1,28 @@
-//! `cargo xtask`: runs the whole system on this machine (`up`, `down`), everything that checks it (`test`), and what measures it
-//! (`bench`); describes its API (`openapi`); packages, deploys and operates it on AWS (`package`, `deploy`, `tenant`, `redrive`).
+//! `cargo xtask`: runs, tests, measures, packages and deploys Anzol.
+//!
+//! - `commands` has one module for each subcommand.
+//! - `suites` has the checks of `cargo xtask test` and the environment that they share.
+//! - `cloud` starts a whole system on this machine: a local cloud, or resources at another endpoint.
+//! - `tools` starts the programs that all of these need: cargo, Python, Node, apt.
 
-mod apt;
-mod bench;
-mod browser;
-mod build;
-mod demo;
-mod deploy;
-mod docs;
-mod down;
-mod endpoint;
-mod fuzz;
-mod instructions;
-mod interrupt;
-mod local_cloud;
-mod lock;
-mod node;
-mod openapi;
-mod package;
-mod process;
-mod progress;
-mod redrive;
-mod sbom;
-mod stack;
-mod tenant;
-mod test;
-mod up;
-mod walls;
+mod cloud;
+mod commands;
+mod suites;
+mod tools;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use commands::{advisories, bench, deploy, docs, down, fuzz, lock, openapi, package, redrive, tenant, up};
+use suites::language;
+use tools::interrupt;
+
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
-    about = "Runs and checks Anzol on this machine",
+    about = "Runs, tests, measures, packages and deploys Anzol",
     arg_required_else_help = true
 )]
 struct Arguments {
@@ -46,34 +32,38 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build, deploy to a local cloud, deliver one signed event, then keep running until Ctrl-C
+    /// Build Anzol, deploy it to a local cloud, deliver one signed event, and run until Ctrl-C
     Up(up::Options),
-    /// Stop what `up` started
+    /// Stop the stack that `up` started
     Down,
-    /// Write infra/openapi.json anew, after a change to the API
+    /// Run all checks, or a single suite
+    Test {
+        /// The suite to run; all of them by default
+        suite: Option<suites::Suite>,
+    },
+    /// Check texts for banned phrases and long test names
+    Language(language::Options),
+    /// Check dependencies against the RustSec advisories with cargo-deny
+    Advisories,
+    /// Write infra/openapi.json, after a change to the API
     Openapi,
     /// Write infra/docs/configuration.md again, after a change to the parameters of infra/template.yaml
     Docs,
-    /// Lock the Python packages anew, after a change to one of the lists infra/*/requirements*.in
+    /// Lock the Python packages, after a change to a list infra/*/requirements*.in
     Lock(lock::Options),
-    /// Build the functions for AWS: zips, checksums, bills of materials
+    /// Search for input that violates the properties in tests/fuzz
+    Fuzz(fuzz::Options),
+    /// Measure sizes, starts, memory, CPU, calls and cost against baselines of the same run
+    Bench(bench::Options),
+    /// Build the functions for AWS: zips, checksums and SBOMs
     Package(package::Options),
-    /// Deploy to AWS what `package` built; `--dry-run` needs neither an account nor the network
+    /// Deploy the packages to AWS; `--dry-run` needs neither an account nor the network
     Deploy(deploy::Options),
-    /// What is kept of one tenant
+    /// Manage the data of one tenant
     #[command(subcommand)]
     Tenant(tenant::Tenant),
-    /// Run every check, or only one suite
-    Test {
-        /// The only suite to run
-        suite: Option<test::Suite>,
-    },
-    /// Look for input that breaks what should hold for any
-    Fuzz(fuzz::Options),
-    /// Move what is with the dead letters back to the queues it came from
+    /// Move messages from the dead-letter queues to their source queues
     Redrive(redrive::Options),
-    /// Measure everything, or one thing, beside floors of the same run
-    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -82,16 +72,18 @@ fn main() -> ExitCode {
     let outcome = interrupt::watch().and_then(|()| match arguments.command {
         Command::Up(options) => up::up(root, &options),
         Command::Down => down::down(root),
+        Command::Test { suite } => suites::test(root, suite),
+        Command::Language(options) => language::language(root, &options),
+        Command::Advisories => advisories::advisories(root),
         Command::Openapi => openapi::openapi(root),
         Command::Docs => docs::docs(root),
         Command::Lock(options) => lock::lock(root, &options),
+        Command::Fuzz(options) => fuzz::fuzz(root, &options),
+        Command::Bench(options) => bench::bench(root, &options),
         Command::Package(options) => package::package(root, &options),
         Command::Deploy(options) => deploy::deploy(root, &options),
         Command::Tenant(command) => tenant::tenant(root, &command),
-        Command::Test { suite } => test::test(root, suite),
-        Command::Fuzz(options) => fuzz::fuzz(root, &options),
         Command::Redrive(options) => redrive::redrive(root, &options),
-        Command::Bench(options) => bench::bench(root, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,7 +102,7 @@ fn main() -> ExitCode {
 mod tests {
     use super::*;
 
-    /// All Markdown of the repository.
+    /// Collects the Markdown files of the repository.
     fn documents(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
         for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -122,18 +114,18 @@ mod tests {
         }
     }
 
-    /// `tests/docs/run.py` runs what stands in blocks and is quick; this is about the rest too.
+    /// `tests/docs/run.py` runs the commands in code blocks; this test also covers slow commands and commands in sentences.
     #[test]
-    fn every_command_that_the_documents_name_is_one() {
+    fn commands_in_documents_are_valid() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let mut found = Vec::new();
         documents(root, &mut found);
         let mut count = 0;
         for path in found {
             let text = std::fs::read_to_string(&path).unwrap();
-            for said in text.split("cargo xtask ").skip(1) {
-                // As far as the code goes: to the end of its line, of its quotes, or to what is said about it.
-                let code = said.split(['`', '\n', '#', ',', ';', ')']).next().unwrap_or_default();
+            for rest in text.split("cargo xtask ").skip(1) {
+                // The command ends at the end of its line or quotation, or at a comment.
+                let code = rest.split(['`', '\n', '#', ',', ';', ')']).next().unwrap_or_default();
                 let words = code.split_whitespace().map(|word| {
                     let word = word.trim_matches(['[', ']', '(', ')', '"', '<', '>', '.', '…']);
                     if word == "target" { "event" } else { word } // of `fuzz`

@@ -12,6 +12,11 @@ impl<C> Lazy<C> {
     pub fn new(make: impl FnOnce() -> C + Send + 'static) -> Self {
         Self(Arc::new(LazyLock::new(Box::new(make))))
     }
+
+    /// Makes the client now, so that its first use does not wait for it.
+    pub fn prepare(&self) {
+        LazyLock::force(&self.0);
+    }
 }
 
 impl<C> Deref for Lazy<C> {

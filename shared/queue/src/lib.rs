@@ -3,7 +3,6 @@
 mod body;
 mod envelope;
 mod error;
-mod lazy;
 mod message;
 mod queue;
 mod scheduler;

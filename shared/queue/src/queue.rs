@@ -1,6 +1,5 @@
 //! Sends messages to queues, in batches, and retries the ones SQS refuses temporarily.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -9,11 +8,11 @@ use futures::stream::StreamExt as _;
 
 use anzol_domain::recovery::RecoveryTask;
 use anzol_domain::{DeliveryId, DeliveryTask, Lane, TenantId};
+use anzol_lazy::Lazy;
 
 use crate::body::{self, Body, MAX_MESSAGE};
 use crate::envelope::Envelope;
 use crate::error::{QueueError, SendError, permanent};
-use crate::lazy::{LazyClient, lazy_client};
 use crate::message;
 use crate::scheduler::Scheduler;
 
@@ -36,7 +35,7 @@ const MAX_REASON: usize = 4 * 1024;
 /// One queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    client: LazyClient<Client>,
+    client: Lazy<Client>,
     url: String,
 }
 
@@ -64,7 +63,8 @@ impl Queue {
     /// Returns the queue at this URL.
     #[must_use]
     pub fn new(config: &aws_types::SdkConfig, url: impl Into<String>) -> Self {
-        Self { client: lazy_client(config, Client::new), url: url.into() }
+        let config = config.clone();
+        Self { client: Lazy::new(move || Client::new(&config)), url: url.into() }
     }
 
     /// Sends one message, as a producer of events does. The messages of a tenant form a group, so that a busy tenant does not delay others
@@ -259,7 +259,7 @@ impl DeliveryQueues {
 
     /// Creates the fast lane's client now: dispatching needs it with the first event.
     pub fn prepare(&self) {
-        LazyLock::force(&self.fast.client);
+        self.fast.client.prepare();
     }
 
     /// Sends the next step of a recovery to the slow lane, due after `delay`.

@@ -16,9 +16,9 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use anzol_domain::Clock;
+use anzol_lazy::Lazy;
 
 use crate::envelope::Envelope;
-use crate::lazy::{LazyClient, lazy_client};
 
 /// The time format of the scheduler, in UTC.
 const AT: &[BorrowedFormatItem<'_>] =
@@ -52,7 +52,7 @@ impl ScheduleError {
 /// Holds messages until they are due.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
-    client: LazyClient<Client>,
+    client: Lazy<Client>,
     settings: SchedulerSettings,
     clock: Clock,
     pub(crate) longest_queue_delay: Duration,
@@ -80,7 +80,8 @@ impl Scheduler {
         longest_queue_delay: Duration,
         clock: Clock,
     ) -> Self {
-        Self { client: lazy_client(config, Client::new), settings, clock, longest_queue_delay }
+        let config = config.clone();
+        Self { client: Lazy::new(move || Client::new(&config)), settings, clock, longest_queue_delay }
     }
 
     /// Schedules the message for the slow lane, in its tenant's message group, when its delay is over. The schedule is named after the

@@ -1,5 +1,4 @@
-//! AWS in process, for counting: `DynamoDB` by dynoxide, SQS, KMS and the scheduler as far as the functions call them. Every call is
-//! metered as it comes over the wire.
+//! AWS in process, with a meter: `DynamoDB` by dynoxide, and the calls of SQS, KMS and EventBridge Scheduler that the functions make.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +19,13 @@ use tokio::net::TcpListener;
 
 use crate::meter::Meter;
 
-/// The tables, as `infra/template.yaml` has them.
+/// Names of the tables; their keys and indexes are those of `infra/template.yaml`.
 pub(crate) const WEBHOOKS: &str = "webhooks";
 pub(crate) const DELIVERIES: &str = "deliveries";
-/// What the index of failures holds of a row.
+/// Attributes of a row that the index of failures contains.
 const INDEXED: [&str; 4] = ["pk", "sk", "failedOf", "eventType"];
 
-/// URLs and ARNs of the queues, all of them names only: every request goes to the endpoint.
+/// URLs and ARNs of the queues. They are only names: every request goes to the endpoint.
 pub(crate) const FAST: &str = "https://sqs.us-east-1.amazonaws.com/1/fast";
 pub(crate) const SLOW: &str = "https://sqs.us-east-1.amazonaws.com/1/slow";
 pub(crate) const EVENTS: &str = "https://sqs.us-east-1.amazonaws.com/1/events";
@@ -34,7 +33,7 @@ pub(crate) const DEAD: &str = "https://sqs.us-east-1.amazonaws.com/1/dead";
 pub(crate) const FAST_ARN: &str = "arn:aws:sqs:us-east-1:1:fast";
 pub(crate) const SLOW_ARN: &str = "arn:aws:sqs:us-east-1:1:slow";
 
-/// What sealed texts begin with, so that what was never sealed is not opened.
+/// Prefix of sealed texts, so that decrypting anything else fails.
 const SEALED: &[u8] = b"sealed:";
 
 /// A running cloud.
@@ -46,14 +45,14 @@ pub(crate) struct Cloud {
 
 struct Shared {
     database: Database,
-    kept: Mutex<Kept>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct State {
     meter: Meter,
     messages: Vec<String>,
-    /// Time spent in here: not the function's own.
+    /// Time spent in this emulator, which is not the function's.
     busy: Duration,
     first_call: Option<Instant>,
 }
@@ -65,18 +64,18 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Cloud {
-    /// Listens on loopback, with both tables there and empty.
+    /// Creates empty tables and listens on loopback.
     pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let database = Database::memory().map_err(|error| anyhow::anyhow!(error.to_json()))?;
         create_tables(&database)?;
-        let shared = Arc::new(Shared { database, kept: Mutex::default() });
-        let of_server = Arc::clone(&shared);
+        let shared = Arc::new(Shared { database, state: Mutex::default() });
+        let server_state = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).ok();
-                let shared = Arc::clone(&of_server);
+                let shared = Arc::clone(&server_state);
                 let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
@@ -84,42 +83,42 @@ impl Cloud {
         Ok(Self { shared, endpoint })
     }
 
-    /// For `AWS_ENDPOINT_URL`.
+    /// Returns the value for `AWS_ENDPOINT_URL`.
     #[must_use]
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.shared.kept()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
     }
 
-    /// What was called since the last time this was asked.
+    /// Returns and resets the meter.
     #[must_use]
     pub(crate) fn take_meter(&self) -> Meter {
-        std::mem::take(&mut self.kept().meter)
+        std::mem::take(&mut self.state().meter)
     }
 
-    /// The bodies of the messages sent since the last time this was asked.
+    /// Returns and removes the bodies of the sent messages.
     #[must_use]
     pub(crate) fn take_messages(&self) -> Vec<String> {
-        std::mem::take(&mut self.kept().messages)
+        std::mem::take(&mut self.state().messages)
     }
 
-    /// Time spent in here since the last time this was asked.
+    /// Returns and resets the time spent in this emulator.
     pub(crate) fn take_busy(&self) -> Duration {
-        std::mem::take(&mut self.kept().busy)
+        std::mem::take(&mut self.state().busy)
     }
 
-    /// When the first call came since the last time this was asked.
+    /// Returns and resets the time of the first call.
     pub(crate) fn take_first_call(&self) -> Option<Instant> {
-        self.kept().first_call.take()
+        self.state().first_call.take()
     }
 }
 
 impl Shared {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,22 +127,22 @@ async fn answer(
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let arrived = Instant::now();
-    shared.kept().first_call.get_or_insert(arrived);
+    shared.state().first_call.get_or_insert(arrived);
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let began = Instant::now();
+    let started = Instant::now();
     let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let result = match target.split_once('.') {
         Some((service, operation)) if service.starts_with("DynamoDB") => dynamo(&shared, operation, &body),
         Some(("AmazonSQS", operation)) => sqs(&shared, operation, &body),
         Some(("TrentService", operation)) => kms(&shared, operation, &body),
         _ if head.uri.path().starts_with("/schedules/") => {
-            shared.kept().meter.schedules += 1;
+            shared.state().meter.schedules += 1;
             Ok(json!({ "ScheduleArn": "arn" }).to_string())
         }
         _ => Err(Refusal::unknown(&format!("{} {} {target}", head.method, head.uri.path()))),
     };
-    shared.kept().busy += began.elapsed();
+    shared.state().busy += started.elapsed();
     let (status, text) = match result {
         Ok(text) => (StatusCode::OK, text),
         Err(Refusal(status, text)) => (status, text),
@@ -153,12 +152,12 @@ async fn answer(
     Ok(response)
 }
 
-/// Status and body of an answer that is an error.
+/// Status and body of an error response.
 struct Refusal(StatusCode, String);
 
 impl Refusal {
     fn unknown(what: &str) -> Self {
-        eprintln!("bench: {what} is not played here");
+        eprintln!("bench: {what} is not emulated");
         let text = json!({ "__type": "UnknownOperationException", "message": what }).to_string();
         Self(StatusCode::BAD_REQUEST, text)
     }
@@ -184,7 +183,7 @@ impl From<serde_json::Error> for Refusal {
 
 fn dynamo(shared: &Shared, operation: &str, body: &[u8]) -> Result<String, Refusal> {
     let text = std::str::from_utf8(body).map_err(|error| Refusal::malformed(&error))?;
-    // Asked of every call, for the meter.
+    // Needed by the meter.
     let text = text.replacen('{', r#"{"ReturnConsumedCapacity":"TOTAL","#, 1);
     let database = &shared.database;
     macro_rules! call {
@@ -205,14 +204,14 @@ fn dynamo(shared: &Shared, operation: &str, body: &[u8]) -> Result<String, Refus
     };
     let units = consumed(&answer);
     let history = if operation == "BatchWriteItem" { history_bytes(&text) } else { 0 };
-    let meter = &mut shared.kept().meter;
+    let meter = &mut shared.state().meter;
     *meter.dynamo_calls.entry(operation.to_owned()).or_default() += 1;
     *(if writes { &mut meter.write_units } else { &mut meter.read_units }) += units;
     meter.history_bytes += history;
     Ok(answer.to_string())
 }
 
-/// Capacity units, of tables and indexes together.
+/// Returns the capacity units of tables and indexes.
 fn consumed(answer: &Value) -> f64 {
     let units = |of: &Value| of.get("CapacityUnits").and_then(Value::as_f64).unwrap_or_default();
     match answer.get("ConsumedCapacity") {
@@ -222,8 +221,8 @@ fn consumed(answer: &Value) -> f64 {
     }
 }
 
-/// What is added to the table of deliveries by a call, in bytes as storage is billed: names and values, and 100 bytes for an item's
-/// place in the table; and the same for what of it is in the index of failures.
+/// Returns the billed storage in bytes that a call adds to the table of deliveries and to its index of failures: names, values, and 100
+/// bytes for each item.
 fn history_bytes(request: &str) -> u64 {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
     let rows = request.pointer(&format!("/RequestItems/{DELIVERIES}")).and_then(Value::as_array);
@@ -265,10 +264,10 @@ fn sqs(shared: &Shared, operation: &str, body: &[u8]) -> Result<String, Refusal>
         });
         json!({ "Successful": good.collect::<Vec<_>>(), "Failed": [] })
     };
-    let mut kept = shared.kept();
-    kept.meter.send(bytes, fair);
+    let mut state = shared.state();
+    state.meter.send(bytes, fair);
     let messages = entries.iter().map(|entry| text(entry, "MessageBody"));
-    kept.messages.extend(messages);
+    state.messages.extend(messages);
     Ok(answer.to_string())
 }
 
@@ -278,7 +277,7 @@ fn kms(shared: &Shared, operation: &str, body: &[u8]) -> Result<String, Refusal>
         let text = request.get(name).and_then(Value::as_str).unwrap_or_default();
         STANDARD.decode(text).map_err(|error| Refusal::malformed(&error))
     };
-    shared.kept().meter.key_calls += 1;
+    shared.state().meter.key_calls += 1;
     let key = "arn:aws:kms:us-east-1:1:key/1";
     let answer = match operation {
         "Encrypt" => {
@@ -288,7 +287,7 @@ fn kms(shared: &Shared, operation: &str, body: &[u8]) -> Result<String, Refusal>
         "Decrypt" => {
             let sealed = bytes("CiphertextBlob")?;
             let Some(plain) = sealed.strip_prefix(SEALED) else {
-                return Err(Refusal::malformed(&"it was never sealed"));
+                return Err(Refusal::malformed(&"it was not sealed here"));
             };
             json!({ "Plaintext": STANDARD.encode(plain), "KeyId": key, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT" })
         }

@@ -1,4 +1,4 @@
-//! A function as the measurements see it: what it takes, beside what it answers.
+//! A function under measurement: its responses, CPU and memory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,18 +15,18 @@ use crate::usage::Usage;
 pub(crate) struct Function {
     process: Process,
     usage: Usage,
-    /// When and how it asked for its first event.
+    /// Its state when it asked for the first event.
     pub(crate) ready: Ready,
 }
 
-/// The moment a function asks for its first event.
+/// State of a function when it asks for its first event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ready {
-    /// Since its process was started.
+    /// Time since the start of its process.
     pub(crate) after: Duration,
-    /// CPU it has used by then.
+    /// CPU used so far.
     pub(crate) cpu: Duration,
-    /// Resident memory then, in bytes.
+    /// Resident memory, in bytes.
     pub(crate) memory: u64,
 }
 
@@ -44,19 +44,19 @@ impl Function {
         Ok(Self { process, usage, ready })
     }
 
-    /// When it was started.
+    /// Returns the time of its start.
     #[must_use]
     pub(crate) fn started(&self) -> Instant {
         self.process.started()
     }
 
-    /// What it has used so far.
+    /// Returns its resource usage.
     #[must_use]
     pub(crate) fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// Hands it an event and waits for the answer.
+    /// Invokes it with an event and returns its response.
     pub(crate) async fn invoke(&self, event: impl Into<Bytes>) -> Result<Bytes> {
         let outcome = self.process.invoke(event).await?;
         ensure!(!outcome.failed, "the function failed: {}", String::from_utf8_lossy(&outcome.payload));

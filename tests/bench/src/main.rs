@@ -1,20 +1,17 @@
-//! The bench: release binaries under a Lambda Runtime API of our own, against floors measured in the same run.
+//! Benchmarks: runs binaries under an own Lambda Runtime API and compares them with baselines of the same run.
 //!
-//! Run by `cargo xtask bench`: `bench --functions DIR --local DIR --floors DIR --out DIR PART…`.
+//! `cargo xtask bench` runs it: `bench --functions DIR --local DIR --baselines DIR --out DIR PART…`.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the rules on clock and environment are for what ships; this never does"
-)]
+#![expect(clippy::disallowed_methods, reason = "the rules on clock and environment are for deployed code")]
 
 mod cloud;
+mod context;
 mod lambda;
 mod meter;
 mod parts;
 mod prices;
 mod report;
 mod usage;
-mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,8 +20,8 @@ use anyhow::{Context as _, Result, bail};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use context::Paths;
 use report::Part;
-use world::Paths;
 
 fn main() -> ExitCode {
     match run() {
@@ -37,9 +34,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every bar was kept.
+/// Runs the given parts and returns whether every threshold was met.
 fn run() -> Result<bool> {
-    let (mut functions, mut local, mut floors, mut out) = (None, None, None, None);
+    let (mut functions, mut local, mut baselines, mut out) = (None, None, None, None);
     let mut names = Vec::new();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -47,7 +44,7 @@ fn run() -> Result<bool> {
         match word.as_str() {
             "--functions" => functions = Some(path()?),
             "--local" => local = Some(path()?),
-            "--floors" => floors = Some(path()?),
+            "--baselines" => baselines = Some(path()?),
             "--out" => out = Some(path()?),
             flag if flag.starts_with("--") => bail!("unknown argument {flag}"),
             _ => names.push(word),
@@ -56,25 +53,25 @@ fn run() -> Result<bool> {
     let paths = Paths {
         functions: functions.context("--functions is missing")?,
         local: local.context("--local is missing")?,
-        floors: floors.context("--floors is missing")?,
+        baselines: baselines.context("--baselines is missing")?,
         out: out.context("--out is missing")?,
     };
     std::fs::create_dir_all(&paths.out)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut kept = true;
+    let mut met = true;
     for name in &names {
         let figures = runtime.block_on(parts::measure(name, &paths)).with_context(|| name.clone())?;
         let at = OffsetDateTime::now_utc().replace_nanosecond(0)?.format(&Rfc3339)?;
         let part = Part { name: name.clone(), at, figures };
         part.print();
         part.write(&paths.out)?;
-        kept &= part.figures.iter().all(|figure| figure.kept() != Some(false));
+        met &= part.figures.iter().all(|figure| figure.is_met() != Some(false));
     }
     report::write(&paths.out, &parts::NAMES, &machine())?;
-    Ok(kept)
+    Ok(met)
 }
 
-/// The machine in a line.
+/// Describes the machine in one line.
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

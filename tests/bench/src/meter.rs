@@ -1,4 +1,4 @@
-//! What is billed: counts at the wire, and what they come to.
+//! Billable units, counted at the wire, and their cost.
 
 use std::collections::BTreeMap;
 
@@ -12,35 +12,35 @@ use crate::prices;
 pub(crate) struct Meter {
     /// SQS requests, 64 KB each: sends, receives, deletes.
     pub(crate) queue_requests: u64,
-    /// Those of them that name a message group.
+    /// Those with a message group.
     pub(crate) fair_requests: u64,
     /// `DynamoDB` write units of tables and indexes, transactions doubled.
     pub(crate) write_units: f64,
     /// `DynamoDB` read units, strongly consistent ones whole.
     pub(crate) read_units: f64,
-    /// `DynamoDB` calls by operation: not billed as such, but each takes CPU and time.
+    /// `DynamoDB` calls by operation. They are not billed, but cost CPU and time.
     pub(crate) dynamo_calls: BTreeMap<String, u64>,
     /// KMS requests.
     pub(crate) key_calls: u64,
-    /// Schedules made.
+    /// Created schedules.
     pub(crate) schedules: u64,
     /// Lambda invocations.
     pub(crate) invocations: u64,
-    /// What they take, in GB-seconds, by the durations assumed in [`prices`].
+    /// Their duration in GB-seconds, as assumed in [`prices`].
     pub(crate) gb_seconds: f64,
-    /// Calls of the HTTP API.
+    /// HTTP API calls.
     pub(crate) http_calls: u64,
-    /// History kept for seven days, as storage is billed.
+    /// Billed storage of the history, which is kept for seven days.
     pub(crate) history_bytes: u64,
-    /// Lines of log: their price depends on the level they are kept at, so they are not part of the bill.
+    /// Log output. Not part of the bill, because it depends on the log level.
     pub(crate) log_bytes: u64,
 }
 
-/// Bytes of a message batch that are one request.
+/// Bytes of a message batch that count as one request.
 const CHUNK: usize = 64 * 1024;
 
 impl Meter {
-    /// A call that puts so many bytes on a queue.
+    /// Counts a call that sends `bytes` to a queue.
     pub(crate) fn send(&mut self, bytes: usize, fair: bool) {
         let requests = chunks(bytes);
         self.queue_requests += requests;
@@ -49,18 +49,18 @@ impl Meter {
         }
     }
 
-    /// What the event source mapping does around an invocation with messages of so many bytes: a receive and a delete.
+    /// Counts the requests of an event source mapping for an invocation: a receive of `bytes`, and a delete.
     pub(crate) fn poll(&mut self, bytes: usize) {
         self.queue_requests += chunks(bytes) + 1;
     }
 
-    /// An invocation that takes so many milliseconds.
+    /// Counts an invocation of this duration.
     pub(crate) fn invoke(&mut self, milliseconds: f64) {
         self.invocations += 1;
         self.gb_seconds += prices::MEMORY_GB * milliseconds / 1000.0;
     }
 
-    /// What is billed, by item, in dollars.
+    /// Returns the cost by item, in dollars.
     #[must_use]
     pub(crate) fn bill(&self) -> Vec<(&'static str, f64)> {
         let million = |count: u64, price: f64| approximate(count) * price / 1e6;
@@ -78,7 +78,7 @@ impl Meter {
         ]
     }
 
-    /// Dollars for a million of what `count` of were metered.
+    /// Returns the cost in dollars for a million, when `count` were metered.
     #[must_use]
     pub(crate) fn per_million(&self, count: usize) -> f64 {
         let total: f64 = self.bill().iter().map(|(_, dollars)| dollars).sum();
@@ -90,9 +90,9 @@ fn chunks(bytes: usize) -> u64 {
     u64::try_from(bytes.div_ceil(CHUNK).max(1)).unwrap_or(u64::MAX)
 }
 
-/// A count as a number to calculate with.
+/// Converts a count for calculations.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "no count here comes near 2^53")]
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 pub(crate) fn approximate(count: u64) -> f64 {
     count as f64
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_billed_by_64_kilobytes() {
+    fn batch_is_billed_by_64_kilobytes() {
         let mut meter = Meter::default();
         meter.send(1, true);
         meter.send(CHUNK, false);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bill_is_counts_times_prices() {
+    fn bill_is_counts_times_prices() {
         let mut meter = Meter { write_units: 1.0, http_calls: 1, ..Meter::default() };
         meter.send(1, true);
         meter.poll(1);

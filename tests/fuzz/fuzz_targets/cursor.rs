@@ -1,4 +1,4 @@
-//! libFuzzer's entry to the check of page cursors.
+//! The cargo-fuzz target for page cursors.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| anzol_fuzz::cursor(data));

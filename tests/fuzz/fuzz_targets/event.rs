@@ -1,4 +1,4 @@
-//! libFuzzer's entry to the check of reading events.
+//! The cargo-fuzz target for events.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| anzol_fuzz::event(data));

@@ -1,4 +1,4 @@
-//! libFuzzer's entry to the check of JSON Patch on a webhook.
+//! The cargo-fuzz target for patches.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| anzol_fuzz::patch(data));

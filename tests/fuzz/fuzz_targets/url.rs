@@ -1,4 +1,4 @@
-//! libFuzzer's entry to the check of webhook URLs.
+//! The cargo-fuzz target for webhook URLs.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| anzol_fuzz::url(data));

@@ -1,43 +1,46 @@
-//! Cold starts: from the start of the process to the first event asked for, without and with the connections to AWS opened on the way.
+//! Cold starts: from the start of the process to its first request for an event, with and without the warm-up of AWS connections.
 
 use anyhow::{Result, ensure};
 
 use super::{median, millis};
-use crate::report::{Bar, Figure};
-use crate::world::{Paths, World};
+use crate::context::{BenchContext, Paths};
+use crate::report::{Figure, Threshold};
 
 const STARTS: usize = 41;
-/// In terms of a function that does nothing.
+/// Threshold, relative to a function that does nothing.
 const MOST: f64 = 1.5;
 
 #[derive(Default)]
 struct Starts {
-    /// Less the time it warmed up.
+    /// Without the warm-up.
     alone: Vec<f64>,
-    /// Until the first byte to AWS: with the SDK's client made, and its first request signed.
+    /// Until the first byte to AWS, including the creation of the SDK's client and a signed request.
     to_aws: Vec<f64>,
-    /// With the connections to AWS opened, to a cloud on this machine.
+    /// With the warm-up, against a cloud on this machine.
     all: Vec<f64>,
     cpu: Vec<f64>,
 }
 
 pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
-    let world = World::start(paths).await?;
+    let context = BenchContext::start(paths).await?;
     let names = ["api", "ingest", "fanout", "sender", "console"];
     let mut hello = Starts::default();
     let mut functions: Vec<_> = names.iter().map(|name| (*name, Starts::default())).collect();
-    // In turns, so that whatever else the machine does falls on all alike. The first round only fills caches.
+    // In turns, so that other load on the machine affects all alike. The first round only fills caches.
     for round in 0..=STARTS {
-        let start = world.floor("hello").await?;
+        let start = context.baseline("hello").await?;
         if round > 0 {
             hello.all.push(millis(start.ready.after));
             hello.cpu.push(millis(start.ready.cpu));
         }
         for (name, starts) in &mut functions {
-            world.cloud.take_first_call();
-            let (start, warm_up) = world.deployed_telling(name).await?;
-            let first = world.cloud.take_first_call();
-            ensure!(first.is_some() == warm_up.is_some(), "{name} calls AWS, and does not say how long");
+            context.cloud.take_first_call();
+            let (start, warm_up) = context.deployed_with_warm_up(name).await?;
+            let first = context.cloud.take_first_call();
+            ensure!(
+                first.is_some() == warm_up.is_some(),
+                "{name} calls AWS without logging its duration, or the reverse"
+            );
             if round > 0 {
                 let all = start.ready.after;
                 starts.alone.push(millis(all.saturating_sub(warm_up.unwrap_or_default())));
@@ -47,21 +50,23 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
             }
         }
     }
-    let (floor, floor_cpu) = (median(hello.all)?, median(hello.cpu)?);
+    let (baseline, baseline_cpu) = (median(hello.all)?, median(hello.cpu)?);
     let mut figures = Vec::new();
     for (name, Starts { alone, to_aws, all, cpu }) in functions {
-        let figure = Figure::new(format!("{name}: start"), median(alone)?, "ms").floor(floor);
-        figures.push(figure.bar(Bar::TimesFloor(MOST)).note("without the warm-up"));
+        let figure = Figure::new(format!("{name}: start"), median(alone)?, "ms").baseline(baseline);
+        figures.push(figure.threshold(Threshold::TimesBaseline(MOST)).note("without the warm-up"));
         if !to_aws.is_empty() {
             let figure =
                 Figure::new(format!("{name}: start to the first byte to AWS"), median(to_aws)?, "ms");
-            figures.push(figure.floor(floor).note("with a client made and a request signed"));
+            figures.push(
+                figure.baseline(baseline).note("includes the creation of a client and a signed request"),
+            );
             let figure = Figure::new(format!("{name}: start, warm-up included"), median(all)?, "ms");
-            figures.push(figure.floor(floor).note("with a connection opened and a call answered"));
+            figures.push(figure.baseline(baseline).note("includes a new connection and an answered call"));
         }
         figures.push(
             Figure::new(format!("{name}: CPU by then, warm-up included"), median(cpu)?, "ms")
-                .floor(floor_cpu),
+                .baseline(baseline_cpu),
         );
     }
     Ok(figures)

@@ -1,7 +1,7 @@
-//! Billable calls, counted at the wire, and what a million deliveries come to by them.
+//! Billable calls, counted at the wire, and the cost of a million deliveries.
 //!
-//! What the functions call is counted; what AWS does around them (the gateway's calls, receives and deletes of the mapping, the
-//! invocations themselves) is added for each call that the bench makes in its place.
+//! The functions' calls are counted. The requests of AWS itself (API Gateway, receives and deletes of the event source mapping,
+//! invocations) are added for each call that this program makes in its place.
 
 use anyhow::{Result, ensure};
 use anzol_tests::receiver::Behaviour;
@@ -9,15 +9,15 @@ use anzol_tests::receiver::Behaviour;
 use super::count;
 use super::sender::send_all;
 use crate::cloud::{FAST_ARN, SLOW_ARN};
+use crate::context::{BATCH, BenchContext, Paths, batch, send};
 use crate::lambda::Function;
 use crate::meter::{Meter, approximate};
 use crate::prices;
-use crate::report::{Bar, Figure};
-use crate::world::{BATCH, Paths, World, batch, send};
+use crate::report::{Figure, Threshold};
 
-/// Deliveries counted.
+/// Counted deliveries.
 const DELIVERIES: usize = 1_000;
-/// Dollars for a million.
+/// Thresholds in dollars for a million.
 const SINGLE: f64 = 2.75;
 const TEN: f64 = 1.10;
 const DELIVERY: f64 = 0.85;
@@ -32,7 +32,7 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
         figure("a failed attempt more, with its retry's enqueue", &counted.failed, FAILED, 1.103),
     ];
     let different = figure("the delivery alone, ten tenants in a batch", &counted.different, DELIVERY, 0.802);
-    figures.push(Figure { bars: Vec::new(), ..different });
+    figures.push(Figure { thresholds: Vec::new(), ..different });
     for (name, meter) in [
         ("one event a call, one webhook", &sum(&counted.single, &counted.delivery)),
         ("ten events a call, one webhook", &sum(&counted.ten, &counted.delivery)),
@@ -46,7 +46,7 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The calls alone, as a budget that holds whatever they are priced at: what is called today, and a little for what is done once an hour.
+/// Measures the calls alone, as budgets independent of prices: the current numbers, and a margin for hourly calls.
 pub(super) async fn measure_calls(paths: &Paths) -> Result<Vec<Figure>> {
     let counted = count_all(paths).await?;
     let mut figures = Vec::new();
@@ -61,72 +61,72 @@ pub(super) async fn measure_calls(paths: &Paths) -> Result<Vec<Figure>> {
         ("SQS requests for 1,000 failures", approximate(counted.failed.queue_requests), 300.0),
         ("write units for 1,000 failures", counted.failed.write_units, 2_100.0),
     ] {
-        figures.push(Figure::new(name, measured, "").bar(Bar::AtMost(most)));
+        figures.push(Figure::new(name, measured, "").threshold(Threshold::AtMost(most)));
     }
     Ok(figures)
 }
 
-/// What was counted, each for [`DELIVERIES`].
+/// Meters, each for [`DELIVERIES`].
 pub(crate) struct Counted {
-    /// Taking single events.
+    /// Accepting single events.
     pub(crate) single: Meter,
-    /// Taking events, ten in a call.
+    /// Accepting events, ten in a call.
     pub(crate) ten: Meter,
     /// Delivering to one webhook.
     pub(crate) delivery: Meter,
-    /// Delivering to ten webhooks of as many tenants in each batch.
+    /// Delivering to ten webhooks of ten tenants in each batch.
     pub(crate) different: Meter,
-    /// Failing, from the slow lane.
+    /// Failing attempts in the slow lane.
     pub(crate) failed: Meter,
 }
 
-/// Counts all.
+/// Measures all of them.
 pub(crate) async fn count_all(paths: &Paths) -> Result<Counted> {
-    let world = World::start(paths).await?;
+    let context = BenchContext::start(paths).await?;
     let (api, ingest, sender) =
-        (world.local("api").await?, world.local("ingest").await?, world.local("sender").await?);
-    world.create_webhooks(&api, "cost", &["/cost".to_owned()]).await?;
-    // What is done once in an hour, a minute or an environment's life is done before.
-    let first = world.publish(&ingest, "cost", BATCH, BATCH).await?;
+        (context.local("api").await?, context.local("ingest").await?, context.local("sender").await?);
+    context.create_webhooks(&api, "cost", &["/cost".to_owned()]).await?;
+    // Calls that happen once in an hour, a minute or an environment's life come first and do not count.
+    let first = context.publish(&ingest, "cost", BATCH, BATCH).await?;
     send_all(&sender, &first).await?;
 
-    let (single, messages) = taken(&world, &ingest, 1, prices::INGEST_MS).await?;
-    let (ten, _) = taken(&world, &ingest, 10, prices::INGEST_BATCH_MS).await?;
-    let delivery = delivered(&world, &sender, FAST_ARN, &messages).await?;
+    let (single, messages) = accept(&context, &ingest, 1, prices::INGEST_MS).await?;
+    let (ten, _) = accept(&context, &ingest, 10, prices::INGEST_BATCH_MS).await?;
+    let delivery = deliver(&context, &sender, FAST_ARN, &messages).await?;
 
     let mut different = Vec::new();
     for tenant in 0..BATCH {
         let name = format!("cost-{tenant}");
-        world.create_webhooks(&api, &name, &["/cost".to_owned()]).await?;
-        different.push(world.publish(&ingest, &name, DELIVERIES / BATCH, 1).await?);
+        context.create_webhooks(&api, &name, &["/cost".to_owned()]).await?;
+        different.push(context.publish(&ingest, &name, DELIVERIES / BATCH, 1).await?);
     }
     let different: Vec<_> = (0..DELIVERIES / BATCH)
         .flat_map(|index| different.iter().filter_map(move |of| of.get(index).cloned()))
         .collect();
-    let different = delivered(&world, &sender, FAST_ARN, &different).await?;
+    let different = deliver(&context, &sender, FAST_ARN, &different).await?;
 
-    // The first failures move the webhook to the slow lane and begin the run of failures; then it is as it stays.
-    world.behave("/cost", Behaviour { status: 500, ..Behaviour::default() }).await?;
-    let failing = world.publish(&ingest, "cost", DELIVERIES + BATCH, 10).await?;
+    // The first failures move the webhook to the slow lane; they do not count.
+    context.behave("/cost", Behaviour { status: 500, ..Behaviour::default() }).await?;
+    let failing = context.publish(&ingest, "cost", DELIVERIES + BATCH, 10).await?;
     let (before, after) = failing.split_at(BATCH);
     send(&sender, batch(SLOW_ARN, before)).await?;
-    let failed = delivered(&world, &sender, SLOW_ARN, after).await?;
+    let failed = deliver(&context, &sender, SLOW_ARN, after).await?;
     Ok(Counted { single, ten, delivery, different, failed })
 }
 
-/// Takes events, so many in a call.
-async fn taken(
-    world: &World,
+/// Accepts events, `a_call` in each call.
+async fn accept(
+    context: &BenchContext,
     ingest: &Function,
     a_call: usize,
     milliseconds: f64,
 ) -> Result<(Meter, Vec<String>)> {
-    drop(world.cloud.take_meter());
-    let logged = world.logged("ingest")?;
-    let messages = world.publish(ingest, "cost", DELIVERIES, a_call).await?;
+    drop(context.cloud.take_meter());
+    let logged = context.logged("ingest")?;
+    let messages = context.publish(ingest, "cost", DELIVERIES, a_call).await?;
     ensure!(messages.len() == DELIVERIES, "{} messages", messages.len());
-    let mut meter = world.cloud.take_meter();
-    meter.log_bytes = world.logged("ingest")? - logged;
+    let mut meter = context.cloud.take_meter();
+    meter.log_bytes = context.logged("ingest")? - logged;
     for _ in 0..DELIVERIES / a_call {
         meter.http_calls += 1;
         meter.invoke(milliseconds);
@@ -135,14 +135,19 @@ async fn taken(
 }
 
 /// Delivers messages, ten in a batch.
-async fn delivered(world: &World, sender: &Function, queue_arn: &str, messages: &[String]) -> Result<Meter> {
-    drop(world.cloud.take_meter());
-    let logged = world.logged("sender")?;
+async fn deliver(
+    context: &BenchContext,
+    sender: &Function,
+    queue_arn: &str,
+    messages: &[String],
+) -> Result<Meter> {
+    drop(context.cloud.take_meter());
+    let logged = context.logged("sender")?;
     for bodies in messages.chunks(BATCH) {
         send(sender, batch(queue_arn, bodies)).await?;
     }
-    let mut meter = world.cloud.take_meter();
-    meter.log_bytes = world.logged("sender")? - logged;
+    let mut meter = context.cloud.take_meter();
+    meter.log_bytes = context.logged("sender")? - logged;
     for bodies in messages.chunks(BATCH) {
         meter.poll(bodies.iter().map(String::len).sum());
         meter.invoke(prices::SENDER_MS);
@@ -150,7 +155,7 @@ async fn delivered(world: &World, sender: &Function, queue_arn: &str, messages: 
     Ok(meter)
 }
 
-/// Both halves of the way.
+/// Adds two meters.
 fn sum(one: &Meter, other: &Meter) -> Meter {
     let mut calls = one.dynamo_calls.clone();
     for (name, number) in &other.dynamo_calls {
@@ -172,7 +177,7 @@ fn sum(one: &Meter, other: &Meter) -> Meter {
     }
 }
 
-fn figure(name: &str, meter: &Meter, most: f64, floor: f64) -> Figure {
+fn figure(name: &str, meter: &Meter, most: f64, baseline: f64) -> Figure {
     let bill = meter.bill().into_iter().filter(|(_, dollars)| *dollars > 0.0);
     let bill: Vec<_> =
         bill.map(|(item, dollars)| format!("{item} {:.3}", dollars / count(DELIVERIES) * 1e6)).collect();
@@ -186,7 +191,7 @@ fn figure(name: &str, meter: &Meter, most: f64, floor: f64) -> Figure {
         meter.invocations
     );
     Figure::new(name, meter.per_million(DELIVERIES), "$/million")
-        .floor(floor)
-        .bar(Bar::AtMost(most))
+        .baseline(baseline)
+        .threshold(Threshold::AtMost(most))
         .note(format!("{}; {units}", bill.join(", ")))
 }

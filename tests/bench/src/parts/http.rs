@@ -5,23 +5,23 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{count, median, millis};
+use crate::context::{BenchContext, call};
 use crate::lambda::Function;
-use crate::world::{World, call};
 
-/// What a call takes.
+/// Cost of a warm call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Warm {
     /// CPU, in milliseconds.
     pub(super) cpu: f64,
-    /// From the event handed over to the answer, without the time spent in the cloud, in milliseconds: the median.
+    /// Median latency in milliseconds, without the time in the emulated cloud.
     pub(super) latency: f64,
-    /// The 99th in a hundred of that.
+    /// 99th percentile of the latency.
     pub(super) p99: f64,
 }
 
-/// Calls a function over and over, after some calls that do not count.
+/// Calls a function `times` times, after a tenth as many calls that do not count.
 pub(super) async fn warm(
-    world: &World,
+    context: &BenchContext,
     function: &Function,
     times: usize,
     expected: u64,
@@ -34,10 +34,10 @@ pub(super) async fn warm(
     let mut took = Vec::with_capacity(times);
     for _ in 0..times {
         let event = event();
-        world.cloud.take_busy();
-        let began = Instant::now();
+        context.cloud.take_busy();
+        let started = Instant::now();
         let answer = function.invoke(event).await?;
-        let elapsed = began.elapsed().saturating_sub(world.cloud.take_busy());
+        let elapsed = started.elapsed().saturating_sub(context.cloud.take_busy());
         took.push(millis(elapsed));
         let answer: serde_json::Value = serde_json::from_slice(&answer)?;
         ensure!(answer.get("statusCode").and_then(serde_json::Value::as_u64) == Some(expected), "{answer}");

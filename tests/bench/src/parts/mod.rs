@@ -1,4 +1,4 @@
-//! What can be measured, a part at a time.
+//! The parts of the benchmarks.
 
 mod api;
 mod cold;
@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::context::Paths;
 use crate::report::Figure;
-use crate::world::Paths;
 
 /// All parts, in the order of the report.
 pub(crate) const NAMES: [&str; 9] =
     ["size", "cold-start", "memory", "sender", "ingest", "api", "calls", "cost", "scale"];
 
-/// Measures one.
+/// Measures one part.
 pub(crate) async fn measure(name: &str, paths: &Paths) -> Result<Vec<Figure>> {
     match name {
         "size" => size::measure(paths),
@@ -33,27 +33,27 @@ pub(crate) async fn measure(name: &str, paths: &Paths) -> Result<Vec<Figure>> {
         "calls" => cost::measure_calls(paths).await,
         "cost" => cost::measure(paths).await,
         "scale" => scale::measure(paths).await,
-        _ => bail!("no such part; there are {}", NAMES.join(", ")),
+        _ => bail!("unknown part {name}; known are {}", NAMES.join(", ")),
     }
 }
 
-/// Milliseconds.
+/// Converts a duration to milliseconds.
 fn millis(took: Duration) -> f64 {
     took.as_secs_f64() * 1000.0
 }
 
-/// The one in the middle.
+/// Returns the median.
 fn median(mut values: Vec<f64>) -> Result<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().context("nothing was measured")
 }
 
-/// A count as a number to divide by.
+/// Converts a count for divisions.
 fn count(number: usize) -> f64 {
     crate::meter::approximate(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
-/// Megabytes of bytes.
+/// Converts bytes to megabytes.
 fn megabytes(bytes: u64) -> f64 {
     crate::meter::approximate(bytes) / 1e6
 }

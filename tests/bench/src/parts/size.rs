@@ -1,4 +1,4 @@
-//! Package sizes: each function's binary as a zip holds it.
+//! Package sizes: each function's binary, compressed as in a zip.
 
 use std::io::Write as _;
 
@@ -7,19 +7,19 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
 use super::megabytes;
-use crate::report::{Bar, Figure};
-use crate::world::Paths;
+use crate::context::Paths;
+use crate::report::{Figure, Threshold};
 
-/// In a package: MB zipped.
+/// Threshold for a zip, in MB.
 const MOST: f64 = 4.0;
 
 pub(super) fn measure(paths: &Paths) -> Result<Vec<Figure>> {
-    let floor = zipped(&paths.floors.join("hello"))?;
+    let baseline = zipped(&paths.baselines.join("hello"))?;
     ["api", "ingest", "fanout", "sender", "console"]
         .into_iter()
         .map(|name| {
             let figure = Figure::new(format!("{name}, zipped"), zipped(&paths.functions.join(name))?, "MB");
-            Ok(figure.floor(floor).bar(Bar::AtMost(MOST)))
+            Ok(figure.baseline(baseline).threshold(Threshold::AtMost(MOST)))
         })
         .collect()
 }
