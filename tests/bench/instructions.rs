@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::webhook::RawSpec;
 use anzol_domain::{
-    Delivery, DeliveryId, Event, Level, MatchOutcome, Secrets, Status, TenantId, Trigger,
-    UserId, Webhook, WebhookId,
+    Delivery, DeliveryId, Event, Level, MatchOutcome, Secrets, Status, TenantId, Trigger, UserId, Webhook,
+    WebhookId,
 };
 use time::OffsetDateTime;
 

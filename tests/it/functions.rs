@@ -37,8 +37,12 @@ fn event(tenant: Option<&str>) -> Value {
 
 /// The router of `ingest`, with queues that nobody listens at.
 pub(crate) fn ingest(cloud: &Cloud) -> Api {
-    let dispatcher =
-        Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.match_records(), now);
+    let dispatcher = Dispatcher::new(
+        cloud.webhooks.clone(),
+        cloud.no_queues.clone(),
+        cloud.deliveries.match_records(),
+        now,
+    );
     let state = IngestState {
         dispatcher: Arc::new(dispatcher),
         claims: Claims::default().into(),
@@ -161,8 +165,12 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
     let cloud = Cloud::start().await;
     let queues = Queues::start(&cloud.config).await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    let dispatcher =
-        Arc::new(Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.match_records(), now));
+    let dispatcher = Arc::new(Dispatcher::new(
+        cloud.webhooks.clone(),
+        queues.both(),
+        cloud.deliveries.match_records(),
+        now,
+    ));
     let api = Api(anzol_ingest::router(IngestState {
         dispatcher,
         claims: Claims::default().into(),
@@ -212,8 +220,12 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
 async fn fanout_gives_back_only_the_messages_it_could_not_take() {
     let cloud = Cloud::start().await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    let dispatcher =
-        Dispatcher::new(cloud.webhooks.clone(), cloud.no_queues.clone(), cloud.deliveries.match_records(), now);
+    let dispatcher = Dispatcher::new(
+        cloud.webhooks.clone(),
+        cloud.no_queues.clone(),
+        cloud.deliveries.match_records(),
+        now,
+    );
     let fanout = Fanout { dispatcher, dlq: cloud.no_queue.clone(), clock: now, largest_event: MAX_EVENT };
     let messages = [
         "not an event".to_owned(),

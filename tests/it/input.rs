@@ -204,7 +204,8 @@ async fn messages_that_are_no_events_are_buried_with_a_short_reason_and_hold_nob
     let cloud = Cloud::start().await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let queues = Queues::start(&cloud.config).await;
-    let dispatcher = Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.match_records(), now);
+    let dispatcher =
+        Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.match_records(), now);
     let fanout = Fanout { dispatcher, dlq: queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
     let mut messages: Vec<String> =
         unreadable().into_iter().filter_map(|(_, body)| String::from_utf8(body).ok()).collect();

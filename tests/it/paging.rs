@@ -1,7 +1,7 @@
 //! Cursors: signed, independent of the limit, and steady while webhooks come and go.
 
-use anzol_egress::Settings;
 use anzol_api::CursorKey;
+use anzol_egress::Settings;
 use serde_json::{Value, json};
 
 use crate::cloud::{Api, As, Cloud, EgressHarness};

@@ -200,7 +200,10 @@ fn config_without_variables_lists_every_required_one() {
         read(&mut env);
         let error = env.finish().unwrap_err().to_string();
         let required = if function == "Console" { "AUTH_ISSUER" } else { "DELIVERIES_TABLE" };
-        assert!(error.contains(&format!("{required} is not set")) && error.contains("; "), "{function}: {error}");
+        assert!(
+            error.contains(&format!("{required} is not set")) && error.contains("; "),
+            "{function}: {error}"
+        );
     }
 }
 

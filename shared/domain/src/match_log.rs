@@ -132,17 +132,17 @@ pub fn no_delivery_reasons(
             }
         }
     }
-    let last_event_at =
-        history.events.iter().filter(|(name, at)| is_subscribed(name) && **at > week).map(|(_, at)| *at).max();
+    let last_event_at = history
+        .events
+        .iter()
+        .filter(|(name, at)| is_subscribed(name) && **at > week)
+        .map(|(_, at)| *at)
+        .max();
     // A disabled webhook receives no events anyway, so `no_events` is a reason only if there was none in the whole week.
     let since = if spec.enabled { week.max(webhook.updated_at) } else { week };
     let has_mismatch = reasons.iter().any(|reason| reason.code != NoDeliveryCode::Disabled);
     if !has_mismatch && last_event_at.is_none_or(|at| at < since) {
-        reasons.push(NoDeliveryReason {
-            code: NoDeliveryCode::NoEvents,
-            since: Some(since),
-            last_event_at,
-        });
+        reasons.push(NoDeliveryReason { code: NoDeliveryCode::NoEvents, since: Some(since), last_event_at });
     }
     reasons
 }

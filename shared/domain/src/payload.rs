@@ -102,7 +102,10 @@ impl Event {
 
 const INFALLIBLE: &str = "members are names and values in JSON";
 
-#[expect(clippy::expect_used, reason = "members are names and values in JSON, and a text takes any number of bytes")]
+#[expect(
+    clippy::expect_used,
+    reason = "members are names and values in JSON, and a text takes any number of bytes"
+)]
 fn json(members: &impl Serialize) -> String {
     serde_json::to_string(members).expect(INFALLIBLE)
 }

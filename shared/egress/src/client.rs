@@ -66,7 +66,8 @@ impl Settings {
     /// Returns the deployment's settings, from the variables `DELIVERY_TIMEOUT` and `CONNECT_TIMEOUT`. Local builds also read
     /// `ANZOL_RECEIVER_ADDRESS` and `ANZOL_RECEIVER_CA_FILE`.
     pub fn from_env(env: &mut Env) -> Self {
-        let mut seconds = |name, default| Duration::from_secs(env.within(name, default, &Self::TIMEOUT_BOUNDS));
+        let mut seconds =
+            |name, default| Duration::from_secs(env.within(name, default, &Self::TIMEOUT_BOUNDS));
         let timeout = seconds("DELIVERY_TIMEOUT", Self::TIMEOUT);
         let connect_timeout = seconds("CONNECT_TIMEOUT", Self::CONNECT_TIMEOUT);
         Self {
@@ -203,7 +204,7 @@ impl Egress {
     }
 
     fn late(&self) -> Failure {
-        let message = format!("no complete answer within {} s", self.timeout.as_secs());
+        let message = format!("no complete response within {} s", self.timeout.as_secs());
         Failure::new(FailureKind::Timeout, message)
     }
 }

@@ -10,8 +10,7 @@ use anzol_domain::page::{self, Order, Position};
 use anzol_domain::text::search_form;
 use anzol_domain::webhook::Earlier;
 use anzol_domain::{
-    Caller, Invalid, Level, Origin, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec,
-    event_type,
+    Caller, Invalid, Level, Origin, Sealed, Secrets, UserId, Webhook, WebhookId, WebhookSpec, event_type,
 };
 use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_store::StoreError;
