@@ -21,8 +21,11 @@ const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const CONFIGURATION: &str = include_str!("../../infra/docs/configuration.md");
 const RUNBOOK: &str = include_str!("../../infra/docs/operate.md");
 
-/// Reads all settings of each function.
-const CONFIGS: [(&str, fn(&mut Env)); 5] = [
+/// Reads all settings of a function.
+type Read = fn(&mut Env);
+
+/// The functions by their names in the template.
+const CONFIGS: [(&str, Read); 5] = [
     ("Api", |env| drop(anzol_api::Config::from_env(env))),
     ("Ingest", |env| drop(anzol_ingest::Config::from_env(env))),
     ("Fanout", |env| drop(anzol_fanout::Config::from_env(env))),
@@ -31,7 +34,7 @@ const CONFIGS: [(&str, fn(&mut Env)); 5] = [
 ];
 
 /// Returns the names of the variables that `read` reads. Each has the value `1`, so that no variable hides another.
-fn variables_of(read: fn(&mut Env)) -> BTreeSet<String> {
+fn variables_of(read: Read) -> BTreeSet<String> {
     let names = Rc::new(RefCell::new(BTreeSet::new()));
     let seen = Rc::clone(&names);
     read(&mut Env::new(move |name| {

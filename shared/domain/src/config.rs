@@ -12,9 +12,11 @@ use std::str::FromStr;
 #[error("configuration: {}", .0.join("; "))]
 pub struct ConfigError(Vec<String>);
 
+type Lookup = dyn Fn(&str) -> Option<String>;
+
 /// A source of settings that collects what is missing or invalid; see [`Env::finish`].
 pub struct Env {
-    lookup: Box<dyn Fn(&str) -> Option<String>>,
+    lookup: Box<Lookup>,
     problems: Vec<String>,
 }
 

@@ -788,11 +788,30 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn disable_stores_the_reason_and_its_code() {
+        let start = time::macros::datetime!(2026-11-24 10:00 UTC);
+        let now = start + time::Duration::HOUR;
+        let threshold = DisableReason::FailureThreshold { failures: 50, hours: 72 };
+        let sentence = "50 attempts in a row failed, and none succeeded for at least 72 hours";
+        for (reason, code, sentence) in [
+            (DisableReason::Gone, "GONE", "the receiver answered 410 Gone"),
+            (threshold, "FAILURE_THRESHOLD", sentence),
+        ] {
+            let before = webhook(raw(), start);
+            let disabled = before.clone().disable(reason, now);
+            let stored = disabled.disabled.clone().unwrap();
+            assert_eq!((stored.code.as_str(), stored.reason.as_str()), (code, sentence));
+            assert_eq!((disabled.spec.enabled, disabled.updated_at, disabled.version), (false, now, 2));
+            assert_eq!((disabled.created_at, disabled.updated_by), (start, before.updated_by));
+        }
+    }
+
+    #[test]
     fn operational_event_matches_other_webhooks_only() {
         let now = time::macros::datetime!(2026-11-24 10:00 UTC);
         let types = || vec!["anzol.webhook.disabled".to_owned()];
         let mut failing = webhook(WebhookInput { event_types: Some(types()), ..raw() }, now);
-        failing = failing.disable(DisableReason::Gone, now);
+        failing.disabled = failing.clone().disable(DisableReason::Gone, now).disabled;
         let other = webhook(WebhookInput { event_types: Some(types()), ..raw() }, now);
         let event = OperationalEvent::Disabled.to_event(&failing, now).unwrap();
         assert_eq!(event.tenant(), Some(&failing.tenant_id));

@@ -204,7 +204,7 @@ impl Egress {
     }
 
     fn late(&self) -> Failure {
-        let message = format!("no complete answer within {} s", self.timeout.as_secs());
+        let message = format!("no complete response within {} s", self.timeout.as_secs());
         Failure::new(FailureKind::Timeout, message)
     }
 }

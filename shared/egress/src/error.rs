@@ -34,9 +34,9 @@ pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
 
 /// Describes the root cause of an error.
 pub(crate) fn root(error: &(dyn Error + 'static)) -> String {
-    let ended =
+    let closed =
         find::<std::io::Error>(error).is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof);
-    if ended {
+    if closed {
         // The root cause is a TLS detail that does not help the owner of the receiver.
         return "the receiver closed the connection".to_owned();
     }

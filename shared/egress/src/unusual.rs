@@ -104,13 +104,16 @@ pub(crate) fn failure(mut bytes: &[u8]) -> Failure {
         return Failure::new(FailureKind::Body, message);
     }
     let is_head = bytes.starts_with(b"HTTP/1.");
-    if is_head && !bytes.windows(4).any(|end| end == b"\r\n\r\n") && !bytes.windows(2).any(|end| end == b"\n\n")
+    if is_head
+        && !bytes.windows(4).any(|end| end == b"\r\n\r\n")
+        && !bytes.windows(2).any(|end| end == b"\n\n")
     {
         let message = "the receiver closed the connection within the headers of the response";
         return Failure::new(FailureKind::Body, message);
     }
     let message = if is_head {
-        "the response is not HTTP/1.1: its headers cannot be read; check the receiver and any proxy before it".to_owned()
+        "the response is not HTTP/1.1: its headers cannot be read; check the receiver and any proxy before it"
+            .to_owned()
     } else if bytes.starts_with(b"HTTP/") {
         format!("the response is not HTTP/1.1 but another version: it starts with {}", shown(bytes))
     } else if is_http2(bytes) {

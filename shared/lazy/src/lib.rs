@@ -9,6 +9,7 @@ pub struct Lazy<C>(Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>);
 
 impl<C> Lazy<C> {
     /// Returns a client that `make` makes when it is first used.
+    #[must_use]
     pub fn new(make: impl FnOnce() -> C + Send + 'static) -> Self {
         Self(Arc::new(LazyLock::new(Box::new(make))))
     }

@@ -88,7 +88,7 @@ impl MatchLog {
         let error = match written {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {WRITE_TIMEOUT:?}"),
+            Err(_) => format!("no response within {WRITE_TIMEOUT:?}"),
         };
         tracing::warn!(error, records = records.len(), "failed to write the match log");
         for key in keys {

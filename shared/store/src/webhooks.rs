@@ -251,7 +251,11 @@ pub(crate) fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Refusa
             }
             let transient =
                 [Some("TransactionConflict"), Some("ThrottlingError"), Some("ProvisionedThroughputExceeded")];
-            if codes.iter().any(|code| transient.contains(code)) { Refusal::Collision } else { Refusal::Other }
+            if codes.iter().any(|code| transient.contains(code)) {
+                Refusal::Collision
+            } else {
+                Refusal::Other
+            }
         }
         Some(other) if other.code() == Some("TransactionInProgressException") => Refusal::Collision,
         _ => Refusal::Other,
