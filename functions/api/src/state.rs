@@ -101,5 +101,5 @@ impl AppState {
 
 /// The caller's tenant; webhooks belong to one, so without it there is nothing to manage.
 pub(crate) fn tenant(caller: &Caller) -> Result<&TenantId, ApiError> {
-    caller.tenant.as_ref().ok_or_else(|| ApiError::Forbidden(Rule::TokenWithoutTenant))
+    caller.tenant.as_ref().ok_or(ApiError::Forbidden(Rule::TokenWithoutTenant))
 }
