@@ -332,8 +332,8 @@ pub(crate) fn assert_refused(answer: &Answer, status: u16, named: &str) {
         }
     }
     let text = |error: &Value, member: &str| error[member].as_str().unwrap_or_default().to_owned();
-    let names = |error: &Value| {
+    let fits = |error: &Value| {
         text(error, "rule") == named || text(error, "field").split(['.', '[', ']']).any(|part| part == named)
     };
-    assert!(named.is_empty() || errors.iter().any(names), "no error names {named:?}: {answer}");
+    assert!(named.is_empty() || errors.iter().any(fits), "no error names {named:?}: {answer}");
 }

@@ -117,5 +117,5 @@ impl AppState {
 /// # Errors
 /// 403 if the token names none.
 pub(crate) fn tenant(caller: &Caller) -> Result<&TenantId, ApiError> {
-    caller.tenant.as_ref().ok_or_else(|| ApiError::Forbidden(Rule::TokenWithoutTenant))
+    caller.tenant.as_ref().ok_or(ApiError::Forbidden(Rule::TokenWithoutTenant))
 }

@@ -49,7 +49,7 @@ pub(crate) async fn token(
     headers: HeaderMap,
     fields: Result<Fields, ApiError>,
 ) -> Result<Response, ApiError> {
-    let endpoint = state.tokens.as_ref().ok_or_else(|| ApiError::NotImplemented(Rule::OutsideIssuer))?;
+    let endpoint = state.tokens.as_ref().ok_or(ApiError::NotImplemented(Rule::OutsideIssuer))?;
     let request = TokenRequest::read(&headers, &fields?.0)?;
     let client =
         ClientCredentials { id: &request.id, secret: &request.secret, scope: request.scope.as_deref() };
