@@ -69,7 +69,7 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<()> {
     let mut driver = None;
     let mut missed = Vec::new();
     for part in parts {
-        let name = name_of(part);
+        let name = name_of(&part);
         say(format!("\n── {name} ──"));
         let outcome = match part {
             Bench::Neighbor => neighbor(root, &options.parameters),
@@ -151,7 +151,7 @@ impl Driver {
 
 /// Measures on a fresh, dedicated stack.
 fn neighbor(root: &Path, parameters: &[String]) -> Result<()> {
-    let name = name_of(Bench::Neighbor);
+    let name = name_of(&Bench::Neighbor);
     let stack_home = Home::bench(root);
     stack_home.refuse_if_in_use()?;
     let python = up::prepare_python(root)?;

@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// Only validate, and show the planned changes
     #[arg(long)]
     dry_run: bool,
-    /// Name of the `CloudFormation` stack
+    /// Name of the CloudFormation stack
     #[arg(long, default_value = "anzol")]
     stack_name: String,
     /// AWS region [default: `AWS_REGION`]

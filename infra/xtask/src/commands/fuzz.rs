@@ -45,7 +45,7 @@ pub(crate) fn fuzz(root: &Path, options: &Options) -> Result<()> {
     });
     let mut failed = Vec::new();
     for target in targets {
-        let name = name_of(target);
+        let name = name_of(&target);
         say(format!("\n── {name}, {} s ──", options.seconds));
         let run = if guided {
             with_cargo_fuzz(root, &name, options.seconds)

@@ -76,7 +76,7 @@ pub(crate) fn package(root: &Path, options: &Options) -> Result<()> {
     let target = options.arch.target();
     ensure_target(root, target)?;
     let python = prepare_python(root)?;
-    let binaries = talkative_step(&format!("five functions built for {}", name_of(options.arch)), || {
+    let binaries = talkative_step(&format!("five functions built for {}", name_of(&options.arch)), || {
         build(root, &python, target)
     })?;
     let sboms = step("SBOMs", || sbom::sboms(root, target))?;

@@ -22,7 +22,7 @@ pub(crate) struct Options {
     /// Only count the messages
     #[arg(long)]
     dry_run: bool,
-    /// A `CloudFormation` stack on AWS [default: the local stack that `ANZOL_STACK` names, or that of `up`]
+    /// A CloudFormation stack on AWS [default: the local stack that `ANZOL_STACK` names, or that of `up`]
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
     /// Region of that stack [default: from your AWS settings]
@@ -43,7 +43,7 @@ enum Source {
 
 /// Output of `cloud.py redrive` for one queue.
 #[derive(Debug, Deserialize)]
-struct Moved {
+struct Redriven {
     waiting: u64,
     moved: u64,
     unreadable: u64,
@@ -66,11 +66,11 @@ pub(crate) fn redrive(root: &Path, options: &Options) -> Result<()> {
     }
     command.args(options.region.iter().flat_map(|region| ["--region", region]));
     for queue in &options.queue {
-        command.args(["--queue", &name_of(*queue)]);
+        command.args(["--queue", &name_of(queue)]);
     }
     command.args(options.dry_run.then_some("--dry-run"));
-    let queues: BTreeMap<String, Moved> = json_of(command.stdin(Stdio::null()))?;
-    for (name, Moved { waiting, moved, unreadable }) in &queues {
+    let queues: BTreeMap<String, Redriven> = json_of(command.stdin(Stdio::null()))?;
+    for (name, Redriven { waiting, moved, unreadable }) in &queues {
         say(match (waiting, options.dry_run) {
             (0, _) => format!("  {name:<11} no messages"),
             (_, true) => format!("  {name:<11} {waiting} messages"),
@@ -81,7 +81,7 @@ pub(crate) fn redrive(root: &Path, options: &Options) -> Result<()> {
             }
         });
     }
-    let all = |of: fn(&Moved) -> u64| queues.values().map(of).sum::<u64>();
+    let all = |of: fn(&Redriven) -> u64| queues.values().map(of).sum::<u64>();
     let (waiting, moved) = (all(|queue| queue.waiting), all(|queue| queue.moved));
     say(if options.dry_run {
         format!("\n{waiting} messages in total; none was moved.")

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Delete without confirmation
     #[arg(long)]
     yes: bool,
-    /// Name of the `CloudFormation` stack
+    /// Name of the CloudFormation stack
     #[arg(long, default_value = "anzol")]
     stack_name: String,
     /// AWS region [default: `AWS_REGION`]

@@ -188,14 +188,14 @@ fn wrong_edges(metadata: &Metadata) -> Vec<String> {
             .filter(|package| metadata.workspace_members.contains(&package.id))
             .map(|p| p.name.as_str())
     };
-    let mut used = HashSet::new();
+    let mut edges = HashSet::new();
     for node in &metadata.resolve.nodes {
         let Some(user) = ours(&node.id) else {
             continue;
         };
-        used.extend(node.dependencies.iter().filter_map(|id| Some((user, ours(id)?))));
+        edges.extend(node.dependencies.iter().filter_map(|id| Some((user, ours(id)?))));
     }
-    let mut found: Vec<_> = used
+    let mut found: Vec<_> = edges
         .iter()
         .filter(|(user, library)| !may_use(user, library))
         .map(|(user, library)| {
@@ -204,7 +204,7 @@ fn wrong_edges(metadata: &Metadata) -> Vec<String> {
         .collect();
     let allowed =
         ALLOWED.iter().flat_map(|(user, libraries)| libraries.iter().map(|library| (*user, *library)));
-    let unused = allowed.filter(|edge| !used.contains(edge));
+    let unused = allowed.filter(|edge| !edges.contains(edge));
     found.extend(unused.map(|(user, library)| {
         format!("{user} may use {library}, but does not: remove the edge from the list of allowed ones")
     }));

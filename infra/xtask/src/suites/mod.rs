@@ -128,7 +128,7 @@ pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
     interrupt::check()?;
     let mut outcomes: Vec<(String, Duration, bool)> = Vec::new();
     for suite in suites {
-        let name = name_of(suite);
+        let name = name_of(&suite);
         say(format!("\n── {name} ──"));
         let started = Instant::now();
         let outcome = suite.run(root, &mut env);

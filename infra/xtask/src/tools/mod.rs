@@ -20,6 +20,6 @@ use clap::ValueEnum;
 pub(crate) const RUST: &str = "1.95.0";
 
 /// Returns the name that a value has on the command line.
-pub(crate) fn name_of(value: impl ValueEnum) -> String {
+pub(crate) fn name_of(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
