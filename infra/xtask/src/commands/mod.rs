@@ -3,8 +3,8 @@
 pub(crate) mod advisories;
 pub(crate) mod bench;
 mod demo;
-pub(crate) mod docs;
 pub(crate) mod deploy;
+pub(crate) mod docs;
 pub(crate) mod down;
 pub(crate) mod fuzz;
 pub(crate) mod lock;
