@@ -16,7 +16,7 @@ use super::local::{clean_command, json_of, with_own_parameters};
 use crate::tools::interrupt;
 use crate::tools::process::Process;
 use crate::tools::progress::say;
-use crate::tools::python::Python;
+use crate::tools::python::{Environment, Python};
 
 /// The program that stands in for Lambda, API Gateway and Cognito: tests/runner.
 pub(crate) const RUNNER: &str = "runner";
@@ -147,8 +147,7 @@ pub(crate) struct Moto {
 impl Moto {
     pub(crate) fn start(root: &Path, port: u16) -> Result<Self> {
         let directory = root.join("target/test-stack");
-        let requirements = root.join("infra/local/requirements-endpoint.txt");
-        let python = Python::prepare(&requirements, &root.join("target/local/venv-endpoint"))?;
+        let python = Environment::ENDPOINT.prepare(root)?;
         fs::create_dir_all(directory.join("logs"))?;
         let mut command = clean_command(&python.program("python"), &directory);
         command.arg(root.join("infra/local/bare_endpoint.py")).arg(port.to_string());

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cloud::local::REGION;
 use crate::tools::process::run_well;
 use crate::tools::progress::step;
-use crate::tools::python::Python;
+use crate::tools::python::{Environment, Python};
 
 /// The options have the names that `sam deploy` uses.
 #[derive(Args, Debug)]
@@ -59,10 +59,7 @@ pub(crate) fn deploy(root: &Path, options: &Options) -> Result<()> {
 }
 
 fn prepare_python(root: &Path) -> Result<Python> {
-    step("Python packages: SAM, cfn-lint", || {
-        let requirements = root.join("infra/aws/requirements-deploy.txt");
-        Python::prepare(&requirements, &root.join("target/local/venv-deploy"))
-    })
+    step("Python packages: SAM, cfn-lint", || Environment::DEPLOY.prepare(root))
 }
 
 /// The suite `template`. It needs no AWS account.
@@ -82,10 +79,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         tests.args(["-m", "unittest", "--quiet", "test_deploy"]).current_dir(root.join("infra/aws"));
         run_well(tests.envs(settings))
     })?;
-    let python = step("Python packages: checkov", || {
-        let requirements = root.join("infra/aws/requirements-checkov.txt");
-        Python::prepare(&requirements, &root.join("target/local/venv-checkov"))
-    })?;
+    let python = step("Python packages: checkov", || Environment::CHECKOV.prepare(root))?;
     step("checkov", || {
         let mut checkov = Command::new(python.program("checkov"));
         checkov.arg("--config-file").arg(root.join("infra/aws/checkov.yaml"));

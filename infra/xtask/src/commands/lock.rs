@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::tools::process::run;
 use crate::tools::progress::step;
-use crate::tools::python::Python;
+use crate::tools::python::Environment;
 
 /// Directories with lists and locks.
 const DIRECTORIES: [&str; 2] = ["infra/local", "infra/aws"];
@@ -27,10 +27,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn lock(root: &Path, options: &Options) -> Result<()> {
-    let python = step("Python packages: uv", || {
-        let requirements = root.join("infra/local/requirements-lock.txt");
-        Python::prepare(&requirements, &root.join("target/local/venv-lock"))
-    })?;
+    let python = step("Python packages: uv", || Environment::LOCK.prepare(root))?;
     for list in lists(root)? {
         let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let lock = list.with_extension("txt");

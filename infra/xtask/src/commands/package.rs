@@ -23,7 +23,7 @@ use crate::tools::cargo::{FUNCTIONS, build_deployable, cargo};
 use crate::tools::name_of;
 use crate::tools::process::{self, run_well};
 use crate::tools::progress::{say, step, talkative_step};
-use crate::tools::python::Python;
+use crate::tools::python::{Environment, Python};
 use sbom::Sbom;
 
 /// Maximum size of a zip in bytes. Cold starts grow with it, and a jump reveals a heavy dependency.
@@ -66,10 +66,7 @@ fn directory(root: &Path) -> PathBuf {
 
 /// Prepares `cargo-lambda` with its linker, and the library that validates SBOMs.
 pub(crate) fn prepare_python(root: &Path) -> Result<Python> {
-    step("Python packages: cargo-lambda, CycloneDX", || {
-        let requirements = root.join("infra/aws/requirements-package.txt");
-        Python::prepare(&requirements, &root.join("target/local/venv-package"))
-    })
+    step("Python packages: cargo-lambda, CycloneDX", || Environment::PACKAGE.prepare(root))
 }
 
 pub(crate) fn package(root: &Path, options: &Options) -> Result<()> {

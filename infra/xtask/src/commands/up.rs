@@ -10,7 +10,7 @@ use super::demo;
 use crate::cloud::stack::{Description, Home, Stack};
 use crate::tools::ports::choose_port;
 use crate::tools::progress::{say, seconds, step, talkative_step};
-use crate::tools::python::Python;
+use crate::tools::python::{Environment, Python};
 use crate::tools::{cargo, interrupt};
 
 const FIRST_PORT: u16 = 4566;
@@ -64,9 +64,7 @@ pub(crate) fn up(root: &Path, options: &Options) -> Result<()> {
 
 /// Prepares the local cloud's Python environment, which all stacks of this workspace share.
 pub(crate) fn prepare_python(root: &Path) -> Result<Python> {
-    step("Python packages of the local cloud", || {
-        Python::prepare(&root.join("infra/local/requirements.txt"), &root.join("target/local/venv"))
-    })
+    step("Python packages of the local cloud", || Environment::LOCAL.prepare(root))
 }
 
 fn print_summary(home: &Home, description: &Description) {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::tools::node::Node;
 use crate::tools::process::run_well;
 use crate::tools::progress::step;
-use crate::tools::python::Python;
+use crate::tools::python::Environment;
 
 /// Runs all linters, so that one run reports everything; fails when any of them did.
 pub(crate) fn check(root: &Path) -> Result<()> {
@@ -18,10 +18,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 }
 
 fn python(root: &Path) -> Result<()> {
-    let python = step("Python packages: ruff", || {
-        let requirements = root.join("infra/local/requirements-lint.txt");
-        Python::prepare(&requirements, &root.join("target/local/venv-lint"))
-    })?;
+    let python = step("Python packages: ruff", || Environment::LINT.prepare(root))?;
     let ruff = |words: &[&str]| {
         let mut command = Command::new(python.program("ruff"));
         command.args(words).arg("--no-cache").args(["infra", "tests"]);

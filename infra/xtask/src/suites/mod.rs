@@ -8,6 +8,7 @@ mod lint;
 
 use std::path::Path;
 use std::process::Command;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,7 +23,7 @@ use crate::tools::node::Node;
 use crate::tools::ports::choose_port;
 use crate::tools::process::run_well;
 use crate::tools::progress::{say, seconds};
-use crate::tools::python::Python;
+use crate::tools::python::Environment;
 use crate::tools::{browser, interrupt, name_of};
 use env::{StackTarget, TestEnv};
 use instructions::{instructions, valgrind};
@@ -126,6 +127,7 @@ pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
         let _ = browser::chromium();
     }
     interrupt::check()?;
+    let preparation = only.is_none().then(|| Preparation::start(root));
     let mut outcomes: Vec<(String, Duration, bool)> = Vec::new();
     for suite in suites {
         let name = name_of(&suite);
@@ -138,6 +140,7 @@ pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
         }
         outcomes.push((name, started.elapsed(), outcome.is_ok()));
     }
+    drop(preparation);
     say("\n── summary ──");
     for (name, took, passed) in &outcomes {
         say(format!("  {} {name:<12} {:>8}", if *passed { '✓' } else { '✗' }, seconds(*took)));
@@ -148,6 +151,41 @@ pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
         bail!("failed: {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Creates the Python environments that the suites need while cargo compiles: both mostly wait for something else.
+struct Preparation(Option<JoinHandle<()>>);
+
+impl Preparation {
+    fn start(root: &Path) -> Self {
+        let root = root.to_owned();
+        Self(Some(std::thread::spawn(move || {
+            for environment in [
+                Environment::LOCAL,
+                Environment::PACKAGE,
+                Environment::DEPLOY,
+                Environment::CHECKOV,
+                Environment::ENDPOINT,
+                Environment::DOCS,
+                Environment::CLIENTS,
+                Environment::CONTRACT,
+            ] {
+                // The suite that needs it reports the error; after one failure, such as a missing network, the others would fail too.
+                if environment.prepare(&root).is_err() || interrupt::check().is_err() {
+                    return;
+                }
+            }
+        })))
+    }
+}
+
+impl Drop for Preparation {
+    /// Waits, so that no process is left behind.
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Runs clippy twice: with the feature `local`, which dev-dependencies turn on, and without it, as the functions are deployed.
@@ -272,8 +310,7 @@ fn operations(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
 /// Runs tests/docs/run.py with `aws` and `cargo lambda` on the path; it starts stacks with the documents' own commands.
 fn docs(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
     let cargo_lambda = package::prepare_python(root)?;
-    let requirements = root.join("infra/local/requirements-docs.txt");
-    let python = Python::prepare(&requirements, &root.join("target/local/venv-docs"))?;
+    let python = Environment::DOCS.prepare(root)?;
     Node::prepare(&root.join("tests/clients"))?;
     Home::local(root).refuse_if_in_use()?;
     let functions = env.build()?.1.directory()?.to_owned();
@@ -289,8 +326,7 @@ fn docs(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
 fn clients(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
     let suite = root.join("tests/clients");
     let node = Node::prepare(&suite)?;
-    let requirements = root.join("infra/local/requirements-clients.txt");
-    let python = Python::prepare(&requirements, &root.join("target/local/venv-clients"))?;
+    let python = Environment::CLIENTS.prepare(root)?;
     env.stack(&[])?;
     let stack = Home::test(root).description();
     let tests = ["--import", "./localhost.js", "--test", "--test-reporter=spec"];
@@ -347,8 +383,7 @@ fn faults(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
 /// Runs schemathesis by tests/contract/schemathesis.toml and hooks.py. Both may read `ANZOL_API_URL`, `ANZOL_TOKEN` (an admin of acme)
 /// and `ANZOL_STACK`.
 fn contract(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
-    let requirements = root.join("infra/local/requirements-contract.txt");
-    let python = Python::prepare(&requirements, &root.join("target/local/venv-contract"))?;
+    let python = Environment::CONTRACT.prepare(root)?;
     // It creates thousands of webhooks and deletes only some of them.
     let description = env.stack(&["WebhookCap=10000"])?;
     let url = description.loopback_url()?;

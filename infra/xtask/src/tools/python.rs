@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
@@ -20,13 +21,61 @@ fn hashed() -> impl Iterator<Item = &'static str> {
     ["--require-hashes", "--no-deps"].into_iter().chain(wheels_only)
 }
 
+/// One environment is created at a time; suites and the preparation in the background may need the same one.
+static CREATING: Mutex<()> = Mutex::new(());
+
+/// A lock file and the environment with its packages, relative to the repository.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Environment {
+    requirements: &'static str,
+    venv: &'static str,
+}
+
+impl Environment {
+    /// The local cloud and the AWS SDK.
+    pub(crate) const LOCAL: Self = Self::new("infra/local/requirements.txt", "target/local/venv");
+    /// moto.
+    pub(crate) const ENDPOINT: Self =
+        Self::new("infra/local/requirements-endpoint.txt", "target/local/venv-endpoint");
+    /// cargo-lambda and CycloneDX.
+    pub(crate) const PACKAGE: Self =
+        Self::new("infra/aws/requirements-package.txt", "target/local/venv-package");
+    /// SAM and cfn-lint.
+    pub(crate) const DEPLOY: Self =
+        Self::new("infra/aws/requirements-deploy.txt", "target/local/venv-deploy");
+    /// checkov.
+    pub(crate) const CHECKOV: Self =
+        Self::new("infra/aws/requirements-checkov.txt", "target/local/venv-checkov");
+    /// The AWS command line.
+    pub(crate) const DOCS: Self = Self::new("infra/local/requirements-docs.txt", "target/local/venv-docs");
+    /// The CloudEvents SDK.
+    pub(crate) const CLIENTS: Self =
+        Self::new("infra/local/requirements-clients.txt", "target/local/venv-clients");
+    /// schemathesis.
+    pub(crate) const CONTRACT: Self =
+        Self::new("infra/local/requirements-contract.txt", "target/local/venv-contract");
+    /// ruff.
+    pub(crate) const LINT: Self = Self::new("infra/local/requirements-lint.txt", "target/local/venv-lint");
+    /// uv.
+    pub(crate) const LOCK: Self = Self::new("infra/local/requirements-lock.txt", "target/local/venv-lock");
+
+    const fn new(requirements: &'static str, venv: &'static str) -> Self {
+        Self { requirements, venv }
+    }
+
+    /// Creates the environment, unless it already matches the lock file; only creating it needs the network.
+    pub(crate) fn prepare(self, root: &Path) -> Result<Python> {
+        let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+        Python::prepare(&root.join(self.requirements), &root.join(self.venv))
+    }
+}
+
 /// A Python environment with exactly the packages of one lock file.
 #[derive(Debug)]
 pub(crate) struct Python(PathBuf);
 
 impl Python {
-    /// Creates `venv`, unless it already matches `requirements`; only creating it needs the network.
-    pub(crate) fn prepare(requirements: &Path, venv: &Path) -> Result<Self> {
+    fn prepare(requirements: &Path, venv: &Path) -> Result<Self> {
         let (python, version) = system_python()?;
         let wanted =
             fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
