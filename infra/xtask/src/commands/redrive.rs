@@ -84,7 +84,7 @@ pub(crate) fn redrive(root: &Path, options: &Options) -> Result<()> {
     let all = |of: fn(&Redriven) -> u64| queues.values().map(of).sum::<u64>();
     let (waiting, moved) = (all(|queue| queue.waiting), all(|queue| queue.moved));
     say(if options.dry_run {
-        format!("\n{waiting} messages in total; none was moved.")
+        format!("\n{waiting} messages in total; nothing was moved.")
     } else {
         format!("\n{moved} messages moved.")
     });
