@@ -1,4 +1,4 @@
-// Code for receivers, as text: each checks `webhook-signature` in constant time, and how old the message is.
+// Code for receivers, as text: each verifies `webhook-signature` in constant time, and rejects old messages.
 
 const own = (sent, comment) => (sent.length ? [`${comment} This webhook also sends: ${sent.join(", ")}`] : []);
 
@@ -31,7 +31,7 @@ const python = (sent) => [
   "    if abs((time.time() if now is None else now) - int(timestamp)) > 300:",
   "        return False",
   '    signed = f"{message_id}.{timestamp}.".encode() + body',
-  '    expected = base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()',
+  "    expected = base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()",
   '    given = headers.get("webhook-signature", "").split(" ")',
   '    return any(hmac.compare_digest(part.encode(), f"v1,{expected}".encode()) for part in given)',
 ];
@@ -99,7 +99,7 @@ const rust = (sent) => [
 
 const lines = (source) => (sent) => `${source(sent).join("\n")}\n`;
 
-/** By language: its name, what it needs beyond its standard library, and its source for a webhook that sends these headers. */
+/** By language: its name, what it needs beyond its standard library, and its source for a webhook with these headers. */
 export const SNIPPETS = {
   node: { name: "Node.js", needs: "", source: lines(node) },
   python: { name: "Python", needs: "", source: lines(python) },

@@ -1,4 +1,4 @@
-//! Cold start of `console`.
+//! Reads the configuration of the console at cold start and runs it.
 
 use anzol_console::{Config, router};
 use anzol_domain::webhook::WEBHOOK_CAP;
@@ -17,9 +17,9 @@ async fn main() -> Result<(), lambda_http::Error> {
     env.finish()?;
 
     let client_id = optional("USER_POOL_CLIENT_ID");
-    // Local stacks say where AWS is; AWS itself does not.
+    // Set on local stacks only.
     let local = optional("AWS_ENDPOINT_URL");
-    // The hosted page's name is one of AWS's own, which no local stack serves.
+    // The hosted page has an AWS domain name, which local stacks do not serve.
     let hosted_ui_url = optional("HOSTED_UI_URL").filter(|_| local.is_none());
     let user_pools = local.unwrap_or_else(|| format!("https://cognito-idp.{region}.amazonaws.com"));
     let sign_in_url = client_id.as_ref().map(|_| format!("{}/", user_pools.trim_end_matches('/')));
