@@ -101,10 +101,25 @@ const EVENTS = {
   XML: { data: '<?xml version="1.0"?>\n<a b="1">é &amp; 漢字</a>', datacontenttype: 'application/xml' },
   'binary data': { data: Uint8Array.from([0, 255, 195, 40, 10, 13]), datacontenttype: 'application/octet-stream' },
   // Bytes that would be another text in UTF-8.
-  'text in another character set': { data: Uint8Array.from([0xc3, 0xa9]), datacontenttype: 'text/plain; charset=ISO-8859-1' },
+  'text in another character set': {
+    data: Uint8Array.from([0xc3, 0xa9]),
+    datacontenttype: 'text/plain; charset=ISO-8859-1',
+  },
   // The SDK's schema has a dataschema and a source in plain ASCII.
-  'hard text in attributes': { subject: HARD, myown: HARD, dataschema: 'https://schemas.example/%C3%A9?a=%20b', data: { a: HARD } },
-  'extensions of each type': { text: 'x', whole: 2147483647, yes: true, no: false, zero: 0, day: '2026-11-28T10:30:00+01:00' },
+  'hard text in attributes': {
+    subject: HARD,
+    myown: HARD,
+    dataschema: 'https://schemas.example/%C3%A9?a=%20b',
+    data: { a: HARD },
+  },
+  'extensions of each type': {
+    text: 'x',
+    whole: 2147483647,
+    yes: true,
+    no: false,
+    zero: 0,
+    day: '2026-11-28T10:30:00+01:00',
+  },
   'attributes that are undefined': { subject: undefined, dataschema: undefined, datacontenttype: undefined },
 };
 
@@ -118,7 +133,14 @@ describe('structured mode', { concurrency: 5 }, () => {
   }
 
   test('k5a attributes that are null are not set', async () => {
-    const event = create({ subject: null, dataschema: null, datacontenttype: null, myown: null, tenantid: null, data: null });
+    const event = create({
+      subject: null,
+      dataschema: null,
+      datacontenttype: null,
+      myown: null,
+      tenantid: null,
+      data: null,
+    });
     const message = HTTP.structured(event);
     assert.match(message.body, /"subject":null.*"myown":null/, 'the SDK writes them');
     await publish(message);
@@ -141,7 +163,10 @@ describe('structured mode', { concurrency: 5 }, () => {
   test('k5b an event beside ce- headers is read from its body', async () => {
     const event = create({ subject: 'of the body', data: { of: 'the body' } });
     const other = create({ subject: 'of the headers', data: { of: 'the headers' } });
-    await publish({ headers: { ...HTTP.binary(other).headers, ...HTTP.structured(event).headers }, body: HTTP.structured(event).body });
+    await publish({
+      headers: { ...HTTP.binary(other).headers, ...HTTP.structured(event).headers },
+      body: HTTP.structured(event).body,
+    });
     assertSays(await arrived(event.id), asSent(event));
   });
 
@@ -194,8 +219,13 @@ describe('binary mode', { concurrency: 5 }, () => {
       if (attributes.datacontenttype === 'application/json') message.body = JSON.stringify(event.data);
       await publish(encoded(message));
       // Headers are text, and say nothing of types. The SDK names a content type where the event does not.
-      const text = ([name, value]) => [name, ['boolean', 'number'].includes(typeof value) && name !== 'data' ? String(value) : value];
-      const { datacontenttype = message.headers['content-type'], ...sent } = Object.fromEntries(Object.entries(json(event)).map(text));
+      const text = ([name, value]) => [
+        name,
+        ['boolean', 'number'].includes(typeof value) && name !== 'data' ? String(value) : value,
+      ];
+      const { datacontenttype = message.headers['content-type'], ...sent } = Object.fromEntries(
+        Object.entries(json(event)).map(text),
+      );
       // An empty body is no data.
       if (sent.data === '') delete sent.data;
       assertSays(await arrived(event.id), asSent({ ...sent, datacontenttype }));
@@ -278,13 +308,20 @@ describe('batch mode', { concurrency: 5 }, () => {
   test('every event arrives as published', async () => {
     const events = Object.values(EVENTS).map((attributes) => create(attributes));
     const message = batch(events);
-    assert.deepEqual(HTTP.toEvent(message).map(({ id }) => id), events.map(({ id }) => id));
+    assert.deepEqual(
+      HTTP.toEvent(message).map(({ id }) => id),
+      events.map(({ id }) => id),
+    );
     await publish(message, events.length);
     for (const event of events) assertSays(await arrived(event.id), asSent(event));
   });
 
   test('k5a attributes that are null in a batch are not set', async () => {
-    const events = [create({ subject: null, myown: 'set' }), create({ subject: 'set', myown: null, tenantid: null }), create({ data: null })];
+    const events = [
+      create({ subject: null, myown: 'set' }),
+      create({ subject: 'set', myown: null, tenantid: null }),
+      create({ data: null }),
+    ];
     await publish(batch(events), events.length);
     for (const event of events) assertSays(await arrived(event.id), asSent(event));
   });
@@ -336,15 +373,26 @@ test('h1 a delivery cannot be published as it came', async () => {
 });
 
 test('k6 gzip is undone in every mode, other encodings refused', async () => {
-  const gzipped = ({ headers, body }) => ({ headers: { ...headers, 'content-encoding': 'gzip' }, body: gzipSync(body) });
+  const gzipped = ({ headers, body }) => ({
+    headers: { ...headers, 'content-encoding': 'gzip' },
+    body: gzipSync(body),
+  });
   const data = Uint8Array.from([0, 255, 195, 40]);
-  const [event, binary, one, two] = [create({ data: HARD }), create({ data, datacontenttype: 'image/x-own' }), create({}), create({})];
+  const [event, binary, one, two] = [
+    create({ data: HARD }),
+    create({ data, datacontenttype: 'image/x-own' }),
+    create({}),
+    create({}),
+  ];
   await publish(gzipped(HTTP.structured(event)));
   await publish(gzipped(HTTP.binary(binary)));
   await publish(gzipped({ headers: { 'content-type': BATCH }, body: JSON.stringify([one, two]) }), 2);
   for (const published of [event, binary, one, two]) assertSays(await arrived(published.id), asSent(published));
   const { headers, body } = HTTP.structured(create({}));
-  const { status, answer } = await send({ headers: { ...headers, 'content-encoding': 'br' }, body: brotliCompressSync(body) });
+  const { status, answer } = await send({
+    headers: { ...headers, 'content-encoding': 'br' },
+    body: brotliCompressSync(body),
+  });
   assert.equal(status, 415);
   assert.match(answer.errors[0].detail, /gzip/);
 });

@@ -42,7 +42,7 @@ test('client credentials become a token that may publish for a tenant', async (t
     const requests = await s.received(name);
     return requests.length > 0 && requests;
   });
-  assert.equal(JSON.parse(Buffer.from(request.bodyBase64, 'base64')).id, id);
+  assert.equal(JSON.parse(Buffer.from(request.bodyBase64, 'base64').toString()).id, id);
 });
 
 test('wrong credentials are no token', async () => {
@@ -51,18 +51,25 @@ test('wrong credentials are no token', async () => {
   const before = s.traffic.length;
   await assert.rejects(stranger.webhooks.getWebhookEventTypes(s.fresh), /client_secret.*HTTP-401/);
   const asked = s.traffic.slice(before).filter((request) => path(request) === '/oauth/token');
-  assert.deepEqual(asked.map(({ status }) => status), [401]);
+  assert.deepEqual(
+    asked.map(({ status }) => status),
+    [401],
+  );
 });
 
 test('an unknown path and a wrong method are errors like all others', async () => {
-  for (const [method, where, status, allow] of [
+  for (const [method, where, status, allow] of /** @type {[string, string, number, string | null][]} */ ([
     ['GET', '/api/v1/apps', 404, null],
     ['GET', '/oauth/token', 405, 'POST'],
     ['POST', '/api/v1/csrf-token', 405, 'GET,HEAD'],
-  ]) {
+  ])) {
     const answer = await fetch(s.stack.apiUrl + where, { method });
     const { errors, traceId } = await answer.json();
-    assert.deepEqual([answer.status, errors[0].code, answer.headers.get('allow')], [status, `HTTP-${status}`, allow], where);
+    assert.deepEqual(
+      [answer.status, errors[0].code, answer.headers.get('allow')],
+      [status, `HTTP-${status}`, allow],
+      where,
+    );
     assert.ok(errors[0].title && traceId);
   }
 });

@@ -43,9 +43,7 @@ globalThis.fetch = async (url, options) => {
  * never called: the package passes on only those that were added for all.
  */
 export const callCore = () =>
-  addInterceptor((request, proceed) =>
-    proceed({ ...request, pathTemplate: request.pathTemplate.replace(V1, CORE) }),
-  );
+  addInterceptor((request, proceed) => proceed({ ...request, pathTemplate: request.pathTemplate.replace(V1, CORE) }));
 
 /** What the client has said of deprecated APIs, which it does with each call; not for the screen. */
 export const notices = [];
@@ -79,7 +77,13 @@ export async function createWebhook(t, api, name, more = {}) {
 
 /** Publishes an event of a tenant with this token; answers its id. */
 export async function publish(token, tenant, type) {
-  const event = { specversion: '1.0', id: unique('event'), source: 'tests/clients', type, tenantid: stack.tenants[tenant] };
+  const event = {
+    specversion: '1.0',
+    id: unique('event'),
+    source: 'tests/clients',
+    type,
+    tenantid: stack.tenants[tenant],
+  };
   const answer = await fetch(`${stack.apiUrl}/api/v1/events`, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/cloudevents+json' },
@@ -114,17 +118,23 @@ export async function eventually(what, look) {
 }
 
 /** For `assert.rejects`: the client's error for this status, in the shape that all errors have, with exactly these `details`. */
-export const refusal = (status, ...details) => (error) => {
-  assert.equal(error.status, status, error.message);
-  const { errors, traceId } = error.data;
-  assert.ok(traceId, 'no traceId');
-  assert.ok(errors.length > 0);
-  for (const { code, title } of errors) assert.deepEqual([code, typeof title], [`HTTP-${status}`, 'string']);
-  const said = errors.map(({ detail }) => detail);
-  for (const detail of details) assert.ok(said.some((text) => detail.test(text)), `${detail} not in ${said}`);
-  if (details.length > 0) assert.equal(errors.length, details.length, said.join('; '));
-  return true;
-};
+export const refusal =
+  (status, ...details) =>
+  (error) => {
+    assert.equal(error.status, status, error.message);
+    const { errors, traceId } = error.data;
+    assert.ok(traceId, 'no traceId');
+    assert.ok(errors.length > 0);
+    for (const { code, title } of errors) assert.deepEqual([code, typeof title], [`HTTP-${status}`, 'string']);
+    const said = errors.map(({ detail }) => detail);
+    for (const detail of details)
+      assert.ok(
+        said.some((text) => detail.test(text)),
+        `${detail} not in ${said}`,
+      );
+    if (details.length > 0) assert.equal(errors.length, details.length, said.join('; '));
+    return true;
+  };
 
 /** For `catch`: lets this status pass. */
 const statusIs = (status) => (error) => {

@@ -9,7 +9,7 @@ const names = (page) => page.data.data.map(({ name }) => name);
 /** Every page from this one on, this one included. */
 async function follow(page, direction) {
   const pages = [page];
-  for (let next; (next = pages.at(-1)[direction]); ) pages.push(await next(s.fresh));
+  for (let next = page[direction]; next; next = pages.at(-1)[direction]) pages.push(await next(s.fresh));
   return pages;
 }
 
@@ -46,13 +46,16 @@ export function operations(base) {
       ]);
       assert.equal(patched.status, 204);
       const { enabled, eventTypes, description, headers, secretKeyAdded } = await read();
-      assert.deepEqual({ enabled, eventTypes, description, headers, secretKeyAdded }, {
-        enabled: false,
-        eventTypes: [s.APP_DELETED],
-        description: undefined,
-        headers: { 'X-Other': 'other' },
-        secretKeyAdded: true,
-      });
+      assert.deepEqual(
+        { enabled, eventTypes, description, headers, secretKeyAdded },
+        {
+          enabled: false,
+          eventTypes: [s.APP_DELETED],
+          description: undefined,
+          headers: { 'X-Other': 'other' },
+          secretKeyAdded: true,
+        },
+      );
 
       const replaced = await api.webhooks.updateWebhook(created.id, {
         name: `${name}-2`,
@@ -100,7 +103,7 @@ export function operations(base) {
         c: await s.createWebhook(t, api, `${word}-c`, { level: 'user', origin: 'management-console' }),
       };
       const admin = made.a.createdByUserId;
-      for (const [query, expected] of [
+      for (const [query, expected] of /** @type {[object, string][]} */ ([
         [{}, 'cab'], // newest first
         [{ sort: '+name' }, 'abc'],
         [{ sort: 'name' }, 'abc'],
@@ -120,9 +123,11 @@ export function operations(base) {
         [{ createdByUserId: admin, sort: 'name' }, 'abc'],
         [{ updatedByUserId: 'nobody' }, ''],
         [{ level: 'user', ownerId: admin }, 'c'],
-      ]) {
+      ])) {
         const page = await api.webhooks.getWebhooks({ name: word, ...query }, s.fresh);
-        const letters = names(page).map((name) => name.at(-1)).join('');
+        const letters = names(page)
+          .map((name) => name.at(-1))
+          .join('');
         assert.equal(letters, expected, JSON.stringify(query));
       }
     });
@@ -157,7 +162,10 @@ export function operations(base) {
       await assert.rejects(user.webhooks.createWebhook(request), s.refusal(403, /level/));
       // The gateway's own answer, in the gateway's own form.
       const stranger = s.clientWith({ authType: 'apikey', apiKey: 'not.a.token' });
-      await assert.rejects(stranger.webhooks.getWebhooks({}, s.fresh), { status: 401, data: { message: 'Unauthorized' } });
+      await assert.rejects(stranger.webhooks.getWebhooks({}, s.fresh), {
+        status: 401,
+        data: { message: 'Unauthorized' },
+      });
     });
 
     test('an event is delivered, shows in the history, and is sent again', async (t) => {
@@ -166,7 +174,8 @@ export function operations(base) {
       const type = base === s.V1 ? s.APP_EXPORTED : s.APP_PUBLISHED;
       const webhook = await s.createWebhook(t, api, name, { eventTypes: [type] });
       const id = await s.publish(s.stack.tokens['globex.admin'], 'globex', type);
-      const list = async (query = {}) => (await api.webhooks.getWebhookDeliveries(webhook.id, query, s.fresh)).data.data;
+      const list = async (query = {}) =>
+        (await api.webhooks.getWebhookDeliveries(webhook.id, query, s.fresh)).data.data;
       const [delivery] = await s.eventually('delivery', async () => {
         const rows = await list({ status: 'success', eventType: type });
         return rows.length > 0 && rows;
@@ -193,37 +202,46 @@ export function operations(base) {
       assert.deepEqual(idsOf(await list({ eventType: s.APP_DELETED })), []);
       const first = await api.webhooks.getWebhookDeliveries(webhook.id, { limit: 1 }, s.fresh);
       const pages = await follow(first, 'next');
-      assert.deepEqual(pages.flatMap((page) => idsOf(page.data.data)), [again.data.id, delivery.id]);
+      assert.deepEqual(
+        pages.flatMap((page) => idsOf(page.data.data)),
+        [again.data.id, delivery.id],
+      );
       const back = await follow(pages.at(-1), 'prev');
-      assert.deepEqual(back.flatMap((page) => idsOf(page.data.data)), [delivery.id, again.data.id]);
+      assert.deepEqual(
+        back.flatMap((page) => idsOf(page.data.data)),
+        [delivery.id, again.data.id],
+      );
     });
 
-    test(base === s.V1 ? 'every answer says that it is deprecated' : 'no answer says that it is deprecated', async (t) => {
-      const webhook = await s.createWebhook(t, api, s.unique('deprecated'));
-      const before = s.traffic.length;
-      s.notices.length = 0;
-      await api.webhooks.getWebhooks({}, s.fresh);
-      await assert.rejects(api.webhooks.getWebhook('none', s.fresh), s.refusal(404));
-      await api.webhooks.getWebhook(webhook.id, s.fresh);
-      const answers = s.traffic.slice(before);
-      assert.equal(answers.length, 3);
-      // The client reads it too, but not of an error.
-      const heard = s.notices.filter((notice) => notice.includes('deprecated since: 2026-11'));
-      assert.equal(heard.length, base === s.V1 ? 2 : 0, s.notices.join('; '));
-      for (const { url, headers } of answers) {
-        const said = ['deprecation', 'sunset', 'link'].map((name) => headers.get(name));
-        if (base === s.CORE) {
-          assert.deepEqual(said, [null, null, null], url);
-          continue;
+    test(
+      base === s.V1 ? 'every answer says that it is deprecated' : 'no answer says that it is deprecated',
+      async (t) => {
+        const webhook = await s.createWebhook(t, api, s.unique('deprecated'));
+        const before = s.traffic.length;
+        s.notices.length = 0;
+        await api.webhooks.getWebhooks({}, s.fresh);
+        await assert.rejects(api.webhooks.getWebhook('none', s.fresh), s.refusal(404));
+        await api.webhooks.getWebhook(webhook.id, s.fresh);
+        const answers = s.traffic.slice(before);
+        assert.equal(answers.length, 3);
+        // The client reads it too, but not of an error.
+        const heard = s.notices.filter((notice) => notice.includes('deprecated since: 2026-11'));
+        assert.equal(heard.length, base === s.V1 ? 2 : 0, s.notices.join('; '));
+        for (const { url, headers } of answers) {
+          const said = ['deprecation', 'sunset', 'link'].map((name) => headers.get(name));
+          if (base === s.CORE) {
+            assert.deepEqual(said, [null, null, null], url);
+            continue;
+          }
+          const [deprecation, sunset, link] = said;
+          assert.match(deprecation, /^@\d+$/);
+          const since = new Date(Number(deprecation.slice(1)) * 1000);
+          assert.equal(since.toISOString(), '2026-11-03T00:00:00.000Z');
+          assert.equal(new Date(sunset).toISOString(), '2027-11-01T00:00:00.000Z');
+          const successor = new URL(url).pathname.replace(s.V1, s.CORE);
+          assert.ok(link.startsWith(`<${successor}`) && link.includes('rel="successor-version"'), link);
         }
-        const [deprecation, sunset, link] = said;
-        assert.match(deprecation, /^@\d+$/);
-        const since = new Date(Number(deprecation.slice(1)) * 1000);
-        assert.equal(since.toISOString(), '2026-11-03T00:00:00.000Z');
-        assert.equal(new Date(sunset).toISOString(), '2027-11-01T00:00:00.000Z');
-        const successor = new URL(url).pathname.replace(s.V1, s.CORE);
-        assert.ok(link.startsWith(`<${successor}`) && link.includes('rel="successor-version"'), link);
-      }
-    });
+      },
+    );
   });
 }

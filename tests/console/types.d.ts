@@ -129,3 +129,9 @@ interface Window {
   firstView?: number;
   noteViolation(text: string): void;
 }
+
+// Dependencies of tests/clients, which are not installed for the type check.
+declare module "@qlik/api";
+declare module "@qlik/api/interceptors";
+declare module "cloudevents";
+declare module "standardwebhooks";

@@ -29,7 +29,7 @@ function headersOf(headers, hint) {
 export function bodyErrorOf({ bodyError }) {
   if (!bodyError) return null;
   const key = `delivery.bodyError.${bodyError}`;
-  return t(has(key) ? key : "delivery.bodyError.other", { word: bodyError });
+  return t(has(key) ? key : "delivery.bodyError.unknown", { word: bodyError });
 }
 
 function payloadOf(name, text, cut) {

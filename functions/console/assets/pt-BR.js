@@ -183,7 +183,7 @@ export const texts = {
   "chips.remove": "Remover filtro {filter}",
   "chips.clear": "Limpar filtros",
   "select.all": "Selecionar todos os exibidos",
-  "select.one": "Selecionar {name}",
+  "select.row": "Selecionar {name}",
   "select.count.one": "{count} selecionado",
   "select.count.other": "{count} selecionados",
   "types.none": "Nenhum",
@@ -370,7 +370,7 @@ export const texts = {
   "delivery.bodyError.timeout": "O corpo da resposta excedeu o tempo limite. O status continua valendo.",
   "delivery.bodyError.length":
     "O corpo da resposta não corresponde ao cabeçalho Content-Length. O status continua valendo.",
-  "delivery.bodyError.other": "Não foi possível ler o corpo da resposta ({word}). O status continua valendo.",
+  "delivery.bodyError.unknown": "Não foi possível ler o corpo da resposta ({word}). O status continua valendo.",
   "delivery.omitted": "Os valores de cabeçalhos criptografados foram enviados, mas ficam ocultos aqui.",
   "delivery.echoed": "Partes que podem repetir o valor de um cabeçalho criptografado ficam ocultas aqui.",
   "trigger.event": "Evento",

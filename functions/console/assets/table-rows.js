@@ -125,7 +125,7 @@ function rowOf(table, { webhook, stats }) {
 function checkbox(table, { id, name }, selected) {
   const check = h("input", {
     type: "checkbox",
-    "aria-label": t("select.one", { name }),
+    "aria-label": t("select.row", { name }),
     data: { key: `select ${id}` },
   });
   check.checked = selected;
