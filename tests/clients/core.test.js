@@ -1,4 +1,4 @@
-// The ten operations on the base that follows.
+// The ten operations on the newer base path.
 
 import { CORE, callCore } from './stack.js';
 import { operations } from './webhooks.js';

@@ -1,4 +1,4 @@
-// The ten operations on the base that Qlik's client was built for.
+// The ten operations on the base path that Qlik's client was built for.
 
 import { V1 } from './stack.js';
 import { operations } from './webhooks.js';

@@ -1,4 +1,4 @@
-// The ten operations of the webhooks API through Qlik's own client: the tests of either base path.
+// The ten operations of the webhooks API through Qlik's own client: the tests for both base paths.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
@@ -6,14 +6,14 @@ import * as s from './stack.js';
 
 const names = (page) => page.data.data.map(({ name }) => name);
 
-/** Every page from this one on, this one included. */
+/** Returns this page and all that follow it in one direction. */
 async function follow(page, direction) {
   const pages = [page];
   for (let next = page[direction]; next; next = pages.at(-1)[direction]) pages.push(await next(s.fresh));
   return pages;
 }
 
-/** All tests, of calls that go to `base`. */
+/** Defines the tests for the base path `base`. */
 export function operations(base) {
   describe(base, { concurrency: false }, () => {
     const api = s.clientOf('globex.admin');
@@ -26,7 +26,7 @@ export function operations(base) {
       assert.equal(new URL(s.traffic.at(-1).url).pathname, `${base}/event-types`, 'the calls go where they should');
     });
 
-    test('a webhook is created, read, patched, replaced and deleted', async (t) => {
+    test('webhook is created, read, patched, replaced, deleted', async (t) => {
       const name = s.unique('life');
       const created = await s.createWebhook(t, api, name, {
         description: 'first',
@@ -76,7 +76,7 @@ export function operations(base) {
       await assert.rejects(read(), s.refusal(404));
     });
 
-    test('pages are followed to the end and back again', async (t) => {
+    test('pages link forward and back', async (t) => {
       const word = s.unique('page');
       const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((letter) => `${word}-${letter}`);
       for (const name of all.toReversed()) await s.createWebhook(t, api, name);
@@ -89,7 +89,7 @@ export function operations(base) {
       for (const { href } of Object.values(forth[1].data.links)) {
         assert.ok(href.startsWith(`${s.stack.apiUrl}${base}?`), href);
       }
-      // A cursor alone survives another page size, as Qlik's Python client asks for it.
+      // A cursor works with another page size: Qlik's Python client sends one.
       const next = new URL(first.data.links.next.href).searchParams.get('next');
       const rest = await api.webhooks.getWebhooks({ name: word, sort: '+name', limit: 100, next }, s.fresh);
       assert.deepEqual(names(rest), all.slice(2));
@@ -121,7 +121,7 @@ export function operations(base) {
         [{ origins: 'automations' }, 'b'],
         [{ origins: 'automations,management-console', sort: 'name' }, 'bc'],
         [{ createdByUserId: admin, sort: 'name' }, 'abc'],
-        [{ updatedByUserId: 'nobody' }, ''],
+        [{ updatedByUserId: 'no-one' }, ''],
         [{ level: 'user', ownerId: admin }, 'c'],
       ])) {
         const page = await api.webhooks.getWebhooks({ name: word, ...query }, s.fresh);
@@ -132,7 +132,7 @@ export function operations(base) {
       }
     });
 
-    test('what is refused says why', async (t) => {
+    test('rejected request explains why', async (t) => {
       const webhook = await s.createWebhook(t, api, s.unique('refused'));
       await assert.rejects(
         api.webhooks.createWebhook({ url: 'http://1.2.3.4', secret: 'short' }),
@@ -160,17 +160,17 @@ export function operations(base) {
       const user = s.clientOf('acme.user');
       const request = { name: 'n', url: s.receiverUrl('n'), eventTypes: [s.APP_CREATED] };
       await assert.rejects(user.webhooks.createWebhook(request), s.refusal(403, /level/));
-      // The gateway's own answer, in the gateway's own form.
-      const stranger = s.clientWith({ authType: 'apikey', apiKey: 'not.a.token' });
-      await assert.rejects(stranger.webhooks.getWebhooks({}, s.fresh), {
+      // The error of the gateway itself has its own form.
+      const outsider = s.clientWith({ authType: 'apikey', apiKey: 'not.a.token' });
+      await assert.rejects(outsider.webhooks.getWebhooks({}, s.fresh), {
         status: 401,
         data: { message: 'Unauthorized' },
       });
     });
 
-    test('an event is delivered, shows in the history, and is sent again', async (t) => {
+    test('delivery shows in the history and is resent', async (t) => {
       const name = s.unique('delivered');
-      // A type of its own for each base: their suites may run at the same time.
+      // Each base path has its own event type, because their suites may run at the same time.
       const type = base === s.V1 ? s.APP_EXPORTED : s.APP_PUBLISHED;
       const webhook = await s.createWebhook(t, api, name, { eventTypes: [type] });
       const id = await s.publish(s.stack.tokens['globex.admin'], 'globex', type);
@@ -185,7 +185,7 @@ export function operations(base) {
       const one = await api.webhooks.getWebhookDelivery(webhook.id, delivery.id, s.fresh);
       assert.deepEqual(one.data, delivery);
 
-      // Sent again to a receiver that now fails: a new row, which says so.
+      // A resend to a receiver that now fails adds a new row.
       await s.behave(name, { status: 500 });
       const again = await api.webhooks.resendWebhookDelivery(webhook.id, delivery.id);
       assert.deepEqual([again.status, again.data.status, again.data.response.statusCode], [201, 'fail', 500]);
@@ -224,9 +224,9 @@ export function operations(base) {
         await api.webhooks.getWebhook(webhook.id, s.fresh);
         const answers = s.traffic.slice(before);
         assert.equal(answers.length, 3);
-        // The client reads it too, but not of an error.
-        const heard = s.notices.filter((notice) => notice.includes('deprecated since: 2026-11'));
-        assert.equal(heard.length, base === s.V1 ? 2 : 0, s.notices.join('; '));
+        // The client also reads it, but not from errors.
+        const logged = s.notices.filter((notice) => notice.includes('deprecated since: 2026-11'));
+        assert.equal(logged.length, base === s.V1 ? 2 : 0, s.notices.join('; '));
         for (const { url, headers } of answers) {
           const said = ['deprecation', 'sunset', 'link'].map((name) => headers.get(name));
           if (base === s.CORE) {

@@ -32,6 +32,23 @@ interface Webhook {
   updatedAt: string;
 }
 
+/** A webhook in the form, before it has an ID. */
+type WebhookDraft = Pick<
+  Webhook,
+  | "name"
+  | "description"
+  | "url"
+  | "eventTypes"
+  | "level"
+  | "ownerId"
+  | "filter"
+  | "headers"
+  | "encryptedHeaders"
+  | "secretKeyAdded"
+  | "enabled"
+  | "enableCloudEventDelivery"
+>;
+
 interface Counts {
   success: number;
   fail: number;

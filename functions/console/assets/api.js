@@ -29,7 +29,7 @@ export class ApiError extends Error {
    * @param {Problem[]} problems
    * @param {{ retryAfter?: number, missing?: boolean }} [more] `missing` says that this deployment does not offer the operation.
    */
-  constructor(status, problems, { retryAfter, missing } = {}) {
+  constructor(status, problems, { retryAfter = 1, missing = false } = {}) {
     super(
       problems.map(({ field, text }) => (field ? `${field}: ${text}` : text)).join(" ") || t("api.failed", { status }),
     );
@@ -45,7 +45,7 @@ export class ApiError extends Error {
   }
 }
 
-const settings = { config: null, signInAgain: async () => false };
+const settings = { config: /** @type {Partial<Config>} */ ({}), signInAgain: async () => false };
 
 /** Sets up the calls. `signInAgain` asks the reader to sign in when the session has expired, and returns whether they did. */
 export function useApi(config, signInAgain) {
@@ -62,7 +62,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export function problemOf({ field, rule, params = {}, detail, title }) {
   const prefix = `\`${field}\` `;
   const english = detail?.startsWith(prefix) ? detail.slice(prefix.length) : (detail ?? title);
-  return { field: STATES.includes(rule) ? undefined : field, rule, text: coded(`rule.${rule}`, params, english) };
+  return { field: STATES.includes(rule ?? "") ? undefined : field, rule, text: coded(`rule.${rule}`, params, english) };
 }
 
 /** Texts for statuses that are about no field. */
@@ -88,7 +88,7 @@ async function errorOf(response) {
 /** Returns the response that early.js has requested, once. */
 function takeEarly(method, path, bearer) {
   const { early } = window;
-  if (method !== "GET" || path !== early?.path) return null;
+  if (!early || method !== "GET" || path !== early.path) return null;
   delete window.early;
   return bearer === early.idToken ? early.response : null;
 }
@@ -121,12 +121,12 @@ async function call(method, path, { body, signal } = {}) {
     const bearer = await token(settings.config, spent).catch(() => {
       throw new ApiError(0, [{ text: t("signIn.unreachable") }]);
     });
-    const response = bearer && (await once(method, path, bearer, body, signal));
-    if (bearer && !response) throw new ApiError(0, [{ text: t("api.unreachable") }]);
+    const response = bearer ? await once(method, path, bearer, body, signal) : undefined;
+    if (response === null) throw new ApiError(0, [{ text: t("api.unreachable") }]);
     if (response?.ok) return response;
-    if (!bearer || response.status === 401) {
+    if (!response || response.status === 401) {
       // A token that the API rejects is replaced once; if that does not help, the reader has to sign in.
-      if (bearer && spent !== bearer && !spent) {
+      if (bearer && !spent) {
         spent = bearer;
         continue;
       }

@@ -25,7 +25,7 @@ const time = (at) => (at ? Date.parse(at) : -Infinity);
 export const COLUMNS = [
   {
     id: "name",
-    text: ({ webhook }) => [webhook.name, webhook.description].filter(Boolean),
+    text: ({ webhook: { name, description } }) => (description ? [name, description] : [name]),
     key: ({ webhook }) => webhook.name.toLowerCase(),
   },
   { id: "url", text: ({ webhook }) => [webhook.url], key: ({ webhook }) => webhook.url.toLowerCase() },
@@ -86,7 +86,10 @@ export const COLUMNS = [
   },
 ];
 
-export const columnOf = (id) => COLUMNS.find((column) => column.id === id);
+/** Returns the column with that ID, which the caller knows to exist. */
+export const columnOf = (id) => /** @type {Column} */ (COLUMNS.find((column) => column.id === id));
+
+const isColumn = (id) => COLUMNS.some((column) => column.id === id);
 
 const plain = (text) => text.toLowerCase().normalize("NFD").replace(/\p{M}/gu, "");
 
@@ -109,8 +112,11 @@ export function viewOf(params) {
   const [, down, id] = /^(-?)(\w+)$/.exec(sort) ?? [];
   return {
     search: params.get("q") ?? "",
-    sort: columnOf(id) ? { id, down: down === "-" } : { id: "created", down: true },
-    filters: COLUMNS.flatMap(({ id: column }) => (params.get(column) ? [[column, params.get(column)]] : [])),
+    sort: isColumn(id) ? { id, down: down === "-" } : { id: "created", down: true },
+    filters: COLUMNS.flatMap(({ id: column }) => {
+      const text = params.get(column);
+      return text ? [/** @type {[string, string]} */ ([column, text])] : [];
+    }),
     open: params.get("open") ?? "",
   };
 }

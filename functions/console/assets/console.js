@@ -1,15 +1,16 @@
 // The frame of the page: who is signed in, which view is shown, language and theme.
 
 import { useApi } from "./api.js";
-import { button, h, hook, icon } from "./dom.js";
+import { button, byId, h, hook, icon } from "./dom.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { go, hrefOf, where } from "./router.js";
 import { finishSignIn, forget, isBack, isSignedIn, signOut, user } from "./session.js";
 import { store } from "./store.js";
 import { webhooksPage } from "./webhooks.js";
 
-const main = document.getElementById("main");
-const header = document.getElementById("header");
+const [main, header] = [byId("main"), byId("header")];
+const skipLink = /** @type {HTMLAnchorElement} */ (document.querySelector(".skip"));
+/** The current view. @type {{ key: string, title?: string, update?: () => void, close?: () => void } | null} */
 let page = null;
 let signingIn;
 
@@ -173,8 +174,8 @@ function renderHeader() {
 async function switchTo(tag) {
   await setLanguage(tag);
   renderHeader();
-  header.querySelector("select").focus();
-  document.querySelector(".skip").textContent = t("skip");
+  focusOn(header, "select");
+  skipLink.textContent = t("skip");
   if (page?.key === "sign-in") showSignIn();
   else show();
 }
@@ -194,8 +195,8 @@ async function leave() {
 
 // ── Start ──
 
-document.querySelector(".skip").textContent = t("skip");
-document.querySelector(".skip").addEventListener("click", (event) => {
+skipLink.textContent = t("skip");
+skipLink.addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });

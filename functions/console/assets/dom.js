@@ -118,6 +118,9 @@ export function hold(control) {
   };
 }
 
+/** Returns an element of index.html. @param {string} id */
+export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
 let count = 0;
 /** Returns an ID that is unique on the page. */
 export const newId = (word) => `${word}-${++count}`;
@@ -132,7 +135,7 @@ export const newId = (word) => `${word}-${++count}`;
 export async function inTurns(items, width, work) {
   const left = [...items];
   const worker = async () => {
-    while (left.length) await work(left.shift());
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
   };
   await Promise.all(Array.from({ length: width }, worker));
 }

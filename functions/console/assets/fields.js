@@ -82,7 +82,7 @@ export function field({
       h(
         "datalist",
         { id: listId },
-        list.map((each) => h("option", { value: each })),
+        (list ?? []).map((each) => h("option", { value: each })),
       ),
     hint && h("p", { class: "hint", id: `${id}-hint` }, hint),
     problem.node,

@@ -56,7 +56,7 @@ function readerOf(text) {
     /** Takes one of the known words, in any case. */
     word(known) {
       skip();
-      const [found] = /^[^ "]*/.exec(text.slice(at));
+      const [found] = /^[^ "]*/.exec(text.slice(at)) ?? [""];
       const name = known.find((each) => each.toLowerCase() === found.toLowerCase());
       if (name) take(found);
       return name;
@@ -64,7 +64,7 @@ function readerOf(text) {
     /** Takes a value in double quotes, or returns null. */
     string() {
       skip();
-      const [quoted] = /^"(?:[^"\\]|\\.)*"/s.exec(text.slice(at)) ?? [];
+      const [quoted] = /^"(?:[^"\\]|\\.)*"/s.exec(text.slice(at)) ?? [""];
       try {
         const value = JSON.parse(quoted);
         take(quoted);

@@ -18,7 +18,7 @@ const TYPING_MS = 150;
 
 /**
  * Builds the fields, filled from the stored webhook. `byName` has each by the API's name for it.
- * @param {Partial<Webhook>} stored
+ * @param {WebhookDraft} stored
  */
 export function formFields(stored, isNew) {
   const { admin, id: me } = store.user;
@@ -88,7 +88,7 @@ function inOrder(byName, enabled) {
   return [name.node, description.node, url.node, enabledNode, ...rest.map(({ node }) => node)];
 }
 
-/** @param {Partial<Webhook>} stored */
+/** @param {WebhookDraft} stored */
 const textFields = ({ name, description, url }, isNew) => ({
   name: field({ id: "name", label: t("column.name"), max: MAX.name, value: name, required: true, first: isNew }),
   description: field({

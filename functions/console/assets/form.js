@@ -9,7 +9,7 @@ import { confirm, openDialog } from "./overlays.js";
 import { patchFor } from "./patch.js";
 import { store } from "./store.js";
 
-/** @returns {Partial<Webhook>} */
+/** @returns {WebhookDraft} */
 const emptyWebhook = () => ({
   name: "",
   description: "",

@@ -42,7 +42,7 @@ function shortly(at, second) {
 
 /** The largest unit that fits into so many seconds, and how many of it. @returns {[Intl.RelativeTimeFormatUnitSingular, number]} */
 function inUnits(seconds) {
-  const [unit, size] = UNITS.find(([, each]) => Math.abs(seconds) >= each) ?? UNITS.at(-1);
+  const [unit, size] = UNITS.find(([, each]) => Math.abs(seconds) >= each) ?? ["second", 1];
   return [unit, Math.round(seconds / size)];
 }
 

@@ -1,6 +1,6 @@
 // Dialogs, menus and toasts. Escape closes them, and the focus returns to where it was.
 
-import { button, h, icon, newId } from "./dom.js";
+import { button, byId, h, icon, newId } from "./dom.js";
 import { t } from "./i18n.js";
 
 /**
@@ -21,7 +21,7 @@ export function toast(text, { bad = false, action } = {}) {
       }),
     button("icon-only", { label: t("close"), glyph: "close" }, () => note.remove()),
   );
-  const region = document.getElementById(bad ? "alerts" : "notes");
+  const region = byId(bad ? "alerts" : "notes");
   // A modal dialog makes the rest of the page inert; a popover that is shown later stays usable.
   region.append(note);
   if (region.matches(":popover-open")) region.hidePopover();
@@ -46,7 +46,7 @@ export function openDialog({ title, look = "", fill, mayClose = () => true, role
       stopListening();
       dialog.close();
       dialog.remove();
-      (before?.isConnected ? before : document.getElementById("main"))?.focus();
+      (before?.isConnected ? before : byId("main"))?.focus();
       resolve(value);
     };
     const leave = async () => {
@@ -135,7 +135,7 @@ function place(popover, anchor) {
  * Opens a popover at an anchor. It is removed when it is closed.
  * @param {HTMLElement} anchor
  * @param {Node | Node[]} content
- * @param {{ look?: string, [attribute: string]: string }} [options]
+ * @param {Record<string, string | null>} [options]
  */
 export function openPopover(anchor, content, { look = "popover", ...attributes } = {}) {
   const popover = h("div", { class: look, popover: "auto", ...attributes }, content);

@@ -10,11 +10,7 @@ const HOUR = 3_600_000;
 /** How often the progress is loaded, in milliseconds. */
 const REFRESH_MS = 1_000;
 /** Spans to choose from, besides a time of the reader's choice. */
-const SPANS = new Map([
-  ["hour", HOUR],
-  ["day", 24 * HOUR],
-  ["week", 7 * 24 * HOUR],
-]);
+const SPANS = { hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR };
 /** The API accepts at most seven days, and its clock may be a little ahead. */
 const MARGIN = 60_000;
 
@@ -89,8 +85,8 @@ function sinceChoice() {
     id: "recover-since",
     hidden: true,
     max: local(ago(0)),
-    min: local(ago(SPANS.get("week"))),
-    value: local(ago(SPANS.get("day"))),
+    min: local(ago(SPANS.week)),
+    value: local(ago(SPANS.day)),
     "aria-label": t("recover.time"),
   });
   let chosen = "day";
@@ -103,10 +99,10 @@ function sinceChoice() {
     radio.checked = name === chosen;
     return h("label", { class: "choice" }, radio, t(`recover.${name}`));
   };
-  const radios = [...SPANS.keys(), "time"].map(radioOf);
+  const radios = [...Object.keys(SPANS), "time"].map(radioOf);
   return {
     node: h("fieldset", { class: "choices" }, h("legend", {}, t("recover.since")), radios, time),
-    since: () => (chosen === "time" ? new Date(time.value) : ago(SPANS.get(chosen) - (chosen === "week" ? MARGIN : 0))),
+    since: () => (chosen === "time" ? new Date(time.value) : ago(SPANS[chosen] - (chosen === "week" ? MARGIN : 0))),
     focus: () => time.focus(),
   };
 }

@@ -175,10 +175,8 @@ export async function finishSignIn(config) {
   history.replaceState(null, "", `${location.pathname}${(ours && pending.hash) || ""}`);
   if (!ours) throw new SignInError("signIn.stale");
   sessionStorage.removeItem(PENDING);
-  if (query.has("error"))
-    throw new SignInError(
-      (Object.hasOwn(REFUSALS, query.get("error")) && REFUSALS[query.get("error")]) || "signIn.refused",
-    );
+  const refusal = query.get("error");
+  if (refusal !== null) throw new SignInError(Object.hasOwn(REFUSALS, refusal) ? REFUSALS[refusal] : "signIn.refused");
   const { ok, answer } = await hosted(config, "token", {
     grant_type: "authorization_code",
     code: query.get("code") ?? "",

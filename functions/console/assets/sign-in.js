@@ -38,8 +38,7 @@ export function signInForm(config, done, problem, name = "") {
       done();
     } catch (error) {
       say(error.key ? t(error.key, error.values) : error.message);
-      /** @type {HTMLInputElement} */
-      const secret = form.querySelector("input[type=password]");
+      const secret = /** @type {HTMLInputElement} */ (form.querySelector("input[type=password]"));
       secret.value = "";
       secret.focus();
     } finally {

@@ -66,9 +66,8 @@ export const store = new (class extends EventTarget {
   put(webhook) {
     this.#changes += 1;
     const known = this.find(webhook.id);
-    this.webhooks = known
-      ? this.webhooks.map((each) => (each === known ? webhook : each))
-      : [webhook, ...(this.webhooks ?? [])];
+    const all = this.webhooks ?? [];
+    this.webhooks = known ? all.map((each) => (each === known ? webhook : each)) : [webhook, ...all];
     this.#changed();
   }
 

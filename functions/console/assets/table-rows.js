@@ -27,7 +27,7 @@ export function tableRows(table) {
   const panel = openPanel();
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
-      visible[isIntersecting ? "add" : "delete"](/** @type {HTMLElement} */ (target).dataset.id);
+      visible[isIntersecting ? "add" : "delete"](/** @type {HTMLElement} */ (target).dataset.id ?? "");
     }
     store.count([...visible]);
   });
@@ -208,24 +208,25 @@ function toolsOf(table, webhook, open) {
 
 /** The history below an open row; at most one is open. */
 function openPanel() {
-  /** @type {{ id: string, row: HTMLElement, history?: { close(): void } } | null} */
-  let panel = null;
+  /** @type {{ id: string, row: HTMLElement, history?: { close(): void } } | undefined} */
+  let panel;
   const close = () => {
     panel?.history?.close();
     panel?.row.remove();
-    panel = null;
+    panel = undefined;
   };
   return {
     close,
     rowFor(id) {
-      if (panel?.id === id) return panel.row;
+      if (panel && panel.id === id) return panel.row;
       close();
       const host = h("div", { class: "panel" }, h("p", { class: "soft" }, t("loading")));
       const cell = h("td", { role: "cell", colspan: String(COLUMNS.length + 2) }, host);
+      /** @type {{ id: string, row: HTMLElement, history?: { close(): void } }} */
       const mine = { id, row: h("tr", { role: "row", class: "panel-row" }, cell) };
       panel = mine;
       import("./history.js").then(({ historyOf }) => {
-        if (panel === mine) panel.history = historyOf(host, id);
+        if (panel === mine) mine.history = historyOf(host, id);
       });
       return mine.row;
     },

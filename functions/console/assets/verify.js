@@ -1,6 +1,6 @@
 // The page for developers of receivers: how to verify the signature, with code for the headers of this webhook.
 
-import { button, h, icon } from "./dom.js";
+import { button, byId, h, icon } from "./dom.js";
 import { t } from "./i18n.js";
 import { copy } from "./overlays.js";
 import { hrefOf } from "./router.js";
@@ -75,7 +75,7 @@ function snippets(sent) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     choose(LANGUAGES[(LANGUAGES.indexOf(current) + step + LANGUAGES.length) % LANGUAGES.length]);
-    document.getElementById(`tab-${current}`).focus();
+    byId(`tab-${current}`).focus();
   };
   const tabOf = (key) => {
     const props = { type: "button", role: "tab", id: `tab-${key}`, "aria-controls": "snippet" };

@@ -19,8 +19,12 @@ export const crumbs = (...parts) =>
     parts,
   );
 
-/** The page of a webhook that cannot be shown. `again` loads it again. */
-export function notFound(problem, again = undefined) {
+/**
+ * The page of a webhook that cannot be shown. `again` loads it again.
+ * @param {{ status: number, message?: string }} problem
+ * @param {() => any} [again]
+ */
+export function notFound(problem, again = () => {}) {
   const missing = problem.status === 404;
   return h(
     "div",

@@ -114,7 +114,7 @@ async function loadAll(table, button, visible) {
   table.render();
   try {
     await store.load();
-    store.count(needsAllStats(table) ? store.webhooks.map(({ id }) => id) : [...visible], { now: true });
+    store.count(needsAllStats(table) ? table.rows().map(({ webhook }) => webhook.id) : [...visible], { now: true });
   } catch (error) {
     table.problem = error;
   } finally {
