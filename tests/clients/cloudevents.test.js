@@ -59,7 +59,7 @@ const arrived = (id, name = pure) =>
 
 const json = (value) => JSON.parse(JSON.stringify(value));
 
-/** Returns an event as it is delivered: without attributes that are null (JSON format, 2.2), and with two of our own. */
+/** Returns an event as it is delivered: without attributes that are null (JSON format, 2.2), and with the two that Anzol adds. */
 const asSent = (event) => {
   const set = Object.entries(json(event)).filter(([name, value]) => name === 'data' || value !== null);
   return { ...Object.fromEntries(set), tenantid: s.stack.tenants.globex, anzolhop: 1 };

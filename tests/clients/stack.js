@@ -100,9 +100,9 @@ export async function received(name) {
 }
 
 /** Sets how the receiver responds on a path. */
-export async function behave(name, behaviour) {
+export async function behave(name, behavior) {
   const url = `${stack.receiver.controlUrl}/behaviours/${name}`;
-  const answer = await fetch(url, { method: 'PUT', body: JSON.stringify(behaviour) });
+  const answer = await fetch(url, { method: 'PUT', body: JSON.stringify(behavior) });
   assert.equal(answer.status, 204);
 }
 

@@ -231,10 +231,10 @@ export async function publish(type = APP_CREATED, more = {}, who = 'acme.admin')
 }
 
 /** Sets how the receiver responds on a path. */
-export async function behave(name, behaviour) {
+export async function behave(name, behavior) {
   const answer = await fetch(`${stack.receiver.controlUrl}/behaviours/${name}`, {
     method: 'PUT',
-    body: JSON.stringify(behaviour),
+    body: JSON.stringify(behavior),
   });
   assert.equal(answer.status, 204);
 }

@@ -312,7 +312,7 @@ test('error without rule shows the sentence of the API', async () => {
   assert.equal(gateway.message, 'Forbidden');
 });
 
-test('unknown route is told apart from unknown webhook', async () => {
+test('unknown route differs from unknown webhook', async () => {
   const route = await errorOf({
     status: 404,
     items: [item(404, 'there is no /api/x', { rule: 'route_not_found', params: { path: '/api/x' } })],

@@ -4,10 +4,10 @@ import { language, t } from "./i18n.js";
 import { remark, STATES, stateOf } from "./status.js";
 
 /**
- * What a row is made of.
+ * The data of a row.
  * @typedef {{ webhook: Webhook, stats?: Stats, titles: Map<string, string>, user: User }} Row
  *
- * What the table shows.
+ * The state of the table.
  * @typedef {{ search: string, sort: { id: string, down: boolean }, filters: [string, string][], open: string }} View
  *
  * @typedef {object} Column

@@ -84,7 +84,7 @@ export const texts = {
   "webhooks.failed": "Couldn't load webhooks",
   "webhooks.none": "No webhooks yet",
   "webhooks.noneText": "Webhooks send events from your organization to your URL the moment they happen.",
-  "webhooks.noneOfYours": "Create a webhook to receive events about your own resources.",
+  "webhooks.noOwn": "Create a webhook to receive events about your own resources.",
   "webhooks.noMatch": "No matches",
   "webhooks.noMatchText": "No webhooks match your filters.",
   "count.of": "{count} of {most}",

@@ -1,4 +1,4 @@
-// What stands above the deliveries: loading, an error, none that match the filters, or the reason why there are none.
+// The notice above the deliveries: loading, an error, none that match the filters, or the reason why there are none.
 
 import { setEnabled, test } from "./actions.js";
 import { button, h, icon } from "./dom.js";

@@ -1,4 +1,4 @@
-// The history of a webhook: its chart, tools and deliveries. The parts are in history-*.js; this file holds what they share.
+// The history of a webhook: its chart, tools and deliveries. The parts are in history-*.js; this file holds their shared state.
 
 import { chartHost } from "./chart.js";
 import { detailsOf } from "./delivery.js";
@@ -12,7 +12,7 @@ import { note, where } from "./router.js";
 import { store } from "./store.js";
 
 /**
- * What the parts of a history share.
+ * The state that the parts of a history share.
  * @typedef {object} History
  * @property {string} id The ID of the webhook.
  * @property {boolean} inAddress Whether the filters are kept in the address: on the page of the webhook.

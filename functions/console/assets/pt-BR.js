@@ -150,7 +150,7 @@ export const texts = {
   "webhooks.failed": "Não foi possível carregar os webhooks",
   "webhooks.none": "Ainda não há webhooks",
   "webhooks.noneText": "Os webhooks enviam eventos da sua organização para a sua URL assim que eles acontecem.",
-  "webhooks.noneOfYours": "Crie um webhook para receber eventos sobre os seus próprios recursos.",
+  "webhooks.noOwn": "Crie um webhook para receber eventos sobre os seus próprios recursos.",
   "webhooks.noMatch": "Nenhum resultado",
   "webhooks.noMatchText": "Nenhum webhook corresponde aos filtros.",
   "count.of": "{count} de {most}",

@@ -1,4 +1,4 @@
-// What stands in place of the table: loading, an error, no webhooks, or none that match the filters.
+// The notice in place of the table: loading, an error, no webhooks, or none that match the filters.
 
 import { button, h, icon } from "./dom.js";
 import { language, t } from "./i18n.js";
@@ -46,7 +46,7 @@ function contentOf(table, known) {
   if (!store.webhooks) return loading ? [skeleton()] : [];
   if (known.length === 0) {
     return [
-      box("send", t("webhooks.none"), t(store.user.admin ? "webhooks.noneText" : "webhooks.noneOfYours"), create()),
+      box("send", t("webhooks.none"), t(store.user.admin ? "webhooks.noneText" : "webhooks.noOwn"), create()),
     ];
   }
   if (shown.length > 0) return [];

@@ -1,4 +1,4 @@
-// The page with the table of webhooks. Its parts are in table-*.js; this file holds what they share, and loads the data.
+// The page with the table of webhooks. Its parts are in table-*.js; this file holds their shared state, and loads the data.
 
 import { arrange, columnOf, paramsOf, viewOf } from "./columns.js";
 import { h } from "./dom.js";
@@ -14,7 +14,7 @@ import { tableState } from "./table-state.js";
 const REFRESH_MS = 30_000;
 
 /**
- * What the parts of the table share.
+ * The state that the parts of the table share.
  * @typedef {object} Table
  * @property {import("./columns.js").View} view Search, sort order, filters and the open row; kept in the address.
  * @property {Map<string, string>} titles Titles of event types by name.

@@ -199,7 +199,11 @@ mod tests {
         let at = page.find("src=\"/console/").map(|at| at + 5).unwrap();
         let script = page[at..].split('"').next().unwrap().to_owned();
         let (status, headers, _) = get(&script, "").await;
-        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(IMMUTABLE)), "{script}");
+        assert_eq!(
+            (status, &headers[CACHE_CONTROL]),
+            (200, &HeaderValue::from_static(IMMUTABLE)),
+            "{script}"
+        );
         // A page from before an update gets the current file, which is not cached under the old version.
         let (status, headers, _) = get("/console/0123456789abcdef/console.js", "").await;
         assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(REVALIDATE)));
