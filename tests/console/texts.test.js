@@ -13,8 +13,28 @@ const modules = readdirSync(assets).filter((file) => file.endsWith('.js') && !['
 const code = modules.map(read).join('\n');
 
 const { schemas } = JSON.parse(read('../../../infra/openapi.json')).components;
-/** The values of an enumeration of the API. */
-const values = (name) => schemas[name].enum ?? schemas[name].oneOf.map((each) => each.const ?? each.enum[0]);
+/** The values of an enumeration, or of a member that refers to one. */
+function values(name, member) {
+  const schema = member ? schemas[schemas[name].properties[member].$ref.split('/').at(-1)] : schemas[name];
+  return schema.enum ?? schema.oneOf.map((each) => each.const ?? each.enum[0]);
+}
+
+/** The rules that errors of the API name. */
+const RULES = schemas.ErrorItem.properties.rule?.enum ?? [];
+/** Rules that the console has no text for. */
+const WITHOUT_TEXT = [
+  // Requests of the console are valid JSON in UTF-8.
+  'duplicate_member json_escape max_depth max_members byte_order_mark gzip_incomplete gzip method_not_allowed unsupported_media_type unsupported_charset unsupported_encoding',
+  // The status has a text.
+  'token_required token_without_subject token_subject_invalid conflict recovery_running internal unavailable',
+  // Publishing of events.
+  'events_required max_events event_max_bytes event_array spec_version_required attribute_required attribute_name attribute_header attribute_not_header attribute_value integer not_empty media_type uri base64 charset_utf8 must_equal hop_count max_hops quoted_string percent_encoding visible_ascii tenant_required test_attribute_reserved event_type_reserved source_reserved event_delivered delivery_header not_queued publish_role_required other_tenant unsupported_event_media_type',
+  // Settings of a deployment, and access tokens for client credentials.
+  'domain_names setting_header_name setting_role_name setting_retry_schedule scope_unknown client_not_allowed refused_by_issuer basic_credentials unknown_client outside_issuer',
+].flatMap((line) => line.split(' '));
+
+/** Reasons for no deliveries. */
+const reasons = values('SilenceReason', 'code');
 
 /** For each beginning of keys that the code completes at run time: how they may go on. */
 const FAMILIES = {
@@ -43,12 +63,10 @@ const FAMILIES = {
   'filter.expected.': ['attribute', 'operator', 'value', 'joint'],
   'history.': ['all', ...values('Status')],
   'level.': values('Level'),
-  'noDeliveries.': ['stopped', 'no_events_yet', ...values('Code')].flatMap((reason) => [reason, `${reason}.text`]),
+  'noDeliveries.': ['stopped', 'no_events_yet', ...reasons].flatMap((reason) => [reason, `${reason}.text`]),
   'reason.': ['GONE', 'FAILURE_THRESHOLD'],
   'recover.': ['hour', 'day', 'week', 'time'],
-  'rule.': [...read('../../../shared/domain/src/rule.rs').matchAll(/^\s*"([a-z0-9_]+)" [A-Z]/gm)].map(
-    ([, rule]) => rule,
-  ),
+  'rule.': RULES,
   'status.': ['stopped', 'warning', 'failing', 'disabled', 'enabled'],
   'theme.': ['auto', 'light', 'dark'],
   'trigger.': values('Trigger'),
@@ -99,8 +117,10 @@ test('every code of the API that the console shows has a text', () => {
     FAMILIES[beginning].map((end) => beginning + end),
   );
   const failures = values('FailureKind').map((kind) => `failure.${kind}`);
+  const rules = RULES.filter((rule) => !WITHOUT_TEXT.includes(rule)).map((rule) => `rule.${rule}`);
   const keys = keysOf(ptBR);
-  for (const key of [...shown, ...failures]) assert.ok(keys.includes(key), key);
+  for (const key of [...shown, ...failures, ...rules]) assert.ok(keys.includes(key), key);
+  assert.ok(RULES.length > 0, 'the API documents its rules');
 });
 
 test('every event type has a title in Portuguese, and no other has', async () => {
