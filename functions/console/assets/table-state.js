@@ -45,9 +45,7 @@ function contentOf(table, known) {
     return [h("p", { class: "notice bad", role: "alert" }, icon("alert"), problem.message, again("quiet", {}))];
   if (!store.webhooks) return loading ? [skeleton()] : [];
   if (known.length === 0) {
-    return [
-      box("send", t("webhooks.none"), t(store.user.admin ? "webhooks.noneText" : "webhooks.noOwn"), create()),
-    ];
+    return [box("send", t("webhooks.none"), t(store.user.admin ? "webhooks.noneText" : "webhooks.noOwn"), create())];
   }
   if (shown.length > 0) return [];
   const clear = button("", { text: t("chips.clear") }, () => table.clearFilters());
