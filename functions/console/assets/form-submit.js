@@ -43,6 +43,9 @@ export function updater(webhook) {
   };
 }
 
+/** The fields of rules about permissions, which the API reports for the whole request. */
+const FIELD_OF_RULE = { admin_required_for_level: "level", admin_required_for_owner: "ownerId" };
+
 /**
  * Returns the problems that an error of the API is about. A problem of a patch may name the index of an operation; then its field is the one
  * that the operation changes.
@@ -50,9 +53,9 @@ export function updater(webhook) {
 export function problemsOfError(error, operations) {
   if (!(error instanceof ApiError)) throw error;
   if (error.passing) return [{ text: `${error.message} ${t("form.notSaved")}` }];
-  return error.problems.map(({ field, text }) => {
+  return error.problems.map(({ field, rule, text }) => {
     const [, index] = /^\[(\d+)\]/.exec(field ?? "") ?? [];
     const operation = operations[index];
-    return { field: operation ? fieldOf(operation) : field, text };
+    return { field: operation ? fieldOf(operation) : (field ?? FIELD_OF_RULE[rule]), text };
   });
 }
