@@ -13,11 +13,9 @@ const modules = readdirSync(assets).filter((file) => file.endsWith('.js') && !['
 const code = modules.map(read).join('\n');
 
 const { schemas } = JSON.parse(read('../../../infra/openapi.json')).components;
-/** The values of an enumeration, or of a member that refers to one. */
-function values(name, member) {
-  const schema = member ? schemas[schemas[name].properties[member].$ref.split('/').at(-1)] : schemas[name];
-  return schema.enum ?? schema.oneOf.map((each) => each.const ?? each.enum[0]);
-}
+const nameOf = ({ $ref }) => $ref.split('/').at(-1);
+/** The values of an enumeration of the API. */
+const values = (name) => schemas[name].enum ?? schemas[name].oneOf.map((each) => each.const ?? each.enum[0]);
 
 /** The rules that errors of the API name. */
 const RULES = schemas.ErrorItem.properties.rule?.enum ?? [];
@@ -34,7 +32,8 @@ const WITHOUT_TEXT = [
 ].flatMap((line) => line.split(' '));
 
 /** Reasons for no deliveries. */
-const reasons = values('SilenceReason', 'code');
+const reason = nameOf(schemas.Silence.properties.reasons.items);
+const reasons = values(nameOf(schemas[reason].properties.code));
 
 /** For each beginning of keys that the code completes at run time: how they may go on. */
 const FAMILIES = {
@@ -63,7 +62,7 @@ const FAMILIES = {
   'filter.expected.': ['attribute', 'operator', 'value', 'joint'],
   'history.': ['all', ...values('Status')],
   'level.': values('Level'),
-  'noDeliveries.': ['stopped', 'no_events_yet', ...reasons].flatMap((reason) => [reason, `${reason}.text`]),
+  'noDeliveries.': ['stopped', 'no_events_yet', ...reasons].flatMap((each) => [each, `${each}.text`]),
   'reason.': ['GONE', 'FAILURE_THRESHOLD'],
   'recover.': ['hour', 'day', 'week', 'time'],
   'rule.': RULES,
