@@ -13,7 +13,6 @@ const modules = readdirSync(assets).filter((file) => file.endsWith('.js') && !['
 const code = modules.map(read).join('\n');
 
 const { schemas } = JSON.parse(read('../../../infra/openapi.json')).components;
-const nameOf = ({ $ref }) => $ref.split('/').at(-1);
 /** The values of an enumeration of the API. */
 const values = (name) => schemas[name].enum ?? schemas[name].oneOf.map((each) => each.const ?? each.enum[0]);
 
@@ -32,8 +31,7 @@ const WITHOUT_TEXT = [
 ].flatMap((line) => line.split(' '));
 
 /** Reasons for no deliveries. */
-const reason = nameOf(schemas.Silence.properties.reasons.items);
-const reasons = values(nameOf(schemas[reason].properties.code));
+const reasons = Object.values(schemas).find((schema) => schema.enum?.includes('no_event_types')).enum;
 
 /** For each beginning of keys that the code completes at run time: how they may go on. */
 const FAMILIES = {
