@@ -1,7 +1,7 @@
-//! Packs the console's files for `src/assets.rs`: writes the version of them all, and what the first view needs, into the page, and compresses
-//! each file. Here, once, because a cold start would do it again and again.
+//! Prepares the console's files for `src/assets.rs`: writes their common version and the preloads of the first view into the page, and
+//! compresses each file, so that no cold start has to.
 
-#![expect(clippy::disallowed_methods, reason = "cargo tells by a variable where the results go")]
+#![expect(clippy::disallowed_methods, reason = "cargo passes the output directory in a variable")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -14,7 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
-/// The module that the page loads; the first view needs what it imports, and what that imports.
+/// The module that the page loads. The first view needs its imports, and theirs.
 const ENTRY: &str = "console.js";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -23,16 +23,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir("assets")? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or("a name that is not UTF-8")?;
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("a file name is not UTF-8")?;
         files.insert(name.to_owned(), fs::read_to_string(&path)?);
     }
     let version = version(&files);
     let place = format!("/console/{version}");
-    let preload = first(&files)?
+    let preload = modules_of_first_view(&files)?
         .into_iter()
         .map(|name| format!("  <link rel=\"modulepreload\" href=\"{place}/{name}\">"));
     let preload = preload.collect::<Vec<_>>().join("\n");
-    let page = files.get_mut("index.html").ok_or("no index.html")?;
+    let page = files.get_mut("index.html").ok_or("index.html is missing")?;
     *page = page.replace("{preload}", &preload).replace("{assets}", &place);
 
     let out = env::var("OUT_DIR")?;
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Changes whenever any file does.
+/// Returns a version that changes when any file changes.
 fn version(files: &BTreeMap<String, String>) -> String {
     let mut digest = Sha256::new();
     for part in files.iter().flat_map(|(name, content)| [name, content]) {
@@ -65,12 +65,12 @@ fn version(files: &BTreeMap<String, String>) -> String {
     hex::encode(digest.finalize()).split_off(48)
 }
 
-/// The modules that the first view needs: the page asks for all of them at once, instead of a round trip for each import.
-fn first(files: &BTreeMap<String, String>) -> Result<BTreeSet<&str>, Box<dyn Error>> {
+/// Returns the modules of the first view. The page preloads all of them, which saves a round trip for each level of imports.
+fn modules_of_first_view(files: &BTreeMap<String, String>) -> Result<BTreeSet<&str>, Box<dyn Error>> {
     let mut needed = BTreeSet::from([ENTRY]);
     let mut left = vec![ENTRY];
     while let Some(name) = left.pop() {
-        let text = files.get(name).ok_or_else(|| format!("{name} is imported, and not there"))?;
+        let text = files.get(name).ok_or_else(|| format!("{name} is imported but missing"))?;
         for import in text.split("from \"./").skip(1).filter_map(|rest| rest.split('"').next()) {
             if needed.insert(import) {
                 left.push(import);

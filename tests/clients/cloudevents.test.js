@@ -1,5 +1,5 @@
-// The CloudEvents SDK for JavaScript as a producer, in all three content modes, and as a receiver of what we then send.
-// The numbers of sections are those of CloudEvents 1.0.2: its HTTP protocol binding and its JSON format.
+// The CloudEvents SDK for JavaScript as a producer, in all three content modes, and as a receiver of the deliveries.
+// Section numbers refer to CloudEvents 1.0.2: its HTTP protocol binding and its JSON format.
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
@@ -8,11 +8,11 @@ import { CloudEvent, HTTP } from 'cloudevents';
 
 import * as s from './stack.js';
 
-/** No other suite counts what comes of this type. */
+/** An event type that no other suite counts. */
 const TYPE = 'com.qlik.v1.app.data.updated';
 const STRUCTURED = 'application/cloudevents+json';
 const BATCH = 'application/cloudevents-batch+json';
-/** All that makes a header's value hard to write: spaces, quotes, percent signs, characters of two, three and four bytes. */
+/** Characters that are hard to encode in a header: spaces, quotes, percent signs, and characters of two, three and four bytes. */
 const HARD = 'say "hello world": 100% of %41, \\, é, 漢字, 😀';
 
 const api = s.clientOf('globex.admin');
@@ -39,14 +39,14 @@ async function publish(message, count = 1) {
   assert.deepEqual([status, answer.accepted], [202, count], JSON.stringify(answer));
 }
 
-/** Sends what has to be refused; the fields and rules of the errors. */
+/** Sends a message that must be rejected. Returns the fields and rules of the errors. */
 async function refused(message) {
   const { status, answer } = await send(message);
   assert.equal(status, 400, JSON.stringify(answer));
   return answer.errors.map(({ field, rule }) => `${field} ${rule}`).join('; ');
 }
 
-/** What the webhook of this name got of an event: headers, the raw body, and what it says. */
+/** Waits for the delivery of an event. Returns headers, raw body and parsed event. */
 const arrived = (id, name = pure) =>
   s.eventually(`delivery of ${id}`, async () => {
     for (const { headers, bodyBase64 } of await s.received(name)) {
@@ -59,30 +59,30 @@ const arrived = (id, name = pure) =>
 
 const json = (value) => JSON.parse(JSON.stringify(value));
 
-/** What an event, as JSON, is when we send it: attributes that are null are not set (JSON format, 2.2); two of ours are. */
+/** Returns an event as it is delivered: without attributes that are null (JSON format, 2.2), and with the two that Anzol adds. */
 const asSent = (event) => {
   const set = Object.entries(json(event)).filter(([name, value]) => name === 'data' || value !== null);
   return { ...Object.fromEntries(set), tenantid: s.stack.tenants.globex, anzolhop: 1 };
 };
 
-/** Reads a delivery with the SDK. */
+/** Parses a delivery with the SDK. */
 const read = ({ headers, body }) => {
-  // Payloads are sent as application/json, as Qlik sends them, in which the SDK sees no event: its receivers say what it is.
+  // Like Qlik, we send payloads as application/json. The SDK recognizes no event in them, so its receivers set the type.
   assert.equal(headers['content-type'], 'application/json');
   assert.equal(HTTP.isEvent({ headers, body }), false);
   return HTTP.toEvent({ headers: { ...headers, 'content-type': STRUCTURED }, body });
 };
 
-/** Checks that the delivery says exactly `expected`, for whoever looks at the JSON and for whoever reads it with the SDK. */
-function assertSays(delivery, expected) {
+/** Asserts that the delivery is exactly `expected`, as JSON and as parsed by the SDK. */
+function assertEvent(delivery, expected) {
   assert.deepEqual(delivery.event, expected);
   if ('data' in expected) {
     const data = `"data":${JSON.stringify(expected.data)}`;
-    assert.ok(delivery.body.includes(data), `${data}, to the byte, in ${delivery.body}`);
+    assert.ok(delivery.body.includes(data), `${data}, byte-identical, in ${delivery.body}`);
   }
   const event = read(delivery);
   assert.equal(event.validate(), true);
-  // The SDK takes data that JavaScript calls falsy for none: 0, false, null and the empty string.
+  // The SDK drops data that is falsy in JavaScript: 0, false, null and the empty string.
   const { data, ...attributes } = expected;
   assert.deepEqual(json(event), data ? expected : attributes);
 }
@@ -100,11 +100,26 @@ const EVENTS = {
   'plain text': { data: `${HARD}\r\n`, datacontenttype: 'text/plain; charset=utf-8' },
   XML: { data: '<?xml version="1.0"?>\n<a b="1">é &amp; 漢字</a>', datacontenttype: 'application/xml' },
   'binary data': { data: Uint8Array.from([0, 255, 195, 40, 10, 13]), datacontenttype: 'application/octet-stream' },
-  // Bytes that would be another text in UTF-8.
-  'text in another character set': { data: Uint8Array.from([0xc3, 0xa9]), datacontenttype: 'text/plain; charset=ISO-8859-1' },
-  // The SDK's schema has a dataschema and a source in plain ASCII.
-  'hard text in attributes': { subject: HARD, myown: HARD, dataschema: 'https://schemas.example/%C3%A9?a=%20b', data: { a: HARD } },
-  'extensions of each type': { text: 'x', whole: 2147483647, yes: true, no: false, zero: 0, day: '2026-11-28T10:30:00+01:00' },
+  // Bytes that are a different text in UTF-8.
+  'text in another character set': {
+    data: Uint8Array.from([0xc3, 0xa9]),
+    datacontenttype: 'text/plain; charset=ISO-8859-1',
+  },
+  // The SDK's schema requires ASCII in dataschema and source.
+  'hard text in attributes': {
+    subject: HARD,
+    myown: HARD,
+    dataschema: 'https://schemas.example/%C3%A9?a=%20b',
+    data: { a: HARD },
+  },
+  'extensions of each type': {
+    text: 'x',
+    whole: 2147483647,
+    yes: true,
+    no: false,
+    zero: 0,
+    day: '2026-11-28T10:30:00+01:00',
+  },
   'attributes that are undefined': { subject: undefined, dataschema: undefined, datacontenttype: undefined },
 };
 
@@ -113,19 +128,26 @@ describe('structured mode', { concurrency: 5 }, () => {
     test(`${name} arrives as published`, async () => {
       const event = create(attributes);
       await publish(HTTP.structured(event));
-      assertSays(await arrived(event.id), asSent(event));
+      assertEvent(await arrived(event.id), asSent(event));
     });
   }
 
-  test('k5a attributes that are null are not set', async () => {
-    const event = create({ subject: null, dataschema: null, datacontenttype: null, myown: null, tenantid: null, data: null });
+  test('k5a null attributes are not set', async () => {
+    const event = create({
+      subject: null,
+      dataschema: null,
+      datacontenttype: null,
+      myown: null,
+      tenantid: null,
+      data: null,
+    });
     const message = HTTP.structured(event);
     assert.match(message.body, /"subject":null.*"myown":null/, 'the SDK writes them');
     await publish(message);
-    assertSays(await arrived(event.id), asSent(event));
+    assertEvent(await arrived(event.id), asSent(event));
   });
 
-  test('k5a a time that is null is the time of arrival', async () => {
+  test('k5a null time becomes the time of arrival', async () => {
     // The SDK itself always sets a time.
     const event = { ...json(create({ data: 1 })), time: null };
     const before = Date.now();
@@ -133,26 +155,29 @@ describe('structured mode', { concurrency: 5 }, () => {
     const delivery = await arrived(event.id);
     const { time } = delivery.event;
     assert.ok(Math.abs(Date.parse(time) - before) < 10_000, time);
-    // To the nanosecond; the SDK knows times to the millisecond.
+    // We set nanoseconds; the SDK supports milliseconds.
     assert.deepEqual(delivery.event, { ...asSent(event), time });
     assert.equal(read(delivery).validate(), true);
   });
 
-  test('k5b an event beside ce- headers is read from its body', async () => {
+  test('k5b structured event ignores ce- headers', async () => {
     const event = create({ subject: 'of the body', data: { of: 'the body' } });
     const other = create({ subject: 'of the headers', data: { of: 'the headers' } });
-    await publish({ headers: { ...HTTP.binary(other).headers, ...HTTP.structured(event).headers }, body: HTTP.structured(event).body });
-    assertSays(await arrived(event.id), asSent(event));
+    await publish({
+      headers: { ...HTTP.binary(other).headers, ...HTTP.structured(event).headers },
+      body: HTTP.structured(event).body,
+    });
+    assertEvent(await arrived(event.id), asSent(event));
   });
 
-  test('k5b a content type in any case, with a parameter, decides', async () => {
+  test('k5b content type matches in any case, with parameters', async () => {
     const [event, other] = [create({ data: 1 }), create({})];
     const headers = { ...HTTP.binary(other).headers, 'content-type': 'Application/CloudEvents+JSON ; charset="UTF-8"' };
     await publish({ headers, body: HTTP.structured(event).body });
-    assertSays(await arrived(event.id), asSent(event));
+    assertEvent(await arrived(event.id), asSent(event));
   });
 
-  test('k5d data that is there twice or no base64 is refused by name', async () => {
+  test('k5d duplicate data or invalid base64 is rejected by name', async () => {
     const structured = (members) => ({
       headers: HTTP.structured(create({})).headers,
       body: JSON.stringify({ ...json(create({})), ...members }),
@@ -163,7 +188,7 @@ describe('structured mode', { concurrency: 5 }, () => {
     }
   });
 
-  test('k5d an attribute of a bad name is refused by name', async () => {
+  test('k5d invalid attribute name is rejected by name', async () => {
     for (const name of ['myOwn', 'my-own', 'my_own', 'é']) {
       assert.throws(() => create({ [name]: 'x' }), /invalid extension name/);
       assert.match(await refused(HTTP.structured(create({ [name]: 'x' }, false))), new RegExp(name));
@@ -172,8 +197,8 @@ describe('structured mode', { concurrency: 5 }, () => {
 });
 
 /**
- * `HTTP.binary` writes attributes as they are; it is left to its caller to make headers of them (HTTP binding, 3.1.3.2): what is no
- * printable ASCII, and space, quote and percent sign, are percent-encoded.
+ * Percent-encodes the headers of a binary message (HTTP binding, 3.1.3.2): all characters that are not printable ASCII, spaces, quotes and
+ * percent signs. `HTTP.binary` leaves that to its caller.
  */
 const encoded = ({ headers, body }) => ({
   headers: Object.fromEntries(
@@ -190,19 +215,24 @@ describe('binary mode', { concurrency: 5 }, () => {
     test(`${name} arrives as published`, async () => {
       const event = create(attributes);
       const message = HTTP.binary(event);
-      // The SDK takes a string for the body as it is, also where that is to be JSON.
+      // The SDK writes a string into the body without encoding it, even if the content type is JSON.
       if (attributes.datacontenttype === 'application/json') message.body = JSON.stringify(event.data);
       await publish(encoded(message));
-      // Headers are text, and say nothing of types. The SDK names a content type where the event does not.
-      const text = ([name, value]) => [name, ['boolean', 'number'].includes(typeof value) && name !== 'data' ? String(value) : value];
-      const { datacontenttype = message.headers['content-type'], ...sent } = Object.fromEntries(Object.entries(json(event)).map(text));
+      // Headers are untyped text. The SDK sets a content type if the event has none.
+      const text = ([name, value]) => [
+        name,
+        ['boolean', 'number'].includes(typeof value) && name !== 'data' ? String(value) : value,
+      ];
+      const { datacontenttype = message.headers['content-type'], ...sent } = Object.fromEntries(
+        Object.entries(json(event)).map(text),
+      );
       // An empty body is no data.
       if (sent.data === '') delete sent.data;
-      assertSays(await arrived(event.id), asSent({ ...sent, datacontenttype }));
+      assertEvent(await arrived(event.id), asSent({ ...sent, datacontenttype }));
     });
   }
 
-  test('k5c text that the SDK left as it was is taken as it is', async () => {
+  test('k5c unencoded text is accepted unchanged', async () => {
     for (const subject of ['hello world', 'say "hello" to', 'it is 100%', 'a, b; c=d']) {
       const event = create({ subject });
       await publish(HTTP.binary(event));
@@ -210,7 +240,7 @@ describe('binary mode', { concurrency: 5 }, () => {
     }
   });
 
-  test('k5c quoted values are unquoted, then decoded', async () => {
+  test('k5c quoted value is unquoted, then decoded', async () => {
     for (const [quoted, subject] of [
       ['"hello world"', 'hello world'],
       ['"say \\"hello\\", \\\\o/"', 'say "hello", \\o/'],
@@ -227,21 +257,21 @@ describe('binary mode', { concurrency: 5 }, () => {
     }
   });
 
-  test('k5c a value that is quoted by half is refused by name', async () => {
+  test('k5c half-quoted value is rejected by name', async () => {
     for (const subject of ['"hello" world', '"hello', '"hello\\"', '"']) {
       assert.match(await refused(HTTP.binary(create({ subject }))), /^ce-subject quoted_string$/, subject);
     }
   });
 
-  test('k5b JSON with ce- headers is the data of an event', async () => {
-    // Data that looks like an event is data all the same.
+  test('k5b JSON body with ce- headers is the data', async () => {
+    // Even if the data looks like an event.
     const data = json(create({ subject: 'inner' }));
     const event = create({ data, datacontenttype: 'application/json' });
     await publish(HTTP.binary(event));
-    assertSays(await arrived(event.id), asSent(event));
+    assertEvent(await arrived(event.id), asSent(event));
   });
 
-  test('a string that the SDK sends as JSON is refused by name', async () => {
+  test('string sent as JSON by the SDK is rejected by name', async () => {
     assert.match(await refused(HTTP.binary(create({ data: 'just text' }))), /^body json$/);
   });
 
@@ -255,7 +285,7 @@ describe('binary mode', { concurrency: 5 }, () => {
     assert.equal(read(delivery).validate(), true);
   });
 
-  test('hard text in what names an event arrives as published', async () => {
+  test('special characters in an event ID arrive as published', async () => {
     const event = create({ id: s.unique(HARD) });
     await publish(encoded(HTTP.binary(event)));
     const delivery = await arrived(event.id);
@@ -263,7 +293,7 @@ describe('binary mode', { concurrency: 5 }, () => {
     assert.equal(read(delivery).id, event.id);
   });
 
-  test('a header that is not UTF-8 is refused by name', async () => {
+  test('header that is not UTF-8 is rejected by name', async () => {
     for (const subject of ['caf%E9', '%FF', '%C3%28']) {
       const { headers, body } = HTTP.binary(create({ subject: 'x' }));
       assert.match(await refused({ headers: { ...headers, 'ce-subject': subject }, body }), /ce-subject/, subject);
@@ -272,48 +302,55 @@ describe('binary mode', { concurrency: 5 }, () => {
 });
 
 describe('batch mode', { concurrency: 5 }, () => {
-  // The SDK reads batches and writes none: a batch is the array of its events.
+  // The SDK parses batches but does not write them. A batch is the array of its events.
   const batch = (events) => ({ headers: { 'content-type': BATCH }, body: JSON.stringify(events) });
 
-  test('every event arrives as published', async () => {
+  test('every event of a batch arrives as published', async () => {
     const events = Object.values(EVENTS).map((attributes) => create(attributes));
     const message = batch(events);
-    assert.deepEqual(HTTP.toEvent(message).map(({ id }) => id), events.map(({ id }) => id));
+    assert.deepEqual(
+      HTTP.toEvent(message).map(({ id }) => id),
+      events.map(({ id }) => id),
+    );
     await publish(message, events.length);
-    for (const event of events) assertSays(await arrived(event.id), asSent(event));
+    for (const event of events) assertEvent(await arrived(event.id), asSent(event));
   });
 
-  test('k5a attributes that are null in a batch are not set', async () => {
-    const events = [create({ subject: null, myown: 'set' }), create({ subject: 'set', myown: null, tenantid: null }), create({ data: null })];
+  test('k5a null attributes in a batch are not set', async () => {
+    const events = [
+      create({ subject: null, myown: 'set' }),
+      create({ subject: 'set', myown: null, tenantid: null }),
+      create({ data: null }),
+    ];
     await publish(batch(events), events.length);
-    for (const event of events) assertSays(await arrived(event.id), asSent(event));
+    for (const event of events) assertEvent(await arrived(event.id), asSent(event));
   });
 
-  test('k5a a null where a value is needed is refused by its place', async () => {
+  test('k5a null in a required attribute is rejected by index', async () => {
     for (const name of ['specversion', 'id', 'source', 'type']) {
       const events = [json(create({})), { ...json(create({})), [name]: null }];
       assert.match(await refused(batch(events)), new RegExp(`\\[1\\]\\.${name}`));
     }
   });
 
-  test('k5b a batch beside ce- headers is read from its body', async () => {
+  test('k5b batch ignores ce- headers', async () => {
     const events = [create({ data: 1 }), create({ data: 2 })];
     const { headers, body } = batch(events);
     await publish({ headers: { ...HTTP.binary(create({})).headers, ...headers }, body }, events.length);
-    for (const event of events) assertSays(await arrived(event.id), asSent(event));
+    for (const event of events) assertEvent(await arrived(event.id), asSent(event));
   });
 
-  test('a batch may be empty', async () => {
+  test('empty batch is accepted', async () => {
     assert.deepEqual(HTTP.toEvent(batch([])), []);
     await publish(batch([]), 0);
   });
 
-  test('k5d an attribute of a bad name is refused by its place', async () => {
+  test('k5d invalid attribute name is rejected by index', async () => {
     assert.match(await refused(batch([create({}), create({ myOwn: 1 }, false)])), /\[1\]\.myOwn/);
   });
 });
 
-test('h1 an event received and published again counts its hops', async () => {
+test('h1 republished event counts its hops', async () => {
   let event = create({ data: { a: 1 }, datacontenttype: 'application/json' });
   const publishIn = [HTTP.structured, HTTP.binary, HTTP.structured, HTTP.binary];
   for (const [sent, mode] of publishIn.entries()) {
@@ -325,7 +362,7 @@ test('h1 an event received and published again counts its hops', async () => {
   for (const mode of [HTTP.structured, HTTP.binary]) assert.match(await refused(mode(event)), /anzolhop max_hops/);
 });
 
-test('h1 a delivery cannot be published as it came', async () => {
+test('h1 delivery published unchanged is rejected', async () => {
   const event = create({});
   await publish(HTTP.structured(event));
   for (const name of [pure, hybrid]) {
@@ -335,21 +372,32 @@ test('h1 a delivery cannot be published as it came', async () => {
   }
 });
 
-test('k6 gzip is undone in every mode, other encodings refused', async () => {
-  const gzipped = ({ headers, body }) => ({ headers: { ...headers, 'content-encoding': 'gzip' }, body: gzipSync(body) });
+test('k6 gzip is decoded in every mode, others are rejected', async () => {
+  const gzipped = ({ headers, body }) => ({
+    headers: { ...headers, 'content-encoding': 'gzip' },
+    body: gzipSync(body),
+  });
   const data = Uint8Array.from([0, 255, 195, 40]);
-  const [event, binary, one, two] = [create({ data: HARD }), create({ data, datacontenttype: 'image/x-own' }), create({}), create({})];
+  const [event, binary, one, two] = [
+    create({ data: HARD }),
+    create({ data, datacontenttype: 'image/x-own' }),
+    create({}),
+    create({}),
+  ];
   await publish(gzipped(HTTP.structured(event)));
   await publish(gzipped(HTTP.binary(binary)));
   await publish(gzipped({ headers: { 'content-type': BATCH }, body: JSON.stringify([one, two]) }), 2);
-  for (const published of [event, binary, one, two]) assertSays(await arrived(published.id), asSent(published));
+  for (const published of [event, binary, one, two]) assertEvent(await arrived(published.id), asSent(published));
   const { headers, body } = HTTP.structured(create({}));
-  const { status, answer } = await send({ headers: { ...headers, 'content-encoding': 'br' }, body: brotliCompressSync(body) });
+  const { status, answer } = await send({
+    headers: { ...headers, 'content-encoding': 'br' },
+    body: brotliCompressSync(body),
+  });
   assert.equal(status, 415);
   assert.deepEqual([answer.errors[0].rule, answer.errors[0].params.values], ['unsupported_encoding', ['gzip', 'identity']]);
 });
 
-test('the hybrid form is an event to the SDK, but not a valid one', async () => {
+test('hybrid payload parses in the SDK but is not valid', async () => {
   const event = create({ subject: HARD, myown: 'kept', data: { a: 1 } });
   await publish(HTTP.structured(event));
   const delivery = await arrived(event.id, hybrid);
@@ -357,6 +405,6 @@ test('the hybrid form is an event to the SDK, but not a valid one', async () => 
   const expected = asSent(event);
   const said = json(found);
   for (const name in expected) assert.deepEqual(said[name], expected[name], name);
-  // Legacy names have capitals, which CloudEvents does not allow; a receiver that validates asks for enableCloudEventDelivery.
+  // CloudEvents does not allow the capital letters of legacy names. Receivers that validate use enableCloudEventDelivery.
   assert.throws(() => found.validate(), /invalid attribute name: "cloudEventsVersion"/);
 });

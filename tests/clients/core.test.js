@@ -1,6 +1,7 @@
-// The ten operations on the base that follows.
-import { operations } from './webhooks.js';
+// The ten operations on the newer base path.
+
 import { CORE, callCore } from './stack.js';
+import { operations } from './webhooks.js';
 
 callCore();
 operations(CORE);

@@ -1,4 +1,4 @@
-// What every test starts from: the stack, Qlik's client on it, webhooks that clean up after themselves, and patience.
+// The kit of the client tests: the stack, Qlik's client, webhooks that are deleted after the test, and waiting.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { addInterceptor } from '@qlik/api/interceptors';
 
 const file = process.env.ANZOL_STACK ?? new URL('../../target/local/stack.json', import.meta.url);
 
-/** The deployed stack, as `cargo xtask up` describes it. */
+/** The deployed stack, as described by `cargo xtask up`. */
 export const stack = JSON.parse(readFileSync(file, 'utf8'));
 
 export const V1 = '/api/v1/webhooks';
@@ -18,13 +18,13 @@ export const APP_DELETED = 'com.qlik.v1.app.deleted';
 export const APP_EXPORTED = 'com.qlik.v1.app.exported';
 export const APP_PUBLISHED = 'com.qlik.v1.app.published';
 
-/** Never from the client's own cache. */
+/** Options that bypass the cache of the client. */
 export const fresh = { noCache: true };
 
-/** Long enough for an event to pass through every queue of a busy local cloud. */
+/** Long enough for an event to pass all queues of a busy local cloud, in milliseconds. */
 const SOON_MS = 20_000;
 
-/** Every request that left this process, oldest first: method, URL, and the answer's status and headers. */
+/** All requests of this process, oldest first: method, URL, and status and headers of the response. */
 export const traffic = [];
 const { fetch } = globalThis;
 globalThis.fetch = async (url, options) => {
@@ -39,15 +39,13 @@ globalThis.fetch = async (url, options) => {
 };
 
 /**
- * Lets every client of this process call core, for which it has no functions yet. Interceptors of one client alone are
- * never called: the package passes on only those that were added for all.
+ * Makes every client of this process call the base path `core`, which the package does not support yet. The package ignores interceptors
+ * of a single client and calls only those that were added for all.
  */
 export const callCore = () =>
-  addInterceptor((request, proceed) =>
-    proceed({ ...request, pathTemplate: request.pathTemplate.replace(V1, CORE) }),
-  );
+  addInterceptor((request, proceed) => proceed({ ...request, pathTemplate: request.pathTemplate.replace(V1, CORE) }));
 
-/** What the client has said of deprecated APIs, which it does with each call; not for the screen. */
+/** The client's deprecation notices, which it logs with each call; collected instead of printed. */
 export const notices = [];
 for (const level of ['debug', 'warn']) {
   const say = console[level];
@@ -55,20 +53,20 @@ for (const level of ['debug', 'warn']) {
     String(text).startsWith('[Qlik] API deprecation notice') ? notices.push(text) : say(text, ...more);
 }
 
-/** Qlik's client with these host settings. */
+/** Creates Qlik's client with these host settings. */
 export const clientWith = (hostConfig) => createQlikApi({ hostConfig: { host: stack.apiUrl, ...hostConfig } });
 
-/** Qlik's client as one of the seeded users. */
+/** Creates Qlik's client for a seeded user. */
 export const clientOf = (who) => clientWith({ authType: 'apikey', apiKey: stack.tokens[who] });
 
-/** A name nobody else uses, in this run or another. */
 let count = 0;
+/** Returns a unique name. */
 export const unique = (word) => `${word}-${process.pid.toString(36)}${Date.now().toString(36)}-${count++}`;
 
-/** Where the receiver takes what is sent to this name. */
+/** Returns the URL of a path at the receiver. */
 export const receiverUrl = (name) => `${stack.receiver.url}/${name}`;
 
-/** Creates a webhook that hears of new apps, and deletes it when the test `t` is over; `more` adds or overrides. */
+/** Creates a webhook for new apps, and deletes it after the test `t`. `more` adds or overrides members. */
 export async function createWebhook(t, api, name, more = {}) {
   const request = { name, url: receiverUrl(name), eventTypes: [APP_CREATED], enabled: true, ...more };
   const created = await api.webhooks.createWebhook(request);
@@ -77,9 +75,15 @@ export async function createWebhook(t, api, name, more = {}) {
   return created.data;
 }
 
-/** Publishes an event of a tenant with this token; answers its id. */
+/** Publishes an event of a tenant with this token. Returns its ID. */
 export async function publish(token, tenant, type) {
-  const event = { specversion: '1.0', id: unique('event'), source: 'tests/clients', type, tenantid: stack.tenants[tenant] };
+  const event = {
+    specversion: '1.0',
+    id: unique('event'),
+    source: 'tests/clients',
+    type,
+    tenantid: stack.tenants[tenant],
+  };
   const answer = await fetch(`${stack.apiUrl}/api/v1/events`, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/cloudevents+json' },
@@ -89,20 +93,20 @@ export async function publish(token, tenant, type) {
   return event.id;
 }
 
-/** What the receiver got of this name, newest last. */
+/** Returns the requests that the receiver got on a path, newest last. */
 export async function received(name) {
   const answer = await fetch(`${stack.receiver.controlUrl}/requests?path=/${name}`);
   return answer.json();
 }
 
-/** How the receiver answers this name from now on. */
-export async function behave(name, behaviour) {
+/** Sets how the receiver responds on a path. */
+export async function behave(name, behavior) {
   const url = `${stack.receiver.controlUrl}/behaviours/${name}`;
-  const answer = await fetch(url, { method: 'PUT', body: JSON.stringify(behaviour) });
+  const answer = await fetch(url, { method: 'PUT', body: JSON.stringify(behavior) });
   assert.equal(answer.status, 204);
 }
 
-/** Looks again and again until something is there to see. */
+/** Repeats `look` until it returns something, and returns that. */
 export async function eventually(what, look) {
   const deadline = Date.now() + SOON_MS;
   for (;;) {
@@ -113,19 +117,21 @@ export async function eventually(what, look) {
   }
 }
 
-/** For `assert.rejects`: the client's error for this status, in the shape that all errors have, with exactly these problems, each `field rule`. */
-export const refusal = (status, ...problems) => (error) => {
-  assert.equal(error.status, status, error.message);
-  const { errors, traceId } = error.data;
-  assert.ok(traceId, 'no traceId');
-  assert.ok(errors.length > 0);
-  for (const { code, title } of errors) assert.deepEqual([code, typeof title], [`HTTP-${status}`, 'string']);
-  const found = errors.map(({ field, rule }) => (field ? `${field} ${rule}` : rule));
-  if (problems.length > 0) assert.deepEqual(found.sort(), problems.sort());
-  return true;
-};
+/** For `assert.rejects`: checks that the client's error has this status, the standard shape, and exactly these problems, each `field rule`. */
+export const refusal =
+  (status, ...problems) =>
+  (error) => {
+    assert.equal(error.status, status, error.message);
+    const { errors, traceId } = error.data;
+    assert.ok(traceId, 'no traceId');
+    assert.ok(errors.length > 0);
+    for (const { code, title } of errors) assert.deepEqual([code, typeof title], [`HTTP-${status}`, 'string']);
+    const found = errors.map(({ field, rule }) => (field ? `${field} ${rule}` : rule));
+    if (problems.length > 0) assert.deepEqual(found.sort(), problems.sort());
+    return true;
+  };
 
-/** For `catch`: lets this status pass. */
+/** For `catch`: ignores errors with this status. */
 const statusIs = (status) => (error) => {
   if (error.status !== status) throw error;
 };

@@ -1,4 +1,4 @@
-// The verifier that Standard Webhooks publishes, on deliveries as the receiver got them.
+// The verifier published by Standard Webhooks, on real deliveries.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
@@ -8,10 +8,10 @@ import * as s from './stack.js';
 
 const api = s.clientOf('globex.admin');
 
-/** The library takes the key in base64; ours is the secret's own UTF-8 bytes. */
+/** The library expects the key in base64; ours is the secret as UTF-8. */
 const verifier = (secret) => new Webhook(Buffer.from(secret, 'utf8').toString('base64'));
 
-/** Publishes an event of this type; the request that brought it, and the event's id. */
+/** Publishes an event of this type and waits for its delivery. Returns the event ID, headers and body. */
 async function delivered(name, type) {
   const id = await s.publish(s.stack.tokens['globex.admin'], 'globex', type);
   return s.eventually('delivery', async () => {
@@ -23,7 +23,7 @@ async function delivered(name, type) {
   });
 }
 
-test('a delivery verifies under its secret, and nothing else does', async (t) => {
+test('delivery verifies with its secret only', async (t) => {
   const name = s.unique('standard');
   const secret = `não só ASCII: ${'s'.repeat(32)}`;
   await s.createWebhook(t, api, name, { secret, eventTypes: [s.APP_DELETED] });
@@ -39,7 +39,7 @@ test('a delivery verifies under its secret, and nothing else does', async (t) =>
   refused('another time', secret, body, { ...headers, 'webhook-timestamp': later });
 });
 
-test('while a secret is rotated, deliveries verify under the old one and the new one', async (t) => {
+test('rotated secret verifies with old and new', async (t) => {
   const name = s.unique('rotated');
   const [old, fresh, never] = ['o', 'f', 'n'].map((letter) => letter.repeat(40));
   const webhook = await s.createWebhook(t, api, name, { secret: old, eventTypes: [s.APP_DELETED] });

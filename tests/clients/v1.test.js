@@ -1,5 +1,6 @@
-// The ten operations on the base that Qlik's client was built for.
-import { operations } from './webhooks.js';
+// The ten operations on the base path that Qlik's client was built for.
+
 import { V1 } from './stack.js';
+import { operations } from './webhooks.js';
 
 operations(V1);

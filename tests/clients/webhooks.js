@@ -1,4 +1,4 @@
-// The ten operations of the webhooks API through Qlik's own client: the tests of either base path.
+// The ten operations of the webhooks API through Qlik's own client: the tests for both base paths.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
@@ -6,14 +6,14 @@ import * as s from './stack.js';
 
 const names = (page) => page.data.data.map(({ name }) => name);
 
-/** Every page from this one on, this one included. */
+/** Returns this page and all that follow it in one direction. */
 async function follow(page, direction) {
   const pages = [page];
-  for (let next; (next = pages.at(-1)[direction]); ) pages.push(await next(s.fresh));
+  for (let next = page[direction]; next; next = pages.at(-1)[direction]) pages.push(await next(s.fresh));
   return pages;
 }
 
-/** All tests, of calls that go to `base`. */
+/** Defines the tests for the base path `base`. */
 export function operations(base) {
   describe(base, { concurrency: false }, () => {
     const api = s.clientOf('globex.admin');
@@ -26,7 +26,7 @@ export function operations(base) {
       assert.equal(new URL(s.traffic.at(-1).url).pathname, `${base}/event-types`, 'the calls go where they should');
     });
 
-    test('a webhook is created, read, patched, replaced and deleted', async (t) => {
+    test('webhook is created, read, patched, replaced, deleted', async (t) => {
       const name = s.unique('life');
       const created = await s.createWebhook(t, api, name, {
         description: 'first',
@@ -46,13 +46,16 @@ export function operations(base) {
       ]);
       assert.equal(patched.status, 204);
       const { enabled, eventTypes, description, headers, secretKeyAdded } = await read();
-      assert.deepEqual({ enabled, eventTypes, description, headers, secretKeyAdded }, {
-        enabled: false,
-        eventTypes: [s.APP_DELETED],
-        description: undefined,
-        headers: { 'X-Other': 'other' },
-        secretKeyAdded: true,
-      });
+      assert.deepEqual(
+        { enabled, eventTypes, description, headers, secretKeyAdded },
+        {
+          enabled: false,
+          eventTypes: [s.APP_DELETED],
+          description: undefined,
+          headers: { 'X-Other': 'other' },
+          secretKeyAdded: true,
+        },
+      );
 
       const replaced = await api.webhooks.updateWebhook(created.id, {
         name: `${name}-2`,
@@ -73,7 +76,7 @@ export function operations(base) {
       await assert.rejects(read(), s.refusal(404));
     });
 
-    test('pages are followed to the end and back again', async (t) => {
+    test('pages link forward and back', async (t) => {
       const word = s.unique('page');
       const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((letter) => `${word}-${letter}`);
       for (const name of all.toReversed()) await s.createWebhook(t, api, name);
@@ -86,7 +89,7 @@ export function operations(base) {
       for (const { href } of Object.values(forth[1].data.links)) {
         assert.ok(href.startsWith(`${s.stack.apiUrl}${base}?`), href);
       }
-      // A cursor alone survives another page size, as Qlik's Python client asks for it.
+      // A cursor works with another page size: Qlik's Python client sends one.
       const next = new URL(first.data.links.next.href).searchParams.get('next');
       const rest = await api.webhooks.getWebhooks({ name: word, sort: '+name', limit: 100, next }, s.fresh);
       assert.deepEqual(names(rest), all.slice(2));
@@ -100,7 +103,7 @@ export function operations(base) {
         c: await s.createWebhook(t, api, `${word}-c`, { level: 'user', origin: 'management-console' }),
       };
       const admin = made.a.createdByUserId;
-      for (const [query, expected] of [
+      for (const [query, expected] of /** @type {[object, string][]} */ ([
         [{}, 'cab'], // newest first
         [{ sort: '+name' }, 'abc'],
         [{ sort: 'name' }, 'abc'],
@@ -118,16 +121,18 @@ export function operations(base) {
         [{ origins: 'automations' }, 'b'],
         [{ origins: 'automations,management-console', sort: 'name' }, 'bc'],
         [{ createdByUserId: admin, sort: 'name' }, 'abc'],
-        [{ updatedByUserId: 'nobody' }, ''],
+        [{ updatedByUserId: 'no-one' }, ''],
         [{ level: 'user', ownerId: admin }, 'c'],
-      ]) {
+      ])) {
         const page = await api.webhooks.getWebhooks({ name: word, ...query }, s.fresh);
-        const letters = names(page).map((name) => name.at(-1)).join('');
+        const letters = names(page)
+          .map((name) => name.at(-1))
+          .join('');
         assert.equal(letters, expected, JSON.stringify(query));
       }
     });
 
-    test('what is refused says why', async (t) => {
+    test('rejected request explains why', async (t) => {
       const webhook = await s.createWebhook(t, api, s.unique('refused'));
       await assert.rejects(
         api.webhooks.createWebhook({ url: 'http://1.2.3.4', secret: 'short' }),
@@ -155,18 +160,22 @@ export function operations(base) {
       const user = s.clientOf('acme.user');
       const request = { name: 'n', url: s.receiverUrl('n'), eventTypes: [s.APP_CREATED] };
       await assert.rejects(user.webhooks.createWebhook(request), s.refusal(403, 'admin_required_for_level'));
-      // The gateway's own answer, in the gateway's own form.
-      const stranger = s.clientWith({ authType: 'apikey', apiKey: 'not.a.token' });
-      await assert.rejects(stranger.webhooks.getWebhooks({}, s.fresh), { status: 401, data: { message: 'Unauthorized' } });
+      // The error of the gateway itself has its own form.
+      const outsider = s.clientWith({ authType: 'apikey', apiKey: 'not.a.token' });
+      await assert.rejects(outsider.webhooks.getWebhooks({}, s.fresh), {
+        status: 401,
+        data: { message: 'Unauthorized' },
+      });
     });
 
-    test('an event is delivered, shows in the history, and is sent again', async (t) => {
+    test('delivery shows in the history and is resent', async (t) => {
       const name = s.unique('delivered');
-      // A type of its own for each base: their suites may run at the same time.
+      // Each base path has its own event type, because their suites may run at the same time.
       const type = base === s.V1 ? s.APP_EXPORTED : s.APP_PUBLISHED;
       const webhook = await s.createWebhook(t, api, name, { eventTypes: [type] });
       const id = await s.publish(s.stack.tokens['globex.admin'], 'globex', type);
-      const list = async (query = {}) => (await api.webhooks.getWebhookDeliveries(webhook.id, query, s.fresh)).data.data;
+      const list = async (query = {}) =>
+        (await api.webhooks.getWebhookDeliveries(webhook.id, query, s.fresh)).data.data;
       const [delivery] = await s.eventually('delivery', async () => {
         const rows = await list({ status: 'success', eventType: type });
         return rows.length > 0 && rows;
@@ -176,7 +185,7 @@ export function operations(base) {
       const one = await api.webhooks.getWebhookDelivery(webhook.id, delivery.id, s.fresh);
       assert.deepEqual(one.data, delivery);
 
-      // Sent again to a receiver that now fails: a new row, which says so.
+      // A resend to a receiver that now fails adds a new row.
       await s.behave(name, { status: 500 });
       const again = await api.webhooks.resendWebhookDelivery(webhook.id, delivery.id);
       assert.deepEqual([again.status, again.data.status, again.data.response.statusCode], [201, 'fail', 500]);
@@ -193,37 +202,46 @@ export function operations(base) {
       assert.deepEqual(idsOf(await list({ eventType: s.APP_DELETED })), []);
       const first = await api.webhooks.getWebhookDeliveries(webhook.id, { limit: 1 }, s.fresh);
       const pages = await follow(first, 'next');
-      assert.deepEqual(pages.flatMap((page) => idsOf(page.data.data)), [again.data.id, delivery.id]);
+      assert.deepEqual(
+        pages.flatMap((page) => idsOf(page.data.data)),
+        [again.data.id, delivery.id],
+      );
       const back = await follow(pages.at(-1), 'prev');
-      assert.deepEqual(back.flatMap((page) => idsOf(page.data.data)), [delivery.id, again.data.id]);
+      assert.deepEqual(
+        back.flatMap((page) => idsOf(page.data.data)),
+        [delivery.id, again.data.id],
+      );
     });
 
-    test(base === s.V1 ? 'every answer says that it is deprecated' : 'no answer says that it is deprecated', async (t) => {
-      const webhook = await s.createWebhook(t, api, s.unique('deprecated'));
-      const before = s.traffic.length;
-      s.notices.length = 0;
-      await api.webhooks.getWebhooks({}, s.fresh);
-      await assert.rejects(api.webhooks.getWebhook('none', s.fresh), s.refusal(404));
-      await api.webhooks.getWebhook(webhook.id, s.fresh);
-      const answers = s.traffic.slice(before);
-      assert.equal(answers.length, 3);
-      // The client reads it too, but not of an error.
-      const heard = s.notices.filter((notice) => notice.includes('deprecated since: 2026-11'));
-      assert.equal(heard.length, base === s.V1 ? 2 : 0, s.notices.join('; '));
-      for (const { url, headers } of answers) {
-        const said = ['deprecation', 'sunset', 'link'].map((name) => headers.get(name));
-        if (base === s.CORE) {
-          assert.deepEqual(said, [null, null, null], url);
-          continue;
+    test(
+      base === s.V1 ? 'every answer says that it is deprecated' : 'no answer says that it is deprecated',
+      async (t) => {
+        const webhook = await s.createWebhook(t, api, s.unique('deprecated'));
+        const before = s.traffic.length;
+        s.notices.length = 0;
+        await api.webhooks.getWebhooks({}, s.fresh);
+        await assert.rejects(api.webhooks.getWebhook('none', s.fresh), s.refusal(404));
+        await api.webhooks.getWebhook(webhook.id, s.fresh);
+        const answers = s.traffic.slice(before);
+        assert.equal(answers.length, 3);
+        // The client also reads it, but not from errors.
+        const logged = s.notices.filter((notice) => notice.includes('deprecated since: 2026-11'));
+        assert.equal(logged.length, base === s.V1 ? 2 : 0, s.notices.join('; '));
+        for (const { url, headers } of answers) {
+          const said = ['deprecation', 'sunset', 'link'].map((name) => headers.get(name));
+          if (base === s.CORE) {
+            assert.deepEqual(said, [null, null, null], url);
+            continue;
+          }
+          const [deprecation, sunset, link] = said;
+          assert.match(deprecation, /^@\d+$/);
+          const since = new Date(Number(deprecation.slice(1)) * 1000);
+          assert.equal(since.toISOString(), '2026-11-03T00:00:00.000Z');
+          assert.equal(new Date(sunset).toISOString(), '2027-11-01T00:00:00.000Z');
+          const successor = new URL(url).pathname.replace(s.V1, s.CORE);
+          assert.ok(link.startsWith(`<${successor}`) && link.includes('rel="successor-version"'), link);
         }
-        const [deprecation, sunset, link] = said;
-        assert.match(deprecation, /^@\d+$/);
-        const since = new Date(Number(deprecation.slice(1)) * 1000);
-        assert.equal(since.toISOString(), '2026-11-03T00:00:00.000Z');
-        assert.equal(new Date(sunset).toISOString(), '2027-11-01T00:00:00.000Z');
-        const successor = new URL(url).pathname.replace(s.V1, s.CORE);
-        assert.ok(link.startsWith(`<${successor}`) && link.includes('rel="successor-version"'), link);
-      }
-    });
+      },
+    );
   });
 }

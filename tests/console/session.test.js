@@ -1,33 +1,46 @@
-// Signing in and out, fresh tokens, and sessions that end in the middle of something.
+// Sign-in, sign-out, fresh tokens, and sessions that expire in the middle of something.
 import assert from 'node:assert/strict';
 
-import { PASSWORD, arrive, config, createWebhook, deployedWith, openWindow, receiverUrl, rowOf, scene, signIn, stack, unique } from './stage.js';
+import {
+  arrive,
+  config,
+  createWebhook,
+  deployedWith,
+  openSession,
+  PASSWORD,
+  receiverUrl,
+  rowOf,
+  signIn,
+  stack,
+  uiTest,
+  unique,
+} from './kit.js';
 
 const kept = (page) => page.evaluate(() => JSON.parse(sessionStorage.getItem('anzol.session')));
 
-/** A token like the one given whose time is over; nobody but the page looks at its claims before the API refuses it. */
-function over(token) {
+/** Returns an expired copy of a token. Only the page reads its claims before the API rejects it. */
+function expired(token) {
   const [head, body, signature] = token.split('.');
-  const claims = { ...JSON.parse(Buffer.from(body, 'base64url')), exp: 1 };
+  const claims = { ...JSON.parse(Buffer.from(body, 'base64url').toString()), exp: 1 };
   return [head, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.');
 }
 
-scene('a wrong password is said to be wrong, and the right one lets in', async ({ page, t }) => {
+uiTest('wrong password is rejected, right one signs in', async ({ page, t }) => {
   const { name } = await createWebhook(t);
   await page.goto(stack.consoleUrl);
   await signIn(page, 'acme.admin', 'not-the-password');
-  await page.getByText('User name or password is wrong.').waitFor();
+  await page.getByText('Incorrect username or password.').waitFor();
   assert.equal(await page.locator('#password').inputValue(), '');
   assert.equal(await page.locator('#username').inputValue(), 'acme.admin');
   await signIn(page, 'acme.admin');
   await rowOf(page, name).waitFor();
   await page.getByText('acme.admin@example.com').waitFor();
-  // Nothing of it is kept beyond the tab.
+  // No token is stored beyond the tab.
   const everywhere = await page.evaluate(() => JSON.stringify({ ...localStorage }) + document.cookie);
   assert.doesNotMatch(everywhere, /eyJ/);
 });
 
-scene('signing out forgets the tokens and ends the session at the pool', async ({ page }) => {
+uiTest('sign-out forgets tokens and revokes the session', async ({ page }) => {
   await page.goto(stack.consoleUrl);
   await signIn(page, 'acme.admin');
   await page.getByRole('heading', { name: 'Webhooks', exact: true }).waitFor();
@@ -38,43 +51,56 @@ scene('signing out forgets the tokens and ends the session at the pool', async (
   const { signInUrl, clientId } = await config();
   const answer = await fetch(signInUrl, {
     method: 'POST',
-    headers: { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'AWSCognitoIdentityProviderService.InitiateAuth' },
-    body: JSON.stringify({ ClientId: clientId, AuthFlow: 'REFRESH_TOKEN_AUTH', AuthParameters: { REFRESH_TOKEN: refreshToken } }),
+    headers: {
+      'content-type': 'application/x-amz-json-1.1',
+      'x-amz-target': 'AWSCognitoIdentityProviderService.InitiateAuth',
+    },
+    body: JSON.stringify({
+      ClientId: clientId,
+      AuthFlow: 'REFRESH_TOKEN_AUTH',
+      AuthParameters: { REFRESH_TOKEN: refreshToken },
+    }),
   });
   assert.equal(answer.status, 400, 'the refresh token still works');
   await page.reload();
   await page.locator('#username').waitFor();
 });
 
-scene('a token that is over is replaced without a word', async ({ page, t }) => {
+uiTest('expired token is replaced silently', async ({ page, t }) => {
   const { name } = await createWebhook(t);
   await page.goto(stack.consoleUrl);
   await signIn(page, 'acme.admin');
   await rowOf(page, name).waitFor();
   const session = await kept(page);
-  await page.evaluate((session) => sessionStorage.setItem('anzol.session', JSON.stringify(session)), { idToken: over(session.idToken), refreshToken: session.refreshToken });
+  await page.evaluate((session) => sessionStorage.setItem('anzol.session', JSON.stringify(session)), {
+    idToken: expired(session.idToken),
+    refreshToken: session.refreshToken,
+  });
   await page.reload();
   await rowOf(page, name).waitFor();
   const fresh = await kept(page);
-  assert.notEqual(fresh.idToken, over(session.idToken));
+  assert.notEqual(fresh.idToken, expired(session.idToken));
   assert.equal(fresh.refreshToken, session.refreshToken);
 });
 
-scene('a token that the API refuses is replaced once, then somebody has to sign in', { who: 'acme.admin' }, async ({ page }) => {
+uiTest('rejected token is replaced once, then asks to sign in', { who: 'acme.admin' }, async ({ page }) => {
   await page.getByRole('heading', { name: 'Webhooks', exact: true }).waitFor();
-  // It looks good, and is not: the API finds the signature wrong.
+  // It looks valid, but the API rejects its signature.
   await page.evaluate(() => {
     const { idToken } = JSON.parse(sessionStorage.getItem('anzol.session'));
-    sessionStorage.setItem('anzol.session', JSON.stringify({ idToken: `${idToken.split('.').slice(0, 2).join('.')}.AAAA` }));
+    sessionStorage.setItem(
+      'anzol.session',
+      JSON.stringify({ idToken: `${idToken.split('.').slice(0, 2).join('.')}.AAAA` }),
+    );
   });
   await page.getByRole('button', { name: 'Refresh' }).click();
   const dialog = page.getByRole('dialog', { name: 'Sign in again' });
-  await dialog.getByText('Your session has ended').waitFor();
+  await dialog.getByText('Your session expired').waitFor();
   await page.keyboard.press('Escape');
   await page.locator('.sign-in #username').waitFor();
 });
 
-scene('a session that ends in the middle of a form loses nothing', { who: 'acme.admin' }, async ({ page, t }) => {
+uiTest('expired session keeps the entries of a form', { who: 'acme.admin' }, async ({ page, t }) => {
   const { name } = await createWebhook(t);
   await page.reload();
   await rowOf(page, name).locator('button[aria-haspopup=menu]').click();
@@ -86,12 +112,12 @@ scene('a session that ends in the middle of a form loses nothing', { who: 'acme.
   await dialog.locator('#username').fill('acme.admin');
   await dialog.locator('#password').fill(PASSWORD);
   await dialog.getByRole('button', { name: 'Sign in' }).click();
-  await page.getByText(`“${name}” is saved.`).waitFor();
+  await page.getByText('Changes saved.').waitFor();
   await rowOf(page, name).getByText('typed before the session ended').waitFor();
 });
 
-scene('the hosted page gets a code by PKCE, and the code a token', async ({ page, context }) => {
-  // The local cloud has a hosted page too, which real deployments find at the pool's domain.
+uiTest('hosted sign-in exchanges a code with PKCE', async ({ page, context }) => {
+  // Real deployments find the hosted page at the domain of the pool; here the local cloud stands in.
   const { clientId } = await config();
   await deployedWith(context, { hostedUiUrl: stack.awsEndpointUrl });
   const asked = [];
@@ -99,11 +125,17 @@ scene('the hosted page gets a code by PKCE, and the code a token', async ({ page
   await context.route('**/oauth2/authorize?**', async (route) => {
     const query = new URL(route.request().url()).searchParams;
     asked.push(query);
-    await route.fulfill({ status: 302, headers: { location: `${query.get('redirect_uri')}?code=the-code&state=${query.get('state')}` } });
+    await route.fulfill({
+      status: 302,
+      headers: { location: `${query.get('redirect_uri')}?code=the-code&state=${query.get('state')}` },
+    });
   });
   await context.route('**/oauth2/token', async (route) => {
     exchanged.push(new URLSearchParams(route.request().postData()));
-    await route.fulfill({ json: { id_token: stack.tokens['acme.admin'], refresh_token: 'refresh' }, headers: { 'access-control-allow-origin': '*' } });
+    await route.fulfill({
+      json: { id_token: stack.tokens['acme.admin'], refresh_token: 'refresh' },
+      headers: { 'access-control-allow-origin': '*' },
+    });
   });
   await page.goto(`${stack.consoleUrl}#/webhooks?q=kept`);
   assert.equal(await page.locator('#password').count(), 0);
@@ -118,21 +150,21 @@ scene('the hosted page gets a code by PKCE, and the code a token', async ({ page
   assert.equal(Buffer.from(digest).toString('base64url'), query.get('code_challenge'));
   assert.equal(fields.get('code'), 'the-code');
   assert.equal(fields.get('redirect_uri'), query.get('redirect_uri'));
-  // Back where the reader was, and no code left in the address.
+  // The view is restored, and no code is left in the address.
   assert.equal(new URL(page.url()).search, '');
   assert.match(page.url(), /#\/webhooks\?q=kept$/);
 
-  // An answer that was not asked for is refused.
+  // A response that was not requested is rejected.
   await page.evaluate(() => sessionStorage.clear());
   await page.goto(`${stack.consoleUrl}?code=stolen&state=other`);
-  await page.getByText('This sign-in was begun somewhere else').waitFor();
+  await page.getByText('This sign-in link has expired.').waitFor();
   assert.equal(exchanged.length, 1);
 });
 
-scene('two tenants in two windows see each their own', async ({ page, t }) => {
+uiTest('two tenants see only their own webhooks', async ({ page, t }) => {
   const mine = await createWebhook(t, { name: unique('acme') }, 'acme.admin');
   const theirs = await createWebhook(t, { name: unique('globex') }, 'globex.admin');
-  const other = await openWindow();
+  const other = await openSession();
   try {
     await arrive(page, 'acme.admin');
     await arrive(other.page, 'globex.admin');
@@ -140,43 +172,46 @@ scene('two tenants in two windows see each their own', async ({ page, t }) => {
     await rowOf(other.page, theirs.name).waitFor();
     assert.equal(await rowOf(page, theirs.name).count(), 0);
     assert.equal(await rowOf(other.page, mine.name).count(), 0);
-    // Not by its address either.
+    // Nor by its address.
     await other.page.goto(`${stack.consoleUrl}#/webhooks/${mine.id}`);
-    await other.page.getByRole('heading', { name: 'There is no such webhook' }).waitFor();
-    assert.deepEqual(other.wrong, []);
+    await other.page.getByRole('heading', { name: 'Webhook not found' }).waitFor();
+    assert.deepEqual(other.violations, []);
   } finally {
     await other.context.close();
   }
 });
 
-scene('a user sees their own webhooks only, and makes them of level user', { who: 'acme.user' }, async ({ page, t }) => {
+uiTest('user sees own webhooks and creates level user', { who: 'acme.user' }, async ({ page, t }) => {
   const admins = await createWebhook(t, {}, 'acme.admin');
   const own = await createWebhook(t, { level: 'user' }, 'acme.user');
   await page.reload();
   await rowOf(page, own.name).waitFor();
   assert.equal(await rowOf(page, admins.name).count(), 0);
-  await page.locator('.bar').getByRole('button', { name: 'Create new' }).click();
+  await page.locator('.bar').getByRole('button', { name: 'Create webhook' }).click();
   const dialog = page.getByRole('dialog', { name: 'Create webhook' });
   assert.equal(await dialog.getByRole('radio', { name: /^Tenant/ }).isDisabled(), true);
   assert.equal(await dialog.getByRole('radio', { name: /^User/ }).isChecked(), true);
   assert.equal(await dialog.locator('#ownerId').isVisible(), false);
 });
 
-scene('what the API refuses for want of permission is said in the form', { who: 'acme.user' }, async ({ page, t }) => {
+uiTest('missing permission shows in the form', { who: 'acme.user' }, async ({ page, t }) => {
   const own = await createWebhook(t, { level: 'user' }, 'acme.user');
   await page.reload();
   await rowOf(page, own.name).locator('button[aria-haspopup=menu]').click();
   await page.getByRole('menuitem', { name: 'Edit' }).click();
-  // As if the page had let them.
+  // As if the page allowed it.
   await page.locator('input[name=level][value=tenant]').evaluate((input) => (input.disabled = false));
   await page.locator('input[name=level][value=tenant]').check();
   await page.locator('#url').fill(receiverUrl('elsewhere'));
   await page.getByRole('button', { name: 'Save' }).click();
-  await page.locator('#level').getByText(/takes a tenant admin/i).waitFor();
+  await page
+    .locator('#level')
+    .getByText(/Only administrators can use the level Tenant/)
+    .waitFor();
   await page.getByRole('dialog').waitFor();
 });
 
-scene('a clock that is wrong by days does not matter', async ({ page, t }) => {
+uiTest('wrong clock does not refresh tokens', async ({ page, t }) => {
   const { name } = await createWebhook(t);
   await page.clock.install({ time: Date.now() + 3 * 24 * 3_600_000 });
   const asked = [];
@@ -186,15 +221,18 @@ scene('a clock that is wrong by days does not matter', async ({ page, t }) => {
   await rowOf(page, name).waitFor();
   await page.getByRole('button', { name: 'Refresh' }).click();
   await rowOf(page, name).waitFor();
-  assert.deepEqual(asked, ['USER_PASSWORD_AUTH'], 'the token is good, and is not replaced for each call');
+  assert.deepEqual(asked, ['USER_PASSWORD_AUTH'], 'the token is valid, and is not replaced for each call');
 });
 
-scene('an account without a tenant is told so', async ({ page }) => {
+uiTest('account without tenant gets an explanation', async ({ page }) => {
   await page.addInitScript(() => {
     const part = (value) => btoa(JSON.stringify(value)).replace(/=+$/, '');
-    sessionStorage.setItem('anzol.session', JSON.stringify({ idToken: [part({}), part({ sub: 'nobody', exp: Date.now() / 1000 + 3600 }), ''].join('.') }));
+    sessionStorage.setItem(
+      'anzol.session',
+      JSON.stringify({ idToken: [part({}), part({ sub: 'no-tenant', exp: Date.now() / 1000 + 3600 }), ''].join('.') }),
+    );
   });
   await page.goto(`${stack.consoleUrl}#/somewhere`);
-  await page.getByRole('heading', { name: 'No organisation' }).waitFor();
-  await page.getByText(/belongs to no tenant/).waitFor();
+  await page.getByRole('heading', { name: 'No organization' }).waitFor();
+  await page.getByText(/isn't assigned to an organization/).waitFor();
 });

@@ -1,65 +1,94 @@
-// Calls to Anzol's API: tokens, errors with the field they are about, and tries again where that is safe.
+// Calls to the API: tokens, errors by rule and field, and retries where they are safe.
 
-import { fromServer, t } from "./i18n.js";
+import { coded, t } from "./i18n.js";
 import { token } from "./session.js";
 
 const WEBHOOKS = "/api/core/webhooks";
-/** Tries of a read when the API asks for patience. */
+/** Deliveries on a page of the history, as the API's `limit`. */
+const PAGE = "20";
+/** How often a read is tried while the API is busy. */
 const TRIES = 3;
-/** Seconds that a read waits at most before the next of them; who is told to wait longer is better told. */
-const PATIENCE = 5;
+/** Longest `Retry-After` that a read waits for, in seconds; with a longer one, the reader sees the error. */
+const MAX_WAIT = 5;
 
-/** What went wrong. `problems` are texts with the field they are about, when they are about one. */
+/** The rule for a path that this deployment does not have. */
+const NO_ROUTE = "route_not_found";
+
+/** Rules about the state of a webhook, not about a value in the request; their texts need no field. */
+const STATES = ["webhook_disabled"];
+
+/**
+ * One problem of a request.
+ * @typedef {{ field?: string, rule?: string, text: string }} Problem
+ */
+
+/** An error of the API, or of reaching it (status 0). */
 export class ApiError extends Error {
-  constructor(status, problems, { retryAfter, missing } = {}) {
-    super(problems.map(({ field, text }) => (field ? `${field}: ${text}` : text)).join(" ") || t("api.failed", { status }));
+  /**
+   * @param {number} status
+   * @param {Problem[]} problems
+   * @param {{ retryAfter?: number, missing?: boolean }} [more] `missing` says that this deployment does not offer the operation.
+   */
+  constructor(status, problems, { retryAfter = 1, missing = false } = {}) {
+    super(
+      problems.map(({ field, text }) => (field ? `${field}: ${text}` : text)).join(" ") || t("api.failed", { status }),
+    );
     this.status = status;
     this.problems = problems;
     this.retryAfter = retryAfter;
     this.missing = missing;
   }
 
-  /** Whether trying the same again may do. */
+  /** Whether the same request may succeed later. */
   get passing() {
     return [0, 429, 502, 503, 504].includes(this.status);
   }
 }
 
-const settings = { config: null, signInAgain: async () => false };
+const settings = { config: /** @type {Partial<Config>} */ ({}), signInAgain: async () => false };
 
-/** `signInAgain` asks the reader to sign in when the session is over, and answers whether they did. */
+/** Sets up the calls. `signInAgain` asks the reader to sign in when the session has expired, and returns whether they did. */
 export function useApi(config, signInAgain) {
   Object.assign(settings, { config, signInAgain });
 }
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** `` `field` must … `` as a field and a text. */
-function problemOf(detail) {
-  const [, field, rest] = /^`([^`]+)`\s*(.*)$/s.exec(detail) ?? [];
-  return field ? { field, text: fromServer(rest) } : { text: fromServer(detail) };
+/**
+ * Translates an item of an error by its rule. Without a known rule the API's English sentence is shown, which starts with the field.
+ * @param {ErrorItem} item
+ * @returns {Problem}
+ */
+export function problemOf({ field, rule, params = {}, detail, title }) {
+  const prefix = `\`${field}\` `;
+  const english = detail?.startsWith(prefix) ? detail.slice(prefix.length) : (detail ?? title);
+  return { field: STATES.includes(rule ?? "") ? undefined : field, rule, text: coded(`rule.${rule}`, params, english) };
 }
 
+/** Texts for statuses that are about no field. */
+const GENERAL = { 401: "api.unauthorized", 429: "api.throttled", 500: "api.internal", 503: "api.busy" };
+
+/** @param {Response} response */
 async function errorOf(response) {
+  const { status, headers } = response;
   const answer = await response.json().catch(() => ({}));
-  const retryAfter = Number(response.headers.get("retry-after")) || 1;
-  const { status } = response;
-  const missing = status === 404 && /^there is no \//.test(answer.errors?.[0]?.detail ?? "");
-  const general = { 401: "api.unauthorized", 429: "api.throttled", 500: "api.internal", 503: "api.busy" }[status];
-  const said = answer.errors?.[0]?.detail ?? "";
-  // A bound of our own says which, and when to try again; the gateway's throttle says nothing of use.
-  if (status === 429 && /^at most /.test(said)) return new ApiError(status, [{ text: fromServer(said) }], { retryAfter });
-  if (status === 409 && response.headers.get("location")) return new ApiError(status, [{ text: t("recover.already") }]);
-  if (general) return new ApiError(status, [{ text: t(general) }], { retryAfter });
-  const problems = (answer.errors ?? []).map(({ detail, title }) => (detail ? problemOf(detail) : { text: fromServer(title) }));
-  if (status === 409 && !problems.some(({ field }) => field)) return new ApiError(status, [{ text: t("api.conflict") }]);
-  return new ApiError(status, problems.length ? problems : [{ text: answer.message ?? t("api.failed", { status }) }], { retryAfter, missing });
+  /** @type {ErrorItem[]} */
+  const items = answer.errors ?? [];
+  const retryAfter = Number(headers.get("retry-after")) || 1;
+  const general = (key) => new ApiError(status, [{ text: t(key) }], { retryAfter });
+  if (status === 409 && headers.get("location")) return general("recover.already");
+  // A limit of the API has a rule, which says what to wait for; the throttle of the gateway has none.
+  if (GENERAL[status] && !(status === 429 && items[0]?.rule)) return general(GENERAL[status]);
+  if (status === 409 && !items.some(({ field }) => field)) return general("api.conflict");
+  const missing = status === 404 && items[0]?.rule === NO_ROUTE;
+  const problems = items.length ? items.map(problemOf) : [{ text: answer.message ?? t("api.failed", { status }) }];
+  return new ApiError(status, problems, { retryAfter, missing });
 }
 
-/** What early.js has asked for already, once. */
+/** Returns the response that early.js has requested, once. */
 function takeEarly(method, path, bearer) {
   const { early } = window;
-  if (method !== "GET" || path !== early?.path) return null;
+  if (!early || method !== "GET" || path !== early.path) return null;
   delete window.early;
   return bearer === early.idToken ? early.response : null;
 }
@@ -80,18 +109,24 @@ async function once(method, path, bearer, body, signal) {
   }
 }
 
+/**
+ * Calls the API with a fresh token. Reads are retried while the API is busy.
+ * @param {string} method
+ * @param {string} path
+ * @param {{ body?: unknown, signal?: AbortSignal }} [options]
+ */
 async function call(method, path, { body, signal } = {}) {
   let spent;
   for (let tries = 1; ; tries += 1) {
     const bearer = await token(settings.config, spent).catch(() => {
       throw new ApiError(0, [{ text: t("signIn.unreachable") }]);
     });
-    const response = bearer && (await once(method, path, bearer, body, signal));
-    if (bearer && !response) throw new ApiError(0, [{ text: t("api.unreachable") }]);
+    const response = bearer ? await once(method, path, bearer, body, signal) : undefined;
+    if (response === null) throw new ApiError(0, [{ text: t("api.unreachable") }]);
     if (response?.ok) return response;
-    if (!bearer || response.status === 401) {
-      // A token the API refuses is replaced once; if that does not help, somebody has to sign in.
-      if (bearer && spent !== bearer && !spent) {
+    if (!response || response.status === 401) {
+      // A token that the API rejects is replaced once; if that does not help, the reader has to sign in.
+      if (bearer && !spent) {
         spent = bearer;
         continue;
       }
@@ -100,14 +135,16 @@ async function call(method, path, { body, signal } = {}) {
       throw new ApiError(401, [{ text: t("api.unauthorized") }]);
     }
     const error = await errorOf(response);
-    if (method !== "GET" || !error.passing || tries >= TRIES || error.retryAfter > PATIENCE) throw error;
+    if (method !== "GET" || !error.passing || tries >= TRIES || error.retryAfter > MAX_WAIT) throw error;
     await pause(1000 * error.retryAfter);
   }
 }
 
+/** @param {Parameters<typeof call>} args */
 const json = async (...args) => (await call(...args)).json();
-const of = (id, ...more) => [WEBHOOKS, id, ...more].map((part, index) => (index ? encodeURIComponent(part) : part)).join("/");
-/** Links are absolute; the page stays where it came from. */
+const of = (id, ...more) =>
+  [WEBHOOKS, id, ...more].map((part, index) => (index ? encodeURIComponent(part) : part)).join("/");
+/** Makes an absolute link relative, so that the page calls the host it came from. */
 const sameOrigin = (href) => {
   const { pathname, search } = new URL(href, location.href);
   const at = pathname.indexOf("/api/");
@@ -115,7 +152,7 @@ const sameOrigin = (href) => {
 };
 
 export const api = {
-  /** All webhooks the caller sees. */
+  /** Returns all webhooks that the caller can see. @returns {Promise<Webhook[]>} */
   async webhooks(signal) {
     const all = [];
     let path = `${WEBHOOKS}?limit=100`;
@@ -132,16 +169,22 @@ export const api = {
   remove: (id) => call("DELETE", of(id)),
   eventTypes: async () => (await json("GET", `${WEBHOOKS}/event-types`)).data,
   stats: (id, signal) => json("GET", of(id, "stats"), { signal }),
-  /** A page of the history: `{data, next}`; `next` is given back as `page` for the one after it. */
-  async deliveries(id, { status, eventType, page, limit = 20 }, signal) {
-    const query = new URLSearchParams({ limit, ...(status && { status }), ...(eventType && { eventType }) });
+  /**
+   * Returns a page of the history as `{data, next}`; pass `next` as `page` to get the page after it.
+   * @param {string} id
+   * @param {{ status?: string, eventType?: string, page?: string }} query
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<{ data: Delivery[], next?: string }>}
+   */
+  async deliveries(id, { status, eventType, page }, signal) {
+    const query = new URLSearchParams({ limit: PAGE, ...(status && { status }), ...(eventType && { eventType }) });
     const answer = await json("GET", page ?? `${of(id, "deliveries")}?${query}`, { signal });
     return { data: answer.data, next: answer.links.next && sameOrigin(answer.links.next.href) };
   },
   delivery: (id, deliveryId) => json("GET", of(id, "deliveries", deliveryId)),
   resend: (id, deliveryId) => json("POST", of(id, "deliveries", deliveryId, "actions", "resend")),
   test: (id, eventType) => json("POST", of(id, "actions", "test"), { body: eventType ? { eventType } : {} }),
-  /** Begins to recover what failed since then; answers the recovery and where its progress is. */
+  /** Starts a recovery of deliveries that failed since then. Returns it, and the path of its progress. */
   async recover(id, since) {
     const response = await call("POST", of(id, "actions", "recover"), { body: { since } });
     const recovery = await response.json();

@@ -1,41 +1,35 @@
-// Seven days of outcomes, drawn as SVG, and as a table for who cannot see that.
+// Seven days of outcomes, drawn as SVG, with the same numbers as a table for screen readers.
 
 import { h, svg } from "./dom.js";
 import { dayOf } from "./format.js";
-import { number, t } from "./i18n.js";
+import { language, number, t } from "./i18n.js";
+
+const [WIDTH, HEIGHT, GAP, FOOT, HEAD] = [420, 96, 10, 18, 14];
+
+/** A place for the chart, which is empty as long as nothing was sent. `render` takes the statistics of a webhook. */
+export function chartHost() {
+  const node = h("div", { class: "chart-host" });
+  return {
+    node,
+    render(stats) {
+      const days = stats?.days;
+      const any = days?.some(({ success, fail }) => success + fail > 0);
+      const key = JSON.stringify([any && days, stats?.complete, language()]);
+      if (node.dataset.key === key) return;
+      node.dataset.key = key;
+      const partial = stats?.complete === false && h("p", { class: "hint" }, t("chart.partial"));
+      node.replaceChildren(...(any ? [daysChart(days), partial || ""] : []));
+    },
+  };
+}
 
 /** Successes and failures of each day, stacked. `days` is oldest first. */
-export function daysChart(days) {
-  const [width, height, gap, foot] = [420, 96, 10, 18];
+function daysChart(days) {
   const most = Math.max(1, ...days.map(({ success, fail }) => success + fail));
-  const bar = width / days.length;
-  const scale = (count) => (count ? Math.max(2, (count / most) * (height - foot - 14)) : 0);
-  const bars = days.flatMap(({ date, success, fail }, index) => {
-    const x = index * bar + gap / 2;
-    const [good, bad] = [scale(success), scale(fail)];
-    const base = height - foot;
-    const total = success + fail;
-    const label = dayOf(date, { weekday: "short" });
-    const rect = (kind, y, tall) => svg("rect", { class: kind, x, y, width: bar - gap, height: tall, rx: 2 });
-    const text = (content, y, kind) => {
-      const element = svg("text", { x: x + (bar - gap) / 2, y, class: kind });
-      element.textContent = content;
-      return element;
-    };
-    const title = svg("title");
-    title.textContent = `${dayOf(date, { dateStyle: "full" })}: ${t("chart.day", { success, fail })}`;
-    const hover = svg("rect", { class: "hover", x: index * bar, y: 0, width: bar, height });
-    hover.append(title);
-    return [
-      good ? rect("good", base - good, good) : "",
-      bad ? rect("bad", base - good - bad - (good ? 1 : 0), bad) : "",
-      total ? text(number(total), base - good - bad - 5, "value") : rect("none", base - 2, 2),
-      text(label, height - 4, "label"),
-      hover,
-    ];
-  });
   const total = (kind) => days.reduce((sum, day) => sum + day[kind], 0);
   const [success, fail] = [total("success"), total("fail")];
+  const label = `${t("chart.title")}: ${t("chart.day", { success, fail })}`;
+  const bars = days.flatMap((day, index) => barOf(day, index, most, WIDTH / days.length));
   return h(
     "figure",
     { class: "chart" },
@@ -46,13 +40,58 @@ export function daysChart(days) {
       h("span", { class: "key good" }, t("chart.success", { count: success })),
       h("span", { class: "key bad" }, t("chart.fail", { count: fail })),
     ),
-    svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${t("chart.title")}: ${t("chart.day", { success, fail })}` }, ...bars),
+    svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...bars),
+    daysTable(days),
+  );
+}
+
+function barOf({ date, success, fail }, index, most, step) {
+  const x = index * step + GAP / 2;
+  const width = step - GAP;
+  const base = HEIGHT - FOOT;
+  // Even one delivery among thousands stays visible.
+  const scale = (count) => (count ? Math.max(2, (count / most) * (base - HEAD)) : 0);
+  const [good, bad] = [scale(success), scale(fail)];
+  const rect = (kind, y, height) => svg("rect", { class: kind, x, y, width, height, rx: 2 });
+  const text = (content, y, kind) => {
+    const element = svg("text", { x: x + width / 2, y, class: kind });
+    element.textContent = content;
+    return element;
+  };
+  const title = svg("title");
+  title.textContent = `${dayOf(date, { dateStyle: "full" })}: ${t("chart.day", { success, fail })}`;
+  return [
+    good ? rect("good", base - good, good) : "",
+    bad ? rect("bad", base - good - bad - (good ? 1 : 0), bad) : "",
+    success + fail ? text(number(success + fail), base - good - bad - 5, "value") : rect("none", base - 2, 2),
+    text(dayOf(date, { weekday: "short" }), HEIGHT - 4, "label"),
+    svg("rect", { class: "hover", x: index * step, y: 0, width: step, height: HEIGHT }, title),
+  ];
+}
+
+function daysTable(days) {
+  const heads = [t("chart.date"), t("delivery.success"), t("delivery.fail")];
+  const row = ({ date, success, fail }) =>
     h(
-      "table",
-      { class: "visually-hidden" },
-      h("caption", {}, t("chart.title")),
-      h("thead", {}, h("tr", {}, [t("chart.date"), t("delivery.success"), t("delivery.fail")].map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, days.map((day) => h("tr", {}, h("th", { scope: "row" }, dayOf(day.date, { dateStyle: "medium" })), h("td", {}, number(day.success)), h("td", {}, number(day.fail))))),
+      "tr",
+      {},
+      h("th", { scope: "row" }, dayOf(date, { dateStyle: "medium" })),
+      h("td", {}, number(success)),
+      h("td", {}, number(fail)),
+    );
+  return h(
+    "table",
+    { class: "visually-hidden" },
+    h("caption", {}, t("chart.title")),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        heads.map((text) => h("th", { scope: "col" }, text)),
+      ),
     ),
+    h("tbody", {}, days.map(row)),
   );
 }

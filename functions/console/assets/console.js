@@ -1,20 +1,25 @@
-// The page: who is signed in, which view is shown, language and colours.
+// The frame of the page: who is signed in, which view is shown, language and theme.
 
 import { useApi } from "./api.js";
-import { button, h, hook, icon } from "./dom.js";
+import { button, byId, h, hook, icon } from "./dom.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { go, hrefOf, where } from "./router.js";
 import { finishSignIn, forget, isBack, isSignedIn, signOut, user } from "./session.js";
 import { store } from "./store.js";
 import { webhooksPage } from "./webhooks.js";
 
-const main = document.getElementById("main");
-const header = document.getElementById("header");
+const [main, header] = [byId("main"), byId("header")];
+const skipLink = /** @type {HTMLAnchorElement} */ (document.querySelector(".skip"));
+/** The current view. @type {{ key: string, title?: string, update?: () => void, close?: () => void } | null} */
 let page = null;
 let signingIn;
 
 const overlays = () => import("./overlays.js");
+/** @param {Parameters<typeof import("./sign-in.js").signInForm>} args */
 const signInForm = async (...args) => (await import("./sign-in.js")).signInForm(...args);
+
+/** Moves the focus to the first match in an element. */
+const focusOn = (element, selector) => /** @type {HTMLElement | null} */ (element.querySelector(selector))?.focus();
 
 // ── Views ──
 
@@ -49,22 +54,30 @@ async function showSignIn(problem) {
   document.title = `${t("signIn.title")} · Anzol`;
   const form = await signInForm(store.config, begin, problem);
   main.replaceChildren(h("div", { class: "sign-in" }, form));
-  form.querySelector("input, button")?.focus();
+  focusOn(form, "input, button");
 }
 
-/** Somebody has signed in. */
+/** Starts after a sign-in. */
 function begin() {
   store.clear();
   store.user = user(store.config);
   page = null;
   renderHeader();
   if (store.user.tenant) return show();
-  main.replaceChildren(h("div", { class: "blank" }, h("span", { class: "sign" }, icon("alert")), h("h1", {}, t("noTenant.title")), h("p", {}, t("noTenant.text"))));
+  main.replaceChildren(
+    h(
+      "div",
+      { class: "blank" },
+      h("span", { class: "sign" }, icon("alert")),
+      h("h1", {}, t("noTenant.title")),
+      h("p", {}, t("noTenant.text")),
+    ),
+  );
 }
 
 /**
- * The session is over in the middle of something: asks on top of what is there, so that nothing typed is lost. Answers whether the same
- * user is back; anybody else gets a page of their own.
+ * Asks to sign in again above the current view, so that nothing typed is lost. Returns whether the same user signed in; for another user
+ * everything starts again.
  */
 function signInAgain() {
   signingIn ??= (async () => {
@@ -82,7 +95,7 @@ function signInAgain() {
         const host = h("div", { class: "body" });
         signInForm(store.config, () => close(true), t("signIn.ended"), store.user.name).then((form) => {
           host.append(form);
-          form.querySelector("input[type=password]")?.focus();
+          focusOn(form, "input[type=password]");
         });
         return host;
       },
@@ -112,7 +125,14 @@ async function chooseTheme(anchor) {
       document.documentElement.dataset.theme = theme;
     }
   };
-  openMenu(anchor, ["auto", "light", "dark"].map((theme) => ({ text: t(`theme.${theme}`), glyph: theme === now ? "check" : "theme", run: choose(theme) })));
+  openMenu(
+    anchor,
+    ["auto", "light", "dark"].map((theme) => ({
+      text: t(`theme.${theme}`),
+      glyph: theme === now ? "check" : "theme",
+      run: choose(theme),
+    })),
+  );
 }
 
 function renderHeader() {
@@ -120,10 +140,17 @@ function renderHeader() {
   const languages = h(
     "select",
     { "aria-label": t("language"), on: { change: ({ target }) => switchTo(target.value) } },
-    [["en", "English"], ["pt-BR", "Português"]].map(([tag, name]) => h("option", { value: tag, lang: tag }, name)),
+    [
+      ["en", "English"],
+      ["pt-BR", "Português"],
+    ].map(([tag, name]) => h("option", { value: tag, lang: tag }, name)),
   );
   languages.value = language();
-  const theme = button("icon-only", { label: t("theme"), glyph: "theme", "aria-haspopup": "menu", "aria-expanded": "false" }, () => chooseTheme(theme));
+  const theme = button(
+    "icon-only",
+    { label: t("theme"), glyph: "theme", "aria-haspopup": "menu", "aria-expanded": "false" },
+    () => chooseTheme(theme),
+  );
   header.replaceChildren(
     h("a", { class: "brand", href: hrefOf(["webhooks"]) }, hook(), h("span", {}, "Anzol")),
     h("span", { class: "space" }),
@@ -131,7 +158,12 @@ function renderHeader() {
     theme,
     ...(signedIn
       ? [
-          h("span", { class: "who", title: store.user.tenant }, h("span", {}, store.user.name), h("span", { class: "role" }, t(store.user.admin ? "role.admin" : "role.user"))),
+          h(
+            "span",
+            { class: "who", title: store.user.tenant },
+            h("span", {}, store.user.name),
+            h("span", { class: "role" }, t(store.user.admin ? "role.admin" : "role.user")),
+          ),
           button("quiet", { text: t("signOut"), glyph: "logout" }, leave),
         ]
       : []),
@@ -142,29 +174,29 @@ function renderHeader() {
 async function switchTo(tag) {
   await setLanguage(tag);
   renderHeader();
-  header.querySelector("select").focus();
-  document.querySelector(".skip").textContent = t("skip");
+  focusOn(header, "select");
+  skipLink.textContent = t("skip");
   if (page?.key === "sign-in") showSignIn();
   else show();
 }
 
 async function leave() {
-  // Closed first: what its requests still ask for must not bring up the question who is there.
+  // Closed first, so that its pending requests do not ask to sign in again.
   page?.close?.();
   page = { key: "sign-in" };
   await signOut(store.config);
   store.clear();
-  store.user = {};
+  store.user = /** @type {User} */ ({});
   go(["webhooks"]);
   showSignIn();
   const { toast } = await overlays();
   toast(t("signOut.done"));
 }
 
-// ── Beginning ──
+// ── Start ──
 
-document.querySelector(".skip").textContent = t("skip");
-document.querySelector(".skip").addEventListener("click", (event) => {
+skipLink.textContent = t("skip");
+skipLink.addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
@@ -175,10 +207,21 @@ try {
   store.config = await response.json();
   useApi(store.config, signInAgain);
   let problem;
-  if (isBack()) await finishSignIn(store.config).catch((error) => (problem = error.key ? t(error.key, error.values) : error.message));
+  if (isBack())
+    await finishSignIn(store.config).catch(
+      (error) => (problem = error.key ? t(error.key, error.values) : error.message),
+    );
   if (!problem && isSignedIn()) begin();
   else showSignIn(problem);
 } catch (error) {
-  main.replaceChildren(h("p", { class: "notice bad", role: "alert" }, icon("alert"), t("config.failed"), button("quiet", { text: t("tryAgain") }, () => location.reload())));
+  main.replaceChildren(
+    h(
+      "p",
+      { class: "notice bad", role: "alert" },
+      icon("alert"),
+      t("config.failed"),
+      button("quiet", { text: t("tryAgain") }, () => location.reload()),
+    ),
+  );
   console.error(error);
 }

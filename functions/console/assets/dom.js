@@ -1,23 +1,34 @@
-// Building pages out of elements: never out of text, so nothing a user typed can become markup.
+// Builds pages from elements, never from markup, so that no text of a user can become markup.
 
 /**
- * An element. `props`: `on` holds listeners, `data` the data attributes; true sets an empty attribute; false, null and undefined set none.
- * Children may be nodes, texts, arrays of those, or nothing.
+ * Builds an element. In `props`, `on` has listeners and `data` data attributes; true sets an empty attribute; false, null and undefined set
+ * none. Children are nodes, texts, arrays of those, or nothing.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} [props]
+ * @param {...any} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (name === "on") for (const [type, listener] of Object.entries(value)) element.addEventListener(type, listener);
     else if (name === "data") Object.assign(element.dataset, value);
-    else if (name === "value") element.value = value;
+    else if (name === "value") Object.assign(element, { value });
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const shown = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  element.append(...shown);
   return element;
 }
 
-/** An SVG element with these attributes. */
+/**
+ * Builds an SVG element.
+ * @param {string} tag
+ * @param {Record<string, any>} [attributes]
+ * @param {...(Node | string)} children
+ */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -25,7 +36,7 @@ export function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-// Strokes on a grid of 20 × 20.
+/** Paths on a grid of 20 × 20. */
 const ICONS = {
   add: "M10 4v12M4 10h12",
   alert: "M10 3 18 17H2ZM10 8.5v3.5M10 14.4v.1",
@@ -57,20 +68,33 @@ const ICONS = {
   up: "M5 12.5l5-5 5 5",
 };
 
-/** An icon, for the eye alone: the name is said elsewhere. */
+/** Builds an icon, which screen readers skip: the text beside it, or the label of its button, says the same. */
 export const icon = (name) =>
   svg("svg", { viewBox: "0 0 20 20", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
 
-/** The fish-hook, in the colour of the theme. */
+/** Builds the logo, a fish hook, in the color of the theme. */
 export const hook = () =>
   svg(
     "svg",
-    { viewBox: "0 0 32 32", class: "hook", fill: "none", stroke: "currentColor", "stroke-width": "3", "stroke-linecap": "round", "aria-hidden": "true" },
+    {
+      viewBox: "0 0 32 32",
+      class: "hook",
+      fill: "none",
+      stroke: "currentColor",
+      "stroke-width": "3",
+      "stroke-linecap": "round",
+      "aria-hidden": "true",
+    },
     svg("circle", { cx: "20", cy: "5", r: "2.5" }),
     svg("path", { d: "M20 8v13a7 7 0 0 1-14 0v-4l5 4" }),
   );
 
-/** A button with an icon, a text, or both. `label` names one that has only an icon. */
+/**
+ * Builds a button with an icon, a text, or both. `label` names a button that has only an icon.
+ * @param {string} look
+ * @param {{ label?: string, text?: string, glyph?: string, [prop: string]: any }} props
+ * @param {(event: Event) => any} click
+ */
 export function button(look, { label, text, glyph, ...props }, click) {
   return h(
     "button",
@@ -81,8 +105,8 @@ export function button(look, { label, text, glyph, ...props }, click) {
 }
 
 /**
- * Holds a button while what it began goes on. It keeps the focus, which a disabled one would lose. Answers how to let go, or null when
- * it is held already.
+ * Marks a button as busy. It keeps the focus, which a disabled button would lose. Returns a function that releases it, or null if it is busy
+ * already.
  */
 export function hold(control) {
   if (control.getAttribute("aria-disabled") === "true") return null;
@@ -94,20 +118,29 @@ export function hold(control) {
   };
 }
 
+/** Returns an element of index.html. @param {string} id */
+export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
 let count = 0;
-/** An id nobody else on the page has. */
+/** Returns an ID that is unique on the page. */
 export const newId = (word) => `${word}-${++count}`;
 
-/** Runs `work` over `items`, at most `width` at a time. */
+/**
+ * Runs `work` for each item, at most `width` at a time.
+ * @template Item
+ * @param {Item[]} items
+ * @param {number} width
+ * @param {(item: Item) => Promise<any>} work
+ */
 export async function inTurns(items, width, work) {
   const left = [...items];
   const worker = async () => {
-    while (left.length) await work(left.shift());
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
   };
   await Promise.all(Array.from({ length: width }, worker));
 }
 
-/** Calls `work` once it has not been called for `ms` milliseconds. */
+/** Returns a function that calls `work` after it has not been called for `ms` milliseconds. */
 export function debounce(ms, work) {
   let timer;
   return (...args) => {

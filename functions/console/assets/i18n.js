@@ -1,50 +1,69 @@
-// The page's two languages: texts by key, plurals, and the API's own sentences in the reader's words.
+// The texts of the console in two languages, with plurals, and the API's errors in the reader's language.
 
 const KEY = "anzol.language";
 
-/** `en` or `pt-BR`; early.js has chosen by the browser or by what was kept. */
+/** Returns `en` or `pt-BR`, which early.js has chosen. */
 export const language = () => document.documentElement.lang;
 
-const read = (tag) => (tag === "pt-BR" ? import("./pt-BR.js") : import("./en.js"));
-let { texts, server, types } = await read(language());
+const load = (tag) => (tag === "pt-BR" ? import("./pt-BR.js") : import("./en.js"));
+/** @type {{ texts: Record<string, string>, types: Record<string, string[]> }} */
+let { texts, types } = await load(language());
 
-/** Switches, and keeps the choice for this browser. Whoever shows texts has to show them again. */
+/** Switches the language, and keeps the choice in this browser. The caller renders again. */
 export async function setLanguage(tag) {
-  ({ texts, server, types } = await read(tag));
+  ({ texts, types } = await load(tag));
   localStorage.setItem(KEY, tag);
   document.documentElement.lang = tag;
 }
 
-/** The text of `key` with `{names}` filled in. With `count`, the form `key.one` or `key.other` that fits. */
+/**
+ * Returns the text of `key` with its `{names}` filled in. A `count` chooses between `key.one` and `key.other` where those exist.
+ * @param {string} key
+ * @param {Record<string, any>} [values]
+ */
 export function t(key, values = {}) {
   let form = key;
   if ("count" in values && !(key in texts)) {
-    // Intl has a singular for 0 in Portuguese, as in French; Brazilians count "0 falhas".
+    // Intl uses the singular for 0 in Portuguese; Brazilians say "0 falhas".
     form = `${key}.${values.count === 1 ? "one" : "other"}`;
   }
   const text = texts[form] ?? form;
-  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : values[name] ?? ""));
+  return text.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
 
-/** Whether there is such a text. */
+/** Writes a value into a text. */
+function shown(value) {
+  if (typeof value === "number") return number(value);
+  return Array.isArray(value) ? value.join(", ") : (value ?? "");
+}
+
+/** Returns whether there is a text for `key`. */
 export const has = (key) => key in texts;
 
-export const number = (value) => new Intl.NumberFormat(language()).format(value);
+/** Returns the text for a code of the API, or else the API's own English sentence. */
+export const coded = (key, values, fallback) => sentence(has(key) ? t(key, values) : fallback);
 
-/** What the API said, in the reader's language as far as it is known, else as it came; it begins as sentences do. */
-export function fromServer(text) {
-  let said = text;
-  for (const [pattern, translated] of server) {
-    const match = pattern.exec(text);
-    if (match) {
-      said = translated.replace(/\$(\d)/g, (_, group) => match[group] ?? "");
-      break;
-    }
-  }
-  return said.charAt(0).toLocaleUpperCase(language()) + said.slice(1);
+/** Writes a text as a sentence: it starts with a capital letter and ends with a period. */
+export function sentence(text) {
+  if (!text) return "";
+  const capitalized = text.charAt(0).toLocaleUpperCase(language()) + text.slice(1);
+  return /[.!?…]$/.test(text) ? capitalized : `${capitalized}.`;
 }
 
-/** An event type of the catalogue, with title and description in the reader's language as far as they are known. */
+/** Formats a number. */
+export const number = (value) => new Intl.NumberFormat(language()).format(value);
+
+/**
+ * Returns the titles of event types by name.
+ * @param {EventType[]} all
+ * @returns {Map<string, string>}
+ */
+export const titlesOf = (all) => new Map(all.map(({ name, title }) => [name, title]));
+
+/**
+ * Returns an event type with its title and description in the reader's language. English ones come from the API.
+ * @param {EventType} type
+ */
 export function localType(type) {
   const [title, description] = types[type.name] ?? [type.title, type.description];
   return { ...type, title, description };

@@ -1,20 +1,28 @@
-// What lies over the page: dialogs, menus and passing notes. All of it can be left by Escape, and gives the focus back.
+// Dialogs, menus and toasts. Escape closes them, and the focus returns to where it was.
 
-import { button, h, icon, newId } from "./dom.js";
+import { button, byId, h, icon, newId } from "./dom.js";
 import { t } from "./i18n.js";
 
-/** Shows a note that passes; errors stay until dismissed. `action` is `{text, run}`. */
+/**
+ * Shows a toast. Errors stay until they are dismissed.
+ * @param {string} text
+ * @param {{ bad?: boolean, action?: { text: string, run: () => any } }} [options]
+ */
 export function toast(text, { bad = false, action } = {}) {
   const note = h(
     "div",
     { class: bad ? "toast bad" : "toast" },
     icon(bad ? "alert" : "check"),
     h("span", {}, text),
-    action && button("quiet", { text: action.text }, () => (note.remove(), action.run())),
+    action &&
+      button("quiet", { text: action.text }, () => {
+        note.remove();
+        action.run();
+      }),
     button("icon-only", { label: t("close"), glyph: "close" }, () => note.remove()),
   );
-  const region = document.getElementById(bad ? "alerts" : "notes");
-  // Modal dialogs make the rest of the page inert; a popover shown after them lies above.
+  const region = byId(bad ? "alerts" : "notes");
+  // A modal dialog makes the rest of the page inert; a popover that is shown later stays usable.
   region.append(note);
   if (region.matches(":popover-open")) region.hidePopover();
   region.showPopover();
@@ -22,69 +30,86 @@ export function toast(text, { bad = false, action } = {}) {
 }
 
 /**
- * Opens a modal dialog and answers what it was closed with. `fill(close, dialog)` answers its content. `mayClose` is asked before
- * Escape, the cross or a click outside close it.
+ * Opens a modal dialog. Returns the value that it is closed with. `fill(close, dialog)` builds its content. `mayClose` is asked before Escape,
+ * the close button or a click outside close it.
+ * @param {{ title: string, look?: string, role?: string, mayClose?: () => boolean | Promise<boolean>,
+ *   fill: (close: (value?: any) => void, dialog: HTMLDialogElement) => Node }} options
+ * @returns {Promise<any>}
  */
 export function openDialog({ title, look = "", fill, mayClose = () => true, role }) {
   const heading = newId("title");
-  const before = document.activeElement;
+  const before = /** @type {HTMLElement | null} */ (document.activeElement);
   return new Promise((resolve) => {
+    const dialog = h("dialog", { class: look, "aria-labelledby": heading, role, closedby: "none" });
     const close = (value) => {
       if (!dialog.open) return;
-      removeEventListener("keydown", escape);
+      stopListening();
       dialog.close();
       dialog.remove();
-      (before?.isConnected ? before : document.getElementById("main"))?.focus();
+      (before?.isConnected ? before : byId("main"))?.focus();
       resolve(value);
     };
     const leave = async () => {
       if (await mayClose()) close(undefined);
     };
-    const dialog = h("dialog", { class: look, "aria-labelledby": heading, role, closedby: "none" });
-    dialog.addEventListener("cancel", (event) => {
-      event.preventDefault();
-      leave();
-    });
-    // Browsers let a second Escape close a dialog whatever its `cancel` says; this one is ours. It works wherever the focus is, in the
-    // topmost dialog.
-    const escape = (event) => {
-      if (event.key !== "Escape" || event.defaultPrevented || [...document.querySelectorAll("dialog[open]")].at(-1) !== dialog) return;
-      event.preventDefault();
-      leave();
-    };
-    addEventListener("keydown", escape);
-    let pressed = false;
-    const isOutside = ({ target, clientX: x, clientY: y }) => {
-      const box = dialog.getBoundingClientRect();
-      return target === dialog && (x < box.left || x > box.right || y < box.top || y > box.bottom);
-    };
-    dialog.addEventListener("pointerdown", (event) => (pressed = isOutside(event)));
-    dialog.addEventListener("click", (event) => pressed && isOutside(event) && leave());
-    dialog.append(
-      h(
-        "header",
-        {},
-        h("h2", { id: heading }, title),
-        button("icon-only", { label: t("close"), glyph: "close" }, leave),
-      ),
-      fill(close, dialog),
-    );
+    const stopListening = onLeave(dialog, leave);
+    const closeButton = button("icon-only", { label: t("close"), glyph: "close" }, leave);
+    dialog.append(h("header", {}, h("h2", { id: heading }, title), closeButton), fill(close, dialog));
     document.body.append(dialog);
     dialog.showModal();
-    (dialog.querySelector("[data-first]") ?? dialog.querySelector("input, textarea, select, footer button"))?.focus();
+    /** @type {HTMLElement | null} */
+    const first =
+      dialog.querySelector("[data-first]") ?? dialog.querySelector("input, textarea, select, footer button");
+    first?.focus();
   });
 }
 
-/** Asks before something that cannot be undone. Answers true or undefined. */
+/** Calls `leave` for Escape and for clicks outside the dialog. Returns a function that stops listening. */
+function onLeave(dialog, leave) {
+  dialog.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    leave();
+  });
+  // Browsers let a second Escape close a dialog even if its `cancel` was prevented, so the key is handled here. Only the topmost dialog
+  // reacts, wherever the focus is.
+  const onKey = (event) => {
+    const topmost = [...document.querySelectorAll("dialog[open]")].at(-1);
+    if (event.key !== "Escape" || event.defaultPrevented || topmost !== dialog) return;
+    event.preventDefault();
+    leave();
+  };
+  addEventListener("keydown", onKey);
+  const isOutside = ({ target, clientX: x, clientY: y }) => {
+    const box = dialog.getBoundingClientRect();
+    return target === dialog && (x < box.left || x > box.right || y < box.top || y > box.bottom);
+  };
+  let pressed = false;
+  dialog.addEventListener("pointerdown", (event) => {
+    pressed = isOutside(event);
+  });
+  dialog.addEventListener("click", (event) => {
+    if (pressed && isOutside(event)) leave();
+  });
+  return () => removeEventListener("keydown", onKey);
+}
+
+/**
+ * Asks before something that cannot be undone. Returns true or undefined.
+ * @param {{ title: string, text: string, details?: HTMLElement, yes: string, bad?: boolean }} options
+ */
 export const confirm = ({ title, text, details, yes, bad = true }) =>
   openDialog({
     title,
     look: "small",
     role: "alertdialog",
-    fill: (close) =>
-      h(
+    fill: (close) => {
+      const submit = (event) => {
+        event.preventDefault();
+        close(true);
+      };
+      return h(
         "form",
-        { on: { submit: (event) => (event.preventDefault(), close(true)) } },
+        { on: { submit } },
         h("div", { class: "body" }, h("p", {}, text), details),
         h(
           "footer",
@@ -92,10 +117,11 @@ export const confirm = ({ title, text, details, yes, bad = true }) =>
           button("", { text: t("cancel"), "data-first": true }, () => close(undefined)),
           h("button", { type: "submit", class: bad ? "danger" : "primary" }, yes),
         ),
-      ),
+      );
+    },
   });
 
-/** Places a popover below its anchor, or above it, inside the window. */
+/** Places a popover below its anchor, or above it if there is no space. */
 function place(popover, anchor) {
   const box = anchor.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = popover;
@@ -105,18 +131,25 @@ function place(popover, anchor) {
   popover.style.left = `${Math.min(Math.max(8, box.right - width), innerWidth - width - 8)}px`;
 }
 
-/** Opens a popover at an anchor, once; it goes when it is left. */
+/**
+ * Opens a popover at an anchor. It is removed when it is closed.
+ * @param {HTMLElement} anchor
+ * @param {Node | Node[]} content
+ * @param {Record<string, string | null>} [options]
+ */
 export function openPopover(anchor, content, { look = "popover", ...attributes } = {}) {
   const popover = h("div", { class: look, popover: "auto", ...attributes }, content);
-  // Where its button is, so that it belongs to the same landmark; it lies above everything all the same.
+  // Near its button, so that it belongs to the same landmark. The top layer shows it above everything.
   (anchor.closest("dialog, header, main") ?? document.body).append(popover);
   popover.addEventListener("toggle", ({ newState }) => {
     if (newState !== "closed") return;
     const focus = popover.contains(document.activeElement) || document.activeElement === document.body;
     anchor.setAttribute("aria-expanded", "false");
     popover.remove();
-    // The row it was in may have been built again since.
-    const back = anchor.isConnected ? anchor : document.querySelector(`[data-key="${CSS.escape(anchor.dataset.key ?? "")}"]`);
+    // The row of the button may have been built again meanwhile.
+    const key = CSS.escape(anchor.dataset.key ?? "");
+    /** @type {HTMLElement | null} */
+    const back = anchor.isConnected ? anchor : document.querySelector(`[data-key="${key}"]`);
     if (focus) back?.focus();
   });
   anchor.setAttribute("aria-expanded", "true");
@@ -125,16 +158,20 @@ export function openPopover(anchor, content, { look = "popover", ...attributes }
   return popover;
 }
 
-/** Opens a menu at a button. `items` are `{text, glyph, run, bad}`; arrows, Home, End and letters move in it. */
+/**
+ * Opens a menu at a button. Arrows, Home, End and letters move in it.
+ * @param {HTMLElement} anchor
+ * @param {{ text: string, glyph: string, run: () => any, bad?: boolean }[]} items
+ */
 export function openMenu(anchor, items) {
-  const buttons = items.filter(Boolean).map(({ text, glyph, run, bad }) =>
+  const buttons = items.map(({ text, glyph, run, bad }) =>
     button(bad ? "bad" : "", { text, glyph, role: "menuitem", tabindex: "-1" }, () => {
       popover.hidePopover();
       run();
     }),
   );
   const move = (event) => {
-    const at = buttons.indexOf(document.activeElement);
+    const at = buttons.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
     const letter = event.key.length === 1 && event.key.toLowerCase();
     const next = {
       ArrowDown: () => (at + 1) % buttons.length,
@@ -148,13 +185,17 @@ export function openMenu(anchor, items) {
     event.preventDefault();
     buttons[found].focus();
   };
-  const popover = openPopover(anchor, buttons, { look: "popover menu", role: "menu", "aria-label": anchor.getAttribute("aria-label") });
+  const popover = openPopover(anchor, buttons, {
+    look: "popover menu",
+    role: "menu",
+    "aria-label": anchor.getAttribute("aria-label"),
+  });
   popover.addEventListener("keydown", move);
   buttons[0]?.focus();
   return popover;
 }
 
-/** Copies a text and says so. */
+/** Copies a text and confirms it. */
 export async function copy(text, said = t("copied")) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,6 +1,6 @@
-// Where the reader is: the part of the address after `#`, so that a view can be shared, and Back works.
+// The view that the address names after `#`, so that a view can be shared and Back works.
 
-/** A part of the address; one that was typed by hand may be spelled wrong, and then is nobody's name. */
+/** Decodes a part of the address. One that cannot be decoded stays as it is, and names no webhook. */
 function decoded(part) {
   try {
     return decodeURIComponent(part);
@@ -9,23 +9,32 @@ function decoded(part) {
   }
 }
 
-/** The path's parts and the parameters, e.g. `#/webhooks/1?status=fail`. */
+/** Returns the parts of the path and the parameters, e.g. of `#/webhooks/1?status=fail`. */
 export function where() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   return { path: path.split("/").filter(Boolean).map(decoded), params: new URLSearchParams(query) };
 }
 
-export function hrefOf(path, params) {
-  const query = params ? new URLSearchParams([...new URLSearchParams(params)].filter(([, value]) => value !== "")).toString() : "";
+/**
+ * Returns the address of a view, without empty parameters.
+ * @param {string[]} path
+ * @param {URLSearchParams | Record<string, string>} [params]
+ */
+export function hrefOf(path, params = {}) {
+  const query = new URLSearchParams([...new URLSearchParams(params)].filter(([, value]) => value !== "")).toString();
   return `#/${path.map(encodeURIComponent).join("/")}${query && `?${query}`}`;
 }
 
-/** Goes to another page. */
+/**
+ * Goes to another view.
+ * @param {string[]} path
+ * @param {Record<string, string>} [params]
+ */
 export const go = (path, params) => {
   location.hash = hrefOf(path, params);
 };
 
-/** Notes a change of the page that is shown, without a step to go back to. */
+/** Changes the parameters of the current view without a new entry in the browser's history. @param {URLSearchParams} params */
 export function note(params) {
   const next = hrefOf(where().path, params);
   if (next !== location.hash) history.replaceState(null, "", next);

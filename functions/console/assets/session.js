@@ -1,12 +1,16 @@
-// Signing in and out, and fresh tokens. Everything lives in this tab's session storage and goes when the tab does.
+// Sign-in, sign-out and fresh tokens. Tokens are in the session storage of this tab, and are gone when it is closed.
 
 const KEY = "anzol.session";
 const PENDING = "anzol.signing-in";
-/** Seconds before its end at which a token is replaced. */
+/** Seconds before its expiry at which a token is replaced. */
 const MARGIN = 60;
 
-/** An error of the sign-in whose `key` is a text of the page. */
+/** An error of the sign-in; `key` is the key of its text. */
 export class SignInError extends Error {
+  /**
+   * @param {string} key
+   * @param {Record<string, any>} [values]
+   */
   constructor(key, values) {
     super(key);
     this.key = key;
@@ -17,7 +21,7 @@ export class SignInError extends Error {
 const read = (key) => JSON.parse(sessionStorage.getItem(key) ?? "null");
 const write = (key, value) => sessionStorage.setItem(key, JSON.stringify(value));
 
-/** What a token says, unverified: for showing only; the API checks it. */
+/** Returns the claims of a token, unverified: for display only, since the API verifies the token. */
 export function claims(token) {
   try {
     const part = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
@@ -30,24 +34,25 @@ export function claims(token) {
 const now = () => Date.now() / 1000;
 
 /**
- * Seconds until a token ends. For one that has come to this page it counts from then on, since this machine's clock may be wrong; `ends`
- * is by that clock.
+ * Returns the seconds until a token expires. `ends` is by the clock of this machine, which may be wrong: it is counted from the moment the
+ * token arrived.
  */
+/** @param {{ idToken: string, ends?: number }} session */
 const secondsLeft = ({ idToken, ends }) => (ends ?? claims(idToken).exp ?? 0) - now();
 
-/** Keeps tokens that have just come. */
+/** Stores tokens that have just arrived. */
 function keep(tokens) {
   const { exp, iat } = claims(tokens.idToken);
   write(KEY, { ...tokens, ...(exp && iat && { ends: now() + exp - iat }) });
 }
 
-/** Whether somebody is signed in, or can be again without a password. */
+/** Returns whether a user is signed in, or can be without a password. */
 export function isSignedIn() {
   const kept = read(KEY);
   return Boolean(kept && (secondsLeft(kept) > 0 || kept.refreshToken));
 }
 
-/** Who is signed in: id, name, tenant, and whether they administer it. */
+/** Returns who is signed in. @returns {User} */
 export function user(config) {
   const said = claims(read(KEY)?.idToken ?? "");
   const groups = said[config?.rolesClaim ?? "cognito:groups"] ?? [];
@@ -63,7 +68,7 @@ export function user(config) {
 /** Forgets the session. */
 export const forget = () => sessionStorage.removeItem(KEY);
 
-/** Keeps a token that somebody pasted; false when it is none, or over. */
+/** Stores a pasted token. Returns false if it is not a token, or has expired. */
 export function keepToken(idToken) {
   if (secondsLeft({ idToken }) <= 0) return false;
   write(KEY, { idToken });
@@ -103,7 +108,9 @@ export async function signIn(config, username, password) {
     AuthParameters: { USERNAME: username, PASSWORD: password },
   });
   if (!ok) {
-    const kind = String(answer.__type ?? "").split("#").pop();
+    const kind = String(answer.__type ?? "")
+      .split("#")
+      .pop();
     const known = {
       NotAuthorizedException: "signIn.wrong",
       UserNotFoundException: "signIn.wrong",
@@ -118,11 +125,15 @@ export async function signIn(config, username, password) {
   keep({ idToken, refreshToken });
 }
 
-const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+const base64url = (bytes) =>
+  btoa(String.fromCharCode(...bytes))
+    .replace(/\+/g, "-")
+    .replace(/\//g, "_")
+    .replace(/=+$/, "");
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 const redirectUri = () => `${location.origin}/console/`;
 
-/** Leaves for the hosted page: authorization code with PKCE (RFC 7636). */
+/** Goes to the hosted sign-in page: authorization code with PKCE (RFC 7636). */
 export async function leaveToSignIn(config) {
   const pending = { state: random(), verifier: random(), hash: location.hash };
   write(PENDING, pending);
@@ -139,10 +150,10 @@ export async function leaveToSignIn(config) {
   location.assign(`${config.hostedUiUrl}/oauth2/authorize?${query}`);
 }
 
-/** Whether the address is that of somebody who comes back from the hosted page. */
+/** Returns whether the address is a redirect from the hosted page. */
 export const isBack = () => new URLSearchParams(location.search).has("state");
 
-/** What the hosted page may say instead of giving a code (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6), in our words. */
+/** Our texts for the errors of the hosted page (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6). */
 const REFUSALS = {
   access_denied: "signIn.denied",
   interaction_required: "signIn.notDone",
@@ -154,8 +165,8 @@ const REFUSALS = {
 };
 
 /**
- * Exchanges the code that the hosted page gave, and goes on where the reader was. Anybody can make a link to this page with any query: it
- * ends no sign-in that it does not belong to, and what it says is not shown.
+ * Exchanges the code from the hosted page for tokens, and returns to the view where the reader was. Anyone can make a link to this page with
+ * any query, so a query that does not belong to the pending sign-in changes nothing, and its texts are not shown.
  */
 export async function finishSignIn(config) {
   const query = new URLSearchParams(location.search);
@@ -164,21 +175,27 @@ export async function finishSignIn(config) {
   history.replaceState(null, "", `${location.pathname}${(ours && pending.hash) || ""}`);
   if (!ours) throw new SignInError("signIn.stale");
   sessionStorage.removeItem(PENDING);
-  if (query.has("error")) throw new SignInError((Object.hasOwn(REFUSALS, query.get("error")) && REFUSALS[query.get("error")]) || "signIn.refused");
+  const refusal = query.get("error");
+  if (refusal !== null) throw new SignInError(Object.hasOwn(REFUSALS, refusal) ? REFUSALS[refusal] : "signIn.refused");
   const { ok, answer } = await hosted(config, "token", {
     grant_type: "authorization_code",
     code: query.get("code") ?? "",
     redirect_uri: redirectUri(),
     code_verifier: pending.verifier,
   });
-  // The token endpoint refuses a code that is used, over, or not ours.
+  // The token endpoint rejects a code that is used, expired, or not ours.
   if (!ok) throw new SignInError("signIn.stale");
   keep({ idToken: answer.id_token, refreshToken: answer.refresh_token });
 }
 
 let refreshing;
 
-/** A token that is good for a while yet, or null when the session is over. `spent` is one that the API has refused. */
+/**
+ * Returns a token that is valid for a while, or null when the session has expired. `spent` is a token that the API has rejected.
+ * @param {Partial<Config>} config
+ * @param {string} [spent]
+ * @returns {Promise<string | null>}
+ */
 export async function token(config, spent) {
   const kept = read(KEY);
   if (!kept) return null;
@@ -188,11 +205,14 @@ export async function token(config, spent) {
   return refreshing;
 }
 
-/** Null when the pool says that the session is over; not being reached is an error instead, and ends nothing. */
+/** Returns a fresh token, or null when the pool says that the session has expired. Throws if the pool cannot be reached. */
 async function refresh(config, kept) {
   let idToken;
   if (config.hostedUiUrl) {
-    const { ok, status, answer } = await hosted(config, "token", { grant_type: "refresh_token", refresh_token: kept.refreshToken });
+    const { ok, status, answer } = await hosted(config, "token", {
+      grant_type: "refresh_token",
+      refresh_token: kept.refreshToken,
+    });
     if (!ok && status >= 500) throw new SignInError("signIn.unreachable");
     idToken = ok && answer.id_token;
   } else {
@@ -208,7 +228,7 @@ async function refresh(config, kept) {
   return idToken;
 }
 
-/** Ends the session, here and at the pool. With a hosted page this leaves for it, since that has a session of its own. */
+/** Ends the session, here and at the pool. The hosted page has its own session, so this goes there where there is one. */
 export async function signOut(config) {
   const kept = read(KEY);
   forget();
@@ -216,9 +236,11 @@ export async function signOut(config) {
     const gone = config.hostedUiUrl
       ? hosted(config, "revoke", { token: kept.refreshToken })
       : pool(config, "RevokeToken", { Token: kept.refreshToken });
-    await gone.catch(() => {}); // Nothing here can use it any more either way.
+    await gone.catch(() => {}); // The token is forgotten in any case.
   }
   if (config.hostedUiUrl) {
-    location.assign(`${config.hostedUiUrl}/logout?${new URLSearchParams({ client_id: config.clientId, logout_uri: redirectUri() })}`);
+    location.assign(
+      `${config.hostedUiUrl}/logout?${new URLSearchParams({ client_id: config.clientId, logout_uri: redirectUri() })}`,
+    );
   }
 }

@@ -1,4 +1,4 @@
-// Code for receivers, as text: each checks `webhook-signature` in constant time, and how old the message is.
+// Code for receivers, as text: each verifies `webhook-signature` in constant time, and rejects old messages.
 
 const own = (sent, comment) => (sent.length ? [`${comment} This webhook also sends: ${sent.join(", ")}`] : []);
 
@@ -6,7 +6,7 @@ const node = (sent) => [
   'import { createHmac, timingSafeEqual } from "node:crypto";',
   "",
   ...own(sent, "//"),
-  "// headers: lower-case names, as Node has them. body: the raw bytes, before any JSON parser.",
+  "// headers: lowercase names, as Node provides them. body: the raw bytes, before parsing JSON.",
   "export function verify(secret, headers, body, now = Date.now() / 1000) {",
   '  const id = headers["webhook-id"];',
   '  const timestamp = headers["webhook-timestamp"];',
@@ -23,7 +23,7 @@ const python = (sent) => [
   "import base64, hashlib, hmac, time",
   "",
   ...own(sent, "#"),
-  "# headers: a mapping with lower-case names. body: the raw bytes, before any JSON parser.",
+  "# headers: a mapping with lowercase names. body: the raw bytes, before parsing JSON.",
   "def verify(secret, headers, body, now=None):",
   '    message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")',
   "    if not message_id or not timestamp.isdigit():",
@@ -31,7 +31,7 @@ const python = (sent) => [
   "    if abs((time.time() if now is None else now) - int(timestamp)) > 300:",
   "        return False",
   '    signed = f"{message_id}.{timestamp}.".encode() + body',
-  '    expected = base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()',
+  "    expected = base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()",
   '    given = headers.get("webhook-signature", "").split(" ")',
   '    return any(hmac.compare_digest(part.encode(), f"v1,{expected}".encode()) for part in given)',
 ];
@@ -51,7 +51,7 @@ const go = (sent) => [
   ")",
   "",
   ...own(sent, "//"),
-  "// Verify takes the raw body, before any JSON decoder.",
+  "// Verify takes the raw body, before parsing JSON.",
   "func Verify(secret string, header http.Header, body []byte, now time.Time) bool {",
   '\tid, timestamp := header.Get("webhook-id"), header.Get("webhook-timestamp")',
   "\tseconds, err := strconv.ParseInt(timestamp, 10, 64)",
@@ -80,7 +80,7 @@ const rust = (sent) => [
   "use sha2::Sha256;",
   "",
   ...own(sent, "//"),
-  "/// `body` is the raw bytes, before any JSON parser; `now` is in seconds since 1970.",
+  "/// `body` is the raw bytes, before parsing JSON; `now` is in seconds since 1970.",
   "pub fn verify(secret: &str, headers: &HeaderMap, body: &[u8], now: i64) -> bool {",
   '    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");',
   '    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));',
@@ -99,7 +99,7 @@ const rust = (sent) => [
 
 const lines = (source) => (sent) => `${source(sent).join("\n")}\n`;
 
-/** By language: its name, what it needs beyond its standard library, and its source for a webhook that sends these headers. */
+/** By language: its name, what it needs beyond its standard library, and its source for a webhook with these headers. */
 export const SNIPPETS = {
   node: { name: "Node.js", needs: "", source: lines(node) },
   python: { name: "Python", needs: "", source: lines(python) },

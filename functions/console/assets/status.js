@@ -1,67 +1,77 @@
-// How a webhook and a delivery stand, in words, and how that looks.
+// The state of a webhook and the outcome of a delivery, in words and as badges.
 
 import { h, icon, svg } from "./dom.js";
-import { percent, relatively } from "./format.js";
-import { fromServer, has, language, t } from "./i18n.js";
+import { percent, relatively, span } from "./format.js";
+import { coded, sentence, t } from "./i18n.js";
 
-/** `enabled`, `failing`, `warning`, `stopped` (by us) or `disabled` (by somebody). */
-export function standing(webhook) {
+/** The states of a webhook, worst first; `stopped` was disabled automatically, `disabled` by a user. */
+export const STATES = ["stopped", "warning", "failing", "disabled", "enabled"];
+
+/** Returns the state of a webhook, one of `STATES`. */
+export function stateOf(webhook) {
   if (!webhook.enabled) return webhook.disabledReasonCode ? "stopped" : "disabled";
   const state = webhook.health?.state;
   return state === "failing" || state === "warning" ? state : "enabled";
 }
 
-/** Why we disabled a webhook, in the reader's language where we know the reason's code. */
-export function reasonOf({ disabledReason, disabledReasonCode }) {
-  const key = `reason.${disabledReasonCode}`;
-  return language() !== "en" && has(key) ? t(key) : fromServer(disabledReason ?? disabledReasonCode ?? "");
-}
+/** Says why a webhook was disabled automatically. */
+export const reasonOf = ({ disabledReason, disabledReasonCode = "" }) =>
+  coded(`reason.${disabledReasonCode}`, {}, disabledReason ?? disabledReasonCode);
 
-/** What else there is to say of its standing; may be empty. */
+/** Says more about the state of a webhook; empty when there is nothing to add. */
 export function remark(webhook) {
-  const kind = standing(webhook);
-  if (kind === "stopped") return reasonOf(webhook);
-  if (kind === "failing" || kind === "warning") {
-    const { consecutiveFailures: count, failingSince } = webhook.health;
-    return failingSince ? t("status.failures", { count, since: relatively(failingSince) }) : t("status.failures", { count, since: "" });
-  }
-  return "";
+  const state = stateOf(webhook);
+  if (state === "stopped") return reasonOf(webhook);
+  if (state !== "failing" && state !== "warning") return "";
+  const { consecutiveFailures: count, failingSince } = webhook.health;
+  if (!failingSince) return t("status.failures", { count });
+  return t("status.failingSince", { count, when: relatively(failingSince, "long"), duration: span(failingSince) });
 }
 
 const LOOKS = { enabled: "good", failing: "warn", warning: "bad", stopped: "bad", disabled: "off" };
 const GLYPHS = { enabled: "check", failing: "alert", warning: "alert", stopped: "close", disabled: "pause" };
 
-/** A badge; the sign says what the colour says. */
+/** A badge with the state of a webhook; its icon says what its color says. */
 export function badge(webhook) {
-  const kind = standing(webhook);
-  return h("span", { class: `badge ${LOOKS[kind]}`, title: remark(webhook) || null }, icon(GLYPHS[kind]), t(`status.${kind}`));
+  const state = stateOf(webhook);
+  const props = { class: `badge ${LOOKS[state]}`, title: remark(webhook) || null };
+  return h("span", props, icon(GLYPHS[state]), t(`status.${state}`));
 }
 
-/** The outcome of a delivery, with the HTTP status if one came back. */
+/** Failures before anything was sent. */
+const NOT_SENT = ["blocked", "disabled"];
+
+/** A badge with the outcome of a delivery: the HTTP status if there was a response, else the kind of failure. */
 export function outcome({ status, response, failure }) {
   const good = status === "success";
+  const label = t(good ? "delivery.success" : NOT_SENT.includes(failure) ? "delivery.notSent" : "delivery.fail");
   const code = response?.statusCode ? ` · ${response.statusCode}` : failure ? ` · ${t(`failure.${failure}`)}` : "";
-  return h("span", { class: `badge ${good ? "good" : "bad"}` }, icon(good ? "check" : "close"), `${t(good ? "delivery.success" : "delivery.fail")}${code}`);
+  return h("span", { class: `badge ${good ? "good" : "bad"}` }, icon(good ? "check" : "close"), `${label}${code}`);
 }
 
-/** What else is known of how a delivery went; empty when the badge says it all. */
-export const messageOf = ({ statusMessage = "" }) => (/^the receiver answered \d+$/.test(statusMessage) ? "" : fromServer(statusMessage));
+/** Says more about how a delivery failed; empty when the badge says it all. */
+export function messageOf({ failure, statusMessage = "", response }) {
+  if (failure === "http_status" || failure === "disabled") return "";
+  const values = { message: statusMessage, status: response?.statusCode, location: response?.headers?.location };
+  return failure && statusMessage ? coded(`failure.${failure}.text`, values, statusMessage) : sentence(statusMessage);
+}
 
-/** The share of successes in a day, as a bar and a percentage. */
+const RATE_WIDTH = 48;
+
+/** The share of successes, as a bar and a percentage. */
 export function rate({ success, fail }) {
   const all = success + fail;
   if (!all) return h("span", { class: "soft", title: t("rate.none") }, "–");
-  const width = 48;
-  // Even one failure among thousands is to be seen.
-  const good = fail ? Math.min(width - 2, (success / all) * width) : width;
+  // Even one failure among thousands stays visible.
+  const width = fail ? Math.min(RATE_WIDTH - 2, (success / all) * RATE_WIDTH) : RATE_WIDTH;
   return h(
     "span",
     { class: "share", title: t("chart.day", { success, fail }) },
     svg(
       "svg",
-      { viewBox: `0 0 ${width} 8`, "aria-hidden": "true" },
-      svg("rect", { class: "bad", x: 0, y: 0, width, height: 8, rx: 2 }),
-      svg("rect", { class: "good", x: 0, y: 0, width: good, height: 8, rx: 2 }),
+      { viewBox: `0 0 ${RATE_WIDTH} 8`, "aria-hidden": "true" },
+      svg("rect", { class: "bad", x: 0, y: 0, width: RATE_WIDTH, height: 8, rx: 2 }),
+      svg("rect", { class: "good", x: 0, y: 0, width, height: 8, rx: 2 }),
     ),
     h("span", {}, percent(success, all)),
   );

@@ -1,12 +1,12 @@
-//! The files of the console, embedded in the binary, each as it is and packed with gzip. `build.rs` makes the table of them.
+//! The files of the console, embedded in the binary, both plain and compressed with gzip. `build.rs` generates their table.
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// A file as it is sent.
+/// An embedded file.
 #[derive(Debug)]
 pub(crate) struct Asset {
     name: &'static str,
-    /// Its media type.
+    /// The media type.
     pub(crate) kind: &'static str,
     pub(crate) plain: &'static [u8],
     pub(crate) gzip: &'static [u8],
@@ -20,34 +20,34 @@ pub(crate) fn find(name: &str) -> Option<&'static Asset> {
 mod tests {
     use super::*;
 
-    /// Most bytes of all files, compressed; the page is to be there at once on a slow line too.
-    const MOST: usize = 150 * 1024;
+    /// Compressed size of all files in bytes, at most: the page has to load quickly on a slow connection.
+    const MAX_SIZE: usize = 150 * 1024;
 
     fn page() -> String {
         String::from_utf8(find("index.html").unwrap().plain.to_vec()).unwrap()
     }
 
     #[test]
-    fn all_files_are_small() {
+    fn files_together_are_small() {
         let size: usize = FILES.iter().map(|asset| asset.gzip.len()).sum();
-        assert!(FILES.iter().all(|asset| !asset.gzip.is_empty()) && size < MOST, "{size} bytes");
+        assert!(FILES.iter().all(|asset| !asset.gzip.is_empty()) && size < MAX_SIZE, "{size} bytes");
     }
 
     #[test]
-    fn the_page_asks_at_once_for_what_the_first_view_needs_and_for_no_more() {
+    fn page_preloads_modules_of_first_view_only() {
         let page = page();
-        let asked: Vec<_> = page
+        let preloaded: Vec<_> = page
             .split("<link rel=\"modulepreload\" href=\"")
             .skip(1)
             .map(|rest| rest.split('"').next().unwrap().rsplit('/').next().unwrap())
             .collect();
-        assert!(asked.contains(&"console.js") && asked.contains(&"webhooks.js"), "{asked:?}");
-        assert!(!asked.contains(&"form.js") && asked.len() < FILES.len() / 2, "{asked:?}");
-        assert!(asked.iter().all(|name| find(name).is_some()), "{asked:?}");
+        assert!(preloaded.contains(&"console.js") && preloaded.contains(&"webhooks.js"), "{preloaded:?}");
+        assert!(!preloaded.contains(&"form.js") && preloaded.len() < FILES.len() / 2, "{preloaded:?}");
+        assert!(preloaded.iter().all(|name| find(name).is_some()), "{preloaded:?}");
     }
 
     #[test]
-    fn the_page_has_no_script_or_style_of_its_own() {
+    fn page_has_no_inline_script_or_style() {
         let page = page();
         assert!(!page.contains("style=") && !page.contains("<style") && !page.contains('{'), "{page}");
         assert_eq!(page.matches("<script").count(), page.matches("<script src=").count() + 1, "{page}");

@@ -18,10 +18,10 @@ use http::header::{
 
 pub use config::Config;
 
-/// A year, as long as anything is kept: the address changes with the content.
-const FOREVER: &str = "public, max-age=31536000, immutable";
-/// Asked for each time.
-const EACH_TIME: &str = "no-cache";
+/// One year, for files whose address changes with their content.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// For files whose address never changes: browsers revalidate them.
+const REVALIDATE: &str = "no-cache";
 
 #[derive(Debug)]
 struct Console {
@@ -29,15 +29,15 @@ struct Console {
     policy: HeaderValue,
 }
 
-/// All routes.
+/// Returns the router of the console.
 ///
 /// # Errors
-/// When an address of `config` cannot be in a header.
+/// If an address in `config` is not valid in a header.
 pub fn router(config: Config) -> Result<Router, InvalidHeaderValue> {
     let console = Arc::new(Console { policy: policy(&config)?, config });
     let routes = Router::new()
         .route("/", get(|| async { Redirect::temporary("/console/") }))
-        // Both spellings: gateways differ in whether they keep the slash at the end.
+        // Gateways differ in whether they keep the trailing slash.
         .route("/console", get(page))
         .route("/console/", get(page))
         .route("/console/config.json", get(config_json))
@@ -49,43 +49,43 @@ pub fn router(config: Config) -> Result<Router, InvalidHeaderValue> {
 }
 
 async fn page(headers: HeaderMap) -> Response {
-    send("index.html", EACH_TIME, &headers)
+    send("index.html", REVALIDATE, &headers)
 }
 
 async fn config_json(State(console): State<Arc<Console>>) -> Response {
-    ([(CACHE_CONTROL, EACH_TIME)], Json(&console.config)).into_response()
+    ([(CACHE_CONTROL, REVALIDATE)], Json(&console.config)).into_response()
 }
 
-/// What has to stay at one address, like the icon.
+/// Serves a file at a fixed address, like the icon.
 async fn unversioned(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    send(&name, EACH_TIME, &headers)
+    send(&name, REVALIDATE, &headers)
 }
 
-/// A file at the address that says what is in it. A page from before an update asks for what is no more, and gets what is now there.
+/// Serves a file at an address with a version. A page from before an update requests an old version, and gets the current file.
 async fn versioned(Path((version, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
-    let kept = if version == assets::VERSION { FOREVER } else { EACH_TIME };
-    send(&name, kept, &headers)
+    let cache_control = if version == assets::VERSION { IMMUTABLE } else { REVALIDATE };
+    send(&name, cache_control, &headers)
 }
 
-fn send(name: &str, kept: &'static str, asked: &HeaderMap) -> Response {
+fn send(name: &str, cache_control: &'static str, request: &HeaderMap) -> Response {
     let Some(asset) = assets::find(name) else {
         return ApiError::no_route(format!("/console/{name}")).into_response();
     };
-    let headers = [(CONTENT_TYPE, asset.kind), (CACHE_CONTROL, kept), (VARY, "accept-encoding")];
-    let takes_gzip = asked
+    let headers = [(CONTENT_TYPE, asset.kind), (CACHE_CONTROL, cache_control), (VARY, "accept-encoding")];
+    let accepts_gzip = request
         .get_all(ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|coding| coding.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip")));
-    if takes_gzip {
+    if accepts_gzip {
         return (headers, [(CONTENT_ENCODING, "gzip")], asset.gzip).into_response();
     }
     (headers, asset.plain).into_response()
 }
 
-/// What keeps the page to itself. Scripts and styles come from here alone and never from inside the page; nothing may frame it; text
-/// cannot become markup (Trusted Types); and it calls nobody but its own API and the user pool.
+/// Returns the Content-Security-Policy: scripts and styles only as files from this origin, no framing, no markup made from text (Trusted
+/// Types), and calls only to this origin and the user pool.
 fn policy(config: &Config) -> Result<HeaderValue, InvalidHeaderValue> {
     let pools = [&config.sign_in_url, &config.hosted_ui_url].into_iter().flatten();
     let origins: Vec<_> = std::iter::once("'self'").chain(pools.map(|url| origin(url))).collect();
@@ -97,14 +97,14 @@ fn policy(config: &Config) -> Result<HeaderValue, InvalidHeaderValue> {
     HeaderValue::try_from(policy)
 }
 
-/// Scheme, host and port of a URL.
+/// Returns scheme, host and port of a URL.
 fn origin(url: &str) -> &str {
     let rest = url.find("://").map_or(0, |at| at + 3);
     let end = url.get(rest..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| rest + at);
     url.get(..end).unwrap_or(url)
 }
 
-/// Puts the headers of security on every answer, whatever it is.
+/// Sets the security headers on every response.
 async fn guard(State(console): State<Arc<Console>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_answer_is_guarded_and_calls_only_whom_it_has_to() {
+    async fn every_response_has_security_headers() {
         for path in ["/", "/console", "/console/", "/console/config.json", "/console/icon.svg"] {
             let (_, headers, _) = get(path, "").await;
             let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
@@ -171,22 +171,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_have_an_address_of_their_version_and_are_kept_there() {
+    async fn versioned_file_is_immutable_others_revalidate() {
         let (status, headers, page) = get("/console/", "identity").await;
-        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(EACH_TIME)));
+        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(REVALIDATE)));
         let page = String::from_utf8(page).unwrap();
         let at = page.find("src=\"/console/").map(|at| at + 5).unwrap();
         let script = page[at..].split('"').next().unwrap().to_owned();
         let (status, headers, _) = get(&script, "").await;
-        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(FOREVER)), "{script}");
-        // What an older page asks for is there, but not kept.
+        assert_eq!(
+            (status, &headers[CACHE_CONTROL]),
+            (200, &HeaderValue::from_static(IMMUTABLE)),
+            "{script}"
+        );
+        // A page from before an update gets the current file, which is not cached under the old version.
         let (status, headers, _) = get("/console/0123456789abcdef/console.js", "").await;
-        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(EACH_TIME)));
+        assert_eq!((status, &headers[CACHE_CONTROL]), (200, &HeaderValue::from_static(REVALIDATE)));
         assert_eq!(get("/console/nothing.js", "").await.0, 404);
     }
 
     #[tokio::test]
-    async fn who_takes_gzip_gets_it_and_it_is_the_same_file() {
+    async fn gzip_is_sent_on_request_with_same_content() {
         let (_, headers, packed) = get("/console/console.css", "br, gzip;q=0.8").await;
         assert_eq!(headers[CONTENT_ENCODING], "gzip");
         let (_, headers, plain) = get("/console/console.css", "br").await;
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_configuration_is_spelled_as_the_page_reads_it() {
+    async fn config_json_has_members_that_page_reads() {
         let (_, _, body) = get("/console/config.json", "").await;
         let config: serde_json::Value = serde_json::from_slice(&body).unwrap();
         for name in [

@@ -1,4 +1,4 @@
-//! Cold start of `console`.
+//! Reads the configuration of the console at cold start and runs it.
 
 use anzol_console::{Config, router};
 

@@ -1,5 +1,4 @@
-// What every test starts from: the stack, a browser, users who are signed in, webhooks that clean up after themselves, and evidence
-// of what went wrong.
+// The kit of the browser tests: the stack, a browser, signed-in users, webhooks that are deleted after the test, and evidence of failures.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
@@ -11,63 +10,81 @@ import { chromium } from 'playwright-core';
 
 const file = process.env.ANZOL_STACK ?? new URL('../../target/local/stack.json', import.meta.url);
 
-/** The deployed stack, as `cargo xtask up` describes it. */
+/** The deployed stack, as described by `cargo xtask up`. */
 export const stack = JSON.parse(readFileSync(file, 'utf8'));
-/** Of every seeded user. */
+/** The password of every seeded user. */
 export const PASSWORD = 'Anzol-local-1';
 export const APP_CREATED = 'com.qlik.v1.app.created';
 export const APP_DELETED = 'com.qlik.v1.app.deleted';
 export const RELOAD_FINISHED = 'com.qlik.v1.app.reload.finished';
 
-/** Where failing tests leave a screenshot and a trace (`npx playwright-core show-trace …`). */
+/** Failing tests leave a screenshot and a trace here (`npx playwright-core show-trace …`). */
 const evidence = fileURLToPath(new URL('../../target/console/', import.meta.url));
-/** Where pictures go: beside the evidence, or, for the README, wherever `ANZOL_PICTURES` says. */
+/** Screenshots of the main views: beside the evidence, or where `ANZOL_PICTURES` says, for the README. */
 const pictures = process.env.ANZOL_PICTURES ? `${process.env.ANZOL_PICTURES}/` : `${evidence}pictures/`;
 
-/** Long enough for an event to pass through every queue of a busy local cloud. */
+/** Long enough for an event to pass all queues of a busy local cloud, in milliseconds. */
 export const SOON_MS = 30_000;
 
 export const browser = await chromium.launch({
   executablePath: process.env.ANZOL_CHROMIUM ?? '/usr/bin/chromium',
   args: [
-    '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--no-first-run',
   ],
 });
 after(() => browser.close());
 
-// ── Scenes ──
+// ── Sessions ──
 
-/** Opens a window whose violations of the policy and errors are noted. */
-export async function openWindow(options = {}) {
-  const context = await browser.newContext({ locale: 'en-US', viewport: { width: 1440, height: 900 }, timezoneId: 'America/Sao_Paulo', permissions: ['clipboard-read', 'clipboard-write'], ...options });
+/** Opens a browser session. `violations` collects errors and violations of the Content-Security-Policy. */
+export async function openSession(options = {}) {
+  const context = await browser.newContext({
+    locale: 'en-US',
+    viewport: { width: 1440, height: 900 },
+    timezoneId: 'America/Sao_Paulo',
+    permissions: ['clipboard-read', 'clipboard-write'],
+    ...options,
+  });
   context.setDefaultTimeout(SOON_MS);
-  const wrong = [];
-  await context.exposeBinding('noteViolation', (_, text) => wrong.push(text));
+  const violations = [];
+  await context.exposeBinding('noteViolation', (_, text) => violations.push(text));
   await context.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sample }) =>
-      window.noteViolation(`policy: ${violatedDirective} ${blockedURI} ${sample}`));
+      window.noteViolation(`policy: ${violatedDirective} ${blockedURI} ${sample}`),
+    );
   });
   const page = await context.newPage();
-  page.on('pageerror', (error) => wrong.push(`page: ${error.stack}`));
-  // The browser notes every refused request there; those that tests provoke are looked at by the tests.
-  page.on('console', (message) => message.type() === 'error' && !/Failed to load resource/.test(message.text()) && wrong.push(`console: ${message.text()}`));
-  return { context, page, wrong };
+  page.on('pageerror', (error) => violations.push(`page: ${error.stack}`));
+  // The browser also logs every failed request; the tests check those that they provoke.
+  page.on(
+    'console',
+    (message) =>
+      message.type() === 'error' &&
+      !/Failed to load resource/.test(message.text()) &&
+      violations.push(`console: ${message.text()}`),
+  );
+  return { context, page, violations };
 }
 
 /**
- * A test in a window of its own. Whatever it does, it must not break the policy or throw; when it fails, a screenshot and a trace stay.
- * `who` is signed in already, by the form's own way of keeping tokens.
+ * Defines a test in its own session. It fails on errors and violations of the policy, and then leaves a screenshot and a trace. `who` is
+ * signed in.
  */
-export function scene(name, options, run) {
+export function uiTest(name, options, run) {
   if (!run) [options, run] = [{}, options];
   const { who, hash = '', ...window } = options;
   test(name, async (t) => {
-    const { context, page, wrong } = await openWindow(window);
-    await context.tracing.start({ snapshots: true }); // without a film, which takes more of a small machine than the test does
+    const { context, page, violations } = await openSession(window);
+    await context.tracing.start({ snapshots: true }); // Without screenshots, which cost more than the test.
     try {
       if (who) await arrive(page, who, hash);
-      await run({ t, page, context, wrong });
-      assert.deepEqual(wrong, []);
+      await run({ t, page, context, violations });
+      assert.deepEqual(violations, []);
       await context.tracing.stop();
     } catch (error) {
       const path = evidence + name.replace(/[^\w]+/g, '-');
@@ -82,7 +99,7 @@ export function scene(name, options, run) {
   });
 }
 
-/** Opens the console as somebody who is signed in, with the token that the stack has for them. */
+/** Opens the console as a signed-in user, with the token from the description of the stack. */
 export async function arrive(page, who, hash = '') {
   await page.addInitScript((idToken) => {
     if (!sessionStorage.getItem('visited')) sessionStorage.setItem('anzol.session', JSON.stringify({ idToken }));
@@ -91,64 +108,71 @@ export async function arrive(page, who, hash = '') {
   await page.goto(stack.consoleUrl + hash);
 }
 
-/** Signs in by the form. */
+/** Signs in with the form. */
 export async function signIn(page, who, password = PASSWORD) {
   await page.locator('#username').fill(who);
   await page.locator('#password').fill(password);
   await page.locator('form button[type=submit]').click();
 }
 
-/** What the page is told of the deployment. */
+/** Returns the configuration of the page. */
 export const config = async () => (await fetch(`${stack.consoleUrl}config.json`)).json();
 
-/** Tells the page something else of the deployment. */
+/** Overrides members of the configuration of the page. */
 export async function deployedWith(context, more) {
   const json = { ...(await config()), ...more };
   await context.route('**/console/config.json', (route) => route.fulfill({ json }));
 }
 
-/** The row of a webhook in the table. */
+/** Returns the row of a webhook in the table. */
 export const rowOf = (page, name) => page.locator('tr.webhook', { has: page.getByRole('link', { name, exact: true }) });
 
-/** Opens the menu of a webhook in the table and chooses. */
+/** Chooses an item of the menu of a webhook in the table. */
 export async function choose(page, name, item) {
   await rowOf(page, name).locator('button[aria-haspopup=menu]').click();
   await page.getByRole('menuitem', { name: item }).click();
 }
 
-/** What axe-core has against the page: nothing, by the rules of WCAG 2.2 AA and its own good practice. */
+/** Asserts that axe-core finds no violation of WCAG 2.2 AA and its best practices. */
 export async function expectAccessible(page, what) {
-  // Not in the middle of a fade; and `axe.source` goes in from outside, past the policy, as a reader's tools do.
+  // Playwright evaluates `axe.source` in spite of the policy, as a browser extension would.
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate(() =>
-    window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-  const told = violations.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.map(({ html, failureSummary }) => `    ${html.slice(0, 200)}\n      ${failureSummary.replaceAll('\n', ' ')}`).join('\n')}`);
-  assert.deepEqual(told, [], what);
+    window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
+  );
+  const found = violations.map(
+    ({ id, help, nodes }) =>
+      `${id}: ${help}\n${nodes.map(({ html, failureSummary }) => `    ${html.slice(0, 200)}\n      ${failureSummary.replaceAll('\n', ' ')}`).join('\n')}`,
+  );
+  assert.deepEqual(found, [], what);
 }
 
-/** Takes a picture of a main view. */
+/** Takes a screenshot of a main view. */
 export async function picture(page, name, options = {}) {
   mkdirSync(pictures, { recursive: true });
   await page.evaluate(() => document.fonts.ready);
   await page.screenshot({ path: `${pictures}${name}.png`, animations: 'disabled', ...options });
 }
 
-/** Whether the page is no wider than its window. */
+/** Asserts that the page is no wider than its window. */
 export async function expectNoSidewaysScroll(page, what) {
-  const [page_, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+  const [page_, window_] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    document.documentElement.clientWidth,
+  ]);
   assert.ok(page_ <= window_, `${what}: ${page_} px in a window of ${window_}`);
 }
 
 // ── The stack ──
 
 let count = 0;
-/** A name nobody else uses, in this run or another. */
+/** Returns a unique name. */
 export const unique = (word) => `${word}-${process.pid.toString(36)}${Date.now().toString(36)}-${count++}`;
 
-/** Where the receiver takes what is sent to this name. */
+/** Returns the URL of a path at the receiver. */
 export const receiverUrl = (name) => `${stack.receiver.url}/${name}`;
 
-/** Calls the API as somebody; answers status and body. */
+/** Calls the API as a user. Returns status and body. */
 export async function call(who, method, path, body) {
   const answer = await fetch(`${stack.apiUrl}${path}`, {
     method,
@@ -161,29 +185,42 @@ export async function call(who, method, path, body) {
 
 const CORE = '/api/core/webhooks';
 
-/** Creates a webhook that hears of new apps, and deletes it when the test `t` is over; `more` adds or overrides. */
+/** Creates a webhook for new apps, and deletes it after the test `t`. `more` adds or overrides members. */
 export async function createWebhook(t, more = {}, who = 'acme.admin') {
   const name = more.name ?? unique('hook');
-  const request = { name, url: receiverUrl(name.replace(/\W+/g, '-')), eventTypes: [APP_CREATED], enabled: true, ...more };
+  const request = {
+    name,
+    url: receiverUrl(name.replace(/\W+/g, '-')),
+    eventTypes: [APP_CREATED],
+    enabled: true,
+    ...more,
+  };
   const { status, body } = await call(who, 'POST', CORE, request);
   assert.equal(status, 201, JSON.stringify(body));
   t.after(() => call(who, 'DELETE', `${CORE}/${body.id}`));
   return body;
 }
 
-/** What the API says of a webhook. */
+/** Reads a webhook from the API. */
 export const webhook = async (id, who = 'acme.admin') => (await call(who, 'GET', `${CORE}/${id}`)).body;
 
-/** Deletes, when the test is over, every webhook of that name: for those that the page makes. */
+/** Deletes all webhooks with that name after the test: for webhooks that the page creates. */
 export const deleteLater = (t, name, who = 'acme.admin') =>
   t.after(async () => {
     const { body } = await call(who, 'GET', `${CORE}?name=${encodeURIComponent(name)}&limit=100`);
     for (const { id } of body.data) await call(who, 'DELETE', `${CORE}/${id}`);
   });
 
-/** Publishes an event; `more` adds or overrides. */
+/** Publishes an event. `more` adds or overrides attributes. Returns its ID. */
 export async function publish(type = APP_CREATED, more = {}, who = 'acme.admin') {
-  const event = { specversion: '1.0', id: unique('event'), source: 'tests/console', type, data: { id: 'app-1', name: 'Sales' }, ...more };
+  const event = {
+    specversion: '1.0',
+    id: unique('event'),
+    source: 'tests/console',
+    type,
+    data: { id: 'app-1', name: 'Sales' },
+    ...more,
+  };
   const answer = await fetch(`${stack.apiUrl}/api/v1/events`, {
     method: 'POST',
     headers: { authorization: `Bearer ${stack.tokens[who]}`, 'content-type': 'application/cloudevents+json' },
@@ -193,23 +230,26 @@ export async function publish(type = APP_CREATED, more = {}, who = 'acme.admin')
   return event.id;
 }
 
-/** How the receiver answers this path from now on. */
-export async function behave(name, behaviour) {
-  const answer = await fetch(`${stack.receiver.controlUrl}/behaviours/${name}`, { method: 'PUT', body: JSON.stringify(behaviour) });
+/** Sets how the receiver responds on a path. */
+export async function behave(name, behavior) {
+  const answer = await fetch(`${stack.receiver.controlUrl}/behaviours/${name}`, {
+    method: 'PUT',
+    body: JSON.stringify(behavior),
+  });
   assert.equal(answer.status, 204);
 }
 
-/** What the receiver got at this path, newest last. */
+/** Returns the requests that the receiver got on a path, newest last. */
 export const received = async (name) => (await fetch(`${stack.receiver.controlUrl}/requests?path=/${name}`)).json();
 
-/** The history of a webhook, newest first, once it has at least so many rows. */
+/** Waits until the history of a webhook has so many rows, and returns it, newest first. */
 export const deliveries = (id, atLeast = 1) =>
   eventually(`${atLeast} deliveries`, async () => {
     const { body } = await call('acme.admin', 'GET', `${CORE}/${id}/deliveries?limit=100`);
     return body.data.length >= atLeast && body.data;
   });
 
-/** Looks again and again until something is there to see. */
+/** Repeats `look` until it returns something, and returns that. */
 export async function eventually(what, look, ms = SOON_MS) {
   const deadline = Date.now() + ms;
   for (;;) {
