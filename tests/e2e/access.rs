@@ -1,4 +1,4 @@
-//! Who may do what: callers without a token, users, publishers, other tenants.
+//! Access rights of callers without a token, users, publishers and other tenants.
 
 use anzol_tests::client::Api;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::*;
 
 #[test]
-fn without_a_valid_token_there_is_nothing_to_see() {
+fn invalid_token_is_401_everywhere() {
     let forged = Api::new(
         &world().stack.api_url,
         Some(
@@ -16,7 +16,7 @@ fn without_a_valid_token_there_is_nothing_to_see() {
     let mut altered = world().stack.token("acme.admin").unwrap().to_owned();
     let last = altered.pop().unwrap();
     altered.push(if last == 'A' { 'Q' } else { 'A' });
-    // The last letter of a signature may carry bits that decoding drops, so a letter before it changes too.
+    // The last letter of a signature may hold bits that decoding drops, so change a letter before it too.
     let middle = altered.len() - 20;
     let letter = if &altered[middle..=middle] == "A" { "B" } else { "A" };
     altered.replace_range(middle..=middle, letter);
@@ -33,7 +33,7 @@ fn without_a_valid_token_there_is_nothing_to_see() {
 }
 
 #[test]
-fn a_webhook_of_another_tenant_does_not_exist() {
+fn webhook_of_another_tenant_is_404() {
     let hook = Hook::new(&world().admin, "hidden", &[APP_EXPORTED], &json!({ "description": "as it was" }));
     let (id, event) = cloud_event(APP_EXPORTED, &world().acme);
     publish(&world().publisher, &event);
@@ -41,7 +41,7 @@ fn a_webhook_of_another_tenant_does_not_exist() {
     let before = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap();
     let delivery = format!("{}/deliveries/{}", hook.at(), row["id"].as_str().unwrap());
 
-    // A plain user of the same tenant sees as little of an admin's webhook as another tenant's admin.
+    // A plain user of the same tenant cannot see an admin's webhook either.
     for stranger in [&world().globex_admin, &world().user] {
         let full = json!({ "name": "taken over", "url": "https://evil.receiver.test/", "eventTypes": [APP_CREATED], "level": "user" });
         for answer in [
@@ -63,7 +63,7 @@ fn a_webhook_of_another_tenant_does_not_exist() {
     }
     let after = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap();
     assert_eq!(after, before);
-    assert_eq!(hook.received(&id).len(), 1, "and nothing was resent");
+    assert_eq!(hook.received(&id).len(), 1, "nothing was resent");
 
     let unknown = world().admin.get(&format!("{WEBHOOKS}/00000000-0000-7000-8000-000000000000")).unwrap();
     assert_refused(&unknown, 404, "");
@@ -71,7 +71,7 @@ fn a_webhook_of_another_tenant_does_not_exist() {
 }
 
 #[test]
-fn a_user_creates_only_user_webhooks_and_sees_only_their_own() {
+fn user_creates_and_sees_only_own_user_webhooks() {
     let of_admin = Hook::new(&world().admin, "of-admin", &[APP_CREATED], &json!({}));
     let of_user = Hook::new(&world().user, "of-user", &[APP_CREATED], &json!({ "level": "user" }));
     let request = |level: Option<&str>| {
@@ -102,7 +102,7 @@ fn a_user_creates_only_user_webhooks_and_sees_only_their_own() {
 }
 
 #[test]
-fn a_user_webhook_gets_the_events_its_owner_has_to_do_with_and_no_others() {
+fn user_webhook_gets_only_its_owners_events() {
     let hook = Hook::new(&world().user, "owner", &[APP_CREATED], &json!({ "level": "user" }));
     let owner = &hook.created["ownerId"];
     assert!(owner.is_string(), "{}", hook.created);
@@ -120,7 +120,7 @@ fn a_user_webhook_gets_the_events_its_owner_has_to_do_with_and_no_others() {
 }
 
 #[test]
-fn publishing_takes_the_right_publisher() {
+fn publishing_requires_the_right_role_and_tenant() {
     let (acme, globex) = (&world().acme, &world().globex);
     for (who, api, tenant, status) in [
         ("acme's publisher for acme", &world().publisher, acme, 202),
@@ -138,13 +138,13 @@ fn publishing_takes_the_right_publisher() {
             }
         }
     }
-    // One foreign event spoils the batch: nothing of it goes out.
+    // One event of another tenant rejects the whole batch.
     let hook = Hook::new(&world().admin, "batch", &[APP_CREATED], &json!({}));
     let (id, own) = cloud_event(APP_CREATED, acme);
     let batch = json!([own, cloud_event(APP_CREATED, globex).1]);
     let answer = world().publisher.post_as(EVENTS, "application/cloudevents-batch+json", &batch).unwrap();
     assert_refused(&answer, 403, "");
-    // What comes after it has arrived, so it would have, too.
+    // A later event has arrived, so an event of the batch would have arrived too.
     let (later, event) = cloud_event(APP_CREATED, acme);
     publish(&world().publisher, &event);
     hook.await_received(&later, 1);
@@ -152,7 +152,7 @@ fn publishing_takes_the_right_publisher() {
 }
 
 #[test]
-fn an_event_that_names_no_tenant_is_the_publishers_own_and_the_platform_has_to_name_one() {
+fn event_without_tenant_is_the_publishers() {
     let hook = Hook::new(&world().admin, "no-tenant", &[APP_CREATED], &json!({}));
     let (id, mut event) = cloud_event(APP_CREATED, &world().acme);
     event.as_object_mut().unwrap().remove("tenantid");

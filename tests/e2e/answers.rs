@@ -1,4 +1,4 @@
-//! Answers as receivers really write them, byte for byte, through the whole stack: what the history says and how many requests it took.
+//! Unusual answers of receivers, byte for byte, through the whole stack: the history rows and the number of requests.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::failure::{first_row, message, quiet};
 use crate::world::*;
 
-/// The first row of an event whose receiver writes these bytes, and how many requests there were by then.
+/// Returns the first row of an event whose receiver behaves like this, and the number of requests until then.
 fn answered(name: &str, behaviour: &Behaviour) -> (Hook, String, Value, usize) {
     let (hook, id, row) = first_row(name, USER_DELETED, behaviour);
     let posts = hook.received(&id).len();
@@ -43,7 +43,7 @@ fn k1_gone_with_half_a_body_disables_the_webhook() {
 }
 
 #[test]
-fn k1_k3_wait_is_heard_behind_a_big_header_and_a_broken_body() {
+fn k1_k3_retry_after_is_used_despite_a_broken_answer() {
     let big = "v".repeat(9_000);
     let busy = format!(
         "HTTP/1.1 429 Slow\r\nA-Big: {big}\r\nRetry-After: 600\r\nX-Small: 1\r\nContent-Length: 9\r\n\r\nnot"
@@ -61,9 +61,9 @@ fn k1_k3_wait_is_heard_behind_a_big_header_and_a_broken_body() {
 }
 
 #[test]
-fn k2_headers_that_browsers_tolerate_are_a_success() {
+fn k2_headers_tolerated_by_browsers_are_a_success() {
     let many = (0..500).map(|n| format!("x-{n}: {n}\r\n")).collect::<Vec<_>>().concat();
-    for (name, headers) in [("k2-space", "X-Foo : bar\r\n".to_owned()), ("k2-many", many)] {
+    for (name, headers) in [("k2-space", "X-Foo : value\r\n".to_owned()), ("k2-many", many)] {
         let answer = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 2\r\n\r\nok");
         let (_hook, _, row, posts) = answered(name, &Behaviour::raw(answer, End::Open));
         assert_eq!((&row["status"], posts), (&json!("success"), 1), "{row:#}");
@@ -72,16 +72,16 @@ fn k2_headers_that_browsers_tolerate_are_a_success() {
 }
 
 #[test]
-fn k2_l7_answer_that_is_no_http_is_a_failure_of_its_own_kind() {
+fn k2_l7_answer_that_is_not_http_is_a_protocol_failure() {
     let ssh = Behaviour::raw("SSH-2.0-OpenSSH_9.2p1\r\n", End::Open);
     let (_hook, _, row, posts) = answered("k2-ssh", &ssh);
     assert_eq!((&row["failure"], posts), (&json!("protocol"), 1), "{row:#}");
     assert!(message(&row).contains("the answer is not http/1.1"), "{row:#}");
-    assert!(row["nextAttemptAt"].is_string(), "by the schedule, and not at once: {row:#}");
+    assert!(row["nextAttemptAt"].is_string(), "retried by the schedule, not at once: {row:#}");
 }
 
 #[test]
-fn k7_second_try_goes_over_a_new_connection() {
+fn k7_second_try_uses_a_new_connection() {
     let _quiet = quiet();
     let host = format!("{}.receiver.test", unique("k7"));
     let path = format!("/{host}");
@@ -100,12 +100,12 @@ fn k7_second_try_goes_over_a_new_connection() {
     assert_eq!((&row["status"], &row["attempt"]), (&json!("success"), &json!(1)), "{row:#}");
     assert!(
         hook.received(&id).len() <= 2,
-        "one over a kept connection, if that was there still, and one over a new one"
+        "one over a kept connection, if it was still open, and one over a new one"
     );
 }
 
 #[test]
-fn k10_other_3xx_are_no_redirects() {
+fn k10_other_3xx_are_not_redirects() {
     for (name, status, headers) in [
         ("k10-304", 304, vec![]),
         ("k10-300", 300, vec![("Location".to_owned(), "https://elsewhere.example/".to_owned())]),
@@ -120,7 +120,7 @@ fn k10_other_3xx_are_no_redirects() {
 }
 
 #[test]
-fn k1_broken_bodies_say_what_is_wrong_with_them() {
+fn k1_broken_body_has_its_body_error() {
     let gzip = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok";
     let length = "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok";
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
@@ -135,7 +135,7 @@ fn k1_broken_bodies_say_what_is_wrong_with_them() {
 }
 
 #[test]
-fn k2_interim_answers_are_passed_over() {
+fn k2_interim_answers_are_skipped() {
     let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
     for (name, last, status) in [
         ("k2-interim", "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok", 201),
@@ -148,7 +148,7 @@ fn k2_interim_answers_are_passed_over() {
 }
 
 #[test]
-fn tls_failures_say_what_to_do() {
+fn tls_failures_name_the_remedy() {
     for (word, mode, says) in [
         ("plain", Mode::PlainHttp, "plain http"),
         ("alone", Mode::MissingIntermediate, "intermediate certificate"),

@@ -1,4 +1,4 @@
-//! What the whole contract adds to a webhook, seen from outside: filters, renamed event types, encrypted headers, both base paths.
+//! The contract's additions to a webhook: filters, renamed event types, encrypted headers, both base paths.
 
 use anzol_tests::receiver::Behaviour;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::world::*;
 const CORE: &str = "/api/core/webhooks";
 
 #[test]
-fn a_filter_lets_through_what_it_names_and_nothing_else() {
+fn filter_delivers_only_matching_events() {
     let wanted = unique("app");
     let filter = format!("id eq \"{wanted}\" and spaceId ne \"attic\"");
     let hook = Hook::new(&world().admin, "filtered", &[APP_CREATED], &json!({ "filter": filter }));
@@ -25,7 +25,7 @@ fn a_filter_lets_through_what_it_names_and_nothing_else() {
     hook.got_nothing_of(&other);
     hook.got_nothing_of(&attic);
 
-    // Without its filter it hears them all; the change holds for the next event already.
+    // Without its filter the webhook matches all of them, from the next event on.
     let at = format!("{CORE}/{}", hook.id);
     let drop = json!([{ "op": "remove", "path": "/filter" }]);
     world().admin.patch(&at, &drop).unwrap().expect_status(204).unwrap();
@@ -33,12 +33,12 @@ fn a_filter_lets_through_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn a_renamed_event_type_reaches_webhooks_that_know_its_old_name() {
+fn renamed_event_type_matches_under_both_names() {
     let hook = Hook::new(&world().admin, "renamed", &[APP_PUBLISHED], &json!({}));
     let (id, event) = cloud_event("com.qlik.app.published", &world().acme);
     publish(&world().publisher, &event);
     let body = body_json(&hook.await_received(&id, 1)[0]);
-    assert_eq!(body["type"], "com.qlik.app.published", "as the producer calls it");
+    assert_eq!(body["type"], "com.qlik.app.published", "the producer's name");
     hook.await_rows(&id, 1, SOON);
     for name in ["com.qlik.app.published", APP_PUBLISHED] {
         let rows = hook.history(&format!("&eventType={name}"));
@@ -49,12 +49,12 @@ fn a_renamed_event_type_reaches_webhooks_that_know_its_old_name() {
 }
 
 #[test]
-fn encrypted_headers_reach_the_receiver_and_nobody_else() {
+fn encrypted_headers_reach_only_the_receiver() {
     let value = "Bearer for-the-receiver-alone";
     let more = json!({ "headers": { "X-Plain": "seen" }, "encryptedHeaders": { "Authorization": value } });
     let hook = Hook::new(&world().admin, "encrypted", &[APP_DELETED], &more);
     assert_eq!(hook.created["encryptedHeaders"], json!(["Authorization"]));
-    // A receiver that tells everybody what it was told.
+    // A receiver that repeats what it received.
     hook.receiver_behaves(&Behaviour {
         headers: [("X-You-Sent".to_owned(), format!("Authorization: {value}"))].into(),
         body: format!("{{\"authorization\":\"{value}\"}}"),
@@ -78,7 +78,7 @@ fn encrypted_headers_reach_the_receiver_and_nobody_else() {
 }
 
 #[test]
-fn core_is_the_same_api_behind_the_same_gateway() {
+fn core_base_path_serves_the_same_webhooks() {
     let hook = Hook::new(&world().admin, "core", &[APP_CREATED], &json!({}));
     let at = format!("{CORE}/{}", hook.id);
     assert_eq!(world().admin.get(&at).unwrap().expect_status(200).unwrap().json().unwrap(), hook.created);

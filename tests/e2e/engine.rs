@@ -1,6 +1,6 @@
-//! The delivery engine, on a stack of its own whose waits are seconds: `cargo xtask test engine` starts one with the parameters below.
+//! The delivery engine, on a dedicated stack whose waits are seconds: `cargo xtask test engine` starts one with the parameters below.
 //!
-//! A few failures disable a webhook here, so a test whose receiver keeps failing has an event type that no other test publishes.
+//! A few failures disable a webhook here, so a test whose receiver keeps failing uses an event type that no other test publishes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,19 +15,18 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::world::*;
 
-/// `RetrySchedule` of the stack, in seconds. Those above its `LongestQueueDelay`, 3, are spent in the scheduler; the queue does the
-/// others, whose jitter is at most a fifth.
+/// `RetrySchedule` of the stack, in seconds. Waits above its `LongestQueueDelay`, 3, go to the scheduler, the others to the queue.
+/// Jitter adds at most a fifth.
 const WAITS: [i64; 4] = [2, 2, 4, 4];
-/// `DisableAfterFailures` of the stack; `DisableAfterHours` is 0. A webhook is said to be failing after half as many.
+/// `DisableAfterFailures` of the stack; `DisableAfterHours` is 0. The warning comes after half as many.
 const DISABLE_AFTER: usize = 6;
 
-/// Long enough for all attempts at one delivery.
+/// Time for all attempts at one delivery.
 const ALL_ATTEMPTS: Duration = Duration::from_mins(1);
-/// What the queues, the scheduler and a busy machine may add to a wait, in seconds: the local cloud looks for schedules that are due
-/// every ten.
+/// Seconds that the queues, the scheduler and a busy machine may add to a wait: the local cloud looks for due schedules every ten.
 const SLACK: i64 = 20;
 
-const NEWS: [&str; 3] = ["anzol.webhook.failing", "anzol.webhook.disabled", "anzol.webhook.recovered"];
+const OPERATIONAL_EVENTS: [&str; 3] = ["anzol.webhook.failing", "anzol.webhook.disabled", "anzol.webhook.recovered"];
 
 fn answering(status: u16) -> Behaviour {
     Behaviour { status, ..Behaviour::default() }
@@ -38,12 +37,12 @@ fn moment(row: &Value, member: &str) -> OffsetDateTime {
     OffsetDateTime::parse(text, &Rfc3339).unwrap()
 }
 
-/// The webhook as the API shows it.
+/// Returns the webhook as the API shows it.
 fn shown(hook: &Hook) -> Value {
     world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap()
 }
 
-/// Waits until the API shows that we disabled the webhook; as it shows it then.
+/// Waits until the API shows the webhook as disabled with this code, and returns it.
 fn await_disabled(hook: &Hook, code: &str) -> Value {
     eventually(ALL_ATTEMPTS, &format!("{code} of {}", hook.path), || {
         let webhook = shown(hook);
@@ -55,27 +54,27 @@ fn await_disabled(hook: &Hook, code: &str) -> Value {
     })
 }
 
-/// Publishes an event of acme and gives its id.
+/// Publishes an event of acme and returns its id.
 fn published(event_type: &str) -> String {
     let (id, event) = cloud_event(event_type, &world().acme);
     publish(&world().publisher, &event);
     id
 }
 
-/// What another webhook heard of this one, in the order it came.
-fn news_of(observer: &Hook, hook: &Hook) -> Vec<Value> {
+/// Returns the operational events about `hook` that `observer` received, oldest first.
+fn operational_events(observer: &Hook, hook: &Hook) -> Vec<Value> {
     let all = world().control.requests(&observer.path).unwrap();
     all.iter().map(body_json).filter(|event| event["data"]["id"] == hook.id.as_str()).collect()
 }
 
-fn await_news(observer: &Hook, hook: &Hook, event_type: &str) -> Value {
+fn await_operational_event(observer: &Hook, hook: &Hook, event_type: &str) -> Value {
     eventually(ALL_ATTEMPTS, &format!("{event_type} of {}", hook.path), || {
-        let news = news_of(observer, hook);
-        news.iter().find(|event| event["type"] == event_type).cloned().ok_or_else(|| format!("{news:#?}"))
+        let events = operational_events(observer, hook);
+        events.iter().find(|event| event["type"] == event_type).cloned().ok_or_else(|| format!("{events:#?}"))
     })
 }
 
-/// The lane that the table has for a webhook; `fast` is the absence of one.
+/// Returns the webhook's lane in the table; a missing attribute means `fast`.
 fn lane(hook: &Hook) -> String {
     let webhook = format!("WEBHOOK#{}", hook.id);
     let items = world().aws.items_with_sort_key_like(&world().stack.tables.webhooks, &webhook).unwrap();
@@ -91,7 +90,7 @@ fn await_lane(hook: &Hook, expected: &str) {
 }
 
 #[test]
-fn a_delivery_is_tried_as_the_schedule_says_by_queue_and_by_scheduler() {
+fn delivery_is_retried_by_queue_and_scheduler() {
     let hook = Hook::new(&world().admin, "all-attempts", &[APP_EXPORTED], &json!({ "secret": SECRET }));
     hook.receiver_behaves(&answering(500));
     let id = published(APP_EXPORTED);
@@ -120,7 +119,7 @@ fn a_delivery_is_tried_as_the_schedule_says_by_queue_and_by_scheduler() {
         let promised = moment(&rows[index], "nextAttemptAt");
         let late = received[index + 1].time - promised;
         assert!(late >= time::Duration::ZERO && late.whole_seconds() <= SLACK, "{late} after {promised}");
-        // Schedules are named after the attempt they make, and gone once they have.
+        // A schedule is named after the attempt that it makes, and deleted afterwards.
         let name = rows[index + 1]["id"].as_str().unwrap();
         assert_eq!(
             schedules.contains(name),
@@ -140,7 +139,7 @@ fn a_delivery_is_tried_as_the_schedule_says_by_queue_and_by_scheduler() {
 }
 
 #[test]
-fn a_receiver_that_asks_for_time_gets_it() {
+fn retry_after_of_the_receiver_is_respected() {
     const ASKED: i64 = 7;
     let hook = Hook::new(&world().admin, "asks", &[APP_PUBLISHED], &json!({}));
     let headers = [("Retry-After".to_owned(), ASKED.to_string())].into();
@@ -151,13 +150,13 @@ fn a_receiver_that_asks_for_time_gets_it() {
     let received = hook.await_received_within(ALL_ATTEMPTS, &id, 2);
     let gap = (received[1].time - received[0].time).whole_seconds();
     assert!((ASKED..=ASKED + SLACK).contains(&gap), "{gap} s");
-    // The row's time is in whole milliseconds, the receiver's is finer.
+    // The row's time is in whole milliseconds, the receiver's in nanoseconds.
     let promised = moment(&first, "nextAttemptAt") + time::Duration::MILLISECOND - received[0].time;
     assert!((ASKED..=ASKED + 2).contains(&promised.whole_seconds()), "{promised} in {first:#}");
 }
 
 #[test]
-fn a_receiver_that_is_gone_is_left_alone_until_somebody_enables_its_webhook() {
+fn gone_receiver_disables_webhook_until_enabled() {
     let hook = Hook::new(&world().admin, "gone", &[USER_DELETED], &json!({}));
     hook.receiver_behaves(&answering(410));
     let id = published(USER_DELETED);
@@ -176,18 +175,18 @@ fn a_receiver_that_is_gone_is_left_alone_until_somebody_enables_its_webhook() {
 }
 
 #[test]
-fn a_webhook_that_keeps_failing_is_disabled() {
+fn webhook_is_disabled_after_repeated_failures() {
     let hook = Hook::new(&world().admin, "keeps-failing", &[USER_CREATED], &json!({}));
     hook.receiver_behaves(&answering(500));
-    // Two deliveries: one alone is not tried often enough.
+    // Two deliveries: one alone does not have enough attempts.
     let ids = [published(USER_CREATED), published(USER_CREATED)];
     let disabled = await_disabled(&hook, "FAILURE_THRESHOLD");
     assert!(
         disabled["disabledReason"].as_str().is_some_and(|reason| reason.contains("attempts in a row")),
         "{disabled:#}"
     );
-    // What was waiting for its next attempt is not sent, and the history says so.
-    let rows = eventually(ALL_ATTEMPTS, "a row of what was not sent", || {
+    // Pending retries are not sent, and the history says so.
+    let rows = eventually(ALL_ATTEMPTS, "a row of a delivery that was not sent", || {
         let rows: Vec<_> = ids.iter().flat_map(|id| hook.rows(id)).collect();
         if rows.iter().any(|row| row["failure"] == "disabled") { Ok(rows) } else { Err(format!("{rows:#?}")) }
     });
@@ -197,7 +196,7 @@ fn a_webhook_that_keeps_failing_is_disabled() {
 }
 
 #[test]
-fn resending_to_a_failing_receiver_counts_too() {
+fn failed_resends_count_toward_disabling() {
     let hook = Hook::new(&world().admin, "resends", &[APP_DATA_UPDATED], &json!({}));
     let id = published(APP_DATA_UPDATED);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
@@ -213,8 +212,8 @@ fn resending_to_a_failing_receiver_counts_too() {
 }
 
 #[test]
-fn news_of_a_webhook_reach_the_others_and_never_itself() {
-    // Every webhook of acme that fails is in the news too.
+fn operational_events_reach_only_other_webhooks() {
+    // Failing webhooks of acme cause operational events too, so this test uses globex.
     let _alone = globex_alone();
     let admin = &world().globex_admin;
     let publish_one = || {
@@ -222,12 +221,12 @@ fn news_of_a_webhook_reach_the_others_and_never_itself() {
         publish(&world().platform, &event);
         id
     };
-    let observer = Hook::new(admin, "observer", &NEWS, &json!({}));
-    let own: Vec<_> = NEWS.into_iter().chain([APP_CREATED]).collect();
-    let hook = Hook::new(admin, "in-the-news", &own, &json!({}));
+    let observer = Hook::new(admin, "observer", &OPERATIONAL_EVENTS, &json!({}));
+    let own: Vec<_> = OPERATIONAL_EVENTS.into_iter().chain([APP_CREATED]).collect();
+    let hook = Hook::new(admin, "observed", &own, &json!({}));
     hook.receiver_behaves(&answering(500));
     let id = publish_one();
-    let failing = await_news(&observer, &hook, "anzol.webhook.failing");
+    let failing = await_operational_event(&observer, &hook, "anzol.webhook.failing");
     assert_eq!(failing["data"]["consecutiveFailures"], DISABLE_AFTER / 2, "{failing:#}");
     assert_eq!(
         (&failing["tenantid"], &failing["source"]),
@@ -236,45 +235,45 @@ fn news_of_a_webhook_reach_the_others_and_never_itself() {
     );
 
     hook.receiver_behaves(&answering(200));
-    await_news(&observer, &hook, "anzol.webhook.recovered");
+    await_operational_event(&observer, &hook, "anzol.webhook.recovered");
     let rows = hook.await_rows(&id, DISABLE_AFTER / 2 + 1, SOON);
     assert_eq!(rows[0]["status"], "success", "{rows:#?}");
 
     hook.receiver_behaves(&answering(410));
     publish_one();
-    let disabled = await_news(&observer, &hook, "anzol.webhook.disabled");
+    let disabled = await_operational_event(&observer, &hook, "anzol.webhook.disabled");
     assert_eq!(disabled["data"]["disabledReasonCode"], "GONE", "{disabled:#}");
-    let told: Vec<_> = news_of(&observer, &hook).iter().map(|event| event["type"].clone()).collect();
-    assert_eq!(told, ["anzol.webhook.failing", "anzol.webhook.recovered", "anzol.webhook.disabled"]);
-    let heard = world().control.requests(&hook.path).unwrap();
+    let seen: Vec<_> = operational_events(&observer, &hook).iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(seen, ["anzol.webhook.failing", "anzol.webhook.recovered", "anzol.webhook.disabled"]);
+    let received = world().control.requests(&hook.path).unwrap();
     let own: Vec<_> =
-        heard.iter().map(body_json).filter(|event| event["data"]["id"] == hook.id.as_str()).collect();
+        received.iter().map(body_json).filter(|event| event["data"]["id"] == hook.id.as_str()).collect();
     assert!(own.is_empty(), "{own:#?}");
 }
 
 #[test]
-fn a_slow_receiver_moves_to_the_slow_lane_and_ten_quick_answers_bring_it_back() {
+fn slow_receiver_changes_lane_until_ten_fast_answers() {
     let hook = Hook::new(&world().admin, "lanes", &[APP_RELOAD_FINISHED], &json!({}));
     assert_eq!(lane(&hook), "fast");
     hook.receiver_behaves(&Behaviour { delay_ms: 3_000, ..Behaviour::default() });
     let slow = published(APP_RELOAD_FINISHED);
     await_lane(&hook, "slow");
-    assert_eq!(hook.await_rows(&slow, 1, SOON)[0]["status"], "success", "slow, and well");
+    assert_eq!(hook.await_rows(&slow, 1, SOON)[0]["status"], "success", "slow, but successful");
     hook.receiver_behaves(&answering(200));
-    for quick in 1..=10 {
-        assert_eq!(lane(&hook), "slow", "after {} quick answers", quick - 1);
+    for answered in 1..=10 {
+        assert_eq!(lane(&hook), "slow", "after {} fast answers", answered - 1);
         hook.await_rows(&published(APP_RELOAD_FINISHED), 1, SOON);
     }
     await_lane(&hook, "fast");
 }
 
 #[test]
-fn a_burst_for_a_quick_receiver_arrives_whole_and_leaves_it_in_the_fast_lane() {
+fn burst_for_fast_receiver_stays_in_the_fast_lane() {
     let hook = Hook::new(&world().admin, "burst", &[APP_DELETED], &json!({}));
     let (ids, events): (BTreeSet<_>, Vec<_>) =
         (0..60).map(|_| cloud_event(APP_DELETED, &world().acme)).unzip();
     publish(&world().publisher, &Value::Array(events));
-    // At least once each: a queue may hand a message out twice.
+    // At least once each: a queue may deliver a message twice.
     eventually(SOON, "the whole burst", || {
         let requests = world().control.requests(&hook.path).unwrap();
         let id = |request| body_json(request)["id"].as_str().map(str::to_owned);
@@ -285,31 +284,31 @@ fn a_burst_for_a_quick_receiver_arrives_whole_and_leaves_it_in_the_fast_lane() {
 }
 
 #[test]
-fn a_message_that_nobody_can_read_goes_to_the_dead_letters_at_once_and_the_others_go_on() {
+fn malformed_message_goes_to_dlq_alone() {
     let hook = Hook::new(&world().admin, "beside-poison", &[APP_PUBLISHED], &json!({}));
     let poison = unique("poison");
     world().aws.send_message(&world().stack.queues.deliveries, &poison).unwrap();
     hook.await_received(&published(APP_PUBLISHED), 1);
     let mut seen = Vec::new();
-    eventually(SOON, "the dead letter", || {
+    eventually(SOON, "the message in the dead-letter queue", || {
         let request = json!({
             "QueueUrl": world().stack.queues.deliveries_dlq, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"],
         });
         let answer = world().aws.call("sqs", "AmazonSQS.ReceiveMessage", &request).unwrap();
         seen.extend(answer["Messages"].as_array().cloned().unwrap_or_default());
-        let letter = seen.iter().find(|message| message["Body"] == poison.as_str());
-        letter
-            .map(|letter| {
+        let moved = seen.iter().find(|message| message["Body"] == poison.as_str());
+        moved
+            .map(|message| {
                 let reason =
-                    letter["MessageAttributes"]["reason"]["StringValue"].as_str().unwrap_or_default();
-                assert!(reason.contains("not a delivery message"), "{letter:#}");
+                    message["MessageAttributes"]["reason"]["StringValue"].as_str().unwrap_or_default();
+                assert!(reason.contains("not a delivery message"), "{message:#}");
             })
             .ok_or_else(|| format!("{seen:#?}"))
     });
 }
 
 #[test]
-fn while_a_secret_is_rotated_the_old_and_the_new_one_verify() {
+fn both_secrets_verify_after_a_rotation() {
     const NEW: &str = "fedcba9876543210fedcba9876543210";
     let hook = Hook::new(&world().admin, "rotates", &[APP_PUBLISHED], &json!({ "secret": SECRET }));
     let signatures = |request: &Received| -> Vec<String> {
@@ -330,7 +329,7 @@ fn while_a_secret_is_rotated_the_old_and_the_new_one_verify() {
 }
 
 #[test]
-fn deliveries_carry_the_name_that_the_deployment_gave_itself() {
+fn deliveries_have_the_configured_user_agent() {
     let hook = Hook::new(&world().admin, "named", &[APP_DELETED], &json!({}));
     let id = published(APP_DELETED);
     assert_eq!(hook.await_received(&id, 1)[0].header("user-agent"), "Anzol engine");

@@ -1,4 +1,4 @@
-//! Receivers that fail, each in its own way: what the history says of it, and what is tried again.
+//! Failing receivers: the history rows of each kind of failure, and which failures are retried.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::world::*;
 
-/// The sender's own limit for one request, and some.
+/// The sender's timeout for one request, plus a margin.
 const GIVES_UP_WITHIN: Duration = Duration::from_millis(11_500);
 
-/// A webhook whose receiver behaves like that, and the row of its first attempt.
+/// Creates a webhook whose receiver behaves like this, publishes an event and returns the row of its first attempt.
 pub(crate) fn first_row(word: &str, event_type: &str, behaviour: &Behaviour) -> (Hook, String, Value) {
     let hook = Hook::new(&world().admin, word, &[event_type], &json!({}));
     hook.receiver_behaves(behaviour);
@@ -21,7 +21,7 @@ pub(crate) fn first_row(word: &str, event_type: &str, behaviour: &Behaviour) -> 
     (hook, id, row)
 }
 
-/// A stalling receiver holds up the batch it is sent in, so the tests that measure time take turns.
+/// Serializes the tests that measure time: a stalling receiver delays the batch that its delivery is in.
 pub(crate) fn quiet() -> MutexGuard<'static, ()> {
     static QUIET: Mutex<()> = Mutex::new(());
     QUIET.lock().unwrap_or_else(PoisonError::into_inner)
@@ -32,7 +32,7 @@ pub(crate) fn message(row: &Value) -> String {
 }
 
 #[test]
-fn a_failed_delivery_is_tried_again_and_succeeds_once_the_receiver_recovers() {
+fn failed_delivery_is_retried_until_it_succeeds() {
     let _quiet = quiet();
     let failing = Behaviour { status: 500, body: "out of order".to_owned(), ..Behaviour::default() };
     let (hook, id, row) = first_row("recovers", APP_RELOAD_FINISHED, &failing);
@@ -59,7 +59,7 @@ fn a_failed_delivery_is_tried_again_and_succeeds_once_the_receiver_recovers() {
 }
 
 #[test]
-fn a_delivery_that_fails_again_says_so_in_another_row() {
+fn each_failed_attempt_has_its_own_row() {
     let _quiet = quiet();
     let failing = Behaviour { status: 503, ..Behaviour::default() };
     let (hook, id, first) = first_row("fails-on", APP_RELOAD_FINISHED, &failing);
@@ -74,7 +74,7 @@ fn a_delivery_that_fails_again_says_so_in_another_row() {
 }
 
 #[test]
-fn k1_receiver_that_never_finishes_has_taken_the_event() {
+fn k1_success_with_a_stalling_body_is_a_success() {
     let _quiet = quiet();
     let begun = Instant::now();
     let (_hook, _, row) =
@@ -90,30 +90,30 @@ fn k1_receiver_that_never_finishes_has_taken_the_event() {
 }
 
 #[test]
-fn a_receiver_that_never_answers_is_given_up_in_time() {
+fn receiver_without_answer_times_out() {
     let _quiet = quiet();
     let silent = Behaviour { delay_ms: 60_000, ..Behaviour::default() };
     let (_hook, _, row) = first_row("silent", USER_CREATED, &silent);
     assert_eq!(row["status"], "fail", "{row:#}");
     assert_eq!(row["failure"], "timeout", "{row:#}");
     assert!(message(&row).contains("10 s"), "{row:#}");
-    assert!(row.get("response").is_none(), "nothing came back, so there is nothing to tell: {row:#}");
+    assert!(row.get("response").is_none(), "there was no response to record: {row:#}");
 }
 
 #[test]
-fn an_answer_without_end_is_kept_up_to_sixteen_kibibytes_and_marked_as_cut() {
+fn endless_answer_is_truncated_at_16_kib() {
     let endless = Behaviour { mode: Mode::Endless, ..Behaviour::default() };
     let (hook, id, row) = first_row("endless", USER_DELETED, &endless);
     let body = row["response"]["body"].as_str().unwrap_or_else(|| panic!("no response body in {row:#}"));
     let kept = body.chars().take_while(|letter| *letter == 'x').count();
     assert_eq!(kept, 16 * 1024, "of {} bytes", body.len());
     assert_eq!(row["response"]["bodyTruncated"], true, "status {} {}", row["status"], row["statusMessage"]);
-    assert_eq!(row["status"], "success", "2xx is 2xx, however long it goes on: {}", row["statusMessage"]);
+    assert_eq!(row["status"], "success", "a 2xx is a success, however long its body: {}", row["statusMessage"]);
     assert_eq!(hook.received(&id).len(), 1);
 }
 
 #[test]
-fn a_redirect_is_recorded_as_a_failure_and_never_followed() {
+fn redirect_is_a_failure_and_not_followed() {
     let elsewhere = format!("/{}", unique("elsewhere"));
     let location = format!("{}{elsewhere}", world().stack.receiver.url);
     let redirect = Behaviour {
@@ -130,17 +130,17 @@ fn a_redirect_is_recorded_as_a_failure_and_never_followed() {
 }
 
 #[test]
-fn a_connection_that_breaks_off_is_recorded_as_a_failure() {
+fn connection_reset_is_a_failure() {
     let (hook, id, row) =
         first_row("resets", USER_DELETED, &Behaviour { mode: Mode::Reset, ..Behaviour::default() });
     assert_eq!(row["status"], "fail", "{row:#}");
     assert!(!message(&row).is_empty(), "{row:#}");
     assert!(row.get("response").is_none(), "{row:#}");
-    assert_eq!(hook.received(&id).len(), 2, "nothing was answered, so it was tried once more at once");
+    assert_eq!(hook.received(&id).len(), 2, "no byte of an answer came, so the request was repeated once");
 }
 
 #[test]
-fn k1_status_of_an_answer_that_breaks_off_counts() {
+fn k1_status_of_a_truncated_answer_counts() {
     let cut = Behaviour { mode: Mode::Cut, body: "never whole".to_owned(), ..Behaviour::default() };
     for (name, status, outcome) in [("cut", 200, "success"), ("cut-500", 500, "fail")] {
         let (hook, id, row) = first_row(name, USER_DELETED, &Behaviour { status, ..cut.clone() });
@@ -155,7 +155,7 @@ fn k1_status_of_an_answer_that_breaks_off_counts() {
 }
 
 #[test]
-fn a_certificate_that_nobody_trusts_gets_no_delivery() {
+fn untrusted_certificate_gets_no_delivery() {
     let host = format!("{}.receiver.test", unique("untrusted"));
     let bad_tls = Behaviour { mode: Mode::BadTls, ..Behaviour::default() };
     world().control.behave(&format!("/host:{host}"), &bad_tls).unwrap();

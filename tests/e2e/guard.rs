@@ -1,5 +1,5 @@
-//! Webhooks whose names lead inward, on the deployed stack: names below `address.test` lead to the addresses written in them, and are
-//! vetted as any answer of a name server.
+//! Webhooks whose host names resolve to internal addresses, on the deployed stack: a name below `address.test` resolves to the address
+//! written in it, and is checked like any answer of a name server.
 
 use anzol_tests::receiver::Behaviour;
 use serde_json::{Value, json};
@@ -16,12 +16,12 @@ fn hook(word: &str, name: &str, event_type: &str) -> Hook {
 #[track_caller]
 fn assert_blocked(what: &str, row: &Value) {
     assert_eq!((&row["status"], &row["failure"]), (&json!("fail"), &json!("blocked")), "{what}: {row:#}");
-    assert_eq!(row["statusMessage"], NOT_PUBLIC, "{what}: one text for all, with no address in it");
+    assert_eq!(row["statusMessage"], NOT_PUBLIC, "{what}: one message for all, without an address");
     assert!(row["response"].is_null() && row["nextAttemptAt"].is_null(), "{what}: {row:#}");
 }
 
 #[test]
-fn a_name_that_leads_inward_is_blocked_for_the_first_sending_a_resend_and_a_test_and_is_not_tried_again() {
+fn internal_name_is_blocked_without_retry() {
     let names = [
         ("private", "10-0-0-1"),
         ("metadata", "169-254-169-254"),
@@ -38,7 +38,7 @@ fn a_name_that_leads_inward_is_blocked_for_the_first_sending_a_resend_and_a_test
     assert_eq!(
         public.await_rows(&id, 1, SOON)[0]["status"],
         "success",
-        "a name that leads outward is sent to"
+        "a name with a public address is delivered to"
     );
 
     for (word, hook) in &hooks {
@@ -56,14 +56,14 @@ fn a_name_that_leads_inward_is_blocked_for_the_first_sending_a_resend_and_a_test
     let hosts: Vec<_> = names.iter().map(|(_, name)| format!("{name}.address.test")).collect();
     for (word, hook) in &hooks {
         let rows = hook.rows(&id);
-        assert_eq!(rows.len(), 2, "{word}: the first sending and the resend: {rows:#?}");
+        assert_eq!(rows.len(), 2, "{word}: the first attempt and the resend: {rows:#?}");
     }
     let requests = world().control.all_requests().unwrap();
     assert!(!requests.iter().any(|request| hosts.contains(&request.host)), "nothing arrived");
 }
 
 #[test]
-fn a_retry_is_vetted_like_the_first_sending() {
+fn retry_to_internal_name_is_blocked() {
     let hook = Hook::new(&world().admin, "turned", &[APP_EXPORTED], &json!({}));
     hook.receiver_behaves(&Behaviour { status: 500, ..Behaviour::default() });
     let (id, event) = cloud_event(APP_EXPORTED, &world().acme);
@@ -76,7 +76,7 @@ fn a_retry_is_vetted_like_the_first_sending() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_tried_again() {
+fn unknown_name_is_retried() {
     let hook = hook("unknown", "no-such-name", USER_DELETED);
     let (id, event) = cloud_event(USER_DELETED, &world().acme);
     publish(&world().publisher, &event);

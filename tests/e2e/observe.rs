@@ -1,4 +1,4 @@
-//! What operators see: metrics that alarms wait for are really written, and one line of log tells a delivery's whole story.
+//! Observability: the metrics that alarms depend on are written, and one log line describes a delivery attempt.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::world::*;
 
-/// Every JSON line that a function logged.
+/// Returns every JSON line of a function's log.
 fn lines(function: &str) -> Vec<Value> {
     let all = world().aws.log_lines(&format!("/anzol/{}/{function}", world().stack.stack_name)).unwrap();
     all.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Metrics of the embedded metric format as `CloudWatch` would make them: name and dimensions.
+/// Returns the metrics that `CloudWatch` derives from the embedded metric format: name and dimensions.
 fn metrics() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in ["api", "ingest", "fanout", "sender"].into_iter().flat_map(lines) {
@@ -35,7 +35,7 @@ fn metrics() -> BTreeSet<String> {
     found
 }
 
-/// What the template's alarms on our own metrics wait for, in the same form.
+/// Returns the metrics of the template's alarms in our namespace, in the same form.
 fn alarmed() -> BTreeSet<String> {
     let template = include_str!("../../infra/template.yaml");
     let blocks = template.split("Type: AWS::CloudWatch::Alarm\n").skip(1);
@@ -57,7 +57,7 @@ fn alarmed() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_an_alarm_waits_for_is_written() {
+fn every_alarm_metric_is_written() {
     let world = world();
     let [fine, failing, gone] = ["seen", "seen-fails", "seen-gone"]
         .map(|word| Hook::new(&world.admin, word, &[APP_EXPORTED], &json!({})));
@@ -90,14 +90,14 @@ fn every_metric_an_alarm_waits_for_is_written() {
     ] {
         expected.insert(metric.replace("STACK", &world.stack.stack_name));
     }
-    eventually(SOON, "metrics of all that happened", || {
+    eventually(SOON, "metrics of all events above", || {
         let missing: Vec<_> = expected.difference(&metrics()).cloned().collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("missing: {missing:?}")) }
     });
 }
 
 #[test]
-fn a_producers_trace_is_in_the_log_and_at_the_receiver() {
+fn producer_trace_is_in_the_log_and_at_the_receiver() {
     let world = world();
     let hook = Hook::new(&world.admin, "traced", &[APP_PUBLISHED], &json!({}));
     let (id, mut event) = cloud_event(APP_PUBLISHED, &world.acme);
@@ -109,7 +109,7 @@ fn a_producers_trace_is_in_the_log_and_at_the_receiver() {
     let delivery = row["id"].as_str().unwrap();
     let span = delivery.replace('-', "")[16..].to_owned();
     assert_eq!(request.header("traceparent"), format!("00-{trace}-{span}-01"));
-    let line = eventually(SOON, &format!("a line of log of delivery {delivery}"), || {
+    let line = eventually(SOON, &format!("log line of delivery {delivery}"), || {
         let line = lines("sender").into_iter().find(|line| line["delivery.id"] == delivery);
         line.ok_or_else(|| "none".to_owned())
     });

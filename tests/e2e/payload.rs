@@ -1,4 +1,4 @@
-//! The forms an event may come in and go out, and what the publisher is told.
+//! Input and output forms of an event, and the publisher's response.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ const LEGACY_NAMES: [&str; 7] = [
 ];
 
 #[test]
-fn a_cloudevent_goes_out_in_both_forms_at_once_by_default() {
+fn cloudevent_is_sent_in_both_forms_by_default() {
     let hook = Hook::new(&world().admin, "hybrid", &[APP_CREATED], &json!({}));
     let (id, event) = cloud_event(APP_CREATED, &world().acme);
     publish(&world().publisher, &event);
@@ -38,7 +38,7 @@ fn a_cloudevent_goes_out_in_both_forms_at_once_by_default() {
 }
 
 #[test]
-fn a_cloudevent_webhook_gets_pure_cloudevents_whatever_form_came_in() {
+fn cloudevent_webhook_gets_pure_cloudevents() {
     let more = json!({ "enableCloudEventDelivery": true });
     let hook = Hook::new(&world().admin, "pure", &[APP_CREATED, APP_DELETED], &more);
     let (id, event) = cloud_event(APP_CREATED, &world().acme);
@@ -63,13 +63,13 @@ fn a_cloudevent_webhook_gets_pure_cloudevents_whatever_form_came_in() {
 }
 
 #[test]
-fn the_publisher_is_told_how_many_events_and_deliveries_there_are() {
+fn publisher_gets_event_and_delivery_counts() {
     let _alone = globex_alone();
     let both = Hook::new(&world().globex_admin, "both", &[APP_CREATED, APP_EXPORTED], &json!({}));
     let one = Hook::new(&world().globex_admin, "one", &[APP_CREATED], &json!({}));
     let (created, first) = cloud_event(APP_CREATED, &world().globex);
     let (exported, second) = cloud_event(APP_EXPORTED, &world().globex);
-    let (unheard, third) = cloud_event(APP_RELOAD_FINISHED, &world().globex);
+    let (unmatched, third) = cloud_event(APP_RELOAD_FINISHED, &world().globex);
 
     let counts = publish(&world().platform, &json!([first, second, third]));
     assert_eq!(counts["accepted"], 3, "{counts}");
@@ -78,16 +78,16 @@ fn the_publisher_is_told_how_many_events_and_deliveries_there_are() {
     both.await_received(&exported, 1);
     one.await_received(&created, 1);
     one.got_nothing_of(&exported);
-    assert!(both.received(&unheard).is_empty() && one.received(&unheard).is_empty());
+    assert!(both.received(&unmatched).is_empty() && one.received(&unmatched).is_empty());
 
-    let (_, unheard) = cloud_event(APP_RELOAD_FINISHED, &world().globex);
-    let counts = publish(&world().platform, &unheard);
+    let (_, unmatched) = cloud_event(APP_RELOAD_FINISHED, &world().globex);
+    let counts = publish(&world().platform, &unmatched);
     assert_eq!(counts["accepted"], 1, "{counts}");
     assert_eq!(counts["deliveries"], 0, "{counts}");
 }
 
 #[test]
-fn an_event_that_is_none_is_refused_with_what_is_wrong() {
+fn invalid_event_is_refused_with_a_reason() {
     let (_, event) = cloud_event(APP_CREATED, &world().acme);
     let without = |member: &str| {
         let mut event = event.clone();

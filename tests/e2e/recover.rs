@@ -1,4 +1,4 @@
-//! Recovery and tests on the deployed stack, which also proves that the functions' policies suffice.
+//! Recoveries and test events on the deployed stack, which also checks the functions' policies.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,11 @@ fn progress(location: &str) -> Value {
 }
 
 #[test]
-fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
+fn recovery_redelivers_failed_events_once() {
     let space = unique("space");
     let own = json!({ "secret": SECRET, "filter": only_in(&space) });
     let hook = Hook::new(&world().admin, "recovers-all", &[APP_CREATED], &own);
-    // A redirect is final at once.
+    // A redirect is not retried.
     let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
     hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
     let events: Vec<_> = (0..3).map(|_| event_in(&space, APP_CREATED)).collect();
@@ -68,7 +68,7 @@ fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
         );
     }
 
-    // Once is enough.
+    // A second recovery finds nothing to send.
     let again =
         world().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
     assert_eq!(again.json().unwrap()["requeued"], 0, "{again}");
@@ -80,12 +80,12 @@ fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
 }
 
 #[test]
-fn more_than_a_page_is_recovered_by_the_sender() {
-    // Its own events only: it counts, and other tests publish meanwhile. Of a type that no other test subscribes to, for it is a crowd.
+fn recovery_beyond_a_page_continues_in_the_sender() {
+    // The filter excludes other tests' events, because this test counts. No other test subscribes to the type, because there are many events.
     let space = unique("space");
     let filter = json!({ "filter": only_in(&space) });
     let hook = Hook::new(&world().admin, "recovers-pages", &[RUN_ENDED], &filter);
-    // A redirect is final at once.
+    // A redirect is not retried.
     let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
     hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
     let events: Vec<_> = (0..120).map(|_| event_in(&space, RUN_ENDED)).collect();
@@ -108,7 +108,7 @@ fn more_than_a_page_is_recovered_by_the_sender() {
     });
     assert_eq!((&done["found"], &done["requeued"]), (&json!(120), &json!(120)), "{done:#}");
     eventually(SOON * 2, "second request for each of 120 events", || {
-        // At least: a queue may hand a message out twice, and then the receiver tells by its `webhook-id`.
+        // At least twice: a queue may deliver a message again, which receivers recognize by its `webhook-id`.
         let mut counts = BTreeMap::<String, usize>::new();
         for request in world().control.requests(&hook.path).unwrap() {
             *counts.entry(request.header("webhook-id").to_owned()).or_default() += 1;
@@ -119,7 +119,7 @@ fn more_than_a_page_is_recovered_by_the_sender() {
 }
 
 #[test]
-fn a_test_event_arrives_signed_and_says_that_it_is_one() {
+fn test_event_is_signed_and_marked() {
     let hook =
         Hook::new(&world().admin, "tested", &[USER_CREATED], &json!({ "secret": SECRET, "enabled": false }));
     let test = format!("{}/actions/test", hook.at());

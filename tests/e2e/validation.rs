@@ -1,4 +1,4 @@
-//! What a webhook may be: every rule of the mission's page, and what is said when one is broken.
+//! Validation rules of a webhook, and the errors that name the violated field.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ fn good() -> Value {
     json!({ "name": "n", "url": "https://hooks.receiver.test/n", "eventTypes": [APP_CREATED], "enabled": false })
 }
 
-/// A good request with one member changed, or taken away by `null`.
+/// Returns a valid request with one member changed, or removed by `null`.
 fn with(member: &str, value: Value) -> Value {
     let mut request = good();
     if value.is_null() {
@@ -20,7 +20,7 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 #[test]
-fn wrong_input_is_refused_by_create_and_put_with_the_field_named() {
+fn invalid_input_is_refused_with_the_field() {
     let hook = Hook::new(&world().admin, "valid", &[APP_CREATED], &json!({}));
     let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
     for (wrong, field) in [
@@ -73,7 +73,7 @@ fn wrong_input_is_refused_by_create_and_put_with_the_field_named() {
 }
 
 #[test]
-fn a_patch_whose_result_is_wrong_is_refused_and_changes_nothing() {
+fn invalid_patch_result_is_refused() {
     let hook = Hook::new(&world().admin, "patched", &[APP_CREATED], &json!({}));
     let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
     for (patch, field) in [
@@ -96,8 +96,8 @@ fn a_patch_whose_result_is_wrong_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
-    let more = json!({ "description": "Ação", "secret": SECRET, "headers": { "X-Custom": "of my own" } });
+fn webhook_reads_back_without_its_secret() {
+    let more = json!({ "description": "Ação", "secret": SECRET, "headers": { "X-Custom": "custom" } });
     let hook = Hook::new(&world().admin, "read-back", &[APP_CREATED, USER_DELETED], &more);
     let read = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap();
     assert!(!read.text.contains(SECRET), "{read}");
@@ -106,7 +106,7 @@ fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
     assert_eq!(webhook["url"], format!("{}{}", world().stack.receiver.url, hook.path));
     for (member, value) in [
         ("description", json!("Ação")),
-        ("headers", json!({ "X-Custom": "of my own" })),
+        ("headers", json!({ "X-Custom": "custom" })),
         ("eventTypes", json!([APP_CREATED, USER_DELETED])),
         ("secretKeyAdded", json!(true)),
         ("enabled", json!(true)),
@@ -119,7 +119,7 @@ fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
         assert!(webhook[member].is_string(), "{member} in {webhook:#}");
     }
 
-    // PUT replaces: what it leaves out is gone, `enabled` included.
+    // PUT replaces the webhook: omitted members are reset, `enabled` included.
     let put = world()
         .admin
         .put(&hook.at(), &json!({ "name": "new", "url": "https://hooks.receiver.test/new" }))
@@ -138,7 +138,7 @@ fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
 }
 
 #[test]
-fn the_event_types_of_the_mission_can_all_be_subscribed_to() {
+fn required_event_types_can_be_subscribed_to() {
     let listed = world()
         .admin
         .get(&format!("{WEBHOOKS}/event-types"))

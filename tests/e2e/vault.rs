@@ -1,4 +1,4 @@
-//! Secrets as they lie in the table of the deployed stack: sealed for one webhook, and of no use to another.
+//! Secrets as stored in the table of the deployed stack: sealed for one webhook, and unusable for another.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::world::*;
 
-/// A minute's wait for secrets that do not open, and the way through the queue.
+/// The minute that deliveries wait when secrets cannot be opened, plus the time in the queue.
 const AFTER_THE_WAIT: Duration = Duration::from_secs(100);
 
 fn key_of(hook: &Hook) -> Value {
     json!({ "pk": { "S": format!("TENANT#{}", world().acme) }, "sk": { "S": format!("WEBHOOK#{}", hook.id) } })
 }
 
-/// What is sealed of a webhook, as the table has it.
+/// Returns the webhook's sealed secrets as stored in the table.
 fn sealed(hook: &Hook) -> Value {
     let request =
         json!({ "TableName": world().stack.tables.webhooks, "Key": key_of(hook), "ConsistentRead": true });
@@ -33,12 +33,12 @@ fn put_sealed(hook: &Hook, sealed: &Value) {
 }
 
 #[test]
-fn a_seal_opens_for_its_own_tenant_and_webhook_alone() {
+fn seal_opens_only_for_its_tenant_and_webhook() {
     let more = json!({ "secret": SECRET, "encryptedHeaders": { "X-Token": "for the receiver alone" } });
     let hook = Hook::new(&world().admin, "sealed", &[APP_CREATED], &more);
     let other = Hook::new(&world().admin, "sealed-too", &[APP_CREATED], &more);
     let ciphertext = sealed(&hook)["M"]["ciphertext"]["B"].clone();
-    assert_ne!(ciphertext, sealed(&other)["M"]["ciphertext"]["B"], "nobody can tell that they are the same");
+    assert_ne!(ciphertext, sealed(&other)["M"]["ciphertext"]["B"], "equal secrets have different ciphertexts");
     let open = |context: Value| {
         let request = json!({ "CiphertextBlob": ciphertext, "EncryptionContext": context });
         world().aws.call("kms", "TrentService.Decrypt", &request)
@@ -57,8 +57,8 @@ fn a_seal_opens_for_its_own_tenant_and_webhook_alone() {
 }
 
 #[test]
-fn with_the_seal_of_another_webhook_deliveries_wait_and_with_their_own_they_arrive() {
-    // Nothing comes before its seal is another's.
+fn with_the_seal_of_another_webhook_deliveries_wait() {
+    // The filter keeps other events away until the secrets are swapped.
     let space = unique("space");
     let with = |secret: &str| json!({ "secret": secret, "filter": only_in(&space) });
     let hook = Hook::new(&world().admin, "swapped", &[USER_DELETED], &with(SECRET));
@@ -73,7 +73,7 @@ fn with_the_seal_of_another_webhook_deliveries_wait_and_with_their_own_they_arri
     assert_eq!(test.header("retry-after"), "1", "{test}");
     sleep(SOON / 2);
     assert_eq!(world().control.requests(&hook.path).unwrap().len(), 0, "nothing is sent with a wrong secret");
-    assert!(hook.rows(&id).is_empty(), "nothing was tried");
+    assert!(hook.rows(&id).is_empty(), "there was no attempt");
 
     put_sealed(&hook, &own);
     let received = eventually(AFTER_THE_WAIT, "delivery after the wait", || {

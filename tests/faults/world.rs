@@ -1,4 +1,4 @@
-//! The stack under test, and trials: what was published, what has arrived, and whether each request was as it should be.
+//! The stack under test, and trials: the published and received events of a scenario, and the checks of each request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,18 +17,18 @@ use time::OffsetDateTime;
 
 use crate::proxy::{Fault, Proxy};
 
-/// Events in a call.
+/// Events in one call.
 pub(crate) const CALL: usize = 100;
 const PUBLISHERS: usize = 3;
-/// How long a publisher goes on publishing what was not accepted.
-const STUBBORN: Duration = Duration::from_secs(90);
-/// How far a delivery's timestamp may be from its arrival: what Standard Webhooks lets a receiver tolerate, in seconds.
+/// Time that a publisher retries a call that was not accepted.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(90);
+/// Maximum difference between a delivery's timestamp and its arrival, in seconds: the tolerance of Standard Webhooks.
 const TOLERANCE: i64 = 300;
 
 const SOURCE: &str = "faults";
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// Types of events, one for each webhook of a trial.
+/// Event types, one for each webhook of a trial.
 const TYPES: [&str; 6] = [
     "com.qlik.v1.app.created",
     "com.qlik.v1.app.deleted",
@@ -47,7 +47,7 @@ pub(crate) struct World {
     mail: Arc<Mutex<Mail>>,
 }
 
-/// What the receiver got and nobody has looked at yet.
+/// Requests of the receiver that no trial has checked yet.
 #[derive(Default)]
 struct Mail {
     requests: Vec<Received>,
@@ -68,7 +68,7 @@ impl World {
         Ok(Self { stack, aws, control, proxy, mail })
     }
 
-    /// A caller, such as `acme.admin`.
+    /// Returns the API as a caller such as `acme.admin`.
     pub(crate) fn api(&self, who: &str) -> Result<Api> {
         Ok(Api::new(&self.stack.api_url, Some(self.stack.token(who)?)))
     }
@@ -78,13 +78,13 @@ impl World {
         [&queues.deliveries, &queues.slow_lane, &queues.events]
     }
 
-    pub(crate) fn dead_letter_queues(&self) -> [&str; 3] {
+    pub(crate) fn dlqs(&self) -> [&str; 3] {
         let queues = &self.stack.queues;
         [&queues.deliveries_dlq, &queues.slow_lane_dlq, &queues.events_dlq]
     }
 
-    /// How long the queues hide a message that was received, in seconds. Three minutes on AWS, which no test can wait for.
-    pub(crate) fn hide_for(&self, seconds: u32) -> Result<()> {
+    /// Sets the queues' visibility timeout, in seconds. It is three minutes on AWS, too long for a test.
+    pub(crate) fn set_visibility_timeout(&self, seconds: u32) -> Result<()> {
         let attributes = json!({ "VisibilityTimeout": seconds.to_string() });
         for queue in self.sources() {
             let request = json!({ "QueueUrl": queue, "Attributes": attributes });
@@ -93,14 +93,14 @@ impl World {
         Ok(())
     }
 
-    /// Sets a function's clock so many seconds ahead of the others', or behind.
+    /// Sets a function's clock ahead of the others by this many seconds, or behind.
     pub(crate) fn set_clock(&self, function: &str, ahead: i64) -> Result<()> {
         let name = self.stack.functions.get(function).context("no such function")?;
         let value = ahead.to_string();
         self.aws.set_variable(name, "ANZOL_CLOCK_AHEAD", (ahead != 0).then_some(value.as_str()))
     }
 
-    /// Messages that are waiting, in flight or delayed, and schedules.
+    /// Returns the number of messages that are waiting, in flight or delayed, plus the number of schedules.
     pub(crate) fn under_way(&self) -> Result<u64> {
         let mut count = u64::try_from(self.aws.schedules()?.len())?;
         for queue in self.sources() {
@@ -109,17 +109,17 @@ impl World {
         Ok(count)
     }
 
-    /// Takes everything out of the dead-letter queues: body and reason, by queue.
-    pub(crate) fn take_dead_letters(&self) -> Result<Vec<(String, Option<String>)>> {
+    /// Receives and deletes everything in the dead-letter queues: body and reason of each message.
+    pub(crate) fn drain_dlqs(&self) -> Result<Vec<(String, Option<String>)>> {
         let mut letters = Vec::new();
-        for queue in self.dead_letter_queues() {
+        for queue in self.dlqs() {
             while self.aws.queue_length(queue)? > 0 {
                 let request = json!({
                     "QueueUrl": queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"], "VisibilityTimeout": 30,
                 });
                 let answer = self.aws.call("sqs", "AmazonSQS.ReceiveMessage", &request)?;
                 let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
-                ensure!(!messages.is_empty(), "{queue} hands nothing out");
+                ensure!(!messages.is_empty(), "{queue} returns no message");
                 for message in messages {
                     let reason = &message["MessageAttributes"]["reason"]["StringValue"];
                     letters.push((
@@ -139,7 +139,7 @@ impl World {
     }
 }
 
-/// Copies what the receiver gets, before it has to forget it.
+/// Copies the receiver's requests before it drops them.
 fn read_along(control: &Control, mail: &Mutex<Mail>) {
     let lock = || mail.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
@@ -150,7 +150,7 @@ fn read_along(control: &Control, mail: &Mutex<Mail>) {
                 let oldest = requests.first().map(|request| request.number);
                 if oldest.is_some_and(|oldest| oldest != newest + 1) {
                     mail.trouble =
-                        Some("the receiver has forgotten requests before they were read".to_owned());
+                        Some("the receiver dropped requests before they were read".to_owned());
                 }
                 mail.newest = requests.last().map_or(newest, |request| request.number);
                 mail.requests.extend(requests);
@@ -168,9 +168,9 @@ pub(crate) struct Hook {
     pub(crate) path: String,
     pub(crate) tenant: String,
     pub(crate) event_type: &'static str,
-    /// Secrets that a request may be signed with.
+    /// Secrets with which a request may be signed.
     pub(crate) secrets: Vec<String>,
-    /// A secret that `webhook-signature` has to verify by as well.
+    /// A further secret with which `webhook-signature` must verify.
     pub(crate) also: Option<String>,
     /// Host of its URL.
     pub(crate) host: String,
@@ -187,50 +187,50 @@ impl Hook {
     }
 }
 
-/// What a scenario has come to.
+/// The result of a scenario.
 pub(crate) struct Line {
     pub(crate) name: &'static str,
     pub(crate) published: usize,
     pub(crate) delivered: usize,
-    /// Arrived again, with the same `webhook-id`.
+    /// Events that arrived again, with the same `webhook-id`.
     pub(crate) duplicates: usize,
-    /// Not to be delivered any more: the webhook was deleted.
+    /// Events that must not be delivered any more because the webhook was deleted.
     pub(crate) withheld: usize,
     pub(crate) lost: usize,
     pub(crate) seconds: f64,
-    /// What was injected, and how often.
+    /// Injected faults and their number.
     pub(crate) faults: BTreeMap<String, u64>,
     pub(crate) notes: Vec<String>,
     pub(crate) problems: Vec<String>,
 }
 
-/// One scenario under way.
+/// A running scenario.
 pub(crate) struct Trial<'a> {
     pub(crate) world: &'a World,
     pub(crate) name: &'static str,
     began: Instant,
     pub(crate) hooks: Vec<Hook>,
-    /// By id: the webhook it is for.
+    /// Index of the webhook by event id.
     pub(crate) published: BTreeMap<String, usize>,
-    /// By event id: how often it was received and answered 2xx.
+    /// Number of requests answered with 2xx, by event id.
     pub(crate) arrived: BTreeMap<String, usize>,
-    /// By event id, when it arrived first.
+    /// Time of the first arrival, by event id.
     pub(crate) first: BTreeMap<String, OffsetDateTime>,
-    /// By event id, the secret that it verified by when it arrived first.
+    /// The secret that verified the first arrival, by event id.
     secrets: BTreeMap<String, String>,
-    /// How far timestamps were behind the receiver's clock, in minutes.
+    /// Differences between the receiver's clock and timestamps, in minutes.
     pub(crate) offsets: BTreeSet<i64>,
-    /// Requests that were answered otherwise.
+    /// Number of requests not answered with 2xx.
     pub(crate) refused: usize,
-    /// Events that nobody is to get any more.
+    /// Events that must not be delivered any more.
     pub(crate) withheld: BTreeSet<String>,
-    /// How far the sender's clock is from the receiver's, in seconds, at most.
+    /// Maximum difference between the sender's clock and the receiver's, in seconds.
     pub(crate) skew: i64,
     pub(crate) notes: Vec<String>,
     problems: Vec<String>,
-    /// What was injected before faults were healed.
+    /// Injected faults of the healed ones.
     pub(crate) faults: BTreeMap<String, u64>,
-    /// Whether there is exactly one row of the history for each event.
+    /// Whether the history must have exactly one row for each event.
     pub(crate) one_row_each: bool,
 }
 
@@ -257,7 +257,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Creates a webhook of `acme` or `globex`, at a receiver of its own; its index.
+    /// Creates a webhook of `acme` or `globex` with its own receiver host. Returns its index.
     pub(crate) fn hook(&mut self, tenant: &str) -> Result<usize> {
         let index = self.hooks.len();
         let event_type = *TYPES.get(index).context("more webhooks than types")?;
@@ -279,20 +279,20 @@ impl<'a> Trial<'a> {
         self.world.proxy.inject(fault);
     }
 
-    /// All is well again.
+    /// Removes all faults.
     pub(crate) fn heal(&mut self) {
         for (what, count) in self.world.proxy.heal() {
             *self.faults.entry(what).or_default() += count;
         }
     }
 
-    /// How the receiver of a webhook behaves from now on.
+    /// Sets the behavior of a webhook's receiver.
     pub(crate) fn behave(&self, hook: usize, behaviour: &Behaviour) -> Result<()> {
         let host = &self.hooks[hook].host;
         self.world.control.behave(&format!("/host:{host}"), behaviour)
     }
 
-    /// New events for a webhook.
+    /// Returns new events for a webhook.
     pub(crate) fn events(&mut self, hook: usize, count: usize) -> Vec<Value> {
         let Hook { tenant, path, event_type, .. } = &self.hooks[hook];
         let begin = self.published.len();
@@ -309,23 +309,23 @@ impl<'a> Trial<'a> {
         events
     }
 
-    /// Publishes so many events for a webhook over HTTP, a hundred a call, each call until it is accepted.
+    /// Publishes this many events for a webhook over HTTP, a hundred per call, and retries each call until it is accepted.
     pub(crate) fn publish(&mut self, hook: usize, count: usize) -> Result<()> {
         let events = self.events(hook, count);
         self.publish_these(hook, &events)
     }
 
-    /// The same for given ones.
+    /// Publishes these events for a webhook.
     pub(crate) fn publish_these(&mut self, hook: usize, events: &[Value]) -> Result<()> {
         let again = publish_calls(&self.hooks[hook].api, events)?;
         if again > 0 {
-            self.notes.push(format!("{again} calls published again"));
+            self.notes.push(format!("{again} calls retried"));
         }
         Ok(())
     }
 
-    /// Looks at what has arrived since the last time.
-    pub(crate) fn look(&mut self) {
+    /// Checks the requests that have arrived since the last time.
+    pub(crate) fn check_arrivals(&mut self) {
         let (requests, trouble) = {
             let mut mail = self.world.mail();
             (std::mem::take(&mut mail.requests), mail.trouble.take())
@@ -344,9 +344,9 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether a request is one that its receiver was to get, signed, and under the `webhook-id` of its event; the event's id.
+    /// Checks that a request is for its receiver, signed, and has the `webhook-id` of its event. Returns the event's id.
     fn check(&mut self, request: &Received) -> Result<String> {
-        let index = self.hooks.iter().position(|hook| hook.path == request.path).context("nobody's path")?;
+        let index = self.hooks.iter().position(|hook| hook.path == request.path).context("a path of no webhook")?;
         let hook = &self.hooks[index];
         let body = request.body()?;
         let event: Value = serde_json::from_slice(&body)?;
@@ -381,13 +381,13 @@ impl<'a> Trial<'a> {
         Ok(id)
     }
 
-    /// How many events are still to come.
+    /// Returns the number of events that have not arrived yet.
     pub(crate) fn missing(&self) -> usize {
         let due = self.published.keys().filter(|id| !self.withheld.contains(*id));
         due.filter(|id| !self.arrived.contains_key(*id)).count()
     }
 
-    /// Waits until so many events have arrived.
+    /// Waits until this many events have arrived.
     pub(crate) fn await_arrived(&mut self, count: usize, limit: Duration) -> Result<()> {
         self.await_until(&format!("{count} events"), limit, |trial| Ok(trial.arrived.len() >= count))
     }
@@ -400,7 +400,7 @@ impl<'a> Trial<'a> {
     ) -> Result<()> {
         let begun = Instant::now();
         loop {
-            self.look();
+            self.check_arrivals();
             if done(self)? {
                 return Ok(());
             }
@@ -409,22 +409,22 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Waits until so many requests were answered with a failure.
+    /// Waits until this many requests were answered with a failure.
     pub(crate) fn await_refused(&mut self, count: usize, limit: Duration) -> Result<()> {
         self.await_until(&format!("{count} failures"), limit, |trial| Ok(trial.refused >= count))
     }
 
-    /// Waits until faults have struck so often.
+    /// Waits until faults have struck this often.
     pub(crate) fn await_struck(&mut self, times: u64, limit: Duration) -> Result<()> {
         self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.world.proxy.struck() >= times))
     }
 
-    /// Waits until something is scheduled.
+    /// Waits until there is a schedule.
     pub(crate) fn await_schedules(&mut self, limit: Duration) -> Result<()> {
         self.await_until("schedules", limit, |trial| Ok(!trial.world.aws.schedules()?.is_empty()))
     }
 
-    /// A fault that never strikes tries nothing.
+    /// Reports a problem when faults have struck too rarely: a fault that never strikes tests nothing.
     pub(crate) fn expect_struck(&mut self, least: u64) {
         let struck = self.world.proxy.struck();
         if struck < least {
@@ -432,46 +432,46 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// How many events verified by this secret when they arrived first.
+    /// Returns the number of events whose first arrival was verified by this secret.
     pub(crate) fn verified_by(&self, secret: &str) -> usize {
         self.secrets.values().filter(|by| *by == secret).count()
     }
 
-    /// Waits until nothing is under way any more, or the limit is over; what is missing then is lost.
+    /// Waits until no message is under way, or the limit is over. Events that are missing then count as lost.
     pub(crate) fn settle(&mut self, limit: Duration) -> Result<()> {
         let begun = Instant::now();
         loop {
-            self.look();
+            self.check_arrivals();
             if self.missing() == 0 && self.world.under_way()? == 0 {
                 break;
             }
             if begun.elapsed() > limit {
                 let left = self.world.under_way()?;
                 self.problems.push(format!(
-                    "{} missing and {left} messages under way after {limit:?}",
+                    "{} events missing and {left} messages under way after {limit:?}",
                     self.missing()
                 ));
                 break;
             }
             sleep(Duration::from_millis(200));
         }
-        sleep(Duration::from_millis(150)); // for what was received just now to be read
-        self.look();
+        sleep(Duration::from_millis(150)); // gives the reader time to copy the last requests
+        self.check_arrivals();
         Ok(())
     }
 
-    /// Something is not as it should be.
+    /// Records a problem.
     pub(crate) fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
 
-    /// Takes the webhooks away and says what the scenario came to.
+    /// Deletes the webhooks and returns the scenario's result.
     pub(crate) fn end(mut self) -> Result<Line> {
         let seconds = self.began.elapsed().as_secs_f64();
         self.heal();
         for index in 0..self.hooks.len() {
             let hook = &self.hooks[index];
-            // What arrived is in the history, however often it had to be sent.
+            // The history holds every event that arrived, however often it was sent.
             let delivered = self.arrived.keys().filter(|id| self.published.get(*id) == Some(&index)).count();
             let partition = format!("{}#{}", hook.tenant, hook.id);
             let recorded = self.world.aws.successes(&self.world.stack.tables.deliveries, &partition)?;
@@ -485,9 +485,9 @@ impl<'a> Trial<'a> {
                 bail!("{} was not deleted: {gone}", self.hooks[index].path);
             }
         }
-        let dead = self.world.take_dead_letters()?;
+        let dead = self.world.drain_dlqs()?;
         if let Some((body, reason)) = dead.first() {
-            self.problems.push(format!("{} dead letters, such as {body:.300} ({reason:?})", dead.len()));
+            self.problems.push(format!("{} messages in the dead-letter queues, such as {body:.300} ({reason:?})", dead.len()));
         }
         self.world.control.forget_requests()?;
         self.world.control.forget_behaviours()?;
@@ -510,7 +510,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Publishes events, a hundred a call, by several publishers; how many calls had to be made again.
+/// Publishes events, a hundred per call, by several publishers. Returns the number of retried calls.
 pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
     let calls: Vec<_> = events.chunks(CALL).collect();
     scope(|scope| {
@@ -532,7 +532,7 @@ pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
     })
 }
 
-/// Publishes until it is accepted; how often it had to be done again.
+/// Publishes until the call is accepted. Returns the number of retries.
 fn publish(api: &Api, events: &[Value]) -> Result<usize> {
     let (begun, body) = (Instant::now(), Value::from(events));
     let mut again = 0;
@@ -542,7 +542,7 @@ fn publish(api: &Api, events: &[Value]) -> Result<usize> {
                 let accepted = answer.json()?["deliveries"].as_u64();
                 ensure!(
                     accepted == Some(u64::try_from(events.len())?),
-                    "not one delivery an event: {answer}"
+                    "not one delivery per event: {answer}"
                 );
                 return Ok(again);
             }
@@ -550,7 +550,7 @@ fn publish(api: &Api, events: &[Value]) -> Result<usize> {
             Ok(answer) => bail!("an event was refused: {answer}"),
             Err(error) => format!("{error:#}"),
         };
-        ensure!(begun.elapsed() < STUBBORN, "not accepted within {STUBBORN:?}: {said}");
+        ensure!(begun.elapsed() < PUBLISH_TIMEOUT, "not accepted within {PUBLISH_TIMEOUT:?}: {said}");
         again += 1;
         sleep(Duration::from_millis(100));
     }
@@ -560,8 +560,8 @@ pub(crate) fn id_of(event: &Value) -> String {
     event["id"].as_str().unwrap_or_default().to_owned()
 }
 
-/// `webhook-id` as it is documented, worked out without the product: SHA-256 over tenant, webhook, source and id, each with its length
-/// before it; half of it in base64.
+/// Computes `webhook-id` as documented, without the product's code: SHA-256 over tenant, webhook, source and id, each preceded by its
+/// length; the first half in base64.
 fn webhook_id(tenant: &str, webhook: &str, event: &str) -> String {
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
     for part in [tenant, webhook, SOURCE, event] {

@@ -76,7 +76,7 @@ async fn a_webhook_lives_from_post_to_delete() {
 }
 
 #[tokio::test]
-async fn a_bad_patch_changes_nothing_and_says_what_is_wrong() {
+async fn invalid_patch_is_refused_and_changes_nothing() {
     let (_cloud, _way_out, api) = api().await;
     let admin = As::admin("acme");
     let created = create(&api, &admin, body("Kept")).await;
@@ -105,7 +105,7 @@ async fn a_bad_patch_changes_nothing_and_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn errors_have_the_contracts_shape_wherever_they_come_from() {
+async fn errors_have_the_contract_shape() {
     let (_cloud, _way_out, api) = api().await;
     let admin = As::admin("acme");
     for (method, path, body, expected) in [
@@ -158,7 +158,7 @@ async fn errors_have_the_contracts_shape_wherever_they_come_from() {
 }
 
 #[tokio::test]
-async fn without_verified_claims_nobody_gets_in() {
+async fn request_without_verified_claims_is_refused() {
     let (_cloud, _way_out, api) = api().await;
     let tenantless = As::claims(json!({ "sub": "someone" }));
     let odd = As::claims(json!({ "sub": "someone", "custom:tenantId": "a#b" }));
@@ -174,7 +174,7 @@ async fn without_verified_claims_nobody_gets_in() {
 }
 
 #[tokio::test]
-async fn users_have_their_own_admins_have_all_of_the_tenant_and_tenants_are_apart() {
+async fn webhooks_are_visible_to_owner_and_tenant_admins_only() {
     let (_cloud, _way_out, api) = api().await;
     let (admin, ann, bob, foreign) =
         (As::admin("acme"), As::user("acme", "ann"), As::user("acme", "bob"), As::admin("globex"));
@@ -218,7 +218,7 @@ async fn users_have_their_own_admins_have_all_of_the_tenant_and_tenants_are_apar
 }
 
 #[tokio::test]
-async fn lists_are_filtered_sorted_and_paged_with_absolute_links() {
+async fn list_is_filtered_sorted_and_paged() {
     let (_cloud, _way_out, api) = api().await;
     let admin = As::admin("acme");
     for n in 0..7 {
@@ -263,7 +263,7 @@ async fn lists_are_filtered_sorted_and_paged_with_absolute_links() {
 }
 
 #[tokio::test]
-async fn a_resend_uses_the_webhook_as_it_is_now_and_leaves_a_row_of_its_own() {
+async fn resend_uses_the_current_webhook_and_adds_a_row() {
     let (cloud, way_out, api) = api().await;
     let admin = As::admin("acme");
     let mut wanted = body("Resent");
@@ -328,7 +328,7 @@ async fn a_resend_uses_the_webhook_as_it_is_now_and_leaves_a_row_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_catalogue_lists_the_event_types() {
+async fn event_types_are_listed_with_texts_and_levels() {
     let (_cloud, _way_out, api) = api().await;
     let (status, answer) =
         api.call(Some(&As::user("acme", "ann")), "GET", "/api/v1/webhooks/event-types", None).await;

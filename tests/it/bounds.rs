@@ -1,4 +1,4 @@
-//! What one caller may take of what there is for all: tests and resends under way, webhooks of a tenant; and what bounds may not tell.
+//! Limits per caller: concurrent tests and resends, webhooks of a tenant; and limits that must not reveal secrets.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +44,7 @@ fn path(created: &Answer) -> String {
     format!("{WEBHOOKS}/{}", created.body["id"].as_str().unwrap())
 }
 
-/// The item with the leases, as the database has it.
+/// Returns the item with the leases as stored in the database.
 async fn leases(cloud: &Cloud, tenant: &str) -> Value {
     let (raw, key) =
         (cloud.raw.clone(), json!({ "pk": { "S": format!("TENANT#{tenant}") }, "sk": { "S": "LEASES" } }));
@@ -58,7 +58,7 @@ fn held(item: &Value) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn h3_no_more_leases_are_held_than_may_be() {
+async fn h3_leases_never_exceed_their_limits() {
     let cloud = Arc::new(Cloud::start().await);
     let (under_way, most, taken) =
         (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -93,13 +93,13 @@ async fn h3_no_more_leases_are_held_than_may_be() {
     }
     let (most, taken) = (most.load(Ordering::SeqCst), taken.load(Ordering::SeqCst));
     assert!(most <= TENANT_LEASES && most > 1 && taken >= TENANT_LEASES, "{most} at once, {taken} in all");
-    assert_eq!(held(&leases(&cloud, "acme").await), 0, "all came free");
+    assert_eq!(held(&leases(&cloud, "acme").await), 0, "all leases were released");
     let again = join_all((0..30).map(|n| {
         let cloud = Arc::clone(&cloud);
         async move { cloud.webhooks.lease(&acme(), &user(n), now()).await }
     }));
     let mut granted = again.await.iter().filter(|lease| lease.is_ok()).count();
-    // Somebody may have given up, with so many in each other's way.
+    // Callers may have given up under this much contention.
     while granted < TENANT_LEASES && cloud.webhooks.lease(&acme(), &user(100), now()).await.is_ok() {
         granted += 1;
     }
@@ -107,7 +107,7 @@ async fn h3_no_more_leases_are_held_than_may_be() {
 }
 
 #[tokio::test]
-async fn h3_leases_end_by_themselves_and_nobody_frees_anothers() {
+async fn h3_leases_expire_and_only_holders_release_them() {
     let cloud = Cloud::start().await;
     let begin = now();
     let take = |who: &'static str, at| {
@@ -131,17 +131,17 @@ async fn h3_leases_end_by_themselves_and_nobody_frees_anothers() {
     for _ in 0..USER_LEASES {
         take("ann", after).await.unwrap();
     }
-    assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES, "those that had ended are gone");
-    // Whoever thought to hold one still gives back what is nobody's.
+    assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES, "expired leases are removed");
+    // Releasing an expired lease does not release another caller's.
     for lease in &first {
         cloud.webhooks.release(lease).await.unwrap();
     }
     assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES);
-    assert_eq!(cloud.webhooks.revision(&acme()).await.unwrap(), 0, "nothing of it moves the revision");
-    // No lease is believed that ends later than any can.
+    assert_eq!(cloud.webhooks.revision(&acme()).await.unwrap(), 0, "leases do not change the revision");
+    // A lease that ends later than any valid one does not count.
     take("root", begin + Duration::from_hours(1)).await.unwrap();
     take("ann", begin).await.unwrap();
-    // A tenant that was deleted stays so.
+    // Releasing a lease does not recreate a deleted item.
     cloud.webhooks.release(&first[0]).await.unwrap();
     let gone = TenantId::parse("gone").unwrap();
     let lease = cloud.webhooks.lease(&gone, &user("ann"), begin).await.unwrap();
@@ -154,12 +154,12 @@ async fn h3_leases_end_by_themselves_and_nobody_frees_anothers() {
 }
 
 #[tokio::test]
-async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
+async fn h3_user_limit_leaves_leases_for_admins() {
     let (cloud, way_out, api) = start().await;
     let (ann, admin) = (As::user("acme", "ann"), As::admin("acme"));
     let created = create(&api, &ann, "slow").await;
     let test = format!("{}/actions/test", path(&created));
-    // Longer than it takes all of them to ask for their lease, also on a busy machine.
+    // Longer than all callers take to ask for their lease, also on a busy machine.
     let slow = Behaviour { delay_ms: 5_000, ..Behaviour::default() };
     way_out.control(move |receiver| receiver.behave("/slow", &slow)).await.unwrap();
     let post = |who: As| {
@@ -168,13 +168,13 @@ async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
     };
     let anns = join_all((0..24).map(|_| post(ann.clone())));
     let admins = async {
-        // When the users' leases are given out, and none came back.
+        // Wait until the users' leases are taken; none has been released.
         while held(&leases(&cloud, "acme").await) < USER_LEASES {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let mut answer = post(admin.clone()).await;
         while answer.status == 429 && answer.details().starts_with("You need to wait") {
-            answer = post(admin.clone()).await; // the others' calls kept getting in the way
+            answer = post(admin.clone()).await; // lost against the other callers' writes
         }
         answer
     };
@@ -194,10 +194,10 @@ async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
     );
     assert_eq!(admins.status, 201, "{admins:?}");
     let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
-    assert_eq!(requests, sent.len() + 1, "nothing is sent that is refused");
+    assert_eq!(requests, sent.len() + 1, "refused calls send nothing");
     assert_eq!(held(&leases(&cloud, "acme").await), 0);
 
-    // A resend takes a lease too, and calls that do not send take none.
+    // A resend takes a lease too; calls that send nothing take none.
     let version = leases(&cloud, "acme").await["version"].clone();
     let delivery = sent[0].body["id"].as_str().unwrap();
     let history = format!("{}/deliveries/{delivery}", path(&created));
@@ -214,7 +214,7 @@ async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
 }
 
 #[tokio::test]
-async fn h3_a_lease_of_a_call_that_was_broken_off_ends_in_time() {
+async fn h3_lease_of_an_aborted_call_expires() {
     let (cloud, way_out, api) = start().await;
     let ann = As::user("acme", "ann");
     let created = create(&api, &ann, "stuck").await;
@@ -238,12 +238,12 @@ async fn h3_a_lease_of_a_call_that_was_broken_off_ends_in_time() {
 }
 
 #[tokio::test]
-async fn l3_users_leave_admins_the_last_ten_webhooks() {
+async fn l3_last_ten_webhooks_are_reserved_for_admins() {
     let (_cloud, _way_out, api) = start().await;
     let (ann, bob, admin) = (As::user("acme", "ann"), As::user("acme", "bob"), As::admin("acme"));
     let anns = join_all((0..98).map(|n| create(&api, if n % 2 == 0 { &ann } else { &bob }, "mine"))).await;
     let (made, refused): (Vec<_>, Vec<_>) = anns.into_iter().partition(|answer| answer.status == 201);
-    assert_eq!((made.len(), refused.len()), (90, 8), "under any concurrency");
+    assert_eq!((made.len(), refused.len()), (90, 8), "exact under concurrency");
     for answer in refused {
         assert_eq!(answer.status, 403);
         assert_eq!(
@@ -255,7 +255,7 @@ async fn l3_users_leave_admins_the_last_ten_webhooks() {
     assert_eq!(admins.iter().filter(|answer| answer.status == 201).count(), 10);
     let full = admins.iter().find(|answer| answer.status == 403).unwrap();
     assert!(full.details().starts_with("the tenant already has 100 webhooks"), "{full:?}");
-    // One that is deleted is free for whose turn it is: of 99, users still get none.
+    // A deletion frees a webhook for admins only: with 99 left, users still get none.
     assert_eq!(api.call(Some(&ann), "DELETE", &path(&made[0]), None).await.0 / 100, 2);
     assert_eq!(create(&api, &bob, "mine").await.status, 403);
     assert_eq!(create(&api, &admin, "ours").await.status, 201);
@@ -264,14 +264,14 @@ async fn l3_users_leave_admins_the_last_ten_webhooks() {
 #[expect(
     clippy::needless_pass_by_value,
     clippy::unnecessary_wraps,
-    reason = "callers make it on the spot, for a parameter that may be nothing"
+    reason = "callers build the value in the call, for an optional parameter"
 )]
 fn patch(op: &str, path: &str, value: Value) -> Option<Value> {
     Some(json!([{ "op": op, "path": path, "value": value }]))
 }
 
 #[tokio::test]
-async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
+async fn l8_patch_errors_do_not_reveal_value_lengths() {
     let (_cloud, way_out, api) = start().await;
     let admin = As::admin("acme");
     let mut answers = Vec::new();
@@ -298,7 +298,7 @@ async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
         let traces: Vec<_> =
             series.iter().map(|(status, body)| (*status, body["errors"].to_string())).collect();
         answers.push(traces);
-        // What came of it is sent, whatever its size.
+        // The resulting headers are sent, whatever their size.
         let (status, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
         assert_eq!((status, &sent["status"]), (201, &json!("success")), "{sent}");
     }
@@ -308,18 +308,18 @@ async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
         statuses[..9],
         [204, 204, 204, 204, 204, 204, 204, 400, 400].map(|status| if status == 204 { 204 } else { 400 })
     );
-    assert_eq!(statuses.iter().skip(9).take(12).filter(|status| **status == 204).count(), 6, "eight in all");
+    assert_eq!(statuses.iter().skip(9).take(12).filter(|status| **status == 204).count(), 6, "eight in total");
     let requests = way_out.control(|receiver| receiver.requests("/long")).await.unwrap();
     assert_eq!(requests.last().unwrap().header("authorization").len(), 2000);
 }
 
 #[tokio::test]
-async fn info_a_webhook_keeps_a_header_that_was_reserved_later() {
+async fn info_header_reserved_later_is_kept_and_sent() {
     let (cloud, way_out, api) = start().await;
     let admin = As::admin("acme");
     let created = create(&api, &admin, "forwarded").await;
     let path = path(&created);
-    // As the release before let it be stored.
+    // As the previous release stored it.
     let key = json!({ "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{}", created.body["id"].as_str().unwrap()) } });
     let raw = cloud.raw.clone();
     let table = cloud.webhooks_table.clone();
@@ -360,7 +360,7 @@ async fn info_a_webhook_keeps_a_header_that_was_reserved_later() {
 }
 
 #[tokio::test]
-async fn info_answers_with_tenants_data_are_kept_nowhere() {
+async fn info_tenant_answers_are_not_cacheable() {
     let (_cloud, _way_out, api) = start().await;
     let admin = As::admin("acme");
     for (who, path) in [(Some(&admin), WEBHOOKS), (Some(&admin), "/api/core/webhooks/none"), (None, WEBHOOKS)]

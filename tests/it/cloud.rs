@@ -1,4 +1,4 @@
-//! What every test starts from: a database with both tables, the way out to a receiver, and the router that stands on them.
+//! The test kit: a database with both tables, a KMS stub, the egress client with a receiver, and the functions on top of them.
 
 use std::path::PathBuf;
 
@@ -28,25 +28,26 @@ use crate::kms::Kms;
 
 const REGION: &str = "us-east-1";
 
+/// Everything that the functions need outside themselves, without queues: a database with both tables, KMS and the vault.
 pub(crate) struct Cloud {
     pub(crate) webhooks: Webhooks,
-    /// Where secrets are sealed and opened.
+    /// The KMS stub that the vault uses.
     pub(crate) kms: Kms,
     pub(crate) vault: Vault,
     pub(crate) deliveries: Deliveries,
     pub(crate) deliveries_table: String,
     pub(crate) webhooks_table: String,
-    /// Queues that nobody listens at: whoever needs them learns that they cannot be reached.
+    /// Delivery queues at an unreachable endpoint.
     pub(crate) no_queues: DeliveryQueues,
-    /// The same, for one.
+    /// A queue at an unreachable endpoint.
     pub(crate) no_queue: Queue,
-    /// How it is reached.
+    /// Configuration of the SDK clients.
     pub(crate) config: aws_types::SdkConfig,
-    /// The database's own API, for looking past the store.
+    /// A client of the database that does not use the store.
     pub(crate) raw: Aws,
 }
 
-/// What every client of AWS starts from, with an endpoint of the tests' own.
+/// Returns the SDK configuration of the functions with a test's endpoint.
 pub(crate) fn config(endpoint: String) -> aws_types::SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "tests");
     anzol_runtime::aws::config()
@@ -94,12 +95,12 @@ impl Cloud {
         }
     }
 
-    /// The router of `api` on this database, sending to `way_out`.
+    /// Returns the router of `api` on this database, sending through `way_out`.
     pub(crate) fn api(&self, way_out: &EgressHarness) -> Api {
         Api(anzol_api::router(self.state(way_out)))
     }
 
-    /// What that router stands on, with an outside issuer of tokens.
+    /// Returns the router's state, with an external token issuer.
     pub(crate) fn state(&self, way_out: &EgressHarness) -> AppState {
         AppState {
             webhooks: self.webhooks.clone(),
@@ -116,17 +117,17 @@ impl Cloud {
         }
     }
 
-    /// Keeps the record of receivers on this database; its news go nowhere.
+    /// Returns a health tracker on this database whose operational events are lost.
     pub(crate) fn health(&self, policy: DisablePolicy) -> HealthTracker {
         HealthTracker::new(self.webhooks.clone(), self.no_queue.clone(), policy, now)
     }
 
-    /// Makes another table of deliveries.
+    /// Creates another deliveries table.
     pub(crate) async fn create_deliveries(&self, name: &str) {
         create_deliveries(&self.raw, name).await;
     }
 
-    /// A stored item as the database holds it.
+    /// Returns deliveries as stored in the database.
     pub(crate) async fn raw_deliveries(&self, sort_key: String) -> Vec<Value> {
         let (raw, table) = (self.raw.clone(), self.deliveries_table.clone());
         tokio::task::spawn_blocking(move || raw.items_with_sort_key_like(&table, &sort_key))
@@ -143,7 +144,7 @@ async fn in_memory() -> String {
     endpoint
 }
 
-// Both tables are as infra/template.yaml has them.
+// The tables' schemas, as in infra/template.yaml.
 
 fn key_attribute(name: &str, kind: &str) -> Value {
     json!({ "AttributeName": name, "KeyType": kind })
@@ -177,7 +178,7 @@ async fn create(raw: &Aws, table: Value) {
     created.await.unwrap().unwrap();
 }
 
-/// The way out and the receiver at its end.
+/// The egress client and a receiver that it reaches.
 pub(crate) struct EgressHarness {
     pub(crate) egress: Egress,
     pub(crate) receiver: Control,
@@ -186,7 +187,7 @@ pub(crate) struct EgressHarness {
 }
 
 impl EgressHarness {
-    /// A receiver of its own, reached as `*.receiver.test`.
+    /// Starts a receiver, which the client reaches as `*.receiver.test`.
     pub(crate) async fn start(settings: Settings) -> Self {
         let receiver = Receiver::start(Options::default()).await.unwrap();
         let ca_file = std::env::temp_dir().join(format!("anzol-ca-{}.pem", WebhookId::mint(now())));
@@ -202,7 +203,7 @@ impl EgressHarness {
         Self { egress: Egress::new(&settings).unwrap(), receiver, address: state.address, ca_file }
     }
 
-    /// What tells a local build the same.
+    /// Returns the variables that make a local build reach the receiver.
     pub(crate) fn variables(&self) -> [(&str, String); 2] {
         let ca_file = self.ca_file.display().to_string();
         [("ANZOL_RECEIVER_ADDRESS", self.address.clone()), ("ANZOL_RECEIVER_CA_FILE", ca_file)]
@@ -224,7 +225,7 @@ impl Drop for EgressHarness {
     }
 }
 
-/// Who calls, as the gateway would say it.
+/// A caller: the claims that the gateway passes on.
 #[derive(Clone)]
 pub(crate) struct As(Value);
 
@@ -244,11 +245,11 @@ impl As {
     }
 }
 
-/// The router, called with the events that the gateway sends to Lambda.
+/// A router, called with the gateway's Lambda events.
 pub(crate) struct Api(pub(crate) Router);
 
 impl Api {
-    /// Calls it; answers status and body.
+    /// Calls the router with a JSON body. Returns status and body.
     pub(crate) async fn call(
         &self,
         who: Option<&As>,
@@ -260,7 +261,7 @@ impl Api {
         (answer.status, answer.body)
     }
 
-    /// Calls it with any content type, or none; a body that is a string goes out as it is.
+    /// Calls the router with any content type, or none. A body that is a string is sent unchanged.
     pub(crate) async fn exchange(
         &self,
         who: Option<&As>,
@@ -273,7 +274,7 @@ impl Api {
         self.exchange_with(who, method, path, &headers, body).await
     }
 
-    /// Calls it with any headers.
+    /// Calls the router with any headers.
     pub(crate) async fn exchange_with(
         &self,
         who: Option<&As>,
@@ -304,7 +305,7 @@ impl Api {
         self.invoke(&event).await.unwrap()
     }
 
-    /// Hands it any event, right or wrong; `None` when Lambda's own library cannot read it, which ends the invocation.
+    /// Invokes the router with any event, valid or not. Returns `None` when Lambda's library cannot parse it, which fails the invocation.
     pub(crate) async fn invoke(&self, event: &Value) -> Option<Answer> {
         let request = lambda_http::request::from_str(&event.to_string()).ok()?;
         let response = self.0.clone().oneshot(request.map(Body::new)).await.unwrap();
@@ -315,7 +316,7 @@ impl Api {
     }
 }
 
-/// What the router answers.
+/// The router's answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -328,7 +329,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What the errors say, each on a line.
+    /// Returns the details of all errors, one per line.
     pub(crate) fn details(&self) -> String {
         let errors = self.body["errors"].as_array().unwrap_or_else(|| panic!("no errors in {self:?}"));
         errors.iter().map(|error| error["detail"].as_str().unwrap_or_default()).collect::<Vec<_>>().join("\n")
@@ -337,11 +338,11 @@ impl Answer {
 
 /// Signing secret of [`webhook`].
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
-/// Value of its encrypted header, `X-Token`.
+/// Value of the encrypted header `X-Token` of [`webhook`].
 pub(crate) const TOKEN: &str = "for the receiver alone";
 
-/// Both as they are sealed: format 1, a secret of 32 bytes, no retired one, and one header value of 22 bytes. What was once sealed has
-/// to be readable for ever, so this stays as it is.
+/// Seals both in format 1: a secret of 32 bytes, no retired one, and one header value of 22 bytes. Must not change, because sealed
+/// secrets have to stay readable.
 fn sealed(tenant: &TenantId, id: WebhookId) -> Sealed {
     let plain = [b"\x01\x01\x20", SECRET.as_bytes(), b"\x00\x01\x16", TOKEN.as_bytes()].concat();
     Sealed {
@@ -351,7 +352,7 @@ fn sealed(tenant: &TenantId, id: WebhookId) -> Sealed {
     }
 }
 
-/// A webhook of a tenant's admin that hears of new apps.
+/// Returns a webhook of a tenant's admin that matches new apps.
 pub(crate) fn webhook(tenant: &str) -> Webhook {
     let user = UserId::parse(&format!("{tenant}-admin")).unwrap();
     let raw = RawSpec {

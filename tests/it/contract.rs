@@ -1,4 +1,4 @@
-//! The public contract's rules, on both base paths, and where the two differ (contract sections 1, 2 and 6.4).
+//! The public contract's rules on both base paths, and their differences (contract sections 1, 2 and 6.4).
 
 use anzol_domain::{Disabled, TenantId};
 use anzol_egress::Settings;
@@ -26,7 +26,7 @@ fn with(member: &str, value: Value) -> Value {
     body
 }
 
-/// An admin of acme at one of the base paths.
+/// The API of one base path, called by an admin of acme.
 struct At<'a> {
     api: &'a Api,
     base: &'a str,
@@ -69,13 +69,13 @@ fn replace(path: &str, value: impl Into<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn both_base_paths_lead_to_the_same_webhooks_and_v1_says_that_it_ends() {
+async fn base_paths_share_webhooks_and_v1_is_deprecated() {
     let (_cloud, _way_out, api) = api().await;
     let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
     let created = v1.create(body()).await;
     assert_eq!(core.get(&created["id"]).await, created);
     let at = created["createdAt"].as_str().unwrap();
-    assert!(at.len() <= "2026-11-24T10:00:00.000Z".len(), "{at}: some date parsers take no more digits");
+    assert!(at.len() <= "2026-11-24T10:00:00.000Z".len(), "{at}: some date parsers accept no more digits");
 
     for (at, method, path) in [
         (&v1, "GET", ""),
@@ -101,7 +101,7 @@ async fn both_base_paths_lead_to_the_same_webhooks_and_v1_says_that_it_ends() {
 }
 
 #[tokio::test]
-async fn patches_of_core_reach_members_that_those_of_v1_do_not() {
+async fn core_patch_changes_members_that_v1_refuses() {
     let (_cloud, _way_out, api) = api().await;
     let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
     let id = v1.create(body()).await["id"].clone();
@@ -122,7 +122,7 @@ async fn patches_of_core_reach_members_that_those_of_v1_do_not() {
         (&json!("id eq \"a\""), &json!("user"), &json!("ann"))
     );
 
-    // Single members, by name and by place.
+    // Single members, by name and by index.
     let operations = json!([
         { "op": "add", "path": "/headers/X-Key", "value": "1" },
         { "op": "add", "path": "/encryptedHeaders/X-Token", "value": "secret" },
@@ -137,7 +137,7 @@ async fn patches_of_core_reach_members_that_those_of_v1_do_not() {
 }
 
 #[tokio::test]
-async fn what_cannot_change_is_a_conflict_in_core() {
+async fn immutable_member_is_a_conflict_in_core() {
     let (_cloud, _way_out, api) = api().await;
     let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
     let created = v1.create(with("origin", json!("automations"))).await;
@@ -163,26 +163,26 @@ async fn what_cannot_change_is_a_conflict_in_core() {
         ["id", "origin", "createdAt", "createdByUserId", "updatedAt", "updatedByUserId", "disabledReason"]
     {
         let changed = with(name, json!("2020-01-01T00:00:00Z"));
-        // An `origin` of another kind is no origin at all.
+        // A date is not a valid `origin`.
         let expected = if name == "origin" { 400 } else { 409 };
         let answer = core.put(id, changed).await;
         assert_eq!((answer.status, answer.details().contains(name)), (expected, true), "{name}: {answer:?}");
     }
     assert_eq!(core.put(id, with("origin", json!("api"))).await.status, 409);
-    assert_eq!(core.get(id).await, created, "nothing was done");
+    assert_eq!(core.get(id).await, created, "nothing was changed");
 
-    // What clients were given they may send back, and v1 minds nothing that it does not know.
+    // Clients may send back a webhook as they read it, and v1 ignores unknown members.
     let mut echo = created.clone();
     echo["name"] = json!("Echoed");
     assert_eq!(core.put(id, echo).await.status, 200);
     let stale = created.clone();
-    assert_eq!(core.put(id, stale.clone()).await.status, 409, "it was changed since: updatedAt");
+    assert_eq!(core.put(id, stale.clone()).await.status, 409, "`updatedAt` shows a change since");
     let answer = v1.put(id, stale).await;
     assert_eq!((answer.status, &answer.body["origin"]), (200, &json!("automations")));
 }
 
 #[tokio::test]
-async fn pure_cloudevents_cannot_be_turned_off_again() {
+async fn cloud_event_delivery_cannot_be_disabled() {
     let (_cloud, _way_out, api) = api().await;
     let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
     let (member, path) = ("enableCloudEventDelivery", "/enableCloudEventDelivery");
@@ -191,7 +191,7 @@ async fn pure_cloudevents_cannot_be_turned_off_again() {
     assert_eq!(created[member], false);
     assert_eq!(core.put(id, body()).await.body[member], false);
     assert_eq!(v1.patch(id, replace(path, json!(true))).await.status, 204);
-    // Left out, it stays as it is in v1, and means `false` in core.
+    // An omitted member is unchanged in v1, and means `false` in core.
     assert_eq!(v1.put(id, body()).await.body[member], true);
     assert_eq!(core.put(id, body()).await.status, 403);
     assert_eq!(core.put(id, with(member, json!(true))).await.status, 200);
@@ -203,7 +203,7 @@ async fn pure_cloudevents_cannot_be_turned_off_again() {
 }
 
 #[tokio::test]
-async fn put_resets_what_it_leaves_out() {
+async fn put_resets_omitted_members() {
     let (_cloud, _way_out, api) = api().await;
     for base in [V1, CORE] {
         let at = At { api: &api, base };
@@ -239,7 +239,7 @@ async fn put_resets_what_it_leaves_out() {
         ] {
             assert_eq!(answer.body[name], value, "{name}");
         }
-        // Neither form of an answer can be taken for a request.
+        // The header names of an answer are not valid in a request.
         let names = with("encryptedHeaders", json!(["X-B"]));
         assert_eq!(at.put(&created["id"], names).await.status, 400);
         assert_eq!(at.put(&created["id"], with("encryptedHeaders", json!([]))).await.status, 200);
@@ -247,7 +247,7 @@ async fn put_resets_what_it_leaves_out() {
 }
 
 #[tokio::test]
-async fn a_new_url_takes_new_encrypted_headers() {
+async fn new_url_requires_new_encrypted_headers() {
     let (cloud, _way_out, api) = api().await;
     for base in [V1, CORE] {
         let at = At { api: &api, base };
@@ -269,8 +269,8 @@ async fn a_new_url_takes_new_encrypted_headers() {
                 answer.details()
             );
         }
-        assert!(at.get(&id).await["url"].as_str().unwrap().starts_with("https://hooks."), "nothing was done");
-        // The same URL in other words is the same URL.
+        assert!(at.get(&id).await["url"].as_str().unwrap().starts_with("https://hooks."), "nothing was changed");
+        // A URL that normalizes to the same value is not a change.
         assert_eq!(
             at.patch(&id, replace("/url", json!("https://HOOKS.receiver.test:443/in"))).await.status,
             204
@@ -281,7 +281,7 @@ async fn a_new_url_takes_new_encrypted_headers() {
             json!([{ "op": "replace", "path": "/encryptedHeaders", "value": { "X-Four": "4" } }, url("c")]);
         assert_eq!(at.patch(&id, whole).await.status, 204);
         assert_eq!(at.get(&id).await["encryptedHeaders"], json!(["X-Four"]));
-        // PUT cannot carry a value over, so it cannot carry one to another place.
+        // PUT does not keep values, so it cannot send them to another URL.
         let answer = at.put(&id, with("url", json!("https://third.receiver.test/"))).await;
         assert_eq!((answer.status, &answer.body["encryptedHeaders"]), (200, &json!([])));
         let tenant = TenantId::parse("acme").unwrap();
@@ -291,7 +291,7 @@ async fn a_new_url_takes_new_encrypted_headers() {
 }
 
 #[tokio::test]
-async fn no_answer_ever_shows_a_secret() {
+async fn answers_never_show_secrets() {
     let (_cloud, _way_out, api) = api().await;
     let at = At { api: &api, base: CORE };
     let secret = "correct-horse-battery-staple-0123";
@@ -315,7 +315,7 @@ async fn no_answer_ever_shows_a_secret() {
 }
 
 #[tokio::test]
-async fn promises_that_are_not_kept_are_not_made() {
+async fn certificate_revocation_check_is_refused() {
     let (_cloud, _way_out, api) = api().await;
     for base in [V1, CORE] {
         let at = At { api: &api, base };
@@ -333,7 +333,7 @@ async fn promises_that_are_not_kept_are_not_made() {
 }
 
 #[tokio::test]
-async fn event_types_go_by_either_name() {
+async fn event_types_accept_old_and_new_names() {
     let (_cloud, _way_out, api) = api().await;
     let at = At { api: &api, base: V1 };
     let created = at
@@ -349,13 +349,13 @@ async fn event_types_go_by_either_name() {
         assert_eq!(list.body["data"].as_array().unwrap().len(), 1, "{query}: {list:?}");
     }
     let list = at.call("GET", "?eventTypes=com.qlik.app.created,com.qlik.v1.app.exported", None).await;
-    assert_eq!(list.body["data"], json!([]), "every one of them is wanted");
+    assert_eq!(list.body["data"], json!([]), "a webhook must have all of them");
     let unknown = at.call("GET", "?eventTypes=com.qlik.v1.app.opened", None).await;
     assert_eq!((unknown.status, unknown.details().contains("`eventTypes`")), (400, true));
 }
 
 #[tokio::test]
-async fn enabling_a_webhook_clears_why_it_was_disabled() {
+async fn enabling_clears_the_disabled_reason() {
     let (cloud, _way_out, api) = api().await;
     let tenant = TenantId::parse("acme").unwrap();
     for base in [V1, CORE] {
@@ -364,7 +364,7 @@ async fn enabling_a_webhook_clears_why_it_was_disabled() {
             let id = at.create(body()).await["id"].clone();
             let stored =
                 cloud.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
-            // What the sender will do when deliveries keep failing.
+            // As the sender does when deliveries keep failing.
             let mut disabled = stored.clone();
             disabled.spec.enabled = false;
             disabled.version += 1;
@@ -376,7 +376,7 @@ async fn enabling_a_webhook_clears_why_it_was_disabled() {
             assert_eq!(shown["disabledReason"], "the receiver answered 410");
 
             assert_eq!(at.patch(&id, replace("/name", json!("Renamed"))).await.status, 204);
-            assert_eq!(at.get(&id).await["disabledReasonCode"], "GONE", "still not enabled");
+            assert_eq!(at.get(&id).await["disabledReasonCode"], "GONE", "still disabled");
             if by_patch {
                 assert_eq!(at.patch(&id, replace("/enabled", json!(true))).await.status, 204);
             } else {
@@ -390,7 +390,7 @@ async fn enabling_a_webhook_clears_why_it_was_disabled() {
 }
 
 #[tokio::test]
-async fn errors_say_what_where_and_all_of_it() {
+async fn every_invalid_field_is_named() {
     let (_cloud, _way_out, api) = api().await;
     let at = At { api: &api, base: CORE };
     let admin = As::admin("acme");
@@ -453,14 +453,14 @@ async fn errors_say_what_where_and_all_of_it() {
 }
 
 #[tokio::test]
-async fn the_habits_of_qliks_clients_are_taken_as_they_are() {
+async fn qlik_client_requests_are_accepted() {
     let (_cloud, _way_out, api) = api().await;
     let admin = As::admin("acme");
     for base in [V1, CORE] {
         let at = At { api: &api, base };
         let created = at.create(with("enabled", json!(true))).await;
         let path = format!("{base}{}", tail(&created["id"]));
-        // A content type without a body, a body without a content type, parameters nobody knows, booleans of Python.
+        // A content type without a body, a body without a content type, unknown parameters, Python's booleans.
         for (method, path, content_type, status) in [
             ("GET", format!("{base}?enabled=True&limit=5&unknown=1&filter="), Some("application/json"), 200),
             ("GET", format!("{base}?enabled=TRUE&sort=+name&origins=api,automations"), None, 200),
@@ -477,7 +477,7 @@ async fn the_habits_of_qliks_clients_are_taken_as_they_are() {
             let created = api.exchange(Some(&admin), "POST", base, content_type, Some(body())).await;
             assert_eq!(created.status, 201, "{content_type:?}: {created:?}");
         }
-        // A webhook as it was read, with a new name, and what qlik-saas-api makes of `enabled: false`.
+        // A webhook as it was read with a new name, and the patch that qlik-saas-api sends for `enabled: false`.
         let mut read = at.create(body()).await;
         read["name"] = json!("Renamed");
         assert_eq!(at.put(&read["id"], read.clone()).await.status, 200);
@@ -487,13 +487,13 @@ async fn the_habits_of_qliks_clients_are_taken_as_they_are() {
 }
 
 #[tokio::test]
-async fn edits_at_the_same_time_are_all_there_or_told_to_start_over() {
+async fn concurrent_edits_are_applied_or_reported() {
     let (cloud, way_out, _) = api().await;
     let first = cloud.api(&way_out);
     let at = At { api: &first, base: CORE };
     let id = at.create(body()).await["id"].clone();
     let edits = (0..12).map(|n| {
-        // Environments of their own, as Lambda would have them.
+        // A router per edit, like separate Lambda environments.
         let (api, id) = (cloud.api(&way_out), id.clone());
         tokio::spawn(async move {
             let operations =
@@ -516,5 +516,5 @@ async fn edits_at_the_same_time_are_all_there_or_told_to_start_over() {
     expected.sort();
     let now = at.get(&id).await;
     let names: Vec<_> = now["headers"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names, expected, "what was answered 204 is there, and nothing else");
+    assert_eq!(names, expected, "exactly the edits answered with 204");
 }

@@ -1,4 +1,4 @@
-//! The way out against a receiver that behaves well, badly, and not at all; and the guard against names that lead inward.
+//! The egress client against valid, faulty and missing receivers, and the guard against names with internal addresses.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -32,7 +32,7 @@ fn kind(answer: &Answer) -> FailureKind {
 }
 
 #[tokio::test]
-async fn what_is_sent_arrives_and_what_is_answered_comes_back() {
+async fn post_delivers_the_request_and_returns_the_answer() {
     let way_out = EgressHarness::start(Settings::default()).await;
     let headers = [("x-answer".to_owned(), "yes".to_owned())].into();
     behave(
@@ -57,7 +57,7 @@ async fn what_is_sent_arrives_and_what_is_answered_comes_back() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_read_to_16_kib_and_no_further() {
+async fn endless_body_is_read_up_to_16_kib() {
     let way_out = EgressHarness::start(Settings::default()).await;
     behave(
         &way_out,
@@ -82,7 +82,7 @@ async fn headers_are_kept_up_to_8_kib() {
 }
 
 #[tokio::test]
-async fn redirects_are_answers_not_orders() {
+async fn redirect_is_returned_not_followed() {
     let way_out = EgressHarness::start(Settings::default()).await;
     let headers = [("location".to_owned(), "https://hooks.receiver.test/elsewhere".to_owned())].into();
     behave(&way_out, "/in", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
@@ -92,7 +92,7 @@ async fn redirects_are_answers_not_orders() {
 }
 
 #[tokio::test]
-async fn failures_are_told_apart() {
+async fn failures_have_distinct_kinds() {
     let settings = Settings { timeout: Duration::from_millis(600), ..Settings::default() };
     let way_out = EgressHarness::start(settings).await;
     behave(&way_out, "/late", Behaviour { delay_ms: 5_000, ..Behaviour::default() }).await;
@@ -123,17 +123,17 @@ async fn a_blocked_name_does_not_give_away_where_it_leads() {
 }
 
 #[tokio::test]
-async fn plain_http_is_not_spoken() {
+async fn plain_http_url_is_blocked() {
     let way_out = EgressHarness::start(Settings::default()).await;
     assert!(post(&way_out, "http://hooks.receiver.test/in").await.outcome.is_err());
     assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
 }
 
-/// What anyone is told of a name that leads inward, wherever that is.
+/// The message for a name with an internal address, the same for all addresses.
 const NOT_PUBLIC: &str = "the host name leads to an address that webhooks may not reach";
 
-/// Settings under which a name below `address.test` leads to each of these answers in turn, the last one for ever; and how often it
-/// was asked for.
+/// Returns settings under which a name below `address.test` resolves to each of these answers in turn, then always to the last, and the
+/// number of look-ups.
 fn in_turn(answers: &'static [&'static [&'static str]]) -> (Settings, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
@@ -145,8 +145,8 @@ fn in_turn(answers: &'static [&'static [&'static str]]) -> (Settings, Arc<Atomic
 }
 
 #[tokio::test]
-async fn a_name_that_leads_inward_is_refused_with_one_text_for_all_and_nothing_is_connected_to() {
-    // Loopback would answer at once here, and closed ports refuse at once: neither may show.
+async fn internal_address_is_blocked_without_a_connection() {
+    // An attempt to connect to loopback would show as an accepted connection here.
     let open = TcpListener::bind("127.0.0.1:0").unwrap();
     open.set_nonblocking(true).unwrap();
     let way_out = EgressHarness::start(Settings::default()).await;
@@ -185,20 +185,20 @@ async fn a_name_that_leads_inward_is_refused_with_one_text_for_all_and_nothing_i
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_once_and_the_connection_goes_to_what_was_vetted() {
+async fn rebinding_name_connects_to_the_checked_address() {
     let (settings, asked) = in_turn(&[&["1.1.1.1"], &["127.0.0.1"]]);
     let way_out = EgressHarness::start(settings).await;
     let first = post(&way_out, "https://rebinding.address.test/in").await;
     assert_eq!((first.outcome.unwrap().kept.status_code, asked.load(Ordering::SeqCst)), (200, 1));
-    // The next POST goes over the connection that stands, to the address that was vetted. No look-up is needed, and none is made.
+    // The next POST uses the open connection to the checked address, without a look-up.
     let second = post(&way_out, "https://rebinding.address.test/in").await;
     assert_eq!((second.outcome.unwrap().kept.status_code, asked.load(Ordering::SeqCst)), (200, 1));
-    // Another name is another connection, and is vetted for itself.
+    // Another name needs another connection, and its own check.
     let other = post(&way_out, "https://other.address.test/in").await;
     assert_eq!((kind(&other), asked.load(Ordering::SeqCst)), (FailureKind::Blocked, 2));
 }
 
-/// An attempt on a webhook that has nothing secret.
+/// Makes an attempt for a webhook without secrets.
 async fn deliver(way_out: &EgressHarness, webhook: &mut Webhook) -> Delivery {
     webhook.sealed = None;
     let vault = Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed");
@@ -207,7 +207,7 @@ async fn deliver(way_out: &EgressHarness, webhook: &mut Webhook) -> Delivery {
 }
 
 #[tokio::test]
-async fn the_second_try_after_a_lost_connection_is_vetted_again() {
+async fn second_try_checks_the_address_again() {
     let (settings, asked) = in_turn(&[&["1.1.1.1"], &["1.1.1.1", "10.0.0.1"]]);
     let way_out = EgressHarness::start(settings).await;
     behave(&way_out, "/in", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
@@ -219,7 +219,7 @@ async fn the_second_try_after_a_lost_connection_is_vetted_again() {
 }
 
 #[tokio::test]
-async fn a_redirect_inward_is_not_followed() {
+async fn redirect_to_internal_address_is_not_followed() {
     let way_out = EgressHarness::start(Settings::default()).await;
     for target in [
         "http://169.254.169.254/latest/meta-data/",
@@ -239,7 +239,7 @@ async fn a_redirect_inward_is_not_followed() {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_judged_again_before_it_is_sent() {
+async fn stored_url_and_headers_are_checked_before_sending() {
     let way_out = EgressHarness::start(Settings::default()).await;
     for url in [
         "http://hooks.receiver.test/in",
@@ -279,8 +279,8 @@ async fn what_is_stored_is_judged_again_before_it_is_sent() {
 }
 
 #[test]
-fn proxies_of_the_environment_are_ignored() {
-    // The variables are a process's own, and setting them is unsafe; so another process sends under them.
+fn proxy_variables_are_ignored() {
+    // Setting variables of this process is unsafe, so another process sends under them.
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     proxy.set_nonblocking(true).unwrap();
     let address = format!("http://{}", proxy.local_addr().unwrap());
@@ -288,7 +288,7 @@ fn proxies_of_the_environment_are_ignored() {
         .map(|name| [name.to_owned(), name.to_lowercase()])
         .concat();
     let sent = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "egress::what_is_sent_arrives_and_what_is_answered_comes_back"])
+        .args(["--exact", "egress::post_delivers_the_request_and_returns_the_answer"])
         .envs(names.iter().map(|name| (name, &address)))
         .env_remove("NO_PROXY")
         .env_remove("no_proxy")
@@ -296,5 +296,5 @@ fn proxies_of_the_environment_are_ignored() {
         .unwrap();
     let said = String::from_utf8_lossy(&sent.stdout);
     assert!(sent.status.success() && said.contains("1 passed"), "{said}");
-    assert!(proxy.accept().is_err(), "the proxy was asked");
+    assert!(proxy.accept().is_err(), "the proxy was used");
 }

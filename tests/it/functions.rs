@@ -1,5 +1,4 @@
-//! The other functions, handed the events that Lambda hands them: what they refuse, what they give back, and what they do when
-//! the queues cannot be reached.
+//! Ingest, fanout, sender and console, invoked with Lambda's events: refused input, reported failures, and unreachable queues.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -108,20 +107,20 @@ async fn history(cloud: &Cloud, webhook: &Webhook) -> Vec<Delivery> {
 }
 
 #[tokio::test]
-async fn ingest_answers_202_only_when_every_delivery_is_queued() {
+async fn ingest_is_202_only_when_all_deliveries_are_queued() {
     let cloud = Cloud::start().await;
     let (api, admin) = (ingest(&cloud), As::admin("acme"));
-    let nobody_listens = api.call(Some(&admin), "POST", EVENTS, Some(event(None))).await;
-    assert_eq!(nobody_listens, (202, json!({ "accepted": 1, "deliveries": 0 })));
+    let without_webhooks = api.call(Some(&admin), "POST", EVENTS, Some(event(None))).await;
+    assert_eq!(without_webhooks, (202, json!({ "accepted": 1, "deliveries": 0 })));
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let (status, answer) = api.call(Some(&admin), "POST", EVENTS, Some(event(None))).await;
     assert_eq!((status, &answer["errors"][0]["code"]), (503, &json!("HTTP-503")));
-    // Another tenant's webhook does not concern this one.
+    // Another tenant has no webhook.
     assert_eq!(api.call(Some(&As::admin("globex")), "POST", EVENTS, Some(event(None))).await.0, 202);
 }
 
 #[tokio::test]
-async fn ingest_refuses_what_is_no_event_and_whoever_may_not_publish() {
+async fn ingest_refuses_invalid_events_and_publishers() {
     let cloud = Cloud::start().await;
     let api = ingest(&cloud);
     let admin = As::admin("acme");
@@ -157,7 +156,7 @@ async fn ingest_refuses_what_is_no_event_and_whoever_may_not_publish() {
 }
 
 #[tokio::test]
-async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itself() {
+async fn ingest_reads_binary_mode_and_refuses_reserved_types() {
     let cloud = Cloud::start().await;
     let queues = Queues::start(&cloud.config).await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
@@ -209,7 +208,7 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
 }
 
 #[tokio::test]
-async fn fanout_gives_back_only_the_messages_it_could_not_take() {
+async fn fanout_reports_only_unqueued_messages() {
     let cloud = Cloud::start().await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let dispatcher =
@@ -220,7 +219,7 @@ async fn fanout_gives_back_only_the_messages_it_could_not_take() {
         event(None).to_string(),
         event(Some("globex")).to_string(),
         json!([event(Some("globex")), event(Some("initech"))]).to_string(),
-        // Acme has a webhook for it, and the queue cannot be reached.
+        // Acme has a webhook for this event, and the queue is unreachable.
         event(Some("acme")).to_string(),
     ];
     let response = fanout.handle(batch(&messages)).await;
@@ -228,7 +227,7 @@ async fn fanout_gives_back_only_the_messages_it_could_not_take() {
 }
 
 #[tokio::test]
-async fn sender_gives_back_only_the_messages_it_could_not_settle() {
+async fn sender_reports_only_unsettled_messages() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let good = webhook("acme");
     let mut disabled = webhook("acme");
@@ -237,13 +236,13 @@ async fn sender_gives_back_only_the_messages_it_could_not_settle() {
     for webhook in [&good, &disabled] {
         cloud.webhooks.create(webhook, 100).await.unwrap();
     }
-    // An id of acme's under another tenant's name leads nowhere.
+    // An id of acme under another tenant is not found.
     let mut foreign = task(&good);
     foreign.tenant_id = anzol_domain::TenantId::parse("globex").unwrap();
     let tasks = [task(&good), task(&disabled), task(&deleted), foreign];
     let mut messages: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
     messages.push("poison".to_owned());
-    messages.push(messages[0].clone()); // received twice in one batch
+    messages.push(messages[0].clone()); // a duplicate in the batch
     let response = sender(&cloud, &way_out).handle(batch(&messages), deadline()).await;
     assert_eq!(failed(response), ["m4"]);
 
@@ -260,12 +259,12 @@ async fn sender_gives_back_only_the_messages_it_could_not_settle() {
     assert_eq!(
         (requests.len(), ids.len()),
         (2, 1),
-        "the double is sent again, under the same webhook-id: {requests:?}"
+        "the duplicate is sent again with the same webhook-id: {requests:?}"
     );
 }
 
 #[tokio::test]
-async fn a_stored_webhook_that_nobody_can_read_holds_up_its_own_messages_alone() {
+async fn unreadable_webhook_delays_only_its_messages() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (broken, good) = (webhook("acme"), webhook("globex"));
     for webhook in [&good, &broken] {
@@ -281,13 +280,13 @@ async fn a_stored_webhook_that_nobody_can_read_holds_up_its_own_messages_alone()
     tokio::task::spawn_blocking(call).await.unwrap();
     let messages = [&good, &broken].map(|webhook| anzol_queue::encode(&task(webhook)));
     let back = failed(sender(&cloud, &way_out).handle(batch(&messages), deadline()).await);
-    assert_eq!(back, ["m1"], "it may be mended");
+    assert_eq!(back, ["m1"], "it may be fixed later");
     assert_eq!(history(&cloud, &good).await[0].status, Status::Success);
     assert!(history(&cloud, &broken).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobody_up() {
+async fn webhook_violating_newer_rules_is_blocked_alone() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let good = webhook("acme");
     let mut refused = webhook("acme");
@@ -305,7 +304,7 @@ async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobo
         row.status_message.as_deref(),
         Some("not sent: `url` must have a domain name, not an IP address")
     );
-    // Its tenant sees it, and can mend it.
+    // Its tenant can read and fix it.
     let api = cloud.api(&way_out);
     let at = format!("/api/core/webhooks/{}", refused.id);
     let admin = As::admin("acme");
@@ -320,7 +319,7 @@ async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobo
 }
 
 #[tokio::test]
-async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() {
+async fn failure_without_queued_retry_is_recorded_and_reported() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (failing, gone) = (webhook("acme"), {
         let mut gone = webhook("acme");
@@ -336,7 +335,7 @@ async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() 
     }
     let messages = [anzol_queue::encode(&task(&failing)), anzol_queue::encode(&task(&gone))];
     let response = sender(&cloud, &way_out).handle(batch(&messages), deadline()).await;
-    // 410 is not tried again, so there was nothing to queue for it.
+    // 410 is not retried, so nothing had to be queued.
     assert_eq!(failed(response), ["m0"]);
     let rows = history(&cloud, &failing).await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
@@ -347,7 +346,7 @@ async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() 
 }
 
 #[tokio::test]
-async fn the_console_serves_its_files_and_nothing_else() {
+async fn console_serves_only_its_files() {
     let config = anzol_console::Config {
         sign_in_url: Some("https://cognito-idp.us-east-1.amazonaws.com/".to_owned()),
         hosted_ui_url: None,

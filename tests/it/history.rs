@@ -1,4 +1,4 @@
-//! The deliveries table: one write unit a row, 7 days, pages in both directions, failures by their index.
+//! The deliveries table: one write unit per row, 7 days of retention, pages in both directions, failures through their index.
 
 use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::page::{Order, Position};
@@ -66,7 +66,7 @@ fn query(
 }
 
 #[tokio::test]
-async fn a_delivery_comes_back_as_it_went_in() {
+async fn delivery_is_read_as_written() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     for status in [Status::Success, Status::Fail] {
@@ -78,7 +78,7 @@ async fn a_delivery_comes_back_as_it_went_in() {
 }
 
 #[tokio::test]
-async fn the_seeds_example_fits_one_write_unit_and_carries_its_expiry() {
+async fn example_row_fits_one_write_unit_and_expires() {
     let cloud = Cloud::start().await;
     let webhook = webhook("oZcMPa_1PwH4FUdrh6839YHHdEJN");
     let written = delivery(&webhook, now(), Status::Success);
@@ -87,7 +87,7 @@ async fn the_seeds_example_fits_one_write_unit_and_carries_its_expiry() {
     let [item] = items.as_slice() else { panic!("{items:?}") };
     let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
     assert_eq!(expires, written.triggered_at().unix_timestamp() + 7 * 24 * 60 * 60);
-    // Item size as DynamoDB counts it: names and values in bytes; a number takes about a byte for two digits, plus one.
+    // Item size by DynamoDB's rules: names and values in bytes; a number takes about one byte per two digits, plus one.
     let size: usize = item
         .as_object()
         .unwrap()
@@ -108,7 +108,7 @@ async fn the_seeds_example_fits_one_write_unit_and_carries_its_expiry() {
 }
 
 #[tokio::test]
-async fn rows_older_than_seven_days_are_never_shown() {
+async fn rows_older_than_seven_days_are_not_listed() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let fresh = delivery(&webhook, now() - Duration::days(7) + Duration::minutes(1), Status::Fail);
@@ -125,7 +125,7 @@ async fn rows_older_than_seven_days_are_never_shown() {
 }
 
 #[tokio::test]
-async fn pages_show_every_row_once_in_both_directions_with_and_without_filters() {
+async fn pages_list_every_row_once_in_both_directions() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let start = now() - Duration::hours(1);
@@ -187,14 +187,14 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
 }
 
 #[tokio::test]
-async fn a_page_of_large_rows_ends_before_it_outgrows_an_answer() {
+async fn page_of_large_rows_stays_within_answer_size() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let rows: Vec<_> = (0..60)
         .map(|n| {
             let status = if n % 2 == 0 { Status::Fail } else { Status::Success };
             let mut row = delivery(&webhook, now() - Duration::seconds(n), status);
-            // Compresses well in the table, and grows sixfold in JSON.
+            // Compresses well in the table and grows sixfold in JSON.
             row.response.as_mut().unwrap().body = "\u{1}".repeat(16 * 1024);
             row
         })
@@ -231,7 +231,7 @@ async fn a_page_of_large_rows_ends_before_it_outgrows_an_answer() {
 }
 
 #[tokio::test]
-async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
+async fn pages_by_status_list_every_row_once() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let start = now() - Duration::hours(1);
@@ -245,7 +245,7 @@ async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
     assert!(cloud.deliveries.put_all(&[expired]).await.is_empty());
     for first in [Status::Fail, Status::Success] {
         for status in [None, Some(Status::Fail), Some(Status::Success)] {
-            // Eight failures and fifteen successes: pages that end within one, at its end, and span both.
+            // Eight failures and fifteen successes: pages that end within a status, at its end, and span both.
             for limit in [1, 4, 7, 8, 9, 15, 50] {
                 let mut wanted: Vec<_> =
                     rows.iter().filter(|row| status.is_none_or(|status| status == row.status)).collect();
@@ -280,7 +280,7 @@ async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_cursor_older_than_the_history_leads_to_an_empty_page() {
+async fn cursor_before_retention_gives_an_empty_page() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let row = delivery(&webhook, now(), Status::Success);
@@ -299,7 +299,7 @@ async fn a_cursor_older_than_the_history_leads_to_an_empty_page() {
 }
 
 #[tokio::test]
-async fn a_row_written_twice_is_one_row_also_within_a_batch() {
+async fn row_written_twice_is_stored_once() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let row = delivery(&webhook, now(), Status::Success);
@@ -313,7 +313,7 @@ async fn a_row_written_twice_is_one_row_also_within_a_batch() {
 }
 
 #[tokio::test]
-async fn more_rows_than_one_call_takes_are_all_written() {
+async fn rows_beyond_one_batch_are_all_written() {
     let cloud = Cloud::start().await;
     let webhook = webhook("acme");
     let rows: Vec<_> =

@@ -1,4 +1,4 @@
-//! What no honest client sends: too much, too deep, not UTF-8, twice; and events that did not come from the gateway.
+//! Hostile input: too large, too deep, not UTF-8, duplicate members; and invocations that did not come from the gateway.
 
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,11 @@ use crate::queues::{DEAD, FAST, Queues};
 const WEBHOOKS: &str = "/api/core/webhooks";
 const EVENTS: &str = "/api/v1/events";
 
-/// Most bytes that anyone is told of what is wrong.
+/// Maximum size of an error answer.
 const MAX_ANSWER: usize = 300 * 1024;
 
-/// Longest that any body may take: far above what the largest takes unoptimized on a busy machine, far below what quadratic work would.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time for any body: far above the largest body's time in an unoptimized build, far below that of quadratic work.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An event of the gateway's for an admin of acme.
 fn request(method: &str, path: &str, body: &[u8]) -> Value {
@@ -43,20 +43,20 @@ fn request(method: &str, path: &str, body: &[u8]) -> Value {
 async fn post(api: &Api, path: &str, body: &[u8]) -> Answer {
     let began = Instant::now();
     let answer = api.invoke(&request("POST", path, body)).await.unwrap();
-    assert!(began.elapsed() < PATIENCE, "{} bytes took {:?}", body.len(), began.elapsed());
+    assert!(began.elapsed() < TIMEOUT, "{} bytes took {:?}", body.len(), began.elapsed());
     assert!(
         answer.body.to_string().len() < MAX_ANSWER,
-        "{} bytes are answered",
+        "an answer of {} bytes",
         answer.body.to_string().len()
     );
     answer
 }
 
-/// Bodies that are refused everywhere, whatever they are read as.
+/// Bodies that every parser refuses.
 fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("nothing", Vec::new()),
-        ("no JSON", b"{".to_vec()),
+        ("incomplete JSON", b"{".to_vec()),
         ("not UTF-8", b"{\"name\":\"\xff\xfe\"}".to_vec()),
         ("UTF-16", b"\xff\xfe{\0}\0".to_vec()),
         ("a byte-order mark", b"\xef\xbb\xbf{}".to_vec()),
@@ -85,7 +85,7 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
         assert_eq!(post(&api, WEBHOOKS, &vec![b' '; size]).await.status, status, "{size}");
         assert_eq!(post(&api, WEBHOOKS, &vec![b'['; size]).await.status, status, "{size}");
     }
-    // As many problems as a body can hold, each with as long a name.
+    // The maximum number of problems in a body, each with a long name.
     let crowd: serde_json::Map<_, _> = (0..5_000).map(|n| (format!("é{n}"), json!("\u{7f}"))).collect();
     let crowd = json!({ "name": "n", "url": "https://hooks.example.com/", "headers": crowd }).to_string();
     let refused = post(&api, WEBHOOKS, crowd.as_bytes()).await;
@@ -126,7 +126,7 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
 }
 
 #[tokio::test]
-async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_like_any_other() {
+async fn invalid_paths_queries_and_cursors_are_refused() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     let get = async |path: &str, query: &str| {
@@ -149,7 +149,7 @@ async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_
     ] {
         assert_eq!(get(&at(tail), "").await.0, 404, "{tail}");
     }
-    assert_eq!(get(&at("%ff"), "").await.0, 400, "no UTF-8");
+    assert_eq!(get(&at("%ff"), "").await.0, 400, "not UTF-8");
     for cursor in ["x", "%00", "%ff%fe", "AAAA", &"A".repeat(8_000), "eyJhIjoxfQ", "..", "%F0%9F%98%80"] {
         for which in ["next", "prev"] {
             let (status, details) = get(WEBHOOKS, &format!("{which}={cursor}")).await;
@@ -166,7 +166,7 @@ async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_
 }
 
 #[tokio::test]
-async fn events_are_bounded_before_they_are_read_and_no_event_of_two_meanings_is_taken() {
+async fn oversized_or_ambiguous_events_are_refused() {
     let cloud = Cloud::start().await;
     let api = ingest(&cloud);
     for (what, body) in unreadable() {
@@ -175,7 +175,7 @@ async fn events_are_bounded_before_they_are_read_and_no_event_of_two_meanings_is
     for (size, status) in [(1024 * 1024, 400), (1024 * 1024 + 1, 413), (5 * 1024 * 1024, 413)] {
         assert_eq!(post(&api, EVENTS, &vec![b' '; size]).await.status, status, "{size}");
     }
-    // As much work as a megabyte can ask for.
+    // The most expensive bodies of a megabyte.
     let head = r#""specversion":"1.0","id":"1","source":"s","type":"t""#;
     let many = |member: &dyn Fn(usize) -> String| (0..90_000).map(member).collect::<Vec<_>>().join(",");
     for body in [
@@ -194,13 +194,13 @@ async fn events_are_bounded_before_they_are_read_and_no_event_of_two_meanings_is
         (refused.status, refused.details().as_str()),
         (400, "`ce-source` must be percent-encoded UTF-8")
     );
-    // Numbers pass as they are, however large: nothing here reads them.
+    // Numbers are forwarded unparsed, however large.
     let large = format!("{{{head},\"data\":[1e999,-0.0,{}]}}", "9".repeat(400));
     assert_eq!(post(&api, EVENTS, large.as_bytes()).await.status, 202);
 }
 
 #[tokio::test]
-async fn messages_that_are_no_events_are_buried_with_a_short_reason_and_hold_nobody_up() {
+async fn malformed_queue_messages_go_to_dlq_alone() {
     let cloud = Cloud::start().await;
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let queues = Queues::start(&cloud.config).await;
@@ -215,12 +215,12 @@ async fn messages_that_are_no_events_are_buried_with_a_short_reason_and_hold_nob
             .to_string(),
     );
     assert!(failed(fanout.handle(batch(&messages)).await).is_empty());
-    let buried = queues.on(DEAD);
-    assert_eq!((buried.len(), queues.on(FAST).len()), (poison, 1));
-    assert!(buried.iter().all(|message| message.attributes.to_string().len() < 4_096), "{buried:?}");
+    let dead = queues.on(DEAD);
+    assert_eq!((dead.len(), queues.on(FAST).len()), (poison, 1));
+    assert!(dead.iter().all(|message| message.attributes.to_string().len() < 4_096), "{dead:?}");
 }
 
-/// Every route of the functions that take claims, with a body that would do.
+/// Every route of the functions that check claims.
 fn routes() -> Vec<(&'static str, &'static str)> {
     vec![
         ("GET", WEBHOOKS),
@@ -244,7 +244,7 @@ fn routes() -> Vec<(&'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
+async fn invocation_without_verified_claims_is_401() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (api, ingest) = (cloud.api(&way_out), ingest(&cloud));
     let verified = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]", "scope": "anzol/publish.any" });
@@ -277,7 +277,7 @@ async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
         for authorizer in &authorizers {
             let mut event = request(method, path, b"{}");
             event["requestContext"]["authorizer"] = authorizer.clone();
-            // What a gateway would have checked and a function must not read.
+            // Credentials that the gateway checks and a function must not read.
             for (name, value) in [
                 (
                     "authorization",
@@ -302,7 +302,7 @@ async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
             }
             asked += 1;
         }
-        // The same event with claims gets past the door: it is the claims that were lacking.
+        // With claims the same event is authorized.
         let mut event = request(method, path, b"{}");
         event["requestContext"]["authorizer"] = jwt(verified.clone());
         let answer = function.invoke(&event).await.unwrap();
@@ -313,7 +313,7 @@ async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
 }
 
 #[tokio::test]
-async fn claims_that_are_no_tenant_open_no_tenant() {
+async fn invalid_tenant_claim_gives_no_access() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();

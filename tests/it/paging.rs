@@ -1,4 +1,4 @@
-//! Cursors: signed, independent of the limit, and steady while webhooks come and go.
+//! Cursors: signed, independent of the limit, and stable while webhooks are created and deleted.
 
 use anzol_egress::Settings;
 use anzol_signing::CursorKey;
@@ -28,7 +28,7 @@ fn names(page: &Value) -> Vec<&str> {
     page["data"].as_array().unwrap().iter().map(|webhook| webhook["name"].as_str().unwrap()).collect()
 }
 
-/// The cursor in one of a page's links.
+/// Returns the cursor in one of a page's links.
 fn cursor(page: &Value, link: &str) -> Option<String> {
     let href = page["links"][link]["href"].as_str()?;
     let (_, cursor) = href.split_once(&format!("{link}=")).unwrap();
@@ -36,7 +36,7 @@ fn cursor(page: &Value, link: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
+async fn cursor_survives_other_limits_and_deleted_items() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let (api, other) = (cloud.api(&way_out), cloud.api(&way_out));
     let admin = As::admin("acme");
@@ -50,12 +50,12 @@ async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
     let next = cursor(&first, "next").unwrap();
     assert!(next.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{next}");
 
-    // Qlik's Python client keeps the cursor and asks for 100 of them; another environment answers.
+    // Qlik's Python client keeps the cursor and asks for 100 items; another environment answers.
     let rest = page(&other, &admin, &format!("sort=name&limit=100&next={next}")).await;
     assert_eq!(names(&rest), ["f", "h", "j"]);
     assert_eq!(cursor(&rest, "next"), None);
 
-    // The item the cursor names goes, others come before and after it.
+    // The item that the cursor names is deleted, and others are created before and after it.
     let gone = format!("{WEBHOOKS}/{}", made[1]["id"].as_str().unwrap());
     assert_eq!(api.call(Some(&admin), "DELETE", &gone, None).await.0, 204);
     for name in ["a", "c", "e", "k"] {
@@ -70,7 +70,7 @@ async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
 }
 
 #[tokio::test]
-async fn a_cursor_counts_in_its_own_list_and_nowhere_else() {
+async fn cursor_is_valid_only_for_its_list() {
     let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
     let api = cloud.api(&way_out);
     let (admin, foreign) = (As::admin("acme"), As::admin("globex"));
@@ -100,7 +100,7 @@ async fn a_cursor_counts_in_its_own_list_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn all_environments_come_to_share_one_key() {
+async fn environments_share_one_cursor_key() {
     let cloud = Cloud::start().await;
     let keys = (0..8).map(|n: u8| {
         let webhooks = cloud.webhooks.clone();

@@ -1,6 +1,6 @@
-//! Every route × every role × whose webhook it is, on both base paths: who may what, and that tenants never see each other.
+//! Every route × every role × every owner, on both base paths: access rights, and isolation of tenants.
 //!
-//! The expectations are worked out from the rules of contract section 1.8, not written down case by case.
+//! The expectations are computed from the rules of contract section 1.8, not listed case by case.
 
 use anzol_api::AppState;
 use anzol_domain::recovery::RecoveryStatus;
@@ -16,7 +16,7 @@ use crate::queues::Queues;
 
 const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
 
-/// A caller, and what the rules need to know of them.
+/// A caller, with the properties that the rules use.
 #[derive(Clone)]
 struct Role {
     name: &'static str,
@@ -36,7 +36,7 @@ fn roles() -> Vec<Role> {
     };
     let (acme, globex) = (Some("acme"), Some("globex"));
     vec![
-        Role { name: "nobody", claims: None, tenant: None, user: "", admin: false },
+        Role { name: "anonymous", claims: None, tenant: None, user: "", admin: false },
         role("admin", acme, "root", "[TenantAdmin]", ""),
         role("ann", acme, "ann", "", ""),
         role("bob", acme, "bob", "[]", ""),
@@ -46,19 +46,19 @@ fn roles() -> Vec<Role> {
         role("platform with a tenant", acme, "platform", "", "anzol/publish.any"),
         role("admin without a tenant", None, "root", "[TenantAdmin]", ""),
         role("foreign admin", globex, "root", "[TenantAdmin]", ""),
-        // The same subject in another tenant is another person.
+        // The same subject in another tenant is another user.
         role("foreign ann", globex, "ann", "", ""),
         role("almost an admin", acme, "bob", "[NotTenantAdmin tenantadmin]", "TenantAdmin"),
     ]
 }
 
-/// Whose webhook it is, in acme.
+/// A webhook of acme, by owner.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     Anns,
     Bobs,
     Roots,
-    /// Of level `tenant`, from when ann was an admin.
+    /// A webhook of level `tenant` that ann created as an admin.
     AnnsAsAdmin,
 }
 
@@ -88,14 +88,14 @@ impl Target {
     }
 }
 
-/// One call on a webhook: method, what comes after its id, body, and the status when it is allowed.
+/// One call on a webhook: method, path after the id, body, and the status when it is allowed.
 #[derive(Clone, Debug)]
 struct Operation {
     method: &'static str,
     tail: &'static str,
     body: Option<Value>,
     done: u16,
-    /// Takes an admin, also on a webhook of one's own.
+    /// Requires an admin, also on the caller's webhooks.
     admins_only: bool,
 }
 
@@ -124,7 +124,7 @@ fn operations() -> Vec<Operation> {
         of("PATCH", "", Some(patch("/description", "new")), 204),
         of("PUT", "", Some(whole("user", None)), 200),
         admins("PUT", whole("tenant", None), 200),
-        admins("PUT", whole("user", Some("somebody-else")), 200),
+        admins("PUT", whole("user", Some("another-user")), 200),
         of("GET", "/stats", None, 200),
         of("GET", "/deliveries", None, 200),
         of("GET", "/deliveries/{delivery}", None, 200),
@@ -136,9 +136,9 @@ fn operations() -> Vec<Operation> {
     ]
 }
 
-/// What only patches of core can say.
+/// Patches that only core accepts.
 fn operations_of_core() -> Vec<Operation> {
-    [("/level", "tenant"), ("/ownerId", "somebody-else")]
+    [("/level", "tenant"), ("/ownerId", "another-user")]
         .map(|(path, value)| Operation {
             method: "PATCH",
             tail: "",
@@ -172,7 +172,7 @@ async fn start() -> (Cloud, EgressHarness, Api) {
     (cloud, way_out, api)
 }
 
-/// Stores a webhook with a delivery and a recovery of its own; where an operation on them is called.
+/// Stores a webhook with a delivery and a recovery. Returns the path of an operation on them.
 async fn set_up(cloud: &Cloud, stored: &Webhook, base: &str, operation: &Operation) -> String {
     cloud.webhooks.create(stored, 100).await.unwrap();
     let row = delivery(stored, now(), Status::Fail);
@@ -190,7 +190,7 @@ async fn call(api: &Api, role: &Role, method: &str, path: &str, body: Option<Val
 }
 
 #[tokio::test]
-async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
+async fn every_operation_follows_the_access_rules() {
     let (cloud, way_out, api) = start().await;
     let mut asked = 0;
     for base in BASES {
@@ -214,7 +214,7 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
 
                     let after = cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap();
                     if wanted >= 400 {
-                        assert_eq!(after.as_ref(), Some(&stored), "{what}: a refusal does nothing");
+                        assert_eq!(after.as_ref(), Some(&stored), "{what}: a refusal changes nothing");
                         let text = answer.body.to_string();
                         assert!(
                             !text.contains(stored.spec.url.as_str()),
@@ -237,7 +237,7 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
         asked,
         roles().len() * Target::ALL.len() * (2 * operations().len() + operations_of_core().len())
     );
-    // Nothing went out but the resends and tests that were allowed.
+    // Only the allowed resends and tests were sent.
     let sent = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
     let all = roles();
     let allowed = all.iter().map(|role| Target::ALL.iter().filter(|target| sees(role, **target)).count());
@@ -245,7 +245,7 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
 }
 
 #[tokio::test]
-async fn lists_show_what_the_caller_may_see_and_creation_takes_the_right_role() {
+async fn lists_and_creation_follow_the_access_rules() {
     let (cloud, _way_out, api) = start().await;
     let mut ours = Vec::new();
     for target in Target::ALL {
@@ -315,7 +315,7 @@ async fn lists_show_what_the_caller_may_see_and_creation_takes_the_right_role() 
 }
 
 #[tokio::test]
-async fn m3_who_was_an_admin_has_no_more_of_the_tenants_webhooks() {
+async fn m3_former_admin_loses_tenant_webhooks() {
     let (cloud, way_out, api) = start().await;
     let all = roles();
     let ann = all.iter().find(|role| role.name == "ann").unwrap();

@@ -1,4 +1,4 @@
-//! What a webhook's history comes to, and why there is none: counts against known rows, every reason, and the markers behind them.
+//! Statistics of a webhook's deliveries, the reasons for having none, and the match records that these are derived from.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -43,7 +43,7 @@ impl World {
         Dispatcher::new(self.cloud.webhooks.clone(), self.queues.both(), markers, clock)
     }
 
-    /// A webhook of acme made long ago, with what `change` does to it.
+    /// Creates a webhook of acme that is 30 days old, changed by `change`.
     async fn create(&self, change: impl FnOnce(&mut Webhook)) -> Webhook {
         let mut webhook = webhook("acme");
         webhook.created_at -= Duration::days(30);
@@ -53,7 +53,7 @@ impl World {
         webhook
     }
 
-    /// What the API says of a webhook when its clock stands at `clock`.
+    /// Returns the statistics that the API shows at the time of `clock`.
     async fn stats(&self, webhook: &Webhook, clock: Clock) -> Value {
         let api = Api(anzol_api::router(AppState { clock, ..self.cloud.state(&self.way_out) }));
         let path = format!("/api/core/webhooks/{}/stats", webhook.id);
@@ -106,7 +106,7 @@ fn time(value: &Value) -> OffsetDateTime {
 }
 
 #[tokio::test]
-async fn days_hours_and_the_last_delivery_are_those_of_the_rows() {
+async fn stats_count_rows_by_day_and_last_24_hours() {
     let world = World::start().await;
     let hook = world.create(|_| {}).await;
     let noon = now().replace_time(Time::from_hms(12, 0, 0).unwrap());
@@ -116,13 +116,13 @@ async fn days_hours_and_the_last_delivery_are_those_of_the_rows() {
     };
     add(noon - Duration::minutes(10), Status::Fail, 1); // the last
     add(noon - Duration::hours(2), Status::Success, 2);
-    add(noon - Duration::hours(13), Status::Success, 3); // yesterday, and within the 24 hours
-    add(noon - Duration::hours(25), Status::Fail, 4); // yesterday, and not
+    add(noon - Duration::hours(13), Status::Success, 3); // yesterday, within the last 24 hours
+    add(noon - Duration::hours(25), Status::Fail, 4); // yesterday, before the last 24 hours
     add(noon - Duration::days(6) - Duration::hours(11), Status::Success, 5); // on the first day
-    add(noon - Duration::days(6) - Duration::hours(13), Status::Success, 6); // on the day before, which is not shown
+    add(noon - Duration::days(6) - Duration::hours(13), Status::Success, 6); // on the day before the first day
     add(noon - Duration::days(7) - Duration::hours(1), Status::Fail, 7); // expired
     world.put(&rows).await;
-    // Other webhooks' rows are not this one's.
+    // Rows of other webhooks do not count.
     let other = world.create(|_| {}).await;
     world.put(&[delivery(&other, noon - Duration::hours(1), Status::Success)]).await;
 
@@ -131,7 +131,7 @@ async fn days_hours_and_the_last_delivery_are_those_of_the_rows() {
     assert_eq!(counted, [(5, 0), (0, 0), (0, 0), (0, 0), (0, 0), (3, 4), (2, 1)]);
     assert_eq!((stats.last_24_hours.success, stats.last_24_hours.fail), (5, 1));
     assert_eq!((stats.last.map(|last| last.id), stats.complete), (Some(rows[0].id), true));
-    // A day on, the first day is cut off; a week on, nothing is left.
+    // A day later the first day is gone, a week later all days are.
     let later = world.count(&hook, noon + Duration::DAY).await;
     assert_eq!(later.days.map(|(_, counts)| counts.success + counts.fail), [0, 0, 0, 0, 7, 3, 0]);
     let empty = world.count(&hook, noon + Duration::days(7)).await;
@@ -142,7 +142,7 @@ async fn days_hours_and_the_last_delivery_are_those_of_the_rows() {
 }
 
 #[tokio::test]
-async fn the_api_answers_in_the_shape_that_the_console_reads_on_both_base_paths() {
+async fn api_shows_stats_on_both_base_paths() {
     let world = World::start().await;
     let hook = world.create(|_| {}).await;
     let row = delivery(&hook, now() - Duration::seconds(1), Status::Success);
@@ -168,7 +168,7 @@ async fn the_api_answers_in_the_shape_that_the_console_reads_on_both_base_paths(
         assert_eq!((&stats["complete"], &stats["silence"]), (&json!(true), &Value::Null));
         assert_eq!(stats.as_object().unwrap().len(), 5);
 
-        // To anybody else's tenant the webhook does not exist; neither does what never did.
+        // Another tenant's webhook and an unknown webhook are both 404.
         for (who, path) in
             [("globex", path), ("acme", format!("{base}/0198b4a5-0000-7000-8000-000000000000/stats"))]
         {
@@ -178,11 +178,11 @@ async fn the_api_answers_in_the_shape_that_the_console_reads_on_both_base_paths(
 }
 
 #[tokio::test]
-async fn a_history_too_long_to_read_gives_lower_bounds_and_all_its_failures() {
+async fn long_history_gives_lower_bounds_and_all_failures() {
     let world = World::start().await;
     let hook = world.create(|_| {}).await;
     let noon = now().replace_time(Time::from_hms(12, 0, 0).unwrap());
-    // About 200 KB a row, that no compressor makes smaller: five on a page of the database, and forty on the eight that are read.
+    // About 200 KB of incompressible text per row: five rows per page of the database, forty on the eight pages that are read.
     let mut seed = 1_u64;
     let noise: String = (0..270_000)
         .map(|_| {
@@ -195,8 +195,8 @@ async fn a_history_too_long_to_read_gives_lower_bounds_and_all_its_failures() {
         row.response.as_mut().unwrap().body.clone_from(&noise);
         row
     };
-    // Today, 3 failures among 10; two days before, failures alone, some of which only their index reaches; five days before, 5 failures
-    // that it reaches too, and 5 successes that nothing does.
+    // Today 10 rows, 3 of them failures. Two days ago only failures, some of which only the index returns. Five days ago 5 failures,
+    // which the index returns too, and 5 successes that are not read.
     let outcome = |fail: bool| if fail { Status::Fail } else { Status::Success };
     let mut rows: Vec<_> = (0..10).map(|n| row(Duration::minutes(n), outcome(n < 3))).collect();
     rows.extend((0..50).map(|n| row(Duration::days(2) + Duration::minutes(n), Status::Fail)));
@@ -308,7 +308,7 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
 }
 
 #[tokio::test]
-async fn a_marker_is_written_once_an_hour_however_many_events_there_are_and_is_gone_in_time() {
+async fn match_record_is_written_once_an_hour_and_expires() {
     static MINUTES: AtomicI64 = AtomicI64::new(0);
     const START: OffsetDateTime = time::macros::datetime!(2026-11-24 10:20 UTC);
     let clock: Clock = || START + Duration::minutes(MINUTES.load(Ordering::Relaxed));
@@ -333,12 +333,12 @@ async fn a_marker_is_written_once_an_hour_however_many_events_there_are_and_is_g
         dispatcher.dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
         assert_eq!(written().await, wanted, "at minute {minute}");
     }
-    // Another environment knows nothing of it.
+    // A new environment has no record in its cache, so it writes one.
     MINUTES.store(301, Ordering::Relaxed);
     world.dispatcher(clock).dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
     assert_eq!(written().await, 301);
 
-    // The database is told when to drop them, and each takes one write unit.
+    // Records expire, and each takes one write unit.
     for key in ["level", CREATED] {
         let items = world.cloud.raw_deliveries(key.to_owned()).await;
         let [item] = items.as_slice() else { panic!("{items:?}") };
@@ -350,7 +350,7 @@ async fn a_marker_is_written_once_an_hour_however_many_events_there_are_and_is_g
 }
 
 #[tokio::test]
-async fn tenants_without_webhooks_cost_nothing() {
+async fn tenant_without_webhooks_gets_no_match_records() {
     let world = World::start().await;
     let hook = webhook("globex");
     world
@@ -365,14 +365,14 @@ async fn tenants_without_webhooks_cost_nothing() {
 }
 
 #[tokio::test]
-async fn markers_that_cannot_be_written_fail_no_event_and_hold_none_up() {
+async fn failing_match_log_does_not_fail_or_delay_events() {
     static MINUTES: AtomicI64 = AtomicI64::new(0);
     let clock: Clock = || now() + Duration::minutes(MINUTES.load(Ordering::Relaxed));
     let world = World::start().await;
     let hook = world.create(|_| {}).await;
     let of_ann = world.create(of_user("ann")).await;
     let created = event("acme", CREATED, "bob", "app-1");
-    // Nobody listens; somebody listens and never answers; there is no such table.
+    // An endpoint that refuses connections, one that never answers, and a table that does not exist.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = |url: String| world.cloud.config.to_builder().endpoint_url(url).build();
     let table = &world.cloud.deliveries_table;
@@ -393,21 +393,21 @@ async fn markers_that_cannot_be_written_fail_no_event_and_hold_none_up() {
                 1
             );
         }
-        assert!(began.elapsed().as_millis() < 2900, "only the first waits: {:?}", began.elapsed());
+        assert!(began.elapsed().as_millis() < 2900, "only the first dispatch waits: {:?}", began.elapsed());
         assert_eq!(world.queues.on(FAST).len(), 3 * (index + 1));
     }
     assert!(world.queues.on(FAST).iter().all(|sent| sent.task().webhook_id == hook.id));
-    assert_eq!(world.codes(&of_ann).await, ["no_events"], "nothing was noted");
+    assert_eq!(world.codes(&of_ann).await, ["no_events"], "no record was written");
 }
 
 #[tokio::test]
-async fn a_marker_that_could_not_be_written_is_tried_again_after_a_minute() {
+async fn failed_match_record_is_retried_after_a_minute() {
     static SECONDS: AtomicI64 = AtomicI64::new(0);
     let clock: Clock = || now() + Duration::seconds(SECONDS.load(Ordering::Relaxed));
     let world = World::start().await;
     let of_ann = world.create(of_user("ann")).await;
     let missed = event("acme", CREATED, "bob", "app-1");
-    // A table that is not there yet.
+    // A table that does not exist yet.
     let table = format!("late-{}", world.cloud.deliveries_table);
     let late = anzol_store::Deliveries::new(&world.cloud.config, &table);
     let dispatcher = world.noting(late.markers(), clock);

@@ -1,4 +1,4 @@
-//! The webhooks table: the cap under any concurrency, lost updates, revisions, tenants apart.
+//! The webhooks table: the cap under concurrency, lost updates, revisions, isolation of tenants.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cloud::{Cloud, webhook};
 
 #[tokio::test]
-async fn a_webhook_comes_back_as_it_went_in() {
+async fn webhook_is_read_as_written() {
     let cloud = Cloud::start().await;
     let written = webhook("acme");
     cloud.webhooks.create(&written, 100).await.unwrap();
@@ -24,15 +24,15 @@ async fn a_webhook_comes_back_as_it_went_in() {
     assert_eq!(cloud.webhooks.list(&written.tenant_id).await.unwrap(), [written]);
 }
 
-/// A secret comes, stays, changes or goes; and what is known of the receiver stays, or goes with the old URL.
+/// Covers adding, keeping, changing and removing secrets, each with kept and with reset health.
 #[tokio::test]
-async fn a_replaced_webhook_is_what_was_written_and_keeps_what_senders_noted() {
+async fn replace_writes_secrets_and_health() {
     let cloud = Cloud::start().await;
     let sealed = webhook("acme").sealed;
     let other = sealed.clone().map(|sealed| Sealed { header_names: vec!["X-Other".to_owned()], ..sealed });
     for before in [&sealed, &None] {
         for after in [&sealed, &other, &None] {
-            for anew in [false, true] {
+            for reset in [false, true] {
                 let mut written = webhook("acme");
                 written.sealed.clone_from(before);
                 cloud.webhooks.create(&written, 100).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_replaced_webhook_is_what_was_written_and_keeps_what_senders_noted() {
                 cloud.webhooks.add_failures(&key.0, key.1, 3, now()).await.unwrap();
                 let read = cloud.webhooks.get(&key.0, key.1).await.unwrap().unwrap();
                 assert_eq!((&read.sealed, read.health.failures, read.health.lane), (before, 3, Lane::Slow));
-                let health = if anew { Health::default() } else { read.health.clone() };
+                let health = if reset { Health::default() } else { read.health.clone() };
                 let new = Webhook { sealed: after.clone(), health, version: 2, ..read.clone() };
                 cloud.webhooks.replace(&read, &new).await.unwrap();
                 assert_eq!(cloud.webhooks.get(&key.0, key.1).await.unwrap().unwrap(), new);
@@ -52,7 +52,7 @@ async fn a_replaced_webhook_is_what_was_written_and_keeps_what_senders_noted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cap_holds_when_two_hundred_create_at_once() {
+async fn cap_holds_under_200_parallel_creates() {
     let cloud = Cloud::start().await;
     let created =
         join_all((0..200).map(|_| async { cloud.webhooks.create(&webhook("acme"), 100).await })).await;
@@ -62,7 +62,7 @@ async fn the_cap_holds_when_two_hundred_create_at_once() {
     let webhooks = cloud.webhooks.list(&tenant).await.unwrap();
     assert_eq!(webhooks.len(), 100);
 
-    // One goes, one more fits; and only one.
+    // After one deletion exactly one create succeeds.
     cloud.webhooks.delete(&tenant, webhooks[0].id).await.unwrap();
     cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
     assert!(matches!(cloud.webhooks.create(&webhook("acme"), 100).await, Err(StoreError::CapReached(_))));
@@ -71,7 +71,7 @@ async fn the_cap_holds_when_two_hundred_create_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleting_twice_at_once_counts_once() {
+async fn parallel_deletes_count_once() {
     let cloud = Cloud::start().await;
     let one = webhook("acme");
     cloud.webhooks.create(&one, 1).await.unwrap();
@@ -82,7 +82,7 @@ async fn deleting_twice_at_once_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_who_change_the_same_version_one_wins() {
+async fn one_of_parallel_replacements_wins() {
     let cloud = Cloud::start().await;
     let first = webhook("acme");
     cloud.webhooks.create(&first, 100).await.unwrap();
@@ -101,7 +101,7 @@ async fn of_many_who_change_the_same_version_one_wins() {
 }
 
 #[tokio::test]
-async fn every_write_moves_the_tenants_revision_and_no_other() {
+async fn writes_increment_only_the_tenant_revision() {
     let cloud = Cloud::start().await;
     let (tenant, other) = (TenantId::parse("acme").unwrap(), TenantId::parse("globex").unwrap());
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 0);
@@ -115,14 +115,14 @@ async fn every_write_moves_the_tenants_revision_and_no_other() {
     cloud.webhooks.delete(&tenant, one.id).await.unwrap();
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 3);
     assert_eq!(cloud.webhooks.revision(&other).await.unwrap(), 0);
-    // What is refused changes nothing.
+    // Refused writes change nothing.
     assert!(matches!(cloud.webhooks.replace(&one, &two).await, Err(StoreError::Changed)));
     assert!(matches!(cloud.webhooks.delete(&tenant, one.id).await, Err(StoreError::Changed)));
     assert_eq!(cloud.webhooks.revision(&tenant).await.unwrap(), 3);
 }
 
 #[tokio::test]
-async fn many_are_read_at_once_and_those_that_are_gone_are_left_out() {
+async fn batch_read_omits_missing_webhooks() {
     let cloud = Cloud::start().await;
     let webhooks: Vec<_> = ["acme", "acme", "globex"].map(webhook).into();
     for webhook in &webhooks {
@@ -131,16 +131,16 @@ async fn many_are_read_at_once_and_those_that_are_gone_are_left_out() {
     let mut ids: BTreeSet<_> =
         webhooks.iter().map(|webhook| (webhook.tenant_id.clone(), webhook.id)).collect();
     ids.insert((TenantId::parse("acme").unwrap(), WebhookId::mint(now())));
-    // An id under another tenant's name is nobody's.
+    // An id under another tenant is not found.
     ids.insert((TenantId::parse("globex").unwrap(), webhooks[0].id));
     let found = cloud.webhooks.get_many(&ids).await.unwrap();
     let found: BTreeSet<_> = found.into_values().map(|webhook| webhook.unwrap().id).collect();
     assert_eq!(found, webhooks.iter().map(|webhook| webhook.id).collect());
 }
 
-/// On AWS, and when an answer is lost, a transaction that is tried again may have been done already.
+/// A retried transaction may already have been committed, when its answer was lost.
 #[tokio::test]
-async fn a_create_that_is_tried_again_says_that_it_is_the_same() {
+async fn retried_create_has_the_same_request_token() {
     let cloud = Cloud::start().await;
     let seen: Arc<Mutex<Vec<Value>>> = Arc::default();
     let asked = Arc::clone(&seen);

@@ -1,4 +1,4 @@
-//! Test events: asked for by `actions/test`, sent at once, signed and recorded like any other.
+//! Test events: requested by `actions/test`, sent at once, signed and recorded like any other event.
 
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{Health, Lane};
@@ -24,7 +24,7 @@ async fn test(api: &Api, at: &str, content_type: Option<&str>, body: Option<Valu
 }
 
 #[tokio::test]
-async fn a_test_is_sent_at_once_signed_and_recorded_and_says_that_it_is_one() {
+async fn test_event_is_signed_marked_and_recorded() {
     let (engine, api) = start().await;
     let hook = engine.create("tested").await;
     let mut rows = Vec::new();
@@ -63,12 +63,12 @@ async fn a_test_is_sent_at_once_signed_and_recorded_and_says_that_it_is_one() {
     }
     let mut ids: Vec<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     ids.dedup();
-    assert_eq!(ids.len(), requests.len(), "no receiver takes one for another");
+    assert_eq!(ids.len(), requests.len(), "receivers see different events");
     assert_eq!(engine.stored(&hook).await, hook, "success costs no write");
 }
 
 #[tokio::test]
-async fn a_test_of_a_type_that_the_webhook_does_not_hear_is_refused() {
+async fn test_event_of_unsubscribed_type_is_refused() {
     let (engine, api) = start().await;
     let hook = engine.create("tested").await;
     let mut none = hook.clone();
@@ -95,7 +95,7 @@ async fn a_test_of_a_type_that_the_webhook_does_not_hear_is_refused() {
 }
 
 #[tokio::test]
-async fn a_test_that_fails_counts_as_a_resend_does_and_is_not_tried_again() {
+async fn failed_test_event_affects_health_without_retry() {
     let (engine, api) = start().await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -107,7 +107,7 @@ async fn a_test_that_fails_counts_as_a_resend_does_and_is_not_tried_again() {
     assert_eq!((health.failures, health.lane), (1, Lane::Slow));
     assert!(engine.queues.on(SLOW).is_empty());
 
-    // A disabled webhook can be tested too, and has nothing to lose by it. Its filter is not asked.
+    // A disabled webhook can be tested too, without an effect on its health. Its filter is ignored.
     let mut disabled = webhook("acme");
     disabled.spec.url = hook.spec.url.clone();
     disabled.spec.enabled = false;

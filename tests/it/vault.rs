@@ -1,5 +1,5 @@
-//! Secrets sealed under KMS: how often it is asked, that they open for their own webhook alone, and that nothing is sent while they
-//! do not open.
+//! Secrets sealed with KMS: the number of calls, opening only for the webhook's own secrets, and no delivery while they cannot be
+//! opened.
 
 use anzol_api::AppState;
 use anzol_domain::health::DisablePolicy;
@@ -25,7 +25,7 @@ async fn engine() -> Engine {
     Engine::start(DisablePolicy::default()).await
 }
 
-/// The API in an execution environment of its own: nothing is open yet.
+/// Returns the API in a new execution environment, without opened secrets.
 fn api(engine: &Engine) -> Api {
     let state = engine.cloud.state(&engine.way_out);
     Api(anzol_api::router(AppState { vault: engine.cloud.kms.vault(), ..state }))
@@ -46,14 +46,14 @@ fn assert_complete(request: &Received, secret: &str) {
 }
 
 #[tokio::test]
-async fn a_revision_of_a_webhooks_secrets_takes_one_call_in_each_environment() {
+async fn secrets_are_opened_once_per_environment() {
     let engine = engine().await;
     let (hook, kms) = (engine.create("in").await, engine.cloud.kms.clone());
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
     assert_eq!(kms.take_calls(), DECRYPT, "ten messages at once");
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
-    assert_eq!(kms.take_calls(), NONE, "ten later ones");
-    // Of another version, with the same secrets.
+    assert_eq!(kms.take_calls(), NONE, "ten later messages");
+    // Another version with the same secrets.
     let (api, admin, path) = (api(&engine), As::admin("acme"), format!("{WEBHOOKS}/{}", hook.id));
     let replace = |path: &str, value: Value| Some(json!([{ "op": "replace", "path": path, "value": value }]));
     assert_eq!(api.call(Some(&admin), "PATCH", &path, replace("/name", json!("Other"))).await.0, 204);
@@ -71,16 +71,16 @@ async fn a_revision_of_a_webhooks_secrets_takes_one_call_in_each_environment() {
     for request in &received[30..] {
         assert_complete(request, OTHER);
     }
-    assert_eq!(received[30].header("webhook-signature").split(' ').count(), 2, "the old one signs on");
+    assert_eq!(received[30].header("webhook-signature").split(' ').count(), 2, "the old secret still signs too");
 
     let (stored, new) = (engine.stored(&hook).await, kms.vault());
     let opened = join_all((0..10).map(|_| new.open(&stored))).await;
     assert!(opened.into_iter().all(|opened| opened.is_ok()));
-    assert_eq!(kms.take_calls(), DECRYPT, "ten at the same time, in a new environment");
+    assert_eq!(kms.take_calls(), DECRYPT, "ten at once in a new environment");
 }
 
 #[tokio::test]
-async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_against_the_receiver() {
+async fn deliveries_wait_while_secrets_cannot_be_opened() {
     let mut engine = engine().await;
     let hook = engine.create("in").await;
     let mut bare = webhook("acme");
@@ -107,7 +107,7 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
             }
         }
         let with_bare = [waiting.as_slice(), &tasks(&bare, 1)].concat();
-        assert!(engine.send(&with_bare).await.is_empty(), "{code:?}: acknowledged, so no receive is used up");
+        assert!(engine.send(&with_bare).await.is_empty(), "{code:?}: deleted from the queue, so the receive count does not grow");
         rounds += 1;
         let queued = engine.queues.on(SLOW);
         assert_eq!(queued.len(), 3 * rounds, "{code:?}");
@@ -124,11 +124,11 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
         waiting = back;
     }
     assert_eq!(engine.received("in").await, 0);
-    assert_eq!(engine.received("bare").await, rounds, "who has no secrets does not wait");
+    assert_eq!(engine.received("bare").await, rounds, "a webhook without secrets does not wait");
     assert!(engine.history(&hook).await.is_empty());
-    assert_eq!(engine.stored(&hook).await, hook, "health included");
+    assert_eq!(engine.stored(&hook).await, hook, "its health is unchanged too");
 
-    // One that cannot be queued again comes back by itself.
+    // A message that cannot be queued again is reported as failed.
     engine.queues.refuse(waiting[1].delivery_id.to_string());
     assert_eq!(engine.send(&waiting).await, ["m1"]);
     engine.queues.accept_all();
@@ -145,7 +145,7 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
 }
 
 #[tokio::test]
-async fn what_was_sealed_for_one_webhook_opens_for_no_other() {
+async fn seal_of_another_webhook_does_not_open() {
     let engine = engine().await;
     let (one, other) = (engine.create("one").await, engine.create("other").await);
     let foreign = webhook("globex");
@@ -160,16 +160,16 @@ async fn what_was_sealed_for_one_webhook_opens_for_no_other() {
     }
     assert!(engine.send(&[task(&one), task(&other)]).await.is_empty());
     assert_eq!((engine.received("one").await, engine.received("other").await), (0, 0));
-    assert_eq!(engine.queues.on(SLOW).len(), 2, "they wait");
+    assert_eq!(engine.queues.on(SLOW).len(), 2, "both wait");
 
-    // Names beside the seal are held against what is in it.
+    // The header names beside the seal must match the sealed ones.
     let mut renamed = engine.create("renamed").await;
     renamed.sealed.as_mut().unwrap().header_names.push("X-More".to_owned());
     assert!(engine.cloud.kms.vault().open(&renamed).await.is_err());
 }
 
 #[tokio::test]
-async fn m2_an_echo_in_another_spelling_is_not_in_the_history() {
+async fn m2_encoded_echo_of_a_secret_is_redacted() {
     let engine = engine().await;
     let hook = engine.create("echo").await;
     let percent = TOKEN.replace(' ', "%20");
@@ -203,7 +203,7 @@ async fn m2_an_echo_in_another_spelling_is_not_in_the_history() {
 }
 
 #[tokio::test]
-async fn a_disabled_webhook_is_skipped_unopened() {
+async fn disabled_webhook_is_skipped_without_kms() {
     let engine = engine().await;
     let mut hook = webhook("acme");
     hook.spec.enabled = false;
@@ -221,7 +221,7 @@ async fn a_disabled_webhook_is_skipped_unopened() {
 }
 
 #[tokio::test]
-async fn the_api_asks_kms_only_where_secrets_come_or_go() {
+async fn api_calls_kms_only_when_secrets_change() {
     let engine = engine().await;
     let (admin, kms) = (As::admin("acme"), engine.cloud.kms.clone());
     let first = api(&engine);
@@ -252,19 +252,19 @@ async fn the_api_asks_kms_only_where_secrets_come_or_go() {
         { "op": "remove", "path": "/encryptedHeaders/X-Other" },
         { "op": "replace", "path": "/encryptedHeaders/X-Token", "value": TOKEN },
     ]);
-    // Each in an environment that has nothing open yet, so this is the most that it takes.
+    // Each call runs in a new environment without opened secrets, so these are upper bounds.
     for (method, path, body, status, calls) in [
         ("GET", &path, None, 200, NONE),
         ("GET", &WEBHOOKS.to_owned(), None, 200, NONE),
         ("PATCH", &path, operation("replace", "/name", json!("Other")), 204, NONE),
         ("PATCH", &path, operation("replace", "/headers", json!({ "X-Plain": "1" })), 204, NONE),
-        // The names that are taken are known without a call.
+        // Conflicting header names are known without a call.
         ("PATCH", &path, operation("replace", "/headers", json!({ "x-token": "1" })), 400, NONE),
         ("PATCH", &path, operation("replace", "/url", json!("https://hooks.receiver.test/moved")), 400, NONE),
         ("PATCH", &path, operation("replace", "/enabled", json!(false)), 204, NONE),
         ("PATCH", &path, operation("replace", "/enabled", json!(true)), 204, NONE),
         ("PATCH", &path, operation("replace", "/secret", json!(SECRET)), 204, DECRYPT),
-        ("PUT", &path, with(all), 200, DECRYPT), // they turn out to be the same
+        ("PUT", &path, with(all), 200, DECRYPT), // the secrets are unchanged
         ("PATCH", &path, operation("replace", "/secret", json!(OTHER)), 204, BOTH),
         ("PATCH", &path, operation("add", "/encryptedHeaders/X-Third", json!("3")), 204, BOTH),
         ("PATCH", &path, operation("add", "/encryptedHeaders/X-Fourth", json!(true)), 400, DECRYPT),
@@ -300,7 +300,7 @@ async fn the_api_asks_kms_only_where_secrets_come_or_go() {
 }
 
 #[tokio::test]
-async fn without_kms_the_api_says_so_and_neither_stores_nor_sends() {
+async fn api_without_kms_is_503_and_changes_nothing() {
     let engine = engine().await;
     let (hook, admin) = (engine.create("in").await, As::admin("acme"));
     assert!(engine.send(&[task(&hook)]).await.is_empty());

@@ -1,4 +1,4 @@
-//! The receiver over real TLS and real sockets, the way the sender and the suites will meet it.
+//! The receiver over real TLS and real sockets, as the sender and the suites use it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Behaviour, End, Mode, Options, Receiver, State, tls};
 use crate::client::Control;
 
-/// A receiver on a thread of its own, and what is needed to talk to it.
+/// A receiver on its own thread, and what is needed to talk to it.
 struct Fixture {
     state: State,
     ca_pem: String,
@@ -41,7 +41,7 @@ impl Fixture {
         Self { state, ca_pem, control }
     }
 
-    /// A TLS connection that trusts only the receiver's CA and gives up reading after half a second.
+    /// Opens a TLS connection that trusts only the receiver's CA and stops reading after two seconds.
     fn connect(&self, host: &str) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap()).unwrap();
@@ -52,12 +52,12 @@ impl Fixture {
             .with_no_client_auth();
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let socket = TcpStream::connect(&self.state.address).unwrap();
-        // Long enough for a busy machine, and all that whoever waits for nothing has to wait.
+        // Long enough for a busy machine; tests that expect nothing wait this long.
         socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
     }
 
-    /// One POST on a connection that the receiver is asked to close; what came until it did, and how it ended.
+    /// Sends one POST with `Connection: close`. Returns the bytes received and how the connection ended.
     fn post(&self, host: &str, path: &str, body: &str) -> (String, std::io::Result<()>) {
         let mut stream = self.connect(host);
         if let Err(error) = stream.write_all(request(host, path, body, "close").as_bytes()) {
@@ -75,7 +75,7 @@ impl Fixture {
         (String::from_utf8(seen).unwrap(), ended)
     }
 
-    /// The error of a handshake with that host.
+    /// Returns the error of a handshake in this mode.
     fn refused_handshake(&self, mode: Mode) -> String {
         let host = "faulty.receiver.test";
         let behaviour = Behaviour { mode, ..Behaviour::default() };
@@ -83,12 +83,12 @@ impl Fixture {
         let (answer, ended) = self.post(host, "/x", "{}");
         assert_eq!(answer, "");
         assert!(self.post("sound.receiver.test", "/sound", "{}").0.starts_with("HTTP/1.1 200 "));
-        assert_eq!(self.control.requests("/x").unwrap(), [], "no request comes through");
+        assert_eq!(self.control.requests("/x").unwrap(), [], "no request arrives");
         ended.expect_err("a refused handshake").to_string()
     }
 }
 
-/// Reads until `enough` is there.
+/// Reads until `enough` has arrived.
 fn read_until(stream: &mut StreamOwned<ClientConnection, TcpStream>, enough: &str) -> String {
     let (mut seen, mut chunk) = (String::new(), [0; 512]);
     while !seen.contains(enough) {
@@ -108,7 +108,7 @@ fn request(host: &str, path: &str, body: &str, connection: &str) -> String {
 }
 
 #[test]
-fn a_request_over_tls_is_answered_and_kept_as_it_came() {
+fn request_over_tls_is_answered_and_recorded() {
     let fixture = Fixture::start();
     let (answer, ended) = fixture.post("hooks.receiver.test", "/a/b?c=d", "{\"x\": 1}");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -135,7 +135,7 @@ fn a_request_over_tls_is_answered_and_kept_as_it_came() {
 }
 
 #[test]
-fn a_connection_carries_several_requests() {
+fn connection_serves_several_requests() {
     let fixture = Fixture::start();
     let mut stream = fixture.connect("receiver.test");
     for _ in 0..2 {
@@ -151,7 +151,7 @@ fn a_connection_carries_several_requests() {
 }
 
 #[test]
-fn a_path_answers_as_told_until_told_otherwise() {
+fn path_behavior_applies_until_reset() {
     let fixture = Fixture::start();
     let behaviour = Behaviour {
         status: 503,
@@ -173,7 +173,7 @@ fn a_path_answers_as_told_until_told_otherwise() {
 }
 
 #[test]
-fn a_host_answers_as_told_where_its_paths_are_not() {
+fn host_behavior_applies_to_paths_without_one() {
     let fixture = Fixture::start();
     fixture
         .control
@@ -186,7 +186,7 @@ fn a_host_answers_as_told_where_its_paths_are_not() {
 }
 
 #[test]
-fn a_stalling_path_sends_its_headers_and_nothing_more() {
+fn stall_mode_sends_only_headers() {
     let fixture = Fixture::start();
     fixture.control.behave("/stall", &Behaviour { mode: Mode::Stall, ..Behaviour::default() }).unwrap();
     let (answer, ended) = fixture.post("receiver.test", "/stall", "{}");
@@ -196,7 +196,7 @@ fn a_stalling_path_sends_its_headers_and_nothing_more() {
 }
 
 #[test]
-fn an_endless_path_goes_on_past_any_limit() {
+fn endless_mode_never_ends_the_body() {
     let fixture = Fixture::start();
     fixture.control.behave("/endless", &Behaviour { mode: Mode::Endless, ..Behaviour::default() }).unwrap();
     let (answer, _) = fixture.post("receiver.test", "/endless", "{}");
@@ -204,7 +204,7 @@ fn an_endless_path_goes_on_past_any_limit() {
 }
 
 #[test]
-fn a_resetting_path_reads_the_request_and_resets_the_connection() {
+fn reset_mode_reads_the_request_then_resets() {
     let fixture = Fixture::start();
     fixture.control.behave("/reset", &Behaviour { mode: Mode::Reset, ..Behaviour::default() }).unwrap();
     let (answer, ended) = fixture.post("receiver.test", "/reset", "{\"kept\":true}");
@@ -214,7 +214,7 @@ fn a_resetting_path_reads_the_request_and_resets_the_connection() {
 }
 
 #[test]
-fn a_host_with_bad_tls_shows_a_certificate_nobody_trusts_and_others_do_not() {
+fn bad_tls_mode_affects_only_its_host() {
     let fixture = Fixture::start();
     fixture
         .control
@@ -231,7 +231,7 @@ fn a_host_with_bad_tls_shows_a_certificate_nobody_trusts_and_others_do_not() {
 const BYTES: &str = "HTTP/1.1 200 OK\r\nX-Odd : yes\r\n\r\nth\u{e9}nks";
 
 #[test]
-fn raw_bytes_go_out_as_they_are_and_the_end_is_as_told() {
+fn raw_mode_sends_exact_bytes_and_ends_as_configured() {
     let fixture = Fixture::start();
     for (number, raw) in [BYTES, ""].into_iter().enumerate() {
         for (end, kind) in [
@@ -253,7 +253,7 @@ fn raw_bytes_go_out_as_they_are_and_the_end_is_as_told() {
 }
 
 #[test]
-fn raw_bytes_no_text_can_hold_are_taken_in_base64() {
+fn raw_mode_accepts_binary_as_base64() {
     let fixture = Fixture::start();
     let answer = fixture.control.put_behaviour("/x", &json!({ "mode": "raw", "raw": "/wAN" })).unwrap();
     assert_eq!(answer.status, 204, "{answer}");
@@ -265,7 +265,7 @@ fn raw_bytes_no_text_can_hold_are_taken_in_base64() {
 }
 
 #[test]
-fn raw_pieces_come_one_by_one_with_a_pause_between() {
+fn raw_mode_pauses_between_pieces() {
     let fixture = Fixture::start();
     let pause = Duration::from_millis(150);
     let behaviour = Behaviour::raw_pieces(["HTTP/1.1 204 ", "Nothing\r\n", "\r\n"], pause, End::Close);
@@ -274,7 +274,7 @@ fn raw_pieces_come_one_by_one_with_a_pause_between() {
     stream.write_all(request("receiver.test", "/x", "{}", "close").as_bytes()).unwrap();
     let mut chunk = [0; 512];
     let length = stream.read(&mut chunk).unwrap();
-    assert_eq!(chunk.get(..length).unwrap(), b"HTTP/1.1 204 ", "the first piece comes alone");
+    assert_eq!(chunk.get(..length).unwrap(), b"HTTP/1.1 204 ", "the first piece arrives alone");
     let begun = Instant::now();
     assert_eq!(read_until(&mut stream, "\r\n\r\n"), "Nothing\r\n\r\n");
     assert!(begun.elapsed() >= pause, "{:?}", begun.elapsed());
@@ -282,7 +282,7 @@ fn raw_pieces_come_one_by_one_with_a_pause_between() {
 }
 
 #[test]
-fn an_open_raw_answer_leaves_the_connection_to_the_next_request() {
+fn raw_mode_with_open_end_keeps_the_connection_usable() {
     let fixture = Fixture::start();
     let whole = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nraw!";
     fixture.control.behave("/raw", &Behaviour::raw(whole, End::Open)).unwrap();
@@ -292,7 +292,7 @@ fn an_open_raw_answer_leaves_the_connection_to_the_next_request() {
         stream.write_all(request("receiver.test", "/raw", "{}", "keep-alive").as_bytes()).unwrap();
         assert_eq!(read_until(&mut stream, "raw!"), whole);
     }
-    // Two at once: what was read of the second together with the first is not lost.
+    // Two pipelined requests: the bytes of the second that were read with the first are not lost.
     let [first, second] = ["/raw", "/usual"].map(|path| request("receiver.test", path, "{}", "keep-alive"));
     stream.write_all(format!("{first}{second}").as_bytes()).unwrap();
     let seen = read_until(&mut stream, "content-length: 0");
@@ -314,7 +314,7 @@ fn an_open_raw_answer_leaves_the_connection_to_the_next_request() {
 }
 
 #[test]
-fn a_mode_from_the_second_request_on_spares_the_first() {
+fn from_request_leaves_earlier_requests_unaffected() {
     let fixture = Fixture::start();
     let reset = Behaviour { status: 201, mode: Mode::Reset, ..Behaviour::default() }.from_request(2);
     let raw = Behaviour::raw(BYTES, End::Close).from_request(2);
@@ -342,7 +342,7 @@ fn a_mode_from_the_second_request_on_spares_the_first() {
 }
 
 #[test]
-fn a_host_in_plain_http_answers_a_handshake_with_text() {
+fn plain_http_mode_answers_the_handshake_with_text() {
     let fixture = Fixture::start();
     let error = fixture.refused_handshake(Mode::PlainHttp);
     assert!(error.contains("InvalidContentType"), "{error}");
@@ -360,7 +360,7 @@ fn a_host_in_plain_http_answers_a_handshake_with_text() {
 }
 
 #[test]
-fn a_host_with_a_faulty_certificate_fails_for_that_fault() {
+fn certificate_modes_fail_with_their_error() {
     let fixture = Fixture::start();
     for (mode, reason) in [
         (Mode::BadTls, "UnknownIssuer"),
@@ -375,7 +375,7 @@ fn a_host_with_a_faulty_certificate_fails_for_that_fault() {
 }
 
 #[test]
-fn a_missing_intermediate_is_all_that_is_missing() {
+fn missing_intermediate_is_the_only_fault() {
     use rustls::client::WebPkiServerVerifier;
     use rustls::client::danger::ServerCertVerifier as _;
 
@@ -387,14 +387,14 @@ fn a_missing_intermediate_is_all_that_is_missing() {
     let chain = ca.issue_by_intermediate().unwrap().chain;
     let (leaf, rest) = chain.split_first().unwrap();
     let name = ServerName::try_from("hooks.receiver.test").unwrap();
-    let judged =
+    let verify =
         |rest| verifier.verify_server_cert(leaf, rest, &name, &[], rustls::pki_types::UnixTime::now());
-    assert!(judged(rest).is_ok());
-    assert!(judged(&[]).unwrap_err().to_string().contains("UnknownIssuer"));
+    assert!(verify(rest).is_ok());
+    assert!(verify(&[]).unwrap_err().to_string().contains("UnknownIssuer"));
 }
 
 #[test]
-fn whoever_reads_along_gets_each_request_once_and_sees_a_gap() {
+fn polling_returns_each_request_once_and_shows_gaps() {
     let fixture = Fixture::with(Options { kept_requests: 2, ..Options::default() });
     for (path, mode) in [("/one", Mode::Ok), ("/two", Mode::Cut)] {
         fixture.control.behave(path, &Behaviour { mode, status: 201, ..Behaviour::default() }).unwrap();
@@ -417,7 +417,7 @@ fn whoever_reads_along_gets_each_request_once_and_sees_a_gap() {
 }
 
 #[test]
-fn only_the_newest_requests_are_kept() {
+fn oldest_requests_are_dropped_first() {
     let fixture = Fixture::with(Options { kept_requests: 3, ..Options::default() });
     for number in 1..=5 {
         fixture.post("receiver.test", &format!("/{number}"), "").1.unwrap();
@@ -436,7 +436,7 @@ fn only_the_newest_requests_are_kept() {
 }
 
 #[test]
-fn wrong_control_input_is_refused_with_what_is_wrong() {
+fn invalid_control_input_is_refused_with_a_reason() {
     let fixture = Fixture::start();
     for (target, behaviour, reason) in [
         ("/x", json!({ "mode": "explode" }), "unknown variant `explode`"),
@@ -462,7 +462,7 @@ fn wrong_control_input_is_refused_with_what_is_wrong() {
             "before there is a request",
         ),
         ("/host:example.com", json!({}), "\"example.com\""),
-        ("/x", json!([]), "not a behaviour"),
+        ("/x", json!([]), "not a behavior"),
     ] {
         let answer = fixture.control.put_behaviour(target, &behaviour).unwrap();
         assert_eq!(answer.status, 400, "{answer}");
