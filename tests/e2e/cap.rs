@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anzol_tests::client::Answer;
 use serde_json::json;
 
-use crate::world::*;
+use crate::kit::*;
 
 const CAP: usize = 100;
 const CALLERS: usize = 200;
@@ -19,7 +19,7 @@ fn try_to_create(number: usize) -> anyhow::Result<Answer> {
     let request = json!({
         "name": format!("cap {number}"), "url": "https://hooks.receiver.test/cap", "eventTypes": [APP_CREATED], "enabled": false,
     });
-    world().globex_admin.post(WEBHOOKS, &request)
+    context().globex_admin.post(WEBHOOKS, &request)
 }
 
 fn create(number: usize) -> Answer {
@@ -29,7 +29,7 @@ fn create(number: usize) -> Answer {
 /// Creates a webhook, and retries when the answer is a 429 or 5xx or does not come: 200 callers at once are 200 cold starts, which can
 /// time out in the gateway on a small machine. Returns the number of retries too.
 fn create_patiently(number: usize) -> (Answer, usize) {
-    let (begun, mut retries) = (Instant::now(), 0);
+    let (started, mut retries) = (Instant::now(), 0);
     loop {
         let answer = try_to_create(number);
         match &answer {
@@ -41,7 +41,7 @@ fn create_patiently(number: usize) -> (Answer, usize) {
             }
             _ => {}
         }
-        assert!(begun.elapsed() < CREATE_TIMEOUT, "{answer:?}");
+        assert!(started.elapsed() < CREATE_TIMEOUT, "{answer:?}");
         retries += 1;
         thread::sleep(Duration::from_secs(1));
     }
@@ -49,7 +49,7 @@ fn create_patiently(number: usize) -> (Answer, usize) {
 
 /// Returns the ids on all pages.
 fn ids_through_paging(limit: usize) -> Vec<String> {
-    let pages = pages(&world().globex_admin, format!("{WEBHOOKS}?limit={limit}"));
+    let pages = pages(&context().globex_admin, format!("{WEBHOOKS}?limit={limit}"));
     for page in &pages {
         assert!(page.len() <= limit, "{} on a page of {limit}", page.len());
     }
@@ -88,17 +88,14 @@ fn two_hundred_parallel_creates_make_exactly_100_webhooks() {
     assert!(created.is_subset(&distinct), "created but not listed: {:?}", created.difference(&distinct));
     // Only a caller that had to retry may have created a webhook without an answer that says so.
     let unreported = CAP - created.len();
-    assert!(
-        unreported <= retries,
-        "{unreported} listed but not created, with {retries} retries"
-    );
+    assert!(unreported <= retries, "{unreported} listed but not created, with {retries} retries");
 
     assert_refused(&create(CALLERS), 403, "100");
-    world().globex_admin.delete(&format!("{WEBHOOKS}/{}", listed[0])).unwrap().expect_status(204).unwrap();
+    context().globex_admin.delete(&format!("{WEBHOOKS}/{}", listed[0])).unwrap().expect_status(204).unwrap();
     create(CALLERS).expect_status(201).unwrap();
     assert_refused(&create(CALLERS), 403, "100");
     assert_eq!(ids_through_paging(100).len(), CAP);
 
-    delete_all(&world().globex_admin);
+    delete_all(&context().globex_admin);
     assert_eq!(ids_through_paging(100), Vec::<String>::new());
 }

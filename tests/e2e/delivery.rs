@@ -1,12 +1,9 @@
 //! Delivery of an event: a signed request, a history row and a resend; and no delivery where none is due.
 
-use anzol_tests::aws::hmac_sha256;
-use anzol_tests::receiver::{Behaviour, End, Received};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anzol_tests::receiver::{Behavior, End, Received};
 use serde_json::{Value, json};
 
-use crate::world::*;
+use crate::kit::*;
 
 /// Checks the contract's rules for a request on the bytes that arrived.
 fn assert_signed_request(request: &Received, secret: &str) {
@@ -25,13 +22,12 @@ fn assert_signed_request(request: &Received, secret: &str) {
     assert!(!id.is_empty(), "{request:?}");
     let age = request.time.unix_timestamp() - timestamp.parse::<i64>().unwrap_or_default();
     assert!((-2..60).contains(&age), "webhook-timestamp {timestamp} on {request:?}");
-    let signed = [format!("{id}.{timestamp}.").as_bytes(), &body].concat();
-    let signature = format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)));
+    let signature = standard_signature(secret, request, &body);
     assert_eq!(request.header("webhook-signature"), signature, "{request:?}");
 }
 
 /// Checks a history row's request and response against the receiver's record.
-fn assert_row_records(row: &Value, hook: &Hook, request: &Received, answer: &Behaviour) {
+fn assert_row_records(row: &Value, hook: &Hook, request: &Received, answer: &Behavior) {
     assert_eq!(row["webhookId"], hook.id, "{row:#}");
     assert_eq!(row["status"], "success", "{row:#}");
     assert_eq!(row["request"]["url"], hook.created["url"], "{row:#}");
@@ -57,16 +53,16 @@ fn assert_row_records(row: &Value, hook: &Hook, request: &Received, answer: &Beh
 /// Follows one legacy event from `send` to a resend.
 fn assert_delivered_recorded_resent(word: &str, send: impl FnOnce(&Value)) {
     let more = json!({ "secret": SECRET, "headers": { "X-Custom": "of my own" } });
-    let hook = Hook::new(&world().admin, word, &[APP_DELETED], &more);
-    let answer = Behaviour {
+    let hook = Hook::new(&context().admin, word, &[APP_DELETED], &more);
+    let answer = Behavior {
         status: 202,
         headers: [("X-Answer".to_owned(), "yes".to_owned())].into(),
         body: "obrigado".to_owned(),
-        ..Behaviour::default()
+        ..Behavior::default()
     };
     hook.receiver_behaves(&answer);
 
-    let (event_id, event) = legacy_event(&world().acme);
+    let (event_id, event) = legacy_event(&context().acme);
     send(&event);
 
     // Request.
@@ -74,7 +70,7 @@ fn assert_delivered_recorded_resent(word: &str, send: impl FnOnce(&Value)) {
     let first = &received[0];
     assert_signed_request(first, SECRET);
     assert_eq!(first.header("x-custom"), "of my own", "{first:?}");
-    assert_eq!(format!("https://{}", first.host), world().stack.receiver.url, "{first:?}");
+    assert_eq!(format!("https://{}", first.host), context().stack.receiver.url, "{first:?}");
     let body = body_json(first);
     for (member, value) in event.as_object().unwrap() {
         assert_eq!(&body[member], value, "legacy {member} in {body:#}");
@@ -101,12 +97,12 @@ fn assert_delivered_recorded_resent(word: &str, send: impl FnOnce(&Value)) {
     assert!(row["durationMs"].as_u64().is_some_and(|ms| ms < 10_000), "{row:#}");
     let delivery_id = row["id"].as_str().unwrap_or_else(|| panic!("no id in {row:#}"));
     let at = format!("{}/deliveries/{delivery_id}", hook.at());
-    let one = world().admin.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
+    let one = context().admin.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
     assert_eq!(&one, row, "a single read returns the row of the list");
 
     // Resend.
     let resent =
-        world().admin.post_nothing(&format!("{at}/actions/resend")).unwrap().expect_status(201).unwrap();
+        context().admin.post_nothing(&format!("{at}/actions/resend")).unwrap().expect_status(201).unwrap();
     let resent = resent.json().unwrap();
     assert_ne!(resent["id"], row["id"], "{resent:#}");
     assert_eq!(resent["trigger"], "resend", "{resent:#}");
@@ -128,7 +124,7 @@ fn assert_delivered_recorded_resent(word: &str, send: impl FnOnce(&Value)) {
 #[test]
 fn event_over_http_is_signed_recorded_and_resent() {
     assert_delivered_recorded_resent("http", |event| {
-        let counts = publish(&world().publisher, event);
+        let counts = publish(&context().publisher, event);
         assert_eq!(counts["accepted"], 1, "{counts}");
         assert!(counts["deliveries"].as_u64() >= Some(1), "{counts}");
     });
@@ -137,18 +133,18 @@ fn event_over_http_is_signed_recorded_and_resent() {
 #[test]
 fn event_on_the_queue_is_signed_recorded_and_resent() {
     assert_delivered_recorded_resent("queue", |event| {
-        world().aws.send_message(&world().stack.queues.events, &event.to_string()).unwrap();
+        context().aws.send_message(&context().stack.queues.events, &event.to_string()).unwrap();
     });
 }
 
 #[test]
 fn cloudevents_on_the_queue_arrive_alone_and_in_a_batch() {
-    let hook = Hook::new(&world().admin, "queue-ce", &[APP_EXPORTED], &json!({ "secret": SECRET }));
-    let (alone, event) = cloud_event(APP_EXPORTED, &world().acme);
-    world().aws.send_message(&world().stack.queues.events, &event.to_string()).unwrap();
-    let (one, first) = cloud_event(APP_EXPORTED, &world().acme);
-    let (two, second) = cloud_event(APP_EXPORTED, &world().acme);
-    world().aws.send_message(&world().stack.queues.events, &json!([first, second]).to_string()).unwrap();
+    let hook = Hook::new(&context().admin, "queue-ce", &[APP_EXPORTED], &json!({ "secret": SECRET }));
+    let (alone, event) = cloud_event(APP_EXPORTED, &context().acme);
+    context().aws.send_message(&context().stack.queues.events, &event.to_string()).unwrap();
+    let (one, first) = cloud_event(APP_EXPORTED, &context().acme);
+    let (two, second) = cloud_event(APP_EXPORTED, &context().acme);
+    context().aws.send_message(&context().stack.queues.events, &json!([first, second]).to_string()).unwrap();
     for id in [alone, one, two] {
         assert_signed_request(&hook.await_received(&id, 1)[0], SECRET);
     }
@@ -156,9 +152,9 @@ fn cloudevents_on_the_queue_arrive_alone_and_in_a_batch() {
 
 #[test]
 fn webhook_without_secret_sends_no_signature() {
-    let hook = Hook::new(&world().admin, "unsigned", &[APP_EXPORTED], &json!({}));
-    let (id, event) = cloud_event(APP_EXPORTED, &world().acme);
-    publish(&world().publisher, &event);
+    let hook = Hook::new(&context().admin, "unsigned", &[APP_EXPORTED], &json!({}));
+    let (id, event) = cloud_event(APP_EXPORTED, &context().acme);
+    publish(&context().publisher, &event);
     let received = hook.await_received(&id, 1);
     for absent in ["qlik-signature", "webhook-signature"] {
         assert!(!received[0].headers.contains_key(absent), "{absent} in {received:#?}");
@@ -168,50 +164,50 @@ fn webhook_without_secret_sends_no_signature() {
 
 #[test]
 fn disabled_webhook_gets_no_events_until_enabled() {
-    let sentinel = Hook::new(&world().admin, "sentinel", &[APP_PUBLISHED], &json!({}));
-    let hook = Hook::new(&world().admin, "disabled", &[APP_PUBLISHED], &json!({ "enabled": false }));
-    let (missed, event) = cloud_event(APP_PUBLISHED, &world().acme);
-    publish(&world().publisher, &event);
+    let sentinel = Hook::new(&context().admin, "sentinel", &[APP_PUBLISHED], &json!({}));
+    let hook = Hook::new(&context().admin, "disabled", &[APP_PUBLISHED], &json!({ "enabled": false }));
+    let (missed, event) = cloud_event(APP_PUBLISHED, &context().acme);
+    publish(&context().publisher, &event);
     sentinel.await_received(&missed, 1);
-    hook.got_nothing_of(&missed);
+    hook.assert_not_received(&missed);
     assert_eq!(hook.rows(&missed), Vec::<Value>::new());
 
     hook.patch("/enabled", &json!(true)).expect_status(204).unwrap();
-    let (id, event) = cloud_event(APP_PUBLISHED, &world().acme);
-    publish(&world().publisher, &event);
+    let (id, event) = cloud_event(APP_PUBLISHED, &context().acme);
+    publish(&context().publisher, &event);
     hook.await_received(&id, 1);
     assert!(hook.received(&missed).is_empty(), "a missed event is not delivered later");
 
     hook.patch("/enabled", &json!(false)).expect_status(204).unwrap();
-    let (missed, event) = cloud_event(APP_PUBLISHED, &world().acme);
-    publish(&world().publisher, &event);
+    let (missed, event) = cloud_event(APP_PUBLISHED, &context().acme);
+    publish(&context().publisher, &event);
     sentinel.await_received(&missed, 1);
-    hook.got_nothing_of(&missed);
+    hook.assert_not_received(&missed);
 }
 
 #[test]
 fn webhook_gets_only_subscribed_event_types() {
-    let created = Hook::new(&world().admin, "subscribed", &[USER_CREATED], &json!({}));
-    let deleted = Hook::new(&world().admin, "not-subscribed", &[USER_DELETED], &json!({}));
-    let (id, event) = cloud_event(USER_CREATED, &world().acme);
-    publish(&world().publisher, &event);
+    let created = Hook::new(&context().admin, "subscribed", &[USER_CREATED], &json!({}));
+    let deleted = Hook::new(&context().admin, "not-subscribed", &[USER_DELETED], &json!({}));
+    let (id, event) = cloud_event(USER_CREATED, &context().acme);
+    publish(&context().publisher, &event);
     created.await_received(&id, 1);
-    deleted.got_nothing_of(&id);
+    deleted.assert_not_received(&id);
 }
 
 #[test]
 fn event_reaches_only_its_tenant() {
     let _alone = globex_alone();
-    let acme = Hook::new(&world().admin, "of-acme", &[APP_DATA_UPDATED], &json!({}));
-    let globex = Hook::new(&world().globex_admin, "of-globex", &[APP_DATA_UPDATED], &json!({}));
-    let (of_acme, event) = cloud_event(APP_DATA_UPDATED, &world().acme);
-    publish(&world().publisher, &event);
-    let (of_globex, event) = cloud_event(APP_DATA_UPDATED, &world().globex);
-    publish(&world().platform, &event);
+    let acme = Hook::new(&context().admin, "of-acme", &[APP_DATA_UPDATED], &json!({}));
+    let globex = Hook::new(&context().globex_admin, "of-globex", &[APP_DATA_UPDATED], &json!({}));
+    let (of_acme, event) = cloud_event(APP_DATA_UPDATED, &context().acme);
+    publish(&context().publisher, &event);
+    let (of_globex, event) = cloud_event(APP_DATA_UPDATED, &context().globex);
+    publish(&context().platform, &event);
     acme.await_received(&of_acme, 1);
     globex.await_received(&of_globex, 1);
-    acme.got_nothing_of(&of_globex);
-    globex.got_nothing_of(&of_acme);
+    acme.assert_not_received(&of_globex);
+    globex.assert_not_received(&of_acme);
 }
 
 #[test]
@@ -226,11 +222,11 @@ fn signature_matches_the_contract_example() {
 
 #[test]
 fn raw_answer_is_recorded_unchanged() {
-    let hook = Hook::new(&world().admin, "raw", &[APP_DELETED], &json!({}));
+    let hook = Hook::new(&context().admin, "raw", &[APP_DELETED], &json!({}));
     let answer = "HTTP/1.1 201 Yes\r\nx-ANSWER:raw\r\nConnection: close\r\nContent-Length: 4\r\n\r\nsure";
     hook.receiver_writes(answer, End::Close);
-    let (id, event) = cloud_event(APP_DELETED, &world().acme);
-    publish(&world().publisher, &event);
+    let (id, event) = cloud_event(APP_DELETED, &context().acme);
+    publish(&context().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     assert_eq!((&row["status"], &row["response"]["statusCode"]), (&json!("success"), &json!(201)), "{row:#}");
     assert_eq!(row["response"]["headers"]["x-answer"], "raw", "{row:#}");

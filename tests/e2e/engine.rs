@@ -5,15 +5,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anzol_tests::aws::hmac_sha256;
-use anzol_tests::receiver::{Behaviour, Received};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anzol_tests::receiver::{Behavior, Received};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::world::*;
+use crate::kit::*;
 
 /// `RetrySchedule` of the stack, in seconds. Waits above its `LongestQueueDelay`, 3, go to the scheduler, the others to the queue.
 /// Jitter adds at most a fifth.
@@ -26,10 +23,11 @@ const ALL_ATTEMPTS: Duration = Duration::from_mins(1);
 /// Seconds that the queues, the scheduler and a busy machine may add to a wait: the local cloud looks for due schedules every ten.
 const SLACK: i64 = 20;
 
-const OPERATIONAL_EVENTS: [&str; 3] = ["anzol.webhook.failing", "anzol.webhook.disabled", "anzol.webhook.recovered"];
+const OPERATIONAL_EVENTS: [&str; 3] =
+    ["anzol.webhook.failing", "anzol.webhook.disabled", "anzol.webhook.recovered"];
 
-fn answering(status: u16) -> Behaviour {
-    Behaviour { status, ..Behaviour::default() }
+fn answering(status: u16) -> Behavior {
+    Behavior { status, ..Behavior::default() }
 }
 
 fn moment(row: &Value, member: &str) -> OffsetDateTime {
@@ -39,7 +37,7 @@ fn moment(row: &Value, member: &str) -> OffsetDateTime {
 
 /// Returns the webhook as the API shows it.
 fn shown(hook: &Hook) -> Value {
-    world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap()
+    context().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap()
 }
 
 /// Waits until the API shows the webhook as disabled with this code, and returns it.
@@ -56,14 +54,14 @@ fn await_disabled(hook: &Hook, code: &str) -> Value {
 
 /// Publishes an event of acme and returns its id.
 fn published(event_type: &str) -> String {
-    let (id, event) = cloud_event(event_type, &world().acme);
-    publish(&world().publisher, &event);
+    let (id, event) = cloud_event(event_type, &context().acme);
+    publish(&context().publisher, &event);
     id
 }
 
 /// Returns the operational events about `hook` that `observer` received, oldest first.
 fn operational_events(observer: &Hook, hook: &Hook) -> Vec<Value> {
-    let all = world().control.requests(&observer.path).unwrap();
+    let all = context().control.requests(&observer.path).unwrap();
     all.iter().map(body_json).filter(|event| event["data"]["id"] == hook.id.as_str()).collect()
 }
 
@@ -77,7 +75,7 @@ fn await_operational_event(observer: &Hook, hook: &Hook, event_type: &str) -> Va
 /// Returns the webhook's lane in the table; a missing attribute means `fast`.
 fn lane(hook: &Hook) -> String {
     let webhook = format!("WEBHOOK#{}", hook.id);
-    let items = world().aws.items_with_sort_key_like(&world().stack.tables.webhooks, &webhook).unwrap();
+    let items = context().aws.items_with_sort_key_like(&context().stack.tables.webhooks, &webhook).unwrap();
     assert_eq!(items.len(), 1, "{items:#?}");
     items[0]["lane"]["S"].as_str().unwrap_or("fast").to_owned()
 }
@@ -91,12 +89,12 @@ fn await_lane(hook: &Hook, expected: &str) {
 
 #[test]
 fn delivery_is_retried_by_queue_and_scheduler() {
-    let hook = Hook::new(&world().admin, "all-attempts", &[APP_EXPORTED], &json!({ "secret": SECRET }));
+    let hook = Hook::new(&context().admin, "all-attempts", &[APP_EXPORTED], &json!({ "secret": SECRET }));
     hook.receiver_behaves(&answering(500));
     let id = published(APP_EXPORTED);
     let mut schedules = BTreeSet::new();
     let rows = eventually(ALL_ATTEMPTS, "all attempts", || {
-        schedules.extend(world().aws.schedules().unwrap());
+        schedules.extend(context().aws.schedules().unwrap());
         let rows = hook.rows(&id);
         if rows.len() == WAITS.len() + 1 { Ok(rows) } else { Err(format!("{rows:#?}")) }
     });
@@ -131,19 +129,19 @@ fn delivery_is_retried_by_queue_and_scheduler() {
     let ids: BTreeSet<_> = received.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!(ids.len(), 1, "{received:#?}");
     eventually(SOON, "end of the schedules", || {
-        let left = world().aws.schedules().unwrap();
+        let left = context().aws.schedules().unwrap();
         let ours = rows.iter().filter(|row| left.iter().any(|name| row["id"] == name.as_str())).count();
         if ours == 0 { Ok(()) } else { Err(format!("{left:?}")) }
     });
-    hook.got_no_more_than(&id, WAITS.len() + 1);
+    hook.assert_received_no_more_than(&id, WAITS.len() + 1);
 }
 
 #[test]
 fn retry_after_of_the_receiver_is_respected() {
     const ASKED: i64 = 7;
-    let hook = Hook::new(&world().admin, "asks", &[APP_PUBLISHED], &json!({}));
+    let hook = Hook::new(&context().admin, "asks", &[APP_PUBLISHED], &json!({}));
     let headers = [("Retry-After".to_owned(), ASKED.to_string())].into();
-    hook.receiver_behaves(&Behaviour { headers, ..answering(503) });
+    hook.receiver_behaves(&Behavior { headers, ..answering(503) });
     let id = published(APP_PUBLISHED);
     let first = hook.await_rows(&id, 1, SOON).remove(0);
     hook.receiver_behaves(&answering(200));
@@ -157,12 +155,12 @@ fn retry_after_of_the_receiver_is_respected() {
 
 #[test]
 fn gone_receiver_disables_webhook_until_enabled() {
-    let hook = Hook::new(&world().admin, "gone", &[USER_DELETED], &json!({}));
+    let hook = Hook::new(&context().admin, "gone", &[USER_DELETED], &json!({}));
     hook.receiver_behaves(&answering(410));
     let id = published(USER_DELETED);
     let disabled = await_disabled(&hook, "GONE");
     assert!(disabled["disabledReason"].as_str().is_some_and(|reason| reason.contains("410")), "{disabled:#}");
-    hook.got_no_more_than(&id, 1);
+    hook.assert_received_no_more_than(&id, 1);
 
     hook.receiver_behaves(&answering(200));
     hook.patch("/enabled", &json!(true)).expect_status(204).unwrap();
@@ -176,7 +174,7 @@ fn gone_receiver_disables_webhook_until_enabled() {
 
 #[test]
 fn webhook_is_disabled_after_repeated_failures() {
-    let hook = Hook::new(&world().admin, "keeps-failing", &[USER_CREATED], &json!({}));
+    let hook = Hook::new(&context().admin, "keeps-failing", &[USER_CREATED], &json!({}));
     hook.receiver_behaves(&answering(500));
     // Two deliveries: one alone does not have enough attempts.
     let ids = [published(USER_CREATED), published(USER_CREATED)];
@@ -197,14 +195,14 @@ fn webhook_is_disabled_after_repeated_failures() {
 
 #[test]
 fn failed_resends_count_toward_disabling() {
-    let hook = Hook::new(&world().admin, "resends", &[APP_DATA_UPDATED], &json!({}));
+    let hook = Hook::new(&context().admin, "resends", &[APP_DATA_UPDATED], &json!({}));
     let id = published(APP_DATA_UPDATED);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     hook.receiver_behaves(&answering(500));
     let at = format!("{}/deliveries/{}/actions/resend", hook.at(), row["id"].as_str().unwrap());
     for count in 1..=DISABLE_AFTER {
         assert_eq!(shown(&hook)["enabled"], true, "before resend {count}");
-        let resent = world().admin.post_nothing(&at).unwrap().expect_status(201).unwrap().json().unwrap();
+        let resent = context().admin.post_nothing(&at).unwrap().expect_status(201).unwrap().json().unwrap();
         assert_eq!((&resent["status"], &resent["trigger"]), (&json!("fail"), &json!("resend")), "{resent:#}");
         assert!(resent.get("nextAttemptAt").is_none(), "{resent:#}");
     }
@@ -215,10 +213,10 @@ fn failed_resends_count_toward_disabling() {
 fn operational_events_reach_only_other_webhooks() {
     // Failing webhooks of acme cause operational events too, so this test uses globex.
     let _alone = globex_alone();
-    let admin = &world().globex_admin;
+    let admin = &context().globex_admin;
     let publish_one = || {
-        let (id, event) = cloud_event(APP_CREATED, &world().globex);
-        publish(&world().platform, &event);
+        let (id, event) = cloud_event(APP_CREATED, &context().globex);
+        publish(&context().platform, &event);
         id
     };
     let observer = Hook::new(admin, "observer", &OPERATIONAL_EVENTS, &json!({}));
@@ -230,7 +228,7 @@ fn operational_events_reach_only_other_webhooks() {
     assert_eq!(failing["data"]["consecutiveFailures"], DISABLE_AFTER / 2, "{failing:#}");
     assert_eq!(
         (&failing["tenantid"], &failing["source"]),
-        (&json!(world().globex), &json!("anzol")),
+        (&json!(context().globex), &json!("anzol")),
         "{failing:#}"
     );
 
@@ -243,9 +241,10 @@ fn operational_events_reach_only_other_webhooks() {
     publish_one();
     let disabled = await_operational_event(&observer, &hook, "anzol.webhook.disabled");
     assert_eq!(disabled["data"]["disabledReasonCode"], "GONE", "{disabled:#}");
-    let seen: Vec<_> = operational_events(&observer, &hook).iter().map(|event| event["type"].clone()).collect();
+    let seen: Vec<_> =
+        operational_events(&observer, &hook).iter().map(|event| event["type"].clone()).collect();
     assert_eq!(seen, ["anzol.webhook.failing", "anzol.webhook.recovered", "anzol.webhook.disabled"]);
-    let received = world().control.requests(&hook.path).unwrap();
+    let received = context().control.requests(&hook.path).unwrap();
     let own: Vec<_> =
         received.iter().map(body_json).filter(|event| event["data"]["id"] == hook.id.as_str()).collect();
     assert!(own.is_empty(), "{own:#?}");
@@ -253,9 +252,9 @@ fn operational_events_reach_only_other_webhooks() {
 
 #[test]
 fn slow_receiver_changes_lane_until_ten_fast_answers() {
-    let hook = Hook::new(&world().admin, "lanes", &[APP_RELOAD_FINISHED], &json!({}));
+    let hook = Hook::new(&context().admin, "lanes", &[APP_RELOAD_FINISHED], &json!({}));
     assert_eq!(lane(&hook), "fast");
-    hook.receiver_behaves(&Behaviour { delay_ms: 3_000, ..Behaviour::default() });
+    hook.receiver_behaves(&Behavior { delay_ms: 3_000, ..Behavior::default() });
     let slow = published(APP_RELOAD_FINISHED);
     await_lane(&hook, "slow");
     assert_eq!(hook.await_rows(&slow, 1, SOON)[0]["status"], "success", "slow, but successful");
@@ -269,13 +268,13 @@ fn slow_receiver_changes_lane_until_ten_fast_answers() {
 
 #[test]
 fn burst_for_fast_receiver_stays_in_the_fast_lane() {
-    let hook = Hook::new(&world().admin, "burst", &[APP_DELETED], &json!({}));
+    let hook = Hook::new(&context().admin, "burst", &[APP_DELETED], &json!({}));
     let (ids, events): (BTreeSet<_>, Vec<_>) =
-        (0..60).map(|_| cloud_event(APP_DELETED, &world().acme)).unzip();
-    publish(&world().publisher, &Value::Array(events));
+        (0..60).map(|_| cloud_event(APP_DELETED, &context().acme)).unzip();
+    publish(&context().publisher, &Value::Array(events));
     // At least once each: a queue may deliver a message twice.
     eventually(SOON, "the whole burst", || {
-        let requests = world().control.requests(&hook.path).unwrap();
+        let requests = context().control.requests(&hook.path).unwrap();
         let id = |request| body_json(request)["id"].as_str().map(str::to_owned);
         let arrived: BTreeSet<_> = requests.iter().filter_map(id).collect();
         if arrived == ids { Ok(()) } else { Err(format!("{} of {} requests", arrived.len(), requests.len())) }
@@ -285,16 +284,16 @@ fn burst_for_fast_receiver_stays_in_the_fast_lane() {
 
 #[test]
 fn malformed_message_goes_to_dlq_alone() {
-    let hook = Hook::new(&world().admin, "beside-poison", &[APP_PUBLISHED], &json!({}));
+    let hook = Hook::new(&context().admin, "beside-poison", &[APP_PUBLISHED], &json!({}));
     let poison = unique("poison");
-    world().aws.send_message(&world().stack.queues.deliveries, &poison).unwrap();
+    context().aws.send_message(&context().stack.queues.deliveries, &poison).unwrap();
     hook.await_received(&published(APP_PUBLISHED), 1);
     let mut seen = Vec::new();
     eventually(SOON, "the message in the dead-letter queue", || {
         let request = json!({
-            "QueueUrl": world().stack.queues.deliveries_dlq, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"],
+            "QueueUrl": context().stack.queues.deliveries_dlq, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"],
         });
-        let answer = world().aws.call("sqs", "AmazonSQS.ReceiveMessage", &request).unwrap();
+        let answer = context().aws.call("sqs", "AmazonSQS.ReceiveMessage", &request).unwrap();
         seen.extend(answer["Messages"].as_array().cloned().unwrap_or_default());
         let moved = seen.iter().find(|message| message["Body"] == poison.as_str());
         moved
@@ -310,15 +309,12 @@ fn malformed_message_goes_to_dlq_alone() {
 #[test]
 fn both_secrets_verify_after_a_rotation() {
     const NEW: &str = "fedcba9876543210fedcba9876543210";
-    let hook = Hook::new(&world().admin, "rotates", &[APP_PUBLISHED], &json!({ "secret": SECRET }));
+    let hook = Hook::new(&context().admin, "rotates", &[APP_PUBLISHED], &json!({ "secret": SECRET }));
     let signatures = |request: &Received| -> Vec<String> {
         request.header("webhook-signature").split(' ').map(str::to_owned).collect()
     };
-    let standard = |secret: &str, request: &Received| {
-        let (id, timestamp) = (request.header("webhook-id"), request.header("webhook-timestamp"));
-        let signed = [format!("{id}.{timestamp}.").as_bytes(), &request.body().unwrap()].concat();
-        format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)))
-    };
+    let standard =
+        |secret: &str, request: &Received| standard_signature(secret, request, &request.body().unwrap());
     let before = hook.await_received(&published(APP_PUBLISHED), 1).remove(0);
     assert_eq!(signatures(&before), [standard(SECRET, &before)]);
 
@@ -330,7 +326,7 @@ fn both_secrets_verify_after_a_rotation() {
 
 #[test]
 fn deliveries_have_the_configured_user_agent() {
-    let hook = Hook::new(&world().admin, "named", &[APP_DELETED], &json!({}));
+    let hook = Hook::new(&context().admin, "named", &[APP_DELETED], &json!({}));
     let id = published(APP_DELETED);
     assert_eq!(hook.await_received(&id, 1)[0].header("user-agent"), "Anzol engine");
 }

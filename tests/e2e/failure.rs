@@ -3,20 +3,20 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anzol_tests::receiver::{Behaviour, Mode};
+use anzol_tests::receiver::{Behavior, Mode};
 use serde_json::{Value, json};
 
-use crate::world::*;
+use crate::kit::*;
 
 /// The sender's timeout for one request, plus a margin.
 const GIVES_UP_WITHIN: Duration = Duration::from_millis(11_500);
 
 /// Creates a webhook whose receiver behaves like this, publishes an event and returns the row of its first attempt.
-pub(crate) fn first_row(word: &str, event_type: &str, behaviour: &Behaviour) -> (Hook, String, Value) {
-    let hook = Hook::new(&world().admin, word, &[event_type], &json!({}));
-    hook.receiver_behaves(behaviour);
-    let (id, event) = cloud_event(event_type, &world().acme);
-    publish(&world().publisher, &event);
+pub(crate) fn first_row(word: &str, event_type: &str, behavior: &Behavior) -> (Hook, String, Value) {
+    let hook = Hook::new(&context().admin, word, &[event_type], &json!({}));
+    hook.receiver_behaves(behavior);
+    let (id, event) = cloud_event(event_type, &context().acme);
+    publish(&context().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON + GIVES_UP_WITHIN).remove(0);
     (hook, id, row)
 }
@@ -34,7 +34,7 @@ pub(crate) fn message(row: &Value) -> String {
 #[test]
 fn failed_delivery_is_retried_until_it_succeeds() {
     let _quiet = quiet();
-    let failing = Behaviour { status: 500, body: "out of order".to_owned(), ..Behaviour::default() };
+    let failing = Behavior { status: 500, body: "out of order".to_owned(), ..Behavior::default() };
     let (hook, id, row) = first_row("recovers", APP_RELOAD_FINISHED, &failing);
     assert_eq!(row["status"], "fail", "{row:#}");
     assert_eq!(row["attempt"], 1, "{row:#}");
@@ -42,7 +42,7 @@ fn failed_delivery_is_retried_until_it_succeeds() {
     assert_eq!(row["response"]["body"], "out of order", "{row:#}");
     assert!(message(&row).contains("500"), "{row:#}");
 
-    hook.receiver_behaves(&Behaviour::default());
+    hook.receiver_behaves(&Behavior::default());
     let rows = hook.await_rows(&id, 2, SOON);
     let retry = &rows[0];
     assert_eq!(retry["status"], "success", "{retry:#}");
@@ -61,7 +61,7 @@ fn failed_delivery_is_retried_until_it_succeeds() {
 #[test]
 fn each_failed_attempt_has_its_own_row() {
     let _quiet = quiet();
-    let failing = Behaviour { status: 503, ..Behaviour::default() };
+    let failing = Behavior { status: 503, ..Behavior::default() };
     let (hook, id, first) = first_row("fails-on", APP_RELOAD_FINISHED, &failing);
     let second = hook.await_rows(&id, 2, SOON).remove(0);
     for (row, attempt) in [(&first, 1), (&second, 2)] {
@@ -76,9 +76,9 @@ fn each_failed_attempt_has_its_own_row() {
 #[test]
 fn k1_success_with_a_stalling_body_is_a_success() {
     let _quiet = quiet();
-    let begun = Instant::now();
+    let started = Instant::now();
     let (_hook, _, row) =
-        first_row("stalls", USER_CREATED, &Behaviour { mode: Mode::Stall, ..Behaviour::default() });
+        first_row("stalls", USER_CREATED, &Behavior { mode: Mode::Stall, ..Behavior::default() });
     assert_eq!(row["status"], "success", "{row:#}");
     assert_eq!(row["response"]["statusCode"], 200, "{row:#}");
     assert_eq!(row["response"]["bodyError"], "timeout", "{row:#}");
@@ -86,13 +86,13 @@ fn k1_success_with_a_stalling_body_is_a_success() {
         row["durationMs"].as_u64().unwrap_or_else(|| panic!("no durationMs in {row:#}")),
     );
     assert!(took >= Duration::from_secs(9) && took <= GIVES_UP_WITHIN, "{took:?} in {row:#}");
-    assert!(begun.elapsed() < SOON, "the row was there only after {:?}", begun.elapsed());
+    assert!(started.elapsed() < SOON, "the row was there only after {:?}", started.elapsed());
 }
 
 #[test]
 fn receiver_without_answer_times_out() {
     let _quiet = quiet();
-    let silent = Behaviour { delay_ms: 60_000, ..Behaviour::default() };
+    let silent = Behavior { delay_ms: 60_000, ..Behavior::default() };
     let (_hook, _, row) = first_row("silent", USER_CREATED, &silent);
     assert_eq!(row["status"], "fail", "{row:#}");
     assert_eq!(row["failure"], "timeout", "{row:#}");
@@ -102,37 +102,38 @@ fn receiver_without_answer_times_out() {
 
 #[test]
 fn endless_answer_is_truncated_at_16_kib() {
-    let endless = Behaviour { mode: Mode::Endless, ..Behaviour::default() };
+    let endless = Behavior { mode: Mode::Endless, ..Behavior::default() };
     let (hook, id, row) = first_row("endless", USER_DELETED, &endless);
     let body = row["response"]["body"].as_str().unwrap_or_else(|| panic!("no response body in {row:#}"));
     let kept = body.chars().take_while(|letter| *letter == 'x').count();
     assert_eq!(kept, 16 * 1024, "of {} bytes", body.len());
     assert_eq!(row["response"]["bodyTruncated"], true, "status {} {}", row["status"], row["statusMessage"]);
-    assert_eq!(row["status"], "success", "a 2xx is a success, however long its body: {}", row["statusMessage"]);
+    assert_eq!(
+        row["status"], "success",
+        "a 2xx is a success, however long its body: {}",
+        row["statusMessage"]
+    );
     assert_eq!(hook.received(&id).len(), 1);
 }
 
 #[test]
 fn redirect_is_a_failure_and_not_followed() {
     let elsewhere = format!("/{}", unique("elsewhere"));
-    let location = format!("{}{elsewhere}", world().stack.receiver.url);
-    let redirect = Behaviour {
-        status: 307,
-        headers: [("Location".to_owned(), location)].into(),
-        ..Behaviour::default()
-    };
+    let location = format!("{}{elsewhere}", context().stack.receiver.url);
+    let redirect =
+        Behavior { status: 307, headers: [("Location".to_owned(), location)].into(), ..Behavior::default() };
     let (_hook, _, row) = first_row("redirects", USER_DELETED, &redirect);
     assert_eq!(row["status"], "fail", "{row:#}");
     assert!(message(&row).contains("redirect"), "{row:#}");
     assert_eq!(row["response"]["statusCode"], 307, "{row:#}");
-    let followed = world().control.requests(&elsewhere).unwrap();
+    let followed = context().control.requests(&elsewhere).unwrap();
     assert!(followed.is_empty(), "{followed:#?}");
 }
 
 #[test]
 fn connection_reset_is_a_failure() {
     let (hook, id, row) =
-        first_row("resets", USER_DELETED, &Behaviour { mode: Mode::Reset, ..Behaviour::default() });
+        first_row("resets", USER_DELETED, &Behavior { mode: Mode::Reset, ..Behavior::default() });
     assert_eq!(row["status"], "fail", "{row:#}");
     assert!(!message(&row).is_empty(), "{row:#}");
     assert!(row.get("response").is_none(), "{row:#}");
@@ -141,9 +142,9 @@ fn connection_reset_is_a_failure() {
 
 #[test]
 fn k1_status_of_a_truncated_answer_counts() {
-    let cut = Behaviour { mode: Mode::Cut, body: "never whole".to_owned(), ..Behaviour::default() };
+    let cut = Behavior { mode: Mode::Cut, body: "never whole".to_owned(), ..Behavior::default() };
     for (name, status, outcome) in [("cut", 200, "success"), ("cut-500", 500, "fail")] {
-        let (hook, id, row) = first_row(name, USER_DELETED, &Behaviour { status, ..cut.clone() });
+        let (hook, id, row) = first_row(name, USER_DELETED, &Behavior { status, ..cut.clone() });
         assert_eq!(row["status"], outcome, "{row:#}");
         assert_eq!(row["response"]["statusCode"], status, "{row:#}");
         assert_eq!(row["response"]["body"], "never", "{row:#}");
@@ -157,21 +158,21 @@ fn k1_status_of_a_truncated_answer_counts() {
 #[test]
 fn untrusted_certificate_gets_no_delivery() {
     let host = format!("{}.receiver.test", unique("untrusted"));
-    let bad_tls = Behaviour { mode: Mode::BadTls, ..Behaviour::default() };
-    world().control.behave(&format!("/host:{host}"), &bad_tls).unwrap();
+    let bad_tls = Behavior { mode: Mode::BadTls, ..Behavior::default() };
+    context().control.behave(&format!("/host:{host}"), &bad_tls).unwrap();
     let path = format!("/{host}");
     let hook = Hook::new(
-        &world().admin,
+        &context().admin,
         "bad-tls",
         &[USER_DELETED],
         &json!({ "url": format!("https://{host}{path}") }),
     );
-    let (id, event) = cloud_event(USER_DELETED, &world().acme);
-    publish(&world().publisher, &event);
+    let (id, event) = cloud_event(USER_DELETED, &context().acme);
+    publish(&context().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     assert_eq!(row["status"], "fail", "{row:#}");
     assert_eq!(row["failure"], "tls", "{row:#}");
     assert!(message(&row).contains("certificate"), "{row:#}");
-    let received = world().control.requests(&path).unwrap();
+    let received = context().control.requests(&path).unwrap();
     assert!(received.is_empty(), "{received:#?}");
 }

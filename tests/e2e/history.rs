@@ -7,14 +7,14 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::world::*;
+use crate::kit::*;
 
 #[test]
 fn history_row_expires_after_seven_days() {
     let secret = "a-secret-that-no-table-may-hold-in-clear";
-    let hook = Hook::new(&world().admin, "ttl", &[APP_DELETED], &json!({ "secret": secret }));
-    let (id, event) = legacy_event(&world().acme);
-    publish(&world().publisher, &event);
+    let hook = Hook::new(&context().admin, "ttl", &[APP_DELETED], &json!({ "secret": secret }));
+    let (id, event) = legacy_event(&context().acme);
+    publish(&context().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     let delivery_id = row["id"].as_str().unwrap();
     let triggered_at = OffsetDateTime::parse(row["triggeredAt"].as_str().unwrap_or_default(), &Rfc3339)
@@ -22,25 +22,26 @@ fn history_row_expires_after_seven_days() {
     let age = OffsetDateTime::now_utc() - triggered_at;
     assert!(age < Duration::minutes(1) && age > -Duration::seconds(2), "{row:#}");
 
-    let items = world().aws.items_with_sort_key_like(&world().stack.tables.deliveries, delivery_id).unwrap();
+    let items =
+        context().aws.items_with_sort_key_like(&context().stack.tables.deliveries, delivery_id).unwrap();
     let [item] = items.as_slice() else { panic!("not one item: {items:#?}") };
     let expires_at =
         item["expiresAt"]["N"].as_str().unwrap_or_else(|| panic!("no number expiresAt in {item:#}"));
     assert_eq!(expires_at, (triggered_at + Duration::days(7)).unix_timestamp().to_string(), "{item:#}");
     let key = item["pk"]["S"].as_str().unwrap_or_default();
-    assert!(key.contains(&world().acme) && key.contains(&hook.id), "{item:#}");
+    assert!(key.contains(&context().acme) && key.contains(&hook.id), "{item:#}");
     assert!(!item.to_string().contains(secret), "{item:#}");
 }
 
 #[test]
 fn example_delivery_fits_one_write_unit() {
-    let hook = Hook::new(&world().admin, "one-unit", &[APP_DELETED], &json!({ "secret": SECRET }));
-    let (id, event) = legacy_event(&world().acme);
-    publish(&world().publisher, &event);
+    let hook = Hook::new(&context().admin, "one-unit", &[APP_DELETED], &json!({ "secret": SECRET }));
+    let (id, event) = legacy_event(&context().acme);
+    publish(&context().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
-    let items = world()
+    let items = context()
         .aws
-        .items_with_sort_key_like(&world().stack.tables.deliveries, row["id"].as_str().unwrap())
+        .items_with_sort_key_like(&context().stack.tables.deliveries, row["id"].as_str().unwrap())
         .unwrap();
     let size: usize =
         items[0].as_object().unwrap().iter().map(|(name, value)| name.len() + attribute_size(value)).sum();
@@ -75,12 +76,12 @@ fn resource(name: &str) -> &'static str {
 }
 
 fn dynamodb(operation: &str, request: &Value) -> Value {
-    world().aws.call("dynamodb", &format!("DynamoDB_20120810.{operation}"), request).unwrap()
+    context().aws.call("dynamodb", &format!("DynamoDB_20120810.{operation}"), request).unwrap()
 }
 
 #[test]
 fn ttl_and_backups_of_tables_match_the_template() {
-    let tables = &world().stack.tables;
+    let tables = &context().stack.tables;
     let mut with_ttl = 0;
     for (name, table) in [("WebhooksTable", &tables.webhooks), ("DeliveriesTable", &tables.deliveries)] {
         let (template, request) = (resource(name), json!({ "TableName": table }));
@@ -102,12 +103,12 @@ fn ttl_and_backups_of_tables_match_the_template() {
 /// with an earlier expiry. Returns the ids of the valid row and of the expired ones.
 fn hook_with_expired_rows(name: &str) -> (Hook, String, Vec<String>) {
     let space = unique(name);
-    let hook = Hook::new(&world().admin, name, &[APP_CREATED], &json!({ "filter": only_in(&space) }));
+    let hook = Hook::new(&context().admin, name, &[APP_CREATED], &json!({ "filter": only_in(&space) }));
     let (id, event) = event_in(&space, APP_CREATED);
-    publish(&world().publisher, &event);
+    publish(&context().publisher, &event);
     let kept = hook.await_rows(&id, 1, SOON)[0]["id"].as_str().unwrap().to_owned();
-    let table = &world().stack.tables.deliveries;
-    let [item] = world().aws.items_with_sort_key_like(table, &kept).unwrap().try_into().unwrap();
+    let table = &context().stack.tables.deliveries;
+    let [item] = context().aws.items_with_sort_key_like(table, &kept).unwrap().try_into().unwrap();
     let now = OffsetDateTime::now_utc();
     let expired = (now - Duration::seconds(10)).unix_timestamp();
     let mut gone = Vec::new();
@@ -141,11 +142,11 @@ fn assert_shows_only(hook: &Hook, kept: &str, gone: &[String]) {
     assert_eq!(hook.history("&status=fail"), Vec::<Value>::new());
     for id in gone {
         let path = format!("{}/deliveries/{id}", hook.at());
-        world().admin.get(&path).unwrap().expect_status(404).unwrap();
-        let resend = world().admin.post_nothing(&format!("{path}/actions/resend")).unwrap();
+        context().admin.get(&path).unwrap().expect_status(404).unwrap();
+        let resend = context().admin.post_nothing(&format!("{path}/actions/resend")).unwrap();
         resend.expect_status(404).unwrap();
     }
-    let stats = world().admin.get(&format!("{}/stats", hook.at())).unwrap().json().unwrap();
+    let stats = context().admin.get(&format!("{}/stats", hook.at())).unwrap().json().unwrap();
     assert_eq!(stats["lastDelivery"]["id"], kept, "{stats:#}");
     let sums = ["success", "fail"].map(|name| {
         let days = stats["days"].as_array().unwrap();
@@ -164,8 +165,8 @@ fn ttl_expired_rows_are_never_shown() {
 #[test]
 fn ttl_expired_rows_are_removed_by_the_store() {
     let (hook, kept, gone) = hook_with_expired_rows("ttl-removed");
-    let table = &world().stack.tables.deliveries;
-    let there = |id: &str| !world().aws.items_with_sort_key_like(table, id).unwrap().is_empty();
+    let table = &context().stack.tables.deliveries;
+    let there = |id: &str| !context().aws.items_with_sort_key_like(table, id).unwrap().is_empty();
     // A minute, and longer on a busy machine.
     eventually(Wait::from_secs(100), "removal of the expired rows", || {
         assert_shows_only(&hook, &kept, &gone);

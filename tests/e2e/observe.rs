@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use serde_json::{Value, json};
 
-use crate::world::*;
+use crate::kit::*;
 
 /// Returns every JSON line of a function's log.
 fn lines(function: &str) -> Vec<Value> {
-    let all = world().aws.log_lines(&format!("/anzol/{}/{function}", world().stack.stack_name)).unwrap();
+    let all = context().aws.log_lines(&format!("/anzol/{}/{function}", context().stack.stack_name)).unwrap();
     all.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
@@ -46,7 +46,7 @@ fn alarmed() -> BTreeSet<String> {
     let ours = blocks.filter(|block| property(block, "Namespace") == "Anzol");
     ours.map(|block| {
         let dimensions =
-            property(block, "Dimensions").replace("!Ref AWS::StackName", &world().stack.stack_name);
+            property(block, "Dimensions").replace("!Ref AWS::StackName", &context().stack.stack_name);
         let dimensions = dimensions.split("Name: ").skip(1).map(|part| {
             let (name, value) = part.split_once(", Value: ").unwrap();
             format!("{name}={}", value.split(" }").next().unwrap())
@@ -58,18 +58,23 @@ fn alarmed() -> BTreeSet<String> {
 
 #[test]
 fn every_alarm_metric_is_written() {
-    let world = world();
+    let context = context();
     let [fine, failing, gone] = ["seen", "seen-fails", "seen-gone"]
-        .map(|word| Hook::new(&world.admin, word, &[APP_EXPORTED], &json!({})));
-    failing.receiver_behaves(&Behaviour { status: 500, ..Behaviour::default() });
-    gone.receiver_behaves(&Behaviour { status: 410, ..Behaviour::default() });
-    let (first, event) = cloud_event(APP_EXPORTED, &world.acme);
-    publish(&world.platform, &event);
+        .map(|word| Hook::new(&context.admin, word, &[APP_EXPORTED], &json!({})));
+    failing.receiver_behaves(&Behavior { status: 500, ..Behavior::default() });
+    gone.receiver_behaves(&Behavior { status: 410, ..Behavior::default() });
+    let (first, event) = cloud_event(APP_EXPORTED, &context.acme);
+    publish(&context.platform, &event);
     fine.await_received(&first, 1);
-    let (second, event) = cloud_event(APP_EXPORTED, &world.acme);
-    world.aws.send_message(&world.stack.queues.events, &event.to_string()).unwrap();
+    let (second, event) = cloud_event(APP_EXPORTED, &context.acme);
+    context.aws.send_message(&context.stack.queues.events, &event.to_string()).unwrap();
     fine.await_received(&second, 1);
-    world.admin.post(&format!("{}/actions/test", fine.at()), &json!({})).unwrap().expect_status(201).unwrap();
+    context
+        .admin
+        .post(&format!("{}/actions/test", fine.at()), &json!({}))
+        .unwrap()
+        .expect_status(201)
+        .unwrap();
 
     let mut expected = alarmed();
     assert!(!expected.is_empty());
@@ -88,7 +93,7 @@ fn every_alarm_metric_is_written() {
         "EndToEndLatency Stack=STACK Lane=fast",
         "DeliveriesSucceeded Stack=STACK Lane=direct",
     ] {
-        expected.insert(metric.replace("STACK", &world.stack.stack_name));
+        expected.insert(metric.replace("STACK", &context.stack.stack_name));
     }
     eventually(SOON, "metrics of all events above", || {
         let missing: Vec<_> = expected.difference(&metrics()).cloned().collect();
@@ -98,12 +103,12 @@ fn every_alarm_metric_is_written() {
 
 #[test]
 fn producer_trace_is_in_the_log_and_at_the_receiver() {
-    let world = world();
-    let hook = Hook::new(&world.admin, "traced", &[APP_PUBLISHED], &json!({}));
-    let (id, mut event) = cloud_event(APP_PUBLISHED, &world.acme);
+    let context = context();
+    let hook = Hook::new(&context.admin, "traced", &[APP_PUBLISHED], &json!({}));
+    let (id, mut event) = cloud_event(APP_PUBLISHED, &context.acme);
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     event["traceparent"] = json!(format!("00-{trace}-00f067aa0ba902b7-01"));
-    publish(&world.platform, &event);
+    publish(&context.platform, &event);
     let request = hook.await_received(&id, 1).remove(0);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     let delivery = row["id"].as_str().unwrap();
@@ -116,7 +121,7 @@ fn producer_trace_is_in_the_log_and_at_the_receiver() {
     for (field, value) in [
         ("message", json!("delivery attempt")),
         ("trace.id", json!(trace)),
-        ("tenant.id", json!(world.acme)),
+        ("tenant.id", json!(context.acme)),
         ("webhook.id", json!(hook.id)),
         ("event.id", json!(id)),
         ("outcome", json!("success")),

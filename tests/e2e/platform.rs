@@ -4,23 +4,23 @@ use anzol_tests::client::{Answer, Api, Http};
 use serde_json::json;
 use ureq::http::Method;
 
-use crate::world::*;
+use crate::kit::*;
 
 fn send(method: &Method, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
-    let url = format!("{}{path}", world().stack.api_url.trim_end_matches('/'));
+    let url = format!("{}{path}", context().stack.api_url.trim_end_matches('/'));
     Http::new().send(method, &url, headers, body.map(str::as_bytes)).unwrap()
 }
 
 #[test]
 fn client_credentials_become_a_platform_token() {
-    let client = world().stack.client("platform.publisher").unwrap();
+    let client = context().stack.client("platform.publisher").unwrap();
     let request = json!({
         "client_id": client.id, "client_secret": client.secret,
         "scope": "user_default", "grant_type": "client_credentials",
     });
     let form =
         format!("grant_type=client_credentials&client_id={}&client_secret={}", client.id, client.secret);
-    let hook = Hook::new(&world().admin, "with-own-token", &[APP_CREATED], &json!({}));
+    let hook = Hook::new(&context().admin, "with-own-token", &[APP_CREATED], &json!({}));
     for (kind, body) in
         [("application/json", request.to_string()), ("application/x-www-form-urlencoded", form)]
     {
@@ -30,8 +30,8 @@ fn client_credentials_become_a_platform_token() {
         let token = answer.json().unwrap();
         assert_eq!(token["token_type"], "Bearer");
         assert!(token["expires_in"].as_u64().unwrap() > 0);
-        let publisher = Api::new(&world().stack.api_url, token["access_token"].as_str());
-        let (id, event) = cloud_event(APP_CREATED, &world().acme);
+        let publisher = Api::new(&context().stack.api_url, token["access_token"].as_str());
+        let (id, event) = cloud_event(APP_CREATED, &context().acme);
         publish(&publisher, &event);
         hook.await_received(&id, 1);
     }
@@ -56,7 +56,7 @@ fn unknown_paths_and_methods_have_the_error_shape() {
         assert_refused(&answer, 405, "");
         assert!(answer.header("allow").contains(allow), "{:?}", answer.headers);
     }
-    let answer = world().publisher.get(EVENTS).unwrap();
+    let answer = context().publisher.get(EVENTS).unwrap();
     assert_refused(&answer, 405, "");
     assert_eq!(answer.header("allow"), "POST");
 }

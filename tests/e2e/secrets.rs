@@ -5,14 +5,14 @@ use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
 
 use anzol_tests::client::Http;
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::world::*;
+use crate::kit::*;
 
 /// The history's compression dictionary. The first byte of a compressed value is its format.
 const DICTIONARY: &[u8] = include_bytes!("../../shared/store/src/history.dict");
@@ -93,13 +93,13 @@ fn unpacked(bytes: &[u8]) -> Option<String> {
 }
 
 fn send(path: &str, headers: &[(&str, &str)], body: &str) -> u16 {
-    let url = format!("{}{path}", world().stack.api_url.trim_end_matches('/'));
+    let url = format!("{}{path}", context().stack.api_url.trim_end_matches('/'));
     Http::new().send(&Method::POST, &url, headers, Some(body.as_bytes())).unwrap().status
 }
 
 /// Sends requests with secrets that are refused.
 fn send_invalid_requests(hook: &Hook, refused: &[String]) {
-    let world = world();
+    let context = context();
     let url = hook.created["url"].clone();
     let bad = |more: Value| {
         let mut all = json!({ "name": "n", "url": url, "eventTypes": [APP_DELETED] });
@@ -113,14 +113,14 @@ fn send_invalid_requests(hook: &Hook, refused: &[String]) {
         bad(json!({ "encryptedHeaders": { "Host": refused[3] } })),
         bad(json!({ "encryptedHeaders": { "X-A": [refused[4]] } })),
     ] {
-        assert_eq!(world.admin.post(WEBHOOKS, &body).unwrap().status, 400);
+        assert_eq!(context.admin.post(WEBHOOKS, &body).unwrap().status, 400);
     }
-    let authorization = format!("Bearer {}", world.stack.token("acme.admin").unwrap());
+    let authorization = format!("Bearer {}", context.stack.token("acme.admin").unwrap());
     let json_kind = ("content-type", "application/json");
     let broken = format!("{{ \"secret\": \"{}\", ", refused[5]);
     assert_eq!(send(WEBHOOKS, &[json_kind, ("authorization", &authorization)], &broken), 400);
     let wrong = json!([{ "op": "copy", "path": "/secret", "value": refused[6] }]);
-    assert_eq!(world.admin.patch(&hook.at(), &wrong).unwrap().status, 400);
+    assert_eq!(context.admin.patch(&hook.at(), &wrong).unwrap().status, 400);
 }
 
 /// Signs in as a client, with valid and invalid credentials.
@@ -143,70 +143,75 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 #[test]
 fn no_secret_is_in_any_table_or_log() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let world = world();
+    let context = context();
     let own = |word: &str| format!("{}-\"ção\"/+?&=and-more", unique(word));
     let (secret, next_secret) = (own("secret"), own("next"));
     let (token, next_token) = (unique("Bearer token/+ value"), unique("Bearer next/+ value"));
     // Secrets of refused requests.
     let refused: Vec<String> = (0..9).map(|_| unique("refused-secret-of-some-length")).collect();
-    let client = world.stack.client("platform.publisher").unwrap();
+    let client = context.stack.client("platform.publisher").unwrap();
     let mut secrets: Vec<String> =
         [secret.clone(), next_secret.clone(), token.clone(), next_token.clone()].into();
     secrets.extend(refused.iter().cloned());
-    secrets.extend(world.stack.tokens.values().cloned());
+    secrets.extend(context.stack.tokens.values().cloned());
     secrets.extend([client.secret.clone(), SECRET.to_owned()]);
 
     // Create, publish over HTTP and the queue, deliver; the receiver repeats what it received.
     let more = json!({ "secret": secret, "encryptedHeaders": { "Authorization": token } });
-    let hook = Hook::new(&world.admin, "confidential", &[APP_DELETED, APP_PUBLISHED], &more);
-    hook.receiver_behaves(&Behaviour {
+    let hook = Hook::new(&context.admin, "confidential", &[APP_DELETED, APP_PUBLISHED], &more);
+    hook.receiver_behaves(&Behavior {
         headers: [("X-You-Sent".to_owned(), token.clone())].into(),
         body: json!({ "authorization": token }).to_string(),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
-    let (first, event) = legacy_event(&world.acme);
-    publish(&world.publisher, &event);
+    let (first, event) = legacy_event(&context.acme);
+    publish(&context.publisher, &event);
     let received = hook.await_received(&first, 1).remove(0);
     assert_eq!(received.header("authorization"), token);
     assert_eq!(received.header("qlik-signature"), qlik_signature(&secret, &received.body().unwrap()));
-    let (queued, event) = cloud_event(APP_PUBLISHED, &world.acme);
-    world.aws.send_message(&world.stack.queues.events, &event.to_string()).unwrap();
+    let (queued, event) = cloud_event(APP_PUBLISHED, &context.acme);
+    context.aws.send_message(&context.stack.queues.events, &event.to_string()).unwrap();
     hook.await_received(&queued, 1);
     // Fail, retry, resend, test.
-    hook.receiver_behaves(&Behaviour { status: 500, body: token.clone(), ..Behaviour::default() });
-    let (failing, event) = cloud_event(APP_PUBLISHED, &world.acme);
-    publish(&world.publisher, &event);
+    hook.receiver_behaves(&Behavior { status: 500, body: token.clone(), ..Behavior::default() });
+    let (failing, event) = cloud_event(APP_PUBLISHED, &context.acme);
+    publish(&context.publisher, &event);
     eventually(SOON, "another attempt", || {
         let rows = hook.rows(&failing);
         if rows.len() >= 2 { Ok(()) } else { Err(format!("{rows:#?}")) }
     });
     let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
-    hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
-    let (final_one, event) = cloud_event(APP_PUBLISHED, &world.acme);
-    publish(&world.publisher, &event);
+    hook.receiver_behaves(&Behavior { status: 308, headers, ..Behavior::default() });
+    let (final_one, event) = cloud_event(APP_PUBLISHED, &context.acme);
+    publish(&context.publisher, &event);
     let row = hook.await_rows(&final_one, 1, SOON).remove(0);
-    hook.receiver_behaves(&Behaviour::default());
+    hook.receiver_behaves(&Behavior::default());
     let resend = format!("{}/deliveries/{}/actions/resend", hook.at(), row["id"].as_str().unwrap());
-    world.admin.post_nothing(&resend).unwrap().expect_status(201).unwrap();
-    world.admin.post_nothing(&format!("{}/actions/test", hook.at())).unwrap().expect_status(201).unwrap();
+    context.admin.post_nothing(&resend).unwrap().expect_status(201).unwrap();
+    context.admin.post_nothing(&format!("{}/actions/test", hook.at())).unwrap().expect_status(201).unwrap();
     // Rotate, recover.
     hook.patch("/secret", &json!(next_secret)).expect_status(204).unwrap();
     hook.patch("/encryptedHeaders/Authorization", &json!(next_token)).expect_status(204).unwrap();
-    let (rotated, event) = cloud_event(APP_PUBLISHED, &world.acme);
-    publish(&world.publisher, &event);
+    let (rotated, event) = cloud_event(APP_PUBLISHED, &context.acme);
+    publish(&context.publisher, &event);
     assert_eq!(hook.await_received(&rotated, 1)[0].header("authorization"), next_token);
     let since = json!({ "since": "2026-11-20T00:00:00Z" });
     let since = row["triggeredAt"].as_str().map_or(since, |at| json!({ "since": at }));
-    world.admin.post(&format!("{}/actions/recover", hook.at()), &since).unwrap().expect_status(202).unwrap();
+    context
+        .admin
+        .post(&format!("{}/actions/recover", hook.at()), &since)
+        .unwrap()
+        .expect_status(202)
+        .unwrap();
     send_invalid_requests(&hook, &refused);
     sign_in(&client.id, &client.secret, &refused);
-    world.nobody.get("/console/").unwrap().expect_status(200).unwrap();
+    context.anonymous.get("/console/").unwrap().expect_status(200).unwrap();
     let secrets = Secrets::new(&secrets);
 
     // Tables.
     let (mut sealed, mut rows) = (0, 0);
-    for table in [&world.stack.tables.webhooks, &world.stack.tables.deliveries] {
-        for item in world.aws.items(table).unwrap() {
+    for table in [&context.stack.tables.webhooks, &context.stack.tables.deliveries] {
+        for item in context.aws.items(table).unwrap() {
             let texts = texts_of(&item);
             sealed += usize::from(texts[0].contains(&hook.id) && texts[0].contains("ciphertext"));
             rows +=
@@ -238,7 +243,7 @@ fn no_secret_is_in_any_table_or_log() {
             }
         });
     }
-    for function in world.stack.functions.keys() {
+    for function in context.stack.functions.keys() {
         for line in lines_of(function) {
             secrets.assert_absent(&format!("the log of {function}"), &line);
         }
@@ -246,7 +251,7 @@ fn no_secret_is_in_any_table_or_log() {
 }
 
 fn lines_of(function: &str) -> Vec<String> {
-    world().aws.log_lines(&format!("/anzol/{}/{function}", world().stack.stack_name)).unwrap()
+    context().aws.log_lines(&format!("/anzol/{}/{function}", context().stack.stack_name)).unwrap()
 }
 
 #[test]
@@ -285,13 +290,13 @@ fn thousand_deliveries_open_secrets_once_per_environment() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let space = unique("space");
     let more = json!({ "secret": SECRET, "filter": only_in(&space) });
-    let hook = Hook::new(&world().admin, "thousand", &[APP_EXPORTED], &more);
+    let hook = Hook::new(&context().admin, "thousand", &[APP_EXPORTED], &more);
     let own = |_| event_in(&space, APP_EXPORTED).1;
     for _ in 0..10 {
-        publish(&world().publisher, &(0..100).map(own).collect());
+        publish(&context().publisher, &(0..100).map(own).collect());
     }
     eventually(SOON * 6, "requests for each of 1,000 events", || {
-        let requests = world().control.requests(&hook.path).unwrap();
+        let requests = context().control.requests(&hook.path).unwrap();
         let ids: BTreeSet<_> =
             requests.iter().map(|request| request.header("webhook-id").to_owned()).collect();
         if ids.len() == 1000 { Ok(()) } else { Err(format!("{} of 1,000", ids.len())) }

@@ -4,6 +4,7 @@
 //! other stacks the keys are not available and the tests fail with a message that says so.
 
 use anzol_tests::client::{Answer, Api, Http};
+use anzol_tests::gateway;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
@@ -16,7 +17,7 @@ use ureq::http::Method;
 
 use anzol_tests::aws::hmac_sha256;
 
-use crate::world::*;
+use crate::kit::*;
 
 const CORE: &str = "/api/core/webhooks";
 
@@ -40,7 +41,7 @@ fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> Str
 /// Returns the key with which the user pool that issued `claims` signs `access` or `id` tokens.
 fn pool_key(claims: &Value, of: &str) -> RsaKeyPair {
     let pool = claims["iss"].as_str().unwrap().rsplit('/').next().unwrap();
-    let home = world().stack.receiver.ca_file.parent().unwrap();
+    let home = context().stack.receiver.ca_file.parent().unwrap();
     let file = home.join(format!("tmp/state/cognito-pool-keys/{pool}-{of}.pem"));
     let key = PrivatePkcs8KeyDer::from_pem_file(&file).unwrap_or_else(|error| {
         panic!("only a local stack lets tests sign tokens; {}: {error}", file.display())
@@ -58,7 +59,7 @@ fn rs256(key: &RsaKeyPair) -> impl Fn(&[u8]) -> Vec<u8> {
 
 /// Returns the answers to a token on routes of both functions.
 fn answers(token: &str) -> [Answer; 5] {
-    let api = Api::new(&world().stack.api_url, Some(token));
+    let api = Api::new(&context().stack.api_url, Some(token));
     [
         api.get(WEBHOOKS).unwrap(),
         api.get(&format!("{CORE}/event-types")).unwrap(),
@@ -77,7 +78,7 @@ fn assert_unauthorized(what: &str, token: &str) {
 
 /// Returns the header and claims of an admin's token, and the key that signs such tokens.
 fn genuine() -> (Value, Value, RsaKeyPair) {
-    let genuine = world().stack.token("acme.admin").unwrap();
+    let genuine = context().stack.token("acme.admin").unwrap();
     let (header, claims) = (part(genuine, 0), part(genuine, 1));
     let key = pool_key(&claims, claims["token_use"].as_str().unwrap());
     (header, claims, key)
@@ -99,7 +100,7 @@ fn without(claims: &Value, names: &[&str]) -> Value {
 fn token_with_one_invalid_claim_is_refused() {
     let (header, claims, key) = genuine();
     // The same claims signed again are accepted, so only the wrong claim causes the refusals below.
-    let again = Api::new(&world().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
+    let again = Api::new(&context().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
     again.get(WEBHOOKS).unwrap().expect_status(200).unwrap();
 
     let now = time::OffsetDateTime::now_utc().unix_timestamp();
@@ -157,7 +158,7 @@ fn token_not_signed_by_the_issuer_is_refused() {
     let own = json!({ "kty": "RSA", "alg": "RS256", "kid": header["kid"], "n": modulus, "e": exponent });
     assert_unauthorized("a key in the header", &by_other(&with(&header, "jwk", own)));
     for name in ["jku", "x5u"] {
-        let url = world().stack.receiver.url.clone();
+        let url = context().stack.receiver.url.clone();
         assert_unauthorized(
             "a URL of keys in the header",
             &by_other(&with(&header, name, json!(format!("{url}/jwks.json")))),
@@ -173,7 +174,7 @@ fn token_not_signed_by_the_issuer_is_refused() {
 
 #[test]
 fn token_of_mixed_parts_is_refused() {
-    let stack = &world().stack;
+    let stack = &context().stack;
     let tokens = ["acme.admin", "globex.admin", "acme.user"].map(|who| stack.token(who).unwrap());
     let split = tokens.map(|token| token.split('.').collect::<Vec<_>>());
     let mut tried = 0;
@@ -188,7 +189,7 @@ fn token_of_mixed_parts_is_refused() {
     let claims = part(tokens[2], 1);
     for (name, value) in [
         ("cognito:groups", json!(["TenantAdmin"])),
-        ("custom:tenantId", json!(world().globex)),
+        ("custom:tenantId", json!(context().globex)),
         ("scope", json!("anzol/publish.any")),
         ("sub", part(tokens[0], 1)["sub"].clone()),
     ] {
@@ -212,9 +213,9 @@ fn token_of_mixed_parts_is_refused() {
 #[test]
 fn two_authorizations_act_as_at_most_one_caller() {
     let _alone = globex_alone();
-    let stack = &world().stack;
+    let stack = &context().stack;
     let hooks =
-        [("acme.admin", &world().admin), ("globex.admin", &world().globex_admin)].map(|(who, api)| {
+        [("acme.admin", &context().admin), ("globex.admin", &context().globex_admin)].map(|(who, api)| {
             (
                 format!("Bearer {}", stack.token(who).unwrap()),
                 Hook::new(api, "two", &[APP_CREATED], &json!({ "enabled": false })),
@@ -250,14 +251,14 @@ fn two_authorizations_act_as_at_most_one_caller() {
 #[test]
 fn token_without_a_tenant_gives_no_access() {
     let (header, claims, key) = genuine();
-    let hook = Hook::new(&world().admin, "tenantless", &[APP_CREATED], &json!({ "enabled": false }));
-    let acme = &world().acme;
+    let hook = Hook::new(&context().admin, "tenantless", &[APP_CREATED], &json!({ "enabled": false }));
+    let acme = &context().acme;
     for tenant in [
         Value::Null,
         json!(""),
         json!(" "),
         json!([acme]),
-        json!([acme, world().globex]),
+        json!([acme, context().globex]),
         json!({ "id": acme }),
         json!(7),
         json!(true),
@@ -270,7 +271,7 @@ fn token_without_a_tenant_gives_no_access() {
         } else {
             with(&claims, "custom:tenantId", tenant.clone())
         };
-        let api = Api::new(&world().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
+        let api = Api::new(&context().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
         let list = api.get(&format!("{WEBHOOKS}?limit=100")).unwrap();
         assert!(
             list.status == 403 || (list.status == 200 && !list.text.contains(&hook.id)),
@@ -285,21 +286,19 @@ fn token_without_a_tenant_gives_no_access() {
 
 #[test]
 fn direct_invocation_needs_verified_claims() {
-    let stack = &world().stack;
+    let stack = &context().stack;
     let bearer = format!("Bearer {}", stack.token("acme.admin").unwrap());
-    let event = |method: &str, path: &str, authorizer: Value| {
-        json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "tenantId=acme",
-            "headers": { "host": "hooks.example.com", "authorization": bearer, "x-tenant-id": world().acme, "content-type": "application/json" },
-            "requestContext": {
-                "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
-                "authorizer": authorizer, "routeKey": "$default", "stage": "$default", "requestId": "r",
-                "accountId": "000000000000", "apiId": "a", "domainName": "hooks.example.com", "timeEpoch": 0,
-            },
-            "isBase64Encoded": false, "body": "{}",
-        })
+    let event = |method: &str, path: &str, authorizer: &Value| {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("x-tenant-id", context().acme.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let event = gateway::event(method, &format!("{path}?tenantId=acme"), &headers);
+        gateway::with_body(gateway::with_authorizer(event, authorizer), b"{}")
     };
-    let claims = json!({ "sub": "root", "custom:tenantId": world().acme, "cognito:groups": ["TenantAdmin"] });
+    let claims =
+        json!({ "sub": "root", "custom:tenantId": context().acme, "cognito:groups": ["TenantAdmin"] });
     for (function, method, path) in [
         ("api", "GET", WEBHOOKS),
         ("api", "POST", CORE),
@@ -315,7 +314,7 @@ fn direct_invocation_needs_verified_claims() {
             json!({ "claims": claims }),
             json!({ "lambda": claims }),
         ] {
-            let answer = world().aws.invoke(name, &event(method, path, authorizer.clone())).unwrap();
+            let answer = context().aws.invoke(name, &event(method, path, &authorizer)).unwrap();
             let refused = answer["statusCode"] == 401 || answer.get("errorMessage").is_some();
             assert!(refused, "{method} {path} as {authorizer}: {answer:#}");
         }
@@ -327,7 +326,7 @@ fn direct_invocation_needs_verified_claims() {
             json!({ "Records": [] }),
             json!({ "httpMethod": "GET", "path": path }),
         ] {
-            let answer = world().aws.invoke(name, &nonsense).unwrap();
+            let answer = context().aws.invoke(name, &nonsense).unwrap();
             let refused = answer.get("errorMessage").is_some()
                 || answer["statusCode"].as_u64().is_some_and(|status| status >= 400);
             assert!(refused, "{nonsense}: {answer:#}");

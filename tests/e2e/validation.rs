@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::*;
+use crate::kit::*;
 
 fn good() -> Value {
     json!({ "name": "n", "url": "https://hooks.receiver.test/n", "eventTypes": [APP_CREATED], "enabled": false })
@@ -21,8 +21,8 @@ fn with(member: &str, value: Value) -> Value {
 
 #[test]
 fn invalid_input_is_refused_with_the_field() {
-    let hook = Hook::new(&world().admin, "valid", &[APP_CREATED], &json!({}));
-    let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
+    let hook = Hook::new(&context().admin, "valid", &[APP_CREATED], &json!({}));
+    let before = context().admin.get(&hook.at()).unwrap().json().unwrap();
     for (wrong, field) in [
         (with("name", Value::Null), "name"),
         (with("name", json!("")), "name"),
@@ -55,18 +55,18 @@ fn invalid_input_is_refused_with_the_field() {
         (with("level", json!("planet")), "level"),
         (with("enabled", json!("maybe")), "enabled"),
     ] {
-        assert_refused(&world().admin.post(WEBHOOKS, &wrong).unwrap(), 400, field);
-        assert_refused(&world().admin.put(&hook.at(), &wrong).unwrap(), 400, field);
+        assert_refused(&context().admin.post(WEBHOOKS, &wrong).unwrap(), 400, field);
+        assert_refused(&context().admin.put(&hook.at(), &wrong).unwrap(), 400, field);
     }
     let mut without_types = good();
     without_types["eventTypes"] = json!([]);
     without_types["enabled"] = json!(true);
-    assert_refused(&world().admin.post(WEBHOOKS, &without_types).unwrap(), 400, "eventTypes");
+    assert_refused(&context().admin.post(WEBHOOKS, &without_types).unwrap(), 400, "eventTypes");
     for not_an_object in [json!([]), json!("webhook"), json!(null)] {
-        assert_refused(&world().admin.post(WEBHOOKS, &not_an_object).unwrap(), 400, "");
+        assert_refused(&context().admin.post(WEBHOOKS, &not_an_object).unwrap(), 400, "");
     }
     assert_eq!(
-        world().admin.get(&hook.at()).unwrap().json().unwrap(),
+        context().admin.get(&hook.at()).unwrap().json().unwrap(),
         before,
         "a refused PUT changes nothing"
     );
@@ -74,8 +74,8 @@ fn invalid_input_is_refused_with_the_field() {
 
 #[test]
 fn invalid_patch_result_is_refused() {
-    let hook = Hook::new(&world().admin, "patched", &[APP_CREATED], &json!({}));
-    let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
+    let hook = Hook::new(&context().admin, "patched", &[APP_CREATED], &json!({}));
+    let before = context().admin.get(&hook.at()).unwrap().json().unwrap();
     for (patch, field) in [
         (json!([{ "op": "replace", "path": "/url", "value": "http://hooks.receiver.test/n" }]), "url"),
         (json!([{ "op": "replace", "path": "/secret", "value": "short" }]), "secret"),
@@ -90,20 +90,20 @@ fn invalid_patch_result_is_refused() {
         (json!([{ "op": "replace", "path": "/id", "value": "mine" }]), ""),
         (json!({ "name": "not a patch" }), ""),
     ] {
-        assert_refused(&world().admin.patch(&hook.at(), &patch).unwrap(), 400, field);
-        assert_eq!(world().admin.get(&hook.at()).unwrap().json().unwrap(), before, "after {patch}");
+        assert_refused(&context().admin.patch(&hook.at(), &patch).unwrap(), 400, field);
+        assert_eq!(context().admin.get(&hook.at()).unwrap().json().unwrap(), before, "after {patch}");
     }
 }
 
 #[test]
 fn webhook_reads_back_without_its_secret() {
     let more = json!({ "description": "Ação", "secret": SECRET, "headers": { "X-Custom": "custom" } });
-    let hook = Hook::new(&world().admin, "read-back", &[APP_CREATED, USER_DELETED], &more);
-    let read = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap();
+    let hook = Hook::new(&context().admin, "read-back", &[APP_CREATED, USER_DELETED], &more);
+    let read = context().admin.get(&hook.at()).unwrap().expect_status(200).unwrap();
     assert!(!read.text.contains(SECRET), "{read}");
     let webhook = read.json().unwrap();
     assert_eq!(webhook, hook.created, "create and read agree");
-    assert_eq!(webhook["url"], format!("{}{}", world().stack.receiver.url, hook.path));
+    assert_eq!(webhook["url"], format!("{}{}", context().stack.receiver.url, hook.path));
     for (member, value) in [
         ("description", json!("Ação")),
         ("headers", json!({ "X-Custom": "custom" })),
@@ -120,26 +120,26 @@ fn webhook_reads_back_without_its_secret() {
     }
 
     // PUT replaces the webhook: omitted members are reset, `enabled` included.
-    let put = world()
+    let put = context()
         .admin
         .put(&hook.at(), &json!({ "name": "new", "url": "https://hooks.receiver.test/new" }))
         .unwrap();
     let put = put.expect_status(200).unwrap().json().unwrap();
-    assert_eq!(put, world().admin.get(&hook.at()).unwrap().json().unwrap());
+    assert_eq!(put, context().admin.get(&hook.at()).unwrap().json().unwrap());
     assert_eq!(
         (&put["name"], &put["enabled"], &put["secretKeyAdded"]),
         (&json!("new"), &json!(false), &json!(false))
     );
     assert_eq!(put["eventTypes"], json!([]), "{put:#}");
 
-    world().admin.delete(&hook.at()).unwrap().expect_status(204).unwrap();
-    assert_refused(&world().admin.get(&hook.at()).unwrap(), 404, "");
-    assert_refused(&world().admin.delete(&hook.at()).unwrap(), 404, "");
+    context().admin.delete(&hook.at()).unwrap().expect_status(204).unwrap();
+    assert_refused(&context().admin.get(&hook.at()).unwrap(), 404, "");
+    assert_refused(&context().admin.delete(&hook.at()).unwrap(), 404, "");
 }
 
 #[test]
 fn required_event_types_can_be_subscribed_to() {
-    let listed = world()
+    let listed = context()
         .admin
         .get(&format!("{WEBHOOKS}/event-types"))
         .unwrap()
@@ -152,5 +152,5 @@ fn required_event_types_can_be_subscribed_to() {
     for event_type in EVENT_TYPES {
         assert!(names.contains(&&json!(event_type)), "{event_type} is not in {listed:#}");
     }
-    Hook::new(&world().admin, "all-types", &EVENT_TYPES, &json!({ "enabled": false }));
+    Hook::new(&context().admin, "all-types", &EVENT_TYPES, &json!({ "enabled": false }));
 }

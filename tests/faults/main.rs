@@ -13,7 +13,7 @@
 mod process;
 mod proxy;
 mod scenarios;
-mod world;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::scenarios::SCENARIOS;
-use crate::world::{Line, Trial, World};
+use crate::trial::{FaultHarness, Line, Trial};
 
 /// Minimum number of events over all scenarios.
 const MIN_EVENTS: usize = 50_000;
@@ -51,12 +51,12 @@ fn run() -> Result<bool> {
     let seed = variable("ANZOL_SEED").map_or_else(|| Ok(fastrand::u64(..)), |seed| seed.parse())?;
     let picked = variable("ANZOL_FAULTS");
     let is_picked = |name: &str| picked.as_ref().is_none_or(|names| names.split(',').any(|one| one == name));
-    let world = World::new(port.parse()?, seed)?;
+    let harness = FaultHarness::new(port.parse()?, seed)?;
     println!("seed {seed}\n");
     println!("{}", heading());
     let (began, mut lines) = (Instant::now(), Vec::new());
     for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| is_picked(name)) {
-        let mut trial = Trial::new(&world, name);
+        let mut trial = Trial::new(&harness, name);
         let outcome = scenario(&mut trial);
         if let Err(error) = outcome {
             trial.problem(format!("{error:#}"));
@@ -76,7 +76,11 @@ fn run() -> Result<bool> {
         println!("  {:<24} {}", line.name, said.join("; "));
     }
     write(&lines, &total, seed)?;
-    ensure!(picked.is_some() || total.published >= MIN_EVENTS, "only {} events were published", total.published);
+    ensure!(
+        picked.is_some() || total.published >= MIN_EVENTS,
+        "only {} events were published",
+        total.published
+    );
     Ok(lines.iter().all(|line| line.lost == 0 && line.problems.is_empty()))
 }
 

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use anzol_domain::{DeliveryId, DeliveryTask, Event, TenantId, Trigger, WebhookId};
-use anzol_tests::receiver::{Behaviour, Mode};
+use anzol_tests::receiver::{Behavior, Mode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::proxy::{Fault, What};
-use crate::world::{CALL, SECRET, Trial, id_of, publish_calls};
+use crate::trial::{CALL, SECRET, Trial, id_of, publish_calls};
 
 type Scenario = fn(&mut Trial<'_>) -> Result<()>;
 
@@ -41,18 +41,18 @@ const LONG: Duration = Duration::from_mins(5);
 /// Time for a hundred messages.
 const SOON: Duration = Duration::from_mins(2);
 
-fn answering(status: u16) -> Behaviour {
-    Behaviour { status, ..Behaviour::default() }
+fn answering(status: u16) -> Behavior {
+    Behavior { status, ..Behavior::default() }
 }
 
-fn slow(delay_ms: u64) -> Behaviour {
-    Behaviour { delay_ms, ..Behaviour::default() }
+fn slow(delay_ms: u64) -> Behavior {
+    Behavior { delay_ms, ..Behavior::default() }
 }
 
 /// Publishes ten thousand events of one tenant at once, while another tenant publishes a few.
 fn burst(trial: &mut Trial<'_>) -> Result<()> {
     const QUIET: usize = 200;
-    trial.world.set_visibility_timeout(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     let (noisy, quiet) = (trial.hook("acme")?, trial.hook("globex")?);
     let (flood, few) = (trial.events(noisy, 10_000), trial.events(quiet, QUIET));
     let (flooding, trickling) = (trial.hooks[noisy].api.clone(), trial.hooks[quiet].api.clone());
@@ -97,7 +97,7 @@ fn kill_after_write(trial: &mut Trial<'_>) -> Result<()> {
 
 fn kill(trial: &mut Trial<'_>, what: What) -> Result<()> {
     const KILLS: u64 = 10;
-    trial.world.set_visibility_timeout(10)?;
+    trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
     trial.publish(hook, 500)?;
     // Rows written before the sender was killed are overwritten: one row per attempt.
@@ -111,7 +111,7 @@ fn kill(trial: &mut Trial<'_>, what: What) -> Result<()> {
 
 /// Messages that are in the queue twice, and messages that are received again while they are being processed.
 fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.set_visibility_timeout(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     let hook = trial.hook("acme")?;
     // The SDK retries a call whose answer is lost.
     trial.inject(Fault::on("sqs.SendMessageBatch", What::DropAnswer).by("ingest").chance(0.2));
@@ -123,10 +123,10 @@ fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
     let twice = |trial: &Trial<'_>| trial.arrived.values().filter(|times| **times > 1).count();
     let before = twice(trial);
     trial.behave(hook, &slow(1_300))?;
-    trial.world.set_visibility_timeout(1)?;
+    trial.harness.set_visibility_timeout(1)?;
     trial.publish(hook, 300)?;
     sleep(Duration::from_secs(2));
-    trial.world.set_visibility_timeout(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     trial.settle(SOON)?;
     let again = twice(trial) - before;
     ensure!(again >= 250, "only {again} of the 300 events arrived twice");
@@ -137,35 +137,36 @@ fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
 fn poison(trial: &mut Trial<'_>) -> Result<()> {
     const GOOD_CALLS: usize = 30;
     const FOREIGN: usize = 3;
-    trial.world.set_visibility_timeout(30)?;
+    trial.harness.set_visibility_timeout(30)?;
     let hook = trial.hook("acme")?;
-    let world = trial.world;
-    let queues = &world.stack.queues;
+    let harness = trial.harness;
+    let context = &harness.context;
+    let queues = &context.stack.queues;
     let nested = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
     let unreadable = ["nonsense", "{}", r#"{"v":1}"#, r#"{"v":1,"task":{}}"#, &nested, "\u{fffd}", "null"];
     let events =
         ["nonsense", "{}", "[{}]", r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#, &nested];
-    let (acme, globex) = (world.stack.tenant("acme")?, world.stack.tenant("globex")?);
+    let (acme, globex) = (context.stack.tenant("acme")?, context.stack.tenant("globex")?);
     let own: WebhookId = trial.hooks[hook].id.parse()?;
     let unknown = WebhookId::mint(OffsetDateTime::now_utc());
     let misdirected = [task(acme, unknown)?, task(globex, own)?];
     for call in 0..GOOD_CALLS {
-        world.aws.send_message(&queues.deliveries, unreadable[call % unreadable.len()])?;
-        world.aws.send_message(&queues.deliveries, &misdirected[call % misdirected.len()])?;
-        world.aws.send_message(&queues.events, events[call % events.len()])?;
+        harness.context.aws.send_message(&queues.deliveries, unreadable[call % unreadable.len()])?;
+        harness.context.aws.send_message(&queues.deliveries, &misdirected[call % misdirected.len()])?;
+        harness.context.aws.send_message(&queues.events, events[call % events.len()])?;
         trial.publish(hook, CALL)?;
         // An array is one message with several events.
         let array = Value::from(trial.events(hook, 50));
-        world.aws.send_message(&queues.events, &array.to_string())?;
+        harness.context.aws.send_message(&queues.events, &array.to_string())?;
     }
     trial.settle(LONG)?;
     // A message of a later release is retried, and moved to the dead-letter queue after five receives.
-    world.set_visibility_timeout(1)?;
+    harness.set_visibility_timeout(1)?;
     for _ in 0..FOREIGN {
-        world.aws.send_message(&queues.deliveries, r#"{"v":99,"task":{}}"#)?;
+        harness.context.aws.send_message(&queues.deliveries, r#"{"v":99,"task":{}}"#)?;
     }
     trial.settle(SOON)?;
-    let dead = world.drain_dlqs()?;
+    let dead = harness.drain_dlqs()?;
     let reasons =
         dead.iter().filter(|(_, reason)| reason.as_ref().is_some_and(|reason| !reason.is_empty())).count();
     ensure!(
@@ -197,7 +198,7 @@ fn task(tenant: &str, webhook: WebhookId) -> Result<String> {
 
 /// The tables throttle some calls, and process some batches partially.
 fn table_throttled(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.set_visibility_timeout(10)?;
+    trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
     let throttled = What::Answer(400, "ProvisionedThroughputExceededException");
     let condition = What::Answer(400, "ConditionalCheckFailedException");
@@ -215,12 +216,12 @@ fn table_throttled(trial: &mut Trial<'_>) -> Result<()> {
 fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
     const CAP: usize = 20; // `WebhookCap` of the stack
     const CREATES: usize = 30;
-    trial.world.set_visibility_timeout(30)?;
+    trial.harness.set_visibility_timeout(30)?;
     let hook = trial.hook("acme")?;
     let conflict = What::Answer(400, "TransactionCanceledException");
     trial.inject(Fault::on("dynamodb.TransactWriteItems", conflict).by("api").chance(0.4));
     trial.inject(Fault::on("dynamodb.TransactWriteItems", What::DropAnswer).by("api").chance(0.3));
-    let globex = trial.world.api("globex.admin")?;
+    let globex = trial.harness.context.api("globex.admin")?;
     let create = |number: usize| -> Result<u16> {
         let url = format!("https://{}-{number}.receiver.test/cap", "cap");
         let webhook =
@@ -268,7 +269,7 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
 
 /// Connections to tables and queues break before or after the call, and some calls exceed every timeout.
 fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.set_visibility_timeout(15)?;
+    trial.harness.set_visibility_timeout(15)?;
     let hook = trial.hook("acme")?;
     for service in ["dynamodb.", "sqs."] {
         trial.inject(Fault::on(service, What::Drop).chance(0.05));
@@ -284,7 +285,7 @@ fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
 
 /// The queues accept batches partially, from ingest and from the sender, which queues retries.
 fn queue_refuses(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.set_visibility_timeout(10)?;
+    trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
     trial.inject(Fault::on("sqs.SendMessageBatch", What::Refuse(0.4)).chance(0.4));
     trial.inject(Fault::on("sqs.SendMessageBatch", What::Answer(503, "ServiceUnavailable")).chance(0.1));
@@ -302,7 +303,7 @@ fn queue_refuses(trial: &mut Trial<'_>) -> Result<()> {
 
 /// The scheduler fails for a while, and the waits are too long for the queue.
 fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.set_visibility_timeout(5)?;
+    trial.harness.set_visibility_timeout(5)?;
     let hook = trial.hook("acme")?;
     trial.behave(hook, &answering(500))?;
     trial.inject(Fault::on("scheduler.CreateSchedule", What::Answer(503, "InternalServerException")));
@@ -319,7 +320,7 @@ fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
 
 /// KMS fails for a while. Deliveries wait and are signed afterwards: every request's signature is checked.
 fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.set_visibility_timeout(15)?;
+    trial.harness.set_visibility_timeout(15)?;
     let hook = trial.hook("acme")?;
     trial.inject(Fault::on("kms.Decrypt", What::Answer(500, "KMSInternalException")).by("sender"));
     trial.publish(hook, 500)?;
@@ -332,14 +333,14 @@ fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
 
 /// Receivers fail in several ways, and recover.
 fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.set_visibility_timeout(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     let faults = [
         // A 2xx would be a success, even with a body that stalls.
-        Behaviour { mode: Mode::Stall, status: 503, ..Behaviour::default() },
-        Behaviour { mode: Mode::Reset, ..Behaviour::default() },
-        Behaviour { mode: Mode::Endless, ..Behaviour::default() },
-        Behaviour { mode: Mode::Cut, status: 500, body: "half of it".to_owned(), ..Behaviour::default() },
-        Behaviour { mode: Mode::BadTls, ..Behaviour::default() },
+        Behavior { mode: Mode::Stall, status: 503, ..Behavior::default() },
+        Behavior { mode: Mode::Reset, ..Behavior::default() },
+        Behavior { mode: Mode::Endless, ..Behavior::default() },
+        Behavior { mode: Mode::Cut, status: 500, body: "half of it".to_owned(), ..Behavior::default() },
+        Behavior { mode: Mode::BadTls, ..Behavior::default() },
         answering(500),
     ];
     for fault in &faults {
@@ -353,7 +354,7 @@ fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
     trial.await_refused(3 * 200, SOON)?;
     sleep(Duration::from_secs(3));
     for hook in 0..faults.len() {
-        trial.behave(hook, &Behaviour::default())?;
+        trial.behave(hook, &Behavior::default())?;
     }
     trial.settle(LONG)?;
     for (hook, fault) in faults.iter().enumerate() {
@@ -367,7 +368,7 @@ fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
 
 /// Creates a webhook and publishes a thousand events; returns when a hundred have arrived.
 fn in_flight(trial: &mut Trial<'_>) -> Result<usize> {
-    trial.world.set_visibility_timeout(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     let hook = trial.hook("acme")?;
     trial.behave(hook, &slow(700))?;
     trial.publish(hook, 1_000)?;
@@ -439,12 +440,12 @@ fn secret_changed(trial: &mut Trial<'_>) -> Result<()> {
 /// ahead is killed during a probe.
 fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
     const OFF: i64 = 600;
-    trial.world.set_visibility_timeout(10)?;
+    trial.harness.set_visibility_timeout(10)?;
     trial.skew = OFF;
     let hook = trial.hook("acme")?;
     for (ingest, sender) in [(OFF, -OFF), (-OFF, OFF)] {
-        trial.world.set_clock("ingest", ingest)?;
-        trial.world.set_clock("sender", sender)?;
+        trial.harness.set_clock("ingest", ingest)?;
+        trial.harness.set_clock("sender", sender)?;
         let arrived = trial.arrived.len();
         let mut events = trial.events(hook, 800);
         for (index, event) in events.iter_mut().enumerate() {
@@ -465,14 +466,14 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
             "the sender's clock is right: {seen:?}"
         );
     }
-    trial.world.set_clock("ingest", 0)?;
-    trial.world.set_clock("sender", OFF)?;
+    trial.harness.set_clock("ingest", 0)?;
+    trial.harness.set_clock("sender", OFF)?;
     let other = trial.hook("acme")?;
     // Each sender is killed after its probe found the receiver fast, before it can record that: its probe lease remains.
     trial.inject(Fault::on("dynamodb.UpdateItem", What::KillBefore).by("sender").containing("quickUntil"));
     trial.publish(other, 100)?;
     trial.await_struck(1, SOON)?;
-    trial.world.set_clock("sender", 0)?;
+    trial.harness.set_clock("sender", 0)?;
     trial.heal();
     trial.publish(other, 200)?;
     trial.settle(SOON)
@@ -482,33 +483,40 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
 /// malformed message stays there, with the reason.
 fn dlq(trial: &mut Trial<'_>) -> Result<()> {
     const UNREADABLE: usize = 5;
-    let world = trial.world;
+    let harness = trial.harness;
     let dead = || -> Result<u64> {
-        world.dlqs().into_iter().map(|queue| world.aws.queue_length(queue)).sum()
+        harness.dlqs().into_iter().map(|queue| harness.context.aws.queue_length(queue)).sum()
     };
     let await_dead = |count: u64| -> Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         while dead()? != count {
-            ensure!(begun.elapsed() < SOON, "{} messages are in the dead-letter queues, not {count}", dead()?);
+            ensure!(
+                started.elapsed() < SOON,
+                "{} messages are in the dead-letter queues, not {count}",
+                dead()?
+            );
             sleep(Duration::from_millis(300));
         }
         Ok(())
     };
     let hook = trial.hook("acme")?;
-    world.set_visibility_timeout(60)?;
+    harness.set_visibility_timeout(60)?;
     for number in 0..UNREADABLE {
-        world.aws.send_message(&world.stack.queues.deliveries, &format!("nonsense {number}"))?;
+        harness
+            .context
+            .aws
+            .send_message(&harness.context.stack.queues.deliveries, &format!("nonsense {number}"))?;
     }
     let unreadable = u64::try_from(UNREADABLE)?;
     await_dead(unreadable)?;
-    world.set_visibility_timeout(1)?;
+    harness.set_visibility_timeout(1)?;
     // An error that the SDK does not retry: otherwise invocations would still be retrying after the fault is removed.
     trial.inject(Fault::on("dynamodb.BatchGetItem", What::Answer(400, "AccessDeniedException")).by("sender"));
     trial.publish(hook, 100)?;
     let all = u64::try_from(trial.published.len())? + unreadable;
     await_dead(all)?;
     trial.heal();
-    world.set_visibility_timeout(60)?;
+    harness.set_visibility_timeout(60)?;
     trial.check_arrivals();
     ensure!(trial.arrived.is_empty(), "{} events arrived", trial.arrived.len());
 
@@ -520,7 +528,7 @@ fn dlq(trial: &mut Trial<'_>) -> Result<()> {
     redrive(&[])?;
     trial.settle(SOON)?;
     await_dead(unreadable)?;
-    let left = world.drain_dlqs()?;
+    let left = harness.drain_dlqs()?;
     let explained = left.iter().filter(|(body, reason)| {
         body.starts_with("nonsense")
             && reason.as_ref().is_some_and(|reason| reason.contains("not a delivery message"))

@@ -7,66 +7,66 @@ use anzol_domain::{Delivery, FailureKind, Status, WebhookUrl};
 use anzol_egress::Settings;
 use anzol_pipeline::Deliverer;
 use anzol_runtime::now;
-use anzol_tests::receiver::{Behaviour, End, Mode};
+use anzol_tests::receiver::{Behavior, End, Mode};
 use anzol_vault::Vault;
 
-use crate::cloud::{EgressHarness, webhook};
-use crate::functions::task;
+use crate::kit::{EgressHarness, task, webhook_with};
 
 /// Long enough for every answer here, short enough to wait for endless ones.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 struct Receiver {
-    way_out: EgressHarness,
+    egress: EgressHarness,
     vault: Vault,
 }
 
 impl Receiver {
     async fn start() -> Self {
-        let way_out = EgressHarness::start(Settings { timeout: TIMEOUT, ..Settings::default() }).await;
-        Self { way_out, vault: Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed") }
+        let egress = EgressHarness::start(Settings { timeout: TIMEOUT, ..Settings::default() }).await;
+        Self { egress, vault: Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed") }
     }
 
-    async fn behaves(&self, target: &str, behaviour: Behaviour) {
+    async fn behaves(&self, target: &str, behavior: Behavior) {
         let target = target.to_owned();
-        self.way_out.control(move |control| control.behave(&target, &behaviour)).await.unwrap();
+        self.egress.control(move |control| control.behave(&target, &behavior)).await.unwrap();
     }
 
     /// Makes one delivery like the sender, without a secret.
     async fn deliver(&self, url: &str) -> Delivery {
-        let mut webhook = webhook("acme");
-        webhook.sealed = None;
-        webhook.spec.url = WebhookUrl::parse(url).unwrap();
+        let webhook = webhook_with("acme", |webhook| {
+            webhook.sealed = None;
+            webhook.spec.url = WebhookUrl::parse(url).unwrap();
+        });
         let opened = self.vault.open(&webhook).await.unwrap();
-        Deliverer::new(self.way_out.egress.clone(), now).deliver(&opened, &task(&webhook)).await
+        Deliverer::new(self.egress.client.clone(), now).deliver(&opened, &task(&webhook)).await
     }
 
     async fn posts(&self, path: &str) -> usize {
         let path = path.to_owned();
-        self.way_out.control(move |control| control.requests(&path)).await.unwrap().len()
+        self.egress.control(move |control| control.requests(&path)).await.unwrap().len()
     }
 
     /// Makes one delivery to a receiver that behaves like this. Returns the number of requests too.
-    async fn answered(&self, path: &str, behaviour: Behaviour) -> (Delivery, usize) {
-        self.behaves(path, behaviour).await;
+    async fn answered(&self, path: &str, behavior: Behavior) -> (Delivery, usize) {
+        self.behaves(path, behavior).await;
         let delivery = self.deliver(&format!("https://hooks.receiver.test{path}")).await;
         (delivery, self.posts(path).await)
     }
 }
 
-fn raw(text: impl Into<Vec<u8>>, end: End) -> Behaviour {
-    Behaviour::raw(text, end)
+fn raw(text: impl Into<Vec<u8>>, end: End) -> Behavior {
+    Behavior::raw(text, end)
 }
 
 /// Checks answers whose status decides the outcome and whose body is kept as far as it came.
 async fn counts_as(
     receiver: &Receiver,
     under: &str,
-    rows: Vec<(&str, Behaviour, u16, &str, Option<BodyError>)>,
+    rows: Vec<(&str, Behavior, u16, &str, Option<BodyError>)>,
 ) {
     let checks =
-        rows.into_iter().enumerate().map(|(number, (what, behaviour, status, body, error))| async move {
-            let (row, posts) = receiver.answered(&format!("{under}/{number}"), behaviour).await;
+        rows.into_iter().enumerate().map(|(number, (what, behavior, status, body, error))| async move {
+            let (row, posts) = receiver.answered(&format!("{under}/{number}"), behavior).await;
             let response = row.response.as_ref().unwrap_or_else(|| panic!("{what}: no answer in {row:?}"));
             assert_eq!(response.status_code, status, "{what}: {row:?}");
             let failure = (!(200..300).contains(&status)).then_some(FailureKind::HttpStatus);
@@ -316,7 +316,7 @@ async fn tls_failures_name_the_remedy() {
         ("client", Mode::WantsClientCert, "asks for a client certificate, and webhooks have none"),
     ] {
         let host = format!("{name}.receiver.test");
-        receiver.behaves(&format!("/host:{host}"), Behaviour { mode, ..Behaviour::default() }).await;
+        receiver.behaves(&format!("/host:{host}"), Behavior { mode, ..Behavior::default() }).await;
         let row = receiver.deliver(&format!("https://{host}/{name}")).await;
         let message = row.status_message.unwrap();
         assert_eq!(row.failure, Some(FailureKind::Tls), "{name}: {message}");

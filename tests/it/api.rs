@@ -1,17 +1,10 @@
 //! The router of `api`, called with the gateway's events: the life of a webhook, who sees what, paging, history and resend.
 
-use anzol_egress::Settings;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, Cloud, EgressHarness};
+use crate::kit::{Api, As, TestContext};
 
 const WEBHOOKS: &str = "/api/v1/webhooks";
-
-async fn api() -> (Cloud, EgressHarness, Api) {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
-    (cloud, way_out, api)
-}
 
 fn body(name: &str) -> Value {
     json!({ "name": name, "url": "https://hooks.receiver.test/in", "eventTypes": ["com.qlik.v1.app.created"] })
@@ -29,7 +22,7 @@ fn path(webhook: &Value) -> String {
 
 #[tokio::test]
 async fn a_webhook_lives_from_post_to_delete() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     let mut wanted = body("First");
     wanted["secret"] = json!("s".repeat(40));
@@ -77,7 +70,7 @@ async fn a_webhook_lives_from_post_to_delete() {
 
 #[tokio::test]
 async fn invalid_patch_is_refused_and_changes_nothing() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     let created = create(&api, &admin, body("Kept")).await;
     for (patch, field) in [
@@ -106,7 +99,7 @@ async fn invalid_patch_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn errors_have_the_contract_shape() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     for (method, path, body, expected) in [
         ("POST", WEBHOOKS, Some(json!("{\"name\": ")), 400),
@@ -159,7 +152,7 @@ async fn errors_have_the_contract_shape() {
 
 #[tokio::test]
 async fn request_without_verified_claims_is_refused() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let tenantless = As::claims(json!({ "sub": "someone" }));
     let odd = As::claims(json!({ "sub": "someone", "custom:tenantId": "a#b" }));
     let nameless = As::claims(json!({ "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" }));
@@ -175,7 +168,7 @@ async fn request_without_verified_claims_is_refused() {
 
 #[tokio::test]
 async fn webhooks_are_visible_to_owner_and_tenant_admins_only() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let (admin, ann, bob, foreign) =
         (As::admin("acme"), As::user("acme", "ann"), As::user("acme", "bob"), As::admin("globex"));
     let mut own = body("Ann's");
@@ -219,7 +212,7 @@ async fn webhooks_are_visible_to_owner_and_tenant_admins_only() {
 
 #[tokio::test]
 async fn list_is_filtered_sorted_and_paged() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     for n in 0..7 {
         let mut one = body(&format!("Hook {}", (n * 3) % 7));
@@ -264,14 +257,18 @@ async fn list_is_filtered_sorted_and_paged() {
 
 #[tokio::test]
 async fn resend_uses_the_current_webhook_and_adds_a_row() {
-    let (cloud, way_out, api) = api().await;
+    let (context, egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     let mut wanted = body("Resent");
     wanted["enabled"] = json!(false);
     let created = create(&api, &admin, wanted).await;
     let tenant = anzol_domain::TenantId::parse("acme").unwrap();
-    let stored =
-        cloud.webhooks.get(&tenant, created["id"].as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
+    let stored = context
+        .webhooks
+        .get(&tenant, created["id"].as_str().unwrap().parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
     // An old delivery, made without going through the queues.
     let event = json!({ "specversion": "1.0", "id": "e1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme" });
     let task = anzol_domain::DeliveryTask {
@@ -284,10 +281,10 @@ async fn resend_uses_the_current_webhook_and_adds_a_row() {
         trace: None,
         event: anzol_domain::Event::parse(&event.to_string(), anzol_runtime::now()).unwrap(),
     };
-    let first = anzol_pipeline::Deliverer::new(way_out.egress.clone(), anzol_runtime::now)
-        .deliver(&cloud.vault.open(&stored).await.unwrap(), &task)
+    let first = anzol_pipeline::Deliverer::new(egress.client.clone(), anzol_runtime::now)
+        .deliver(&context.vault.open(&stored).await.unwrap(), &task)
         .await;
-    assert!(cloud.deliveries.put_all(std::slice::from_ref(&first)).await.is_empty());
+    context.put_deliveries(std::slice::from_ref(&first)).await;
 
     let secret = "a-new-secret-of-at-least-32-chars!";
     let patch = json!([
@@ -304,7 +301,7 @@ async fn resend_uses_the_current_webhook_and_adds_a_row() {
     );
     assert_ne!(sent["id"], first.id.to_string());
 
-    let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap();
+    let requests = egress.control(|receiver| receiver.all_requests()).await.unwrap();
     let [old, new] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!(
         (old.path.as_str(), new.path.as_str(), new.host.as_str()),
@@ -329,7 +326,7 @@ async fn resend_uses_the_current_webhook_and_adds_a_row() {
 
 #[tokio::test]
 async fn event_types_are_listed_with_texts_and_levels() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let (status, answer) =
         api.call(Some(&As::user("acme", "ann")), "GET", "/api/v1/webhooks/event-types", None).await;
     assert_eq!(status, 200);

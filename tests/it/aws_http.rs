@@ -9,7 +9,7 @@ use anzol_store::Webhooks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cloud::config;
+use crate::kit::config;
 
 const EMPTY: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";

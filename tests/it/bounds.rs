@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anzol_domain::{TenantId, UserId};
-use anzol_egress::Settings;
 use anzol_runtime::now;
 use anzol_store::{LEASE_TIME, LeaseError, TENANT_LEASES, USER_LEASES};
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness};
+use crate::kit::{Answer, Api, As, TestContext};
 
 const WEBHOOKS: &str = "/api/v1/webhooks";
 
@@ -23,12 +22,6 @@ fn acme() -> TenantId {
 
 fn user(name: impl std::fmt::Display) -> UserId {
     UserId::parse(&name.to_string()).unwrap()
-}
-
-async fn start() -> (Cloud, EgressHarness, Api) {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
-    (cloud, way_out, api)
 }
 
 async fn create(api: &Api, who: &As, name: &str) -> Answer {
@@ -45,12 +38,13 @@ fn path(created: &Answer) -> String {
 }
 
 /// Returns the item with the leases as stored in the database.
-async fn leases(cloud: &Cloud, tenant: &str) -> Value {
-    let (raw, key) =
-        (cloud.raw.clone(), json!({ "pk": { "S": format!("TENANT#{tenant}") }, "sk": { "S": "LEASES" } }));
-    let request = json!({ "TableName": cloud.webhooks_table, "Key": key });
-    let read = move || raw.call("dynamodb", "DynamoDB_20120810.GetItem", &request);
-    tokio::task::spawn_blocking(read).await.unwrap().unwrap()["Item"].clone()
+async fn leases(context: &TestContext, tenant: &str) -> Value {
+    context.dynamodb("GetItem", leases_key(context, tenant)).await["Item"].clone()
+}
+
+fn leases_key(context: &TestContext, tenant: &str) -> Value {
+    let key = json!({ "pk": { "S": format!("TENANT#{tenant}") }, "sk": { "S": "LEASES" } });
+    json!({ "TableName": context.webhooks_table, "Key": key })
 }
 
 fn held(item: &Value) -> usize {
@@ -59,13 +53,13 @@ fn held(item: &Value) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn h3_leases_never_exceed_their_limits() {
-    let cloud = Arc::new(Cloud::start().await);
+    let context = Arc::new(TestContext::start().await);
     let (under_way, most, taken) =
         (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let users: Arc<Mutex<BTreeMap<usize, usize>>> = Arc::default();
     let callers = (0..60_usize).map(|n| {
-        let (cloud, under_way, most, taken, users) = (
-            Arc::clone(&cloud),
+        let (context, under_way, most, taken, users) = (
+            Arc::clone(&context),
             Arc::clone(&under_way),
             Arc::clone(&most),
             Arc::clone(&taken),
@@ -73,7 +67,7 @@ async fn h3_leases_never_exceed_their_limits() {
         );
         tokio::spawn(async move {
             for _ in 0..3 {
-                let lease = match cloud.webhooks.lease(&acme(), &user(n % 4), now()).await {
+                let lease = match context.webhooks.lease(&acme(), &user(n % 4), now()).await {
                     Ok(lease) => lease,
                     Err(LeaseError::TenantFull | LeaseError::UserFull | LeaseError::Store(_)) => continue,
                 };
@@ -84,7 +78,7 @@ async fn h3_leases_never_exceed_their_limits() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 *users.lock().unwrap().entry(n % 4).or_default() -= 1;
                 under_way.fetch_sub(1, Ordering::SeqCst);
-                cloud.webhooks.release(&lease).await.unwrap();
+                context.webhooks.release(&lease).await.unwrap();
             }
         })
     });
@@ -93,26 +87,26 @@ async fn h3_leases_never_exceed_their_limits() {
     }
     let (most, taken) = (most.load(Ordering::SeqCst), taken.load(Ordering::SeqCst));
     assert!(most <= TENANT_LEASES && most > 1 && taken >= TENANT_LEASES, "{most} at once, {taken} in all");
-    assert_eq!(held(&leases(&cloud, "acme").await), 0, "all leases were released");
+    assert_eq!(held(&leases(&context, "acme").await), 0, "all leases were released");
     let again = join_all((0..30).map(|n| {
-        let cloud = Arc::clone(&cloud);
-        async move { cloud.webhooks.lease(&acme(), &user(n), now()).await }
+        let context = Arc::clone(&context);
+        async move { context.webhooks.lease(&acme(), &user(n), now()).await }
     }));
     let mut granted = again.await.iter().filter(|lease| lease.is_ok()).count();
     // Callers may have given up under this much contention.
-    while granted < TENANT_LEASES && cloud.webhooks.lease(&acme(), &user(100), now()).await.is_ok() {
+    while granted < TENANT_LEASES && context.webhooks.lease(&acme(), &user(100), now()).await.is_ok() {
         granted += 1;
     }
-    assert_eq!((granted, held(&leases(&cloud, "acme").await)), (TENANT_LEASES, TENANT_LEASES));
+    assert_eq!((granted, held(&leases(&context, "acme").await)), (TENANT_LEASES, TENANT_LEASES));
 }
 
 #[tokio::test]
 async fn h3_leases_expire_and_only_holders_release_them() {
-    let cloud = Cloud::start().await;
+    let context = TestContext::start().await;
     let begin = now();
     let take = |who: &'static str, at| {
-        let cloud = &cloud;
-        async move { cloud.webhooks.lease(&acme(), &user(who), at).await }
+        let context = &context;
+        async move { context.webhooks.lease(&acme(), &user(who), at).await }
     };
     let mut first = Vec::new();
     for _ in 0..USER_LEASES {
@@ -124,44 +118,41 @@ async fn h3_leases_expire_and_only_holders_release_them() {
     }
     assert!(matches!(take("root", begin).await, Err(LeaseError::TenantFull)));
     // Another tenant has its own.
-    cloud.webhooks.lease(&TenantId::parse("globex").unwrap(), &user("ann"), begin).await.unwrap();
+    context.webhooks.lease(&TenantId::parse("globex").unwrap(), &user("ann"), begin).await.unwrap();
     let before = begin + LEASE_TIME - Duration::from_millis(1);
     assert!(matches!(take("ann", before).await, Err(LeaseError::TenantFull)));
     let after = begin + LEASE_TIME;
     for _ in 0..USER_LEASES {
         take("ann", after).await.unwrap();
     }
-    assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES, "expired leases are removed");
+    assert_eq!(held(&leases(&context, "acme").await), USER_LEASES, "expired leases are removed");
     // Releasing an expired lease does not release another caller's.
     for lease in &first {
-        cloud.webhooks.release(lease).await.unwrap();
+        context.webhooks.release(lease).await.unwrap();
     }
-    assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES);
-    assert_eq!(cloud.webhooks.revision(&acme()).await.unwrap(), 0, "leases do not change the revision");
+    assert_eq!(held(&leases(&context, "acme").await), USER_LEASES);
+    assert_eq!(context.webhooks.revision(&acme()).await.unwrap(), 0, "leases do not change the revision");
     // A lease that ends later than any valid one does not count.
     take("root", begin + Duration::from_hours(1)).await.unwrap();
     take("ann", begin).await.unwrap();
     // Releasing a lease does not recreate a deleted item.
-    cloud.webhooks.release(&first[0]).await.unwrap();
+    context.webhooks.release(&first[0]).await.unwrap();
     let gone = TenantId::parse("gone").unwrap();
-    let lease = cloud.webhooks.lease(&gone, &user("ann"), begin).await.unwrap();
-    let key = json!({ "pk": { "S": "TENANT#gone" }, "sk": { "S": "LEASES" } });
-    let (raw, request) = (cloud.raw.clone(), json!({ "TableName": cloud.webhooks_table, "Key": key }));
-    let delete = move || raw.call("dynamodb", "DynamoDB_20120810.DeleteItem", &request);
-    tokio::task::spawn_blocking(delete).await.unwrap().unwrap();
-    cloud.webhooks.release(&lease).await.unwrap();
-    assert_eq!(leases(&cloud, "gone").await, Value::Null);
+    let lease = context.webhooks.lease(&gone, &user("ann"), begin).await.unwrap();
+    context.dynamodb("DeleteItem", leases_key(&context, "gone")).await;
+    context.webhooks.release(&lease).await.unwrap();
+    assert_eq!(leases(&context, "gone").await, Value::Null);
 }
 
 #[tokio::test]
 async fn h3_user_limit_leaves_leases_for_admins() {
-    let (cloud, way_out, api) = start().await;
+    let (context, egress, api) = TestContext::with_api().await;
     let (ann, admin) = (As::user("acme", "ann"), As::admin("acme"));
     let created = create(&api, &ann, "slow").await;
     let test = format!("{}/actions/test", path(&created));
     // Longer than all callers take to ask for their lease, also on a busy machine.
-    let slow = Behaviour { delay_ms: 5_000, ..Behaviour::default() };
-    way_out.control(move |receiver| receiver.behave("/slow", &slow)).await.unwrap();
+    let slow = Behavior { delay_ms: 5_000, ..Behavior::default() };
+    egress.control(move |receiver| receiver.behave("/slow", &slow)).await.unwrap();
     let post = |who: As| {
         let (api, test) = (&api, test.clone());
         async move { api.exchange(Some(&who), "POST", &test, None, None).await }
@@ -169,7 +160,7 @@ async fn h3_user_limit_leaves_leases_for_admins() {
     let anns = join_all((0..24).map(|_| post(ann.clone())));
     let admins = async {
         // Wait until the users' leases are taken; none has been released.
-        while held(&leases(&cloud, "acme").await) < USER_LEASES {
+        while held(&leases(&context, "acme").await) < USER_LEASES {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let mut answer = post(admin.clone()).await;
@@ -193,42 +184,42 @@ async fn h3_user_limit_leaves_leases_for_admins() {
         refused.iter().any(|answer| answer.details().starts_with("at most 5 tests and resends of one user"))
     );
     assert_eq!(admins.status, 201, "{admins:?}");
-    let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    let requests = egress.control(|receiver| receiver.all_requests()).await.unwrap().len();
     assert_eq!(requests, sent.len() + 1, "refused calls send nothing");
-    assert_eq!(held(&leases(&cloud, "acme").await), 0);
+    assert_eq!(held(&leases(&context, "acme").await), 0);
 
     // A resend takes a lease too; calls that send nothing take none.
-    let version = leases(&cloud, "acme").await["version"].clone();
+    let version = leases(&context, "acme").await["version"].clone();
     let delivery = sent[0].body["id"].as_str().unwrap();
     let history = format!("{}/deliveries/{delivery}", path(&created));
     let none = format!("{}/deliveries/none/actions/resend", path(&created));
     for (method, path) in [("GET", history.as_str()), ("GET", WEBHOOKS), ("POST", none.as_str())] {
         api.call(Some(&ann), method, path, None).await;
     }
-    assert_eq!(leases(&cloud, "acme").await["version"], version);
-    way_out.control(|receiver| receiver.behave("/slow", &Behaviour::default())).await.unwrap();
+    assert_eq!(leases(&context, "acme").await["version"], version);
+    egress.control(|receiver| receiver.behave("/slow", &Behavior::default())).await.unwrap();
     let resend = format!("{history}/actions/resend");
     assert_eq!(api.call(Some(&ann), "POST", &resend, None).await.0, 201);
-    assert_ne!(leases(&cloud, "acme").await["version"], version);
-    assert_eq!(held(&leases(&cloud, "acme").await), 0);
+    assert_ne!(leases(&context, "acme").await["version"], version);
+    assert_eq!(held(&leases(&context, "acme").await), 0);
 }
 
 #[tokio::test]
 async fn h3_lease_of_an_aborted_call_expires() {
-    let (cloud, way_out, api) = start().await;
+    let (context, egress, api) = TestContext::with_api().await;
     let ann = As::user("acme", "ann");
     let created = create(&api, &ann, "stuck").await;
     let test = format!("{}/actions/test", path(&created));
-    let slow = Behaviour { delay_ms: 5_000, ..Behaviour::default() };
-    way_out.control(move |receiver| receiver.behave("/stuck", &slow)).await.unwrap();
+    let slow = Behavior { delay_ms: 5_000, ..Behavior::default() };
+    egress.control(move |receiver| receiver.behave("/stuck", &slow)).await.unwrap();
     let call = api.exchange(Some(&ann), "POST", &test, None, None);
     let broken_off = async {
-        while held(&leases(&cloud, "acme").await) == 0 {
+        while held(&leases(&context, "acme").await) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     futures::future::select(Box::pin(call), Box::pin(broken_off)).await;
-    let item = leases(&cloud, "acme").await;
+    let item = leases(&context, "acme").await;
     assert_eq!(held(&item), 1, "{item}");
     let lease = item.as_object().unwrap().iter().find(|(name, _)| name.starts_with("lease")).unwrap().1;
     let end: i128 = lease["M"]["end"]["N"].as_str().unwrap().parse().unwrap();
@@ -239,7 +230,7 @@ async fn h3_lease_of_an_aborted_call_expires() {
 
 #[tokio::test]
 async fn l3_last_ten_webhooks_are_reserved_for_admins() {
-    let (_cloud, _way_out, api) = start().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let (ann, bob, admin) = (As::user("acme", "ann"), As::user("acme", "bob"), As::admin("acme"));
     let anns = join_all((0..98).map(|n| create(&api, if n % 2 == 0 { &ann } else { &bob }, "mine"))).await;
     let (made, refused): (Vec<_>, Vec<_>) = anns.into_iter().partition(|answer| answer.status == 201);
@@ -272,7 +263,7 @@ fn patch(op: &str, path: &str, value: Value) -> Option<Value> {
 
 #[tokio::test]
 async fn l8_patch_errors_do_not_reveal_value_lengths() {
-    let (_cloud, way_out, api) = start().await;
+    let (_context, egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     let mut answers = Vec::new();
     for length in [0, 1, 37, 1500, 2000] {
@@ -308,39 +299,34 @@ async fn l8_patch_errors_do_not_reveal_value_lengths() {
         statuses[..9],
         [204, 204, 204, 204, 204, 204, 204, 400, 400].map(|status| if status == 204 { 204 } else { 400 })
     );
-    assert_eq!(statuses.iter().skip(9).take(12).filter(|status| **status == 204).count(), 6, "eight in total");
-    let requests = way_out.control(|receiver| receiver.requests("/long")).await.unwrap();
+    assert_eq!(
+        statuses.iter().skip(9).take(12).filter(|status| **status == 204).count(),
+        6,
+        "eight in total"
+    );
+    let requests = egress.control(|receiver| receiver.requests("/long")).await.unwrap();
     assert_eq!(requests.last().unwrap().header("authorization").len(), 2000);
 }
 
 #[tokio::test]
 async fn info_header_reserved_later_is_kept_and_sent() {
-    let (cloud, way_out, api) = start().await;
+    let (context, egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     let created = create(&api, &admin, "forwarded").await;
     let path = path(&created);
     // As the previous release stored it.
-    let key = json!({ "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{}", created.body["id"].as_str().unwrap()) } });
-    let raw = cloud.raw.clone();
-    let table = cloud.webhooks_table.clone();
-    let plant = move || {
-        let place = json!({ "TableName": table, "Key": key });
-        let mut item = raw.call("dynamodb", "DynamoDB_20120810.GetItem", &place).unwrap()["Item"].clone();
-        let body = item["webhook"]["S"]
-            .as_str()
-            .unwrap()
-            .replace(r#""headers":{}"#, r#""headers":{"X-Real-IP":"10.0.0.1"}"#);
-        assert!(body.contains("X-Real-IP"), "{body}");
-        item["webhook"]["S"] = json!(body);
-        raw.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({ "TableName": table, "Item": item }))
-            .unwrap();
-    };
-    tokio::task::spawn_blocking(plant).await.unwrap();
+    let key = context.webhook_key("acme", created.body["id"].as_str().unwrap());
+    let mut item = context.dynamodb("GetItem", key).await["Item"].clone();
+    let stored = item["webhook"]["S"].as_str().unwrap();
+    let stored = stored.replace(r#""headers":{}"#, r#""headers":{"X-Real-IP":"10.0.0.1"}"#);
+    assert!(stored.contains("X-Real-IP"), "{stored}");
+    item["webhook"]["S"] = json!(stored);
+    context.dynamodb("PutItem", json!({ "TableName": context.webhooks_table, "Item": item })).await;
     let get = || api.call(Some(&admin), "GET", &path, None);
     assert_eq!(get().await.1["headers"], json!({ "X-Real-IP": "10.0.0.1" }));
     let (_, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
     assert_eq!(sent["status"], "success", "{sent}");
-    let requests = way_out.control(|receiver| receiver.requests("/forwarded")).await.unwrap();
+    let requests = egress.control(|receiver| receiver.requests("/forwarded")).await.unwrap();
     assert_eq!(requests[0].header("x-real-ip"), "10.0.0.1");
     assert_eq!(
         api.call(Some(&admin), "PATCH", &path, patch("replace", "/name", json!("Other"))).await.0,
@@ -361,7 +347,7 @@ async fn info_header_reserved_later_is_kept_and_sent() {
 
 #[tokio::test]
 async fn info_tenant_answers_are_not_cacheable() {
-    let (_cloud, _way_out, api) = start().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     for (who, path) in [(Some(&admin), WEBHOOKS), (Some(&admin), "/api/core/webhooks/none"), (None, WEBHOOKS)]
     {

@@ -1,24 +1,18 @@
 //! Characters and sizes that the queues refuse, for every sender of messages (K4, M1), and names by Unicode's rules (K8).
 
-use std::sync::Arc;
-
 use anzol_domain::event::{MAX_EVENT, parse_one_or_many};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{DeliveryId, DeliveryTask, Event, TenantId, Trigger, Webhook, WebhookId};
-use anzol_egress::Settings;
-use anzol_fanout::Fanout;
-use anzol_http::Claims;
-use anzol_ingest::IngestState;
 use anzol_runtime::now;
 use anzol_tests::receiver::Received;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, SECRET, webhook};
-use crate::engine::{Engine, task};
-use crate::functions::{batch, failed};
-use crate::queue_rules;
-use crate::queues::{DEAD, EVENTS, FAST, SLOW, Sent};
+use crate::kit::queue_rules;
+use crate::kit::queues::{DEAD, EVENTS, SLOW};
+use crate::kit::{
+    Answer, As, Engine, Publisher, SECRET, TestContext, batch, failed, task, webhook, webhook_at,
+};
 
 const PUBLISH: &str = "/api/v1/events";
 const TYPE: &str = "com.qlik.v1.app.created";
@@ -28,51 +22,17 @@ fn event(id: &str, more: &str) -> String {
     format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"{TYPE}","tenantid":"acme"{more}}}"#)
 }
 
-/// An engine with a webhook that matches the events, and both publisher interfaces: ingest and fanout.
-struct Publisher {
-    engine: Engine,
-    ingest: Api,
-    fanout: Fanout,
-}
-
 impl Publisher {
-    async fn start() -> Self {
-        Self::within(MAX_EVENT).await
-    }
-
-    async fn within(largest_event: usize) -> Self {
-        let engine = Engine::start(DisablePolicy::default()).await;
-        engine.create("in").await;
-        let ingest = Api(anzol_ingest::router(IngestState {
-            dispatcher: Arc::new(engine.dispatcher()),
-            claims: Claims::default().into(),
-            clock: now,
-            largest_event,
-            signature: None,
-        }));
-        let fanout = Fanout {
-            dispatcher: engine.dispatcher(),
-            dlq: engine.queues.queue(DEAD),
-            clock: now,
-            largest_event,
-        };
-        Self { engine, ingest, fanout }
-    }
-
     async fn publish(&self, body: &str) -> Answer {
         let kind = Some("application/json");
         self.ingest.exchange(Some(&As::admin("acme")), "POST", PUBLISH, kind, Some(json!(body))).await
-    }
-
-    fn queued(&self) -> Vec<Sent> {
-        self.engine.queues.on(FAST)
     }
 
     /// Sends the messages on the fast lane and returns the requests that arrived.
     async fn deliver(&self) -> Vec<Received> {
         let bodies: Vec<_> = self.queued().into_iter().map(|sent| sent.body).collect();
         assert!(self.engine.handle(&bodies, "fast").await.is_empty());
-        self.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap()
+        self.engine.requests("in").await
     }
 }
 
@@ -149,15 +109,18 @@ async fn m1_binary_mode_header_with_ffff_is_queued() {
         ("content-type", "text/plain"),
     ];
     let admin = As::admin("acme");
-    let answer =
-        publisher.ingest.exchange_with(Some(&admin), "POST", PUBLISH, &headers, Some(json!("d\u{ffff}"))).await;
+    let answer = publisher
+        .ingest
+        .exchange_with(Some(&admin), "POST", PUBLISH, &headers, Some(json!("d\u{ffff}")))
+        .await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let sent = publisher.queued()[0].task();
     assert_eq!((sent.event.id(), sent.event.source()), ("\u{ffff}", "s\u{fffe}"));
     // A tenant or user of an identity provider cannot have such an id: the error names the member.
     let mut foreign = headers;
     foreign[4] = ("ce-tenantid", "acme%EF%BF%BF");
-    let answer = publisher.ingest.exchange_with(Some(&admin), "POST", PUBLISH, &foreign, Some(json!(""))).await;
+    let answer =
+        publisher.ingest.exchange_with(Some(&admin), "POST", PUBLISH, &foreign, Some(json!(""))).await;
     assert_eq!((answer.status, answer.details().contains("`tenantid` must be")), (400, true), "{answer:?}");
 }
 
@@ -267,10 +230,9 @@ async fn m1_retry_refused_by_sqs_is_dropped() {
 #[tokio::test]
 async fn k4_operational_event_of_name_with_ffff_is_sent() {
     let engine = Engine::start(DisablePolicy::new(1, 0)).await;
-    let mut hook = webhook("acme");
+    let mut hook = webhook_at("acme", "gone");
     hook.spec.name = "n\u{ffff}x".to_owned(); // accepted by an earlier release
-    hook.spec.url = anzol_domain::WebhookUrl::parse("https://hooks.receiver.test/gone").unwrap();
-    engine.cloud.webhooks.create(&hook, 100).await.unwrap();
+    engine.context.webhooks.create(&hook, 100).await.unwrap();
     engine.answers("gone", 410).await;
     engine.send(&[task(&hook)]).await;
     assert!(!engine.stored(&hook).await.spec.enabled);
@@ -310,7 +272,9 @@ async fn k4_dlq_message_with_any_content_is_sent() {
     assert_eq!(publisher.engine.queues.on(DEAD).pop().unwrap().attributes, Value::Null);
     // A malformed message on a sender's queue.
     publisher.engine.queues.take_at_most(queue_rules::MAX_BYTES);
-    assert!(publisher.engine.handle(&["{\"v\":1,\"task\":\"\u{ffff}\"}".to_owned()], "fast").await.is_empty());
+    assert!(
+        publisher.engine.handle(&["{\"v\":1,\"task\":\"\u{ffff}\"}".to_owned()], "fast").await.is_empty()
+    );
     assert_eq!(publisher.engine.queues.on(DEAD).pop().unwrap().body, r#"{"v":1,"task":"\uffff"}"#);
 }
 
@@ -350,7 +314,7 @@ async fn k4_event_too_large_after_escaping_is_400() {
 
 #[tokio::test]
 async fn k4_smaller_queue_limit_is_applied_per_message() {
-    let publisher = Publisher::within(128 * 1024).await;
+    let publisher = Publisher::with(128 * 1024, None).await;
     publisher.engine.queues.take_at_most(100_000);
     let sized = |id: &str, bytes| event(id, &format!(r#","data":"{}""#, "x".repeat(bytes)));
     let body = format!("[{},{},{}]", sized("0", 50_000), sized("1", 110_000), sized("2", 60_000));
@@ -381,7 +345,7 @@ async fn k4_html_is_scheduled_and_oversized_input_is_queued() {
         .into_iter()
         .map(|(_, made)| made["Target"]["Input"].as_str().unwrap().to_owned());
     let input = inputs.min_by_key(String::len).unwrap();
-    let back: Value = serde_json::from_str(&crate::queues::task_in(&input).event.payload(true)).unwrap();
+    let back: Value = serde_json::from_str(&crate::kit::queues::task_in(&input).event.payload(true)).unwrap();
     assert_eq!(back["data"], "<aws.scheduler.attempt-number>\u{ffff}<AWS.x>");
     // A task that the scheduler cannot hold is queued early, and only once.
     let large = late(&hook, &"<aws.".repeat(240 * 1024 / 5 - 100));
@@ -441,13 +405,13 @@ proptest! {
 
 #[tokio::test]
 async fn k8_names_match_and_sort_in_any_normalization_form() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, admin) = (context.api(&egress), As::admin("acme"));
     let composed = ["Café Ünï", "Zebra", "Cafe\u{301} B", "ＡＢＣ"];
     for name in composed {
         let mut hook = webhook("acme");
         hook.spec.name = name.to_owned();
-        cloud.webhooks.create(&hook, 100).await.unwrap();
+        context.webhooks.create(&hook, 100).await.unwrap();
     }
     let names = async |query: &str| {
         let (status, page) =
@@ -470,13 +434,13 @@ async fn k8_names_match_and_sort_in_any_normalization_form() {
 
 #[tokio::test]
 async fn k8_earlier_name_stays_readable_and_changeable() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, admin) = (context.api(&egress), As::admin("acme"));
     let mut old = webhook("acme");
     old.sealed = None;
     old.spec.name = "\u{200b}".to_owned();
     old.spec.description = Some("to \u{202e}left".to_owned());
-    cloud.webhooks.create(&old, 100).await.unwrap();
+    context.webhooks.create(&old, 100).await.unwrap();
     let at = format!("/api/core/webhooks/{}", old.id);
     let (status, mut shown) = api.call(Some(&admin), "GET", &at, None).await;
     assert_eq!((status, &shown["name"]), (200, &json!("\u{200b}")));
@@ -498,8 +462,8 @@ async fn k8_earlier_name_stays_readable_and_changeable() {
 
 #[tokio::test]
 async fn k8_invisible_and_bidi_names_are_refused() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, admin) = (context.api(&egress), As::admin("acme"));
     let body =
         |name: &str| json!({ "name": name, "url": "https://hooks.receiver.test/in", "eventTypes": [TYPE] });
     for (name, status) in [

@@ -1,19 +1,16 @@
 //! CloudEvents 1.0.2 for an intermediary: every MUST with the tests that cover it; then our additions: encodings, byte order marks, loops.
 
 use std::io::Write as _;
-use std::sync::Arc;
 
 use anzol_domain::event::MAX_EVENT;
-use anzol_domain::headers::HeaderName;
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::hops::MAX_HOPS;
 use anzol_domain::url::OwnHosts;
 use anzol_domain::{DeliveryTask, Event, FailureKind, Webhook, WebhookUrl};
-use anzol_fanout::Fanout;
-use anzol_http::Claims;
-use anzol_ingest::{IngestState, MAX_BODY};
-use anzol_pipeline::{Deliverer, Dispatcher};
+use anzol_ingest::MAX_BODY;
+use anzol_pipeline::Deliverer;
 use anzol_runtime::now;
+use anzol_tests::gateway;
 use anzol_tests::receiver::Received;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,10 +19,8 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, webhook};
-use crate::engine::Engine;
-use crate::functions::{batch, failed};
-use crate::queues::{DEAD, FAST, Queues, Sent};
+use crate::kit::queues::{DEAD, FAST, Sent};
+use crate::kit::{Answer, Api, As, Engine, Publisher, batch, failed, webhook_with};
 
 const EVENTS: &str = "/api/v1/events";
 const CREATED: &str = "com.qlik.v1.app.created";
@@ -76,7 +71,11 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
         "a typed model converts from and to strings",
         NotCovered("we have no typed model: values are forwarded unchanged"),
     ),
-    (Core, "time can be set by and converted to RFC 3339", NotCovered("as above: it is forwarded as a string")),
+    (
+        Core,
+        "time can be set by and converted to RFC 3339",
+        NotCovered("as above: it is forwarded as a string"),
+    ),
     (
         Core,
         "formats convert from and to canonical strings",
@@ -85,12 +84,18 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
     (
         Core,
         "source and id are unique for each event",
-        NotCovered("the producer's task; for operational events: `OperationalEvent::to_event`, tests/it/engine.rs"),
+        NotCovered(
+            "the producer's task; for operational events: `OperationalEvent::to_event`, tests/it/engine.rs",
+        ),
     ),
     (Core, "id is a string that is not empty", CoveredBy(&["k5d_required_attributes_are_required"])),
     (Core, "id is unique within the producer", NotCovered("the producer's task")),
     (Core, "several producers of a source collaborate", NotCovered("the producers' task")),
-    (Core, "source is a URI-reference that is not empty", CoveredBy(&["k5d_required_attributes_are_required"])),
+    (
+        Core,
+        "source is a URI-reference that is not empty",
+        CoveredBy(&["k5d_required_attributes_are_required"]),
+    ),
     (Core, "specversion 1.0 is used", CoveredBy(&["k5_payload_is_an_event_of_version_1_0"])),
     (Core, "specversion is not empty", CoveredBy(&["k5d_required_attributes_are_required"])),
     (Core, "type is not empty", CoveredBy(&["k5d_required_attributes_are_required"])),
@@ -132,7 +137,9 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
     (
         Json,
         "the media type is application/cloudevents+json",
-        NotCovered("received: k5b_media_type_decides_the_mode; sent: application/json, as Qlik's contract says"),
+        NotCovered(
+            "received: k5b_media_type_decides_the_mode; sent: application/json, as Qlik's contract says",
+        ),
     ),
     (
         Json,
@@ -160,7 +167,11 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
         CoveredBy(&["k5b_media_type_decides_the_mode"]),
     ),
     (Http, "structured mode takes the JSON format", CoveredBy(&["k5b_media_type_decides_the_mode"])),
-    (Http, "batches only where solicited", NotCovered("the documentation solicits them; deliveries are single events")),
+    (
+        Http,
+        "batches only where solicited",
+        NotCovered("the documentation solicits them; deliveries are single events"),
+    ),
     (
         Http,
         "Content-Type is datacontenttype, and no ce-datacontenttype",
@@ -206,61 +217,27 @@ fn k5_every_must_names_an_existing_test() {
     }
 }
 
-/// Ingest and fanout with recording queues and a webhook of acme.
-struct Publisher {
-    queues: Queues,
-    api: Api,
-    fanout: Fanout,
+async fn publisher() -> Publisher {
+    Box::pin(Publisher::with(MAX_EVENT, "X-Acme-Signature".parse().ok())).await
+}
+
+/// Returns the gateway's event for a request of an admin of acme.
+fn request(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
+    let claims = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" });
+    gateway::with_body(gateway::with_claims(gateway::event("POST", path, headers), &claims), body)
 }
 
 impl Publisher {
-    async fn start() -> Self {
-        let cloud = Cloud::start().await;
-        cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-        let queues = Queues::start(&cloud.config).await;
-        let dispatcher =
-            || Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now);
-        let api = Api(anzol_ingest::router(IngestState {
-            dispatcher: Arc::new(dispatcher()),
-            claims: Claims::default().into(),
-            clock: now,
-            largest_event: MAX_EVENT,
-            signature: Some("X-Acme-Signature".parse::<HeaderName>().unwrap()),
-        }));
-        let fanout = Fanout {
-            dispatcher: dispatcher(),
-            dlq: queues.queue(DEAD),
-            clock: now,
-            largest_event: MAX_EVENT,
-        };
-        Self { queues, api, fanout }
-    }
-
     async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut all = json!({ "host": "hooks.example.com" });
-        for (name, value) in headers {
-            all[*name] = json!(value);
-        }
-        let claims = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" });
-        let event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": EVENTS, "rawQueryString": "", "headers": all,
-            "requestContext": {
-                "http": { "method": "POST", "path": EVENTS, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
-                "authorizer": { "jwt": { "claims": claims, "scopes": null } },
-                "routeKey": "$default", "stage": "$default", "requestId": "r", "accountId": "1", "apiId": "a",
-                "domainName": "hooks.example.com", "timeEpoch": 0,
-            },
-            "isBase64Encoded": true, "body": STANDARD.encode(body),
-        });
-        self.api.invoke(&event).await.unwrap()
+        self.ingest.invoke(&request(EVENTS, headers, body)).await.unwrap()
     }
 
     /// Publishes a body that must be accepted. Returns the last queued event.
     async fn accepts(&self, headers: &[(&str, &str)], body: &[u8]) -> Event {
-        let before = self.queues.on(FAST).len();
+        let before = self.engine.queues.on(FAST).len();
         let answer = self.post(headers, body).await;
         assert_eq!(answer.status, 202, "{answer:?} to {headers:?} {}", String::from_utf8_lossy(body));
-        let sent = self.queues.on(FAST);
+        let sent = self.engine.queues.on(FAST);
         assert!(sent.len() > before, "no delivery for {headers:?} {}", String::from_utf8_lossy(body));
         sent.last().unwrap().task().event
     }
@@ -284,19 +261,24 @@ impl Publisher {
 
     /// Sends a message to the events queue that must be refused. Returns the reason in the dead-letter queue.
     async fn sends_to_dlq(&self, body: &str) -> String {
-        let before = (self.queues.on(DEAD).len(), self.queues.on(FAST).len());
+        let before = (self.engine.queues.on(DEAD).len(), self.engine.queues.on(FAST).len());
         assert!(failed(self.fanout.handle(batch(&[body.to_owned()])).await).is_empty());
-        let (dead, fast) = (self.queues.on(DEAD), self.queues.on(FAST));
+        let (dead, fast) = (self.engine.queues.on(DEAD), self.engine.queues.on(FAST));
         assert_eq!((dead.len(), fast.len()), (before.0 + 1, before.1), "of {body}");
         dead.last().unwrap().attributes["reason"]["StringValue"].as_str().unwrap().to_owned()
     }
 
     /// Sends a message to the events queue that must be accepted. Returns the number of deliveries.
     async fn queues_up(&self, body: &str) -> usize {
-        let before = (self.queues.on(DEAD).len(), self.queues.on(FAST).len());
+        let before = (self.engine.queues.on(DEAD).len(), self.engine.queues.on(FAST).len());
         assert!(failed(self.fanout.handle(batch(&[body.to_owned()])).await).is_empty());
-        assert_eq!(self.queues.on(DEAD).len(), before.0, "{:?} of {body}", self.queues.on(DEAD).last());
-        self.queues.on(FAST).len() - before.1
+        assert_eq!(
+            self.engine.queues.on(DEAD).len(),
+            before.0,
+            "{:?} of {body}",
+            self.engine.queues.on(DEAD).last()
+        );
+        self.engine.queues.on(FAST).len() - before.1
     }
 }
 
@@ -340,7 +322,7 @@ fn payload(event: &Event) -> Value {
 
 #[tokio::test]
 async fn k5a_null_time_is_now() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for event in [event(json!({ "time": null })), legacy(json!({ "eventTime": null, "contentType": null }))] {
         let [pure, hybrid] = publisher.sends(&event).await;
         let time = pure["time"].as_str().unwrap_or_else(|| panic!("{pure}"));
@@ -352,7 +334,7 @@ async fn k5a_null_time_is_now() {
 
 #[tokio::test]
 async fn k5a_null_tenantid_is_the_callers() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for event in [event(json!({ "tenantid": null })), legacy(json!({ "extensions": { "tenantId": null } }))] {
         assert_eq!(publisher.sends(&event).await[0]["tenantid"], "acme");
         // On the queue there is no caller whose tenant could be used.
@@ -362,7 +344,7 @@ async fn k5a_null_tenantid_is_the_callers() {
 
 #[tokio::test]
 async fn k5a_null_attributes_are_not_sent() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for event in [
         event(
             json!({ "datacontenttype": null, "subject": null, "myown": null, "dataschema": null, "data_base64": null }),
@@ -391,7 +373,7 @@ async fn k5a_null_attributes_are_not_sent() {
 /// JSON format, 3.1.1: `data` may be null, "as distinct from the absence of the `data` member".
 #[tokio::test]
 async fn k5a_null_data_is_kept() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for event in [event(json!({ "data": null })), legacy(json!({ "data": null }))] {
         for sent in publisher.sends(&event).await {
             assert_eq!(sent.get("data"), Some(&Value::Null), "{sent}");
@@ -404,7 +386,7 @@ async fn k5a_null_data_is_kept() {
 
 #[tokio::test]
 async fn k5b_structured_mode_ignores_ce_headers() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let body = event(json!({ "id": "of the body", "data": { "a": 1 } })).to_string();
     let taken = publisher.accepts(&binary(&[("content-type", STRUCTURED)]), body.as_bytes()).await;
     assert_eq!((taken.id(), &payload(&taken)["data"]), ("of the body", &json!({ "a": 1 })));
@@ -415,7 +397,7 @@ async fn k5b_structured_mode_ignores_ce_headers() {
 
 #[tokio::test]
 async fn k5b_batch_mode_ignores_ce_headers() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let body = json!([event(json!({ "id": "1" })), event(json!({ "id": "2" }))]).to_string();
     let answer = publisher.post(&binary(&[("content-type", BATCH)]), body.as_bytes()).await;
     assert_eq!((answer.status, &answer.body["accepted"]), (202, &json!(2)), "{answer:?}");
@@ -423,7 +405,7 @@ async fn k5b_batch_mode_ignores_ce_headers() {
 
 #[tokio::test]
 async fn k5b_media_type_decides_the_mode() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let structured = event(json!({ "id": "structured" })).to_string();
     for kind in [
         "application/cloudevents+json; charset=utf-8",
@@ -462,7 +444,7 @@ async fn k5b_media_type_decides_the_mode() {
 
 #[tokio::test]
 async fn k5b_charset_other_than_utf8_is_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let body = event(json!({})).to_string();
     for kind in [
         "application/cloudevents+json; charset=iso-8859-1",
@@ -483,21 +465,28 @@ async fn k5b_charset_other_than_utf8_is_refused() {
 
 #[tokio::test]
 async fn k5_batch_may_be_empty_and_is_one_specversion() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for body in ["[]", " [\n] ", "\u{feff}[]"] {
         let answer = publisher.post(&[("content-type", BATCH)], body.as_bytes()).await;
         assert_eq!((answer.status, &answer.body), (202, &json!({ "accepted": 0, "deliveries": 0 })));
     }
     let body = json!([event(json!({ "specversion": "1.0.2" })), legacy(json!({}))]).to_string();
     assert_eq!(publisher.post(&[("content-type", BATCH)], body.as_bytes()).await.status, 202);
-    assert!(publisher.queues.on(FAST).iter().all(|sent| payload(&sent.task().event)["specversion"] == "1.0"));
+    assert!(
+        publisher
+            .engine
+            .queues
+            .on(FAST)
+            .iter()
+            .all(|sent| payload(&sent.task().event)["specversion"] == "1.0")
+    );
 }
 
 // ---------------------------------------------------------------- K5 c: headers of binary mode
 
 #[tokio::test]
 async fn k5c_quoted_values_are_unquoted_then_decoded() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for (value, meant) in [
         ("\"hello world\"", "hello world"),
         ("hello%20world", "hello world"),
@@ -517,7 +506,7 @@ async fn k5c_quoted_values_are_unquoted_then_decoded() {
 
 #[tokio::test]
 async fn k5c_invalid_utf8_or_quoting_is_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for value in
         ["%C0%A0", "%ff%fe", "\"open", "\"a\" and \"b\"", "\"", "\"ends\\\"", "\"%e2%82\"", "%00", "a%0Ab"]
     {
@@ -532,7 +521,7 @@ async fn k5c_invalid_utf8_or_quoting_is_refused() {
 
 #[tokio::test]
 async fn k5c_forbidden_headers_are_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for name in ["ce-datacontenttype", "ce-data", "ce-data_base64", "ce-my-own"] {
         let answer = publisher.post(&binary(&[(name, "x")]), b"{}").await;
         assert_eq!((answer.status, answer.details().contains(name)), (400, true), "{name}: {answer:?}");
@@ -547,7 +536,7 @@ async fn k5c_forbidden_headers_are_refused() {
 
 #[tokio::test]
 async fn k5_binary_mode_keeps_canonical_strings() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let more =
         [("ce-time", "2026-11-24T10:00:00Z"), ("ce-flag", "true"), ("ce-number", "-5"), ("ce-myown", "x")];
     let sent = payload(&publisher.accepts(&binary(&more), b"{}").await);
@@ -558,14 +547,14 @@ async fn k5_binary_mode_keeps_canonical_strings() {
 
 #[tokio::test]
 async fn k5_binary_mode_keeps_bytes_as_base64() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let sent = payload(&publisher.accepts(&binary(&[("content-type", "image/png")]), &[0xff, 0]).await);
     assert_eq!((&sent["data_base64"], sent.get("data")), (&json!("/wA="), None));
 }
 
 #[tokio::test]
 async fn k5_binary_mode_decides_by_media_type() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for kind in ["application/octet-stream", "application/protobuf", "image/png", "application/x-unheard-of"]
     {
         let sent = payload(&publisher.accepts(&binary(&[("content-type", kind)]), b"hello").await);
@@ -579,16 +568,17 @@ async fn k5_binary_mode_decides_by_media_type() {
 
 #[tokio::test]
 async fn k5_batch_must_be_an_array() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let one = event(json!({})).to_string();
-    let answer = publisher.post(&[("content-type", "application/cloudevents-batch+json")], one.as_bytes()).await;
+    let answer =
+        publisher.post(&[("content-type", "application/cloudevents-batch+json")], one.as_bytes()).await;
     assert_eq!(answer.status, 400, "{answer:?}");
     assert!(answer.details().contains("`body` must be an array of events"), "{answer:?}");
 }
 
 #[tokio::test]
 async fn k5_binary_mode_keeps_json_as_json() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for kind in ["application/json", "text/json", "application/vnd.x+json; charset=UTF-8", ""] {
         let sent = payload(&publisher.accepts(&binary(&[("content-type", kind)]), b"{\"n\": 1}").await);
         assert_eq!(sent["data"], json!({ "n": 1 }), "{kind}");
@@ -597,14 +587,14 @@ async fn k5_binary_mode_keeps_json_as_json() {
 
 #[tokio::test]
 async fn k5_binary_mode_keeps_text_as_a_string() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let sent = payload(&publisher.accepts(&binary(&[("content-type", "text/plain")]), b"{\"n\":1}").await);
     assert_eq!(sent["data"], "{\"n\":1}");
 }
 
 #[tokio::test]
 async fn k5_string_data_stays_a_string() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for sent in publisher.sends(&event(json!({ "data": "{\"a\":1}" }))).await {
         assert_eq!(sent["data"], "{\"a\":1}");
     }
@@ -614,7 +604,7 @@ async fn k5_string_data_stays_a_string() {
 
 #[tokio::test]
 async fn k5d_required_attributes_are_required() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for name in ["id", "source", "type"] {
         publisher.refuses(&without(event(json!({})), name), &format!("`{name}`")).await;
         for value in [json!(""), json!(1), json!(true), json!({}), json!([])] {
@@ -628,17 +618,18 @@ async fn k5d_required_attributes_are_required() {
 
 #[tokio::test]
 async fn k5d_data_excludes_data_base64() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for sent in publisher.sends(&event(json!({ "data_base64": "/wA=" }))).await {
         assert_eq!(sent["data_base64"], "/wA=");
     }
     publisher.sends(&event(json!({ "data_base64": "" }))).await;
     for data in [json!({}), json!(null), json!("x")] {
-        publisher.refuses(
-            &event(json!({ "data": data, "data_base64": "/wA=" })),
-            "`data_base64` must not stand beside",
-        )
-        .await;
+        publisher
+            .refuses(
+                &event(json!({ "data": data, "data_base64": "/wA=" })),
+                "`data_base64` must not stand beside",
+            )
+            .await;
     }
     for bad in [
         json!("/wA"),
@@ -656,10 +647,11 @@ async fn k5d_data_excludes_data_base64() {
 
 #[tokio::test]
 async fn k5d_attribute_names_are_lower_case_and_digits() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for name in ["myOwn", "my-own", "my_own", "MYOWN", "", "é", "my own", "tenantId", "\u{ffff}", "__proto__"]
     {
-        publisher.refuses(&event(json!({ name: "x" })), &format!("`{name}` must be a name of lower-case letters"))
+        publisher
+            .refuses(&event(json!({ name: "x" })), &format!("`{name}` must be a name of lower-case letters"))
             .await;
         publisher.refuses(&legacy(json!({ name: "x", "tenantid": "acme" })), &format!("`{name}`")).await;
     }
@@ -677,7 +669,7 @@ async fn k5d_attribute_names_are_lower_case_and_digits() {
 
 #[tokio::test]
 async fn k5d_attribute_values_are_scalars() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for value in [
         json!({ "a": 1 }),
         json!([]),
@@ -706,7 +698,7 @@ async fn k5d_attribute_values_are_scalars() {
 
 #[tokio::test]
 async fn k5d_optional_attributes_are_validated() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for (name, bad) in [
         ("subject", json!("")),
         ("subject", json!(5)),
@@ -738,14 +730,16 @@ async fn k5d_optional_attributes_are_validated() {
     ] {
         assert_eq!(publisher.sends(&event(json!({ name: good }))).await[0][name], good);
     }
-    publisher.refuses(&legacy(json!({ "contentType": "json", "tenantid": "acme" })), "`contentType` must").await;
+    publisher
+        .refuses(&legacy(json!({ "contentType": "json", "tenantid": "acme" })), "`contentType` must")
+        .await;
     let schema = legacy(json!({ "schemaURL": "https://example.com/s" }));
     assert_eq!(publisher.sends(&schema).await[0]["dataschema"], "https://example.com/s");
 }
 
 #[tokio::test]
 async fn k5_payload_is_an_event_of_version_1_0() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let from = legacy(
         json!({ "extensions": { "tenantId": "acme", "userId": "u", "price": 1.5, "odd": {} }, "data": [1] }),
     );
@@ -792,7 +786,7 @@ proptest! {
 
 #[tokio::test]
 async fn l6_invalid_tenant_extension_is_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     // The caller's tenant is not used instead.
     for tenant in [json!("\u{d7}\u{9b}"), json!("glo\u{0}bex"), json!(1.5), json!("globex\n")] {
         for name in ["tenantId", "tenantid", "TENANTID"] {
@@ -805,7 +799,7 @@ async fn l6_invalid_tenant_extension_is_refused() {
 
 #[tokio::test]
 async fn l6_contradicting_extensions_are_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for (name, attribute) in [
         ("tenantId", "tenantid"),
         ("ownerId", "ownerid"),
@@ -816,7 +810,8 @@ async fn l6_contradicting_extensions_are_refused() {
     ] {
         let value = if attribute == "tenantid" { "acme" } else { "alice" };
         let both = |other: Value| event(json!({ attribute: value, "extensions": { name: other } }));
-        publisher.refuses(&both(json!("bob")), &format!("`extensions.{name}` must be the same as `{attribute}`"))
+        publisher
+            .refuses(&both(json!("bob")), &format!("`extensions.{name}` must be the same as `{attribute}`"))
             .await;
         publisher.refuses(&both(json!(1)), &format!("`extensions.{name}`")).await;
         for same in [json!(value), json!(null)] {
@@ -824,7 +819,8 @@ async fn l6_contradicting_extensions_are_refused() {
             assert_eq!((&pure[attribute], &hybrid[attribute]), (&json!(value), &json!(value)));
         }
     }
-    publisher.refuses(&event(json!({ "extensions": { "userId": "a", "userid": "b" } })), "`extensions.userid`")
+    publisher
+        .refuses(&event(json!({ "extensions": { "userId": "a", "userid": "b" } })), "`extensions.userid`")
         .await;
     // An event stored by an earlier release is still resent, with the correction of that release.
     let old = event(
@@ -843,7 +839,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn k6_gzip_bodies_are_decoded() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let text = event(json!({ "data": { "a": "é" } })).to_string();
     let (left, right) = text.as_bytes().split_at(40);
     let members = [gzip(left), gzip(b""), gzip(right)].concat();
@@ -858,7 +854,8 @@ async fn k6_gzip_bodies_are_decoded() {
         ("", text.clone().into_bytes()),
         (" , ", text.clone().into_bytes()),
     ] {
-        let taken = publisher.accepts(&[("content-type", STRUCTURED), ("content-encoding", encoding)], &body).await;
+        let taken =
+            publisher.accepts(&[("content-type", STRUCTURED), ("content-encoding", encoding)], &body).await;
         assert_eq!(payload(&taken)["data"]["a"], "é", "{encoding}");
     }
     let headers = binary(&[("content-type", "text/plain"), ("content-encoding", "gzip")]);
@@ -867,7 +864,7 @@ async fn k6_gzip_bodies_are_decoded() {
 
 #[tokio::test]
 async fn k6_damaged_gzip_is_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let good = gzip(event(json!({})).to_string().as_bytes());
     let mut corrupt = good.clone();
     let middle = corrupt.len() / 2;
@@ -884,7 +881,8 @@ async fn k6_damaged_gzip_is_refused() {
         [good.as_slice(), b"rubbish"].concat(),
         gzip(&good),
     ] {
-        let answer = publisher.post(&[("content-type", STRUCTURED), ("content-encoding", "gzip")], &body).await;
+        let answer =
+            publisher.post(&[("content-type", STRUCTURED), ("content-encoding", "gzip")], &body).await;
         assert_eq!(answer.status, 400, "{answer:?}");
         assert!(answer.details().contains("`body`") || answer.details().contains("UTF-8"), "{answer:?}");
     }
@@ -892,7 +890,7 @@ async fn k6_damaged_gzip_is_refused() {
 
 #[tokio::test]
 async fn k6_gzip_bomb_is_413() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let send = async |text: &[u8]| {
         let answer =
             publisher.post(&[("content-type", STRUCTURED), ("content-encoding", "gzip")], &gzip(text)).await;
@@ -912,7 +910,7 @@ async fn k6_gzip_bomb_is_413() {
 
 #[tokio::test]
 async fn k6_other_encodings_are_415_with_the_list() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let text = event(json!({})).to_string();
     let mut deflate = ZlibEncoder::new(Vec::new(), Compression::default());
     deflate.write_all(text.as_bytes()).unwrap();
@@ -931,26 +929,16 @@ async fn k6_other_encodings_are_415_with_the_list() {
             assert!(answer.details().contains("gzip, identity"), "{answer:?}");
         }
     }
-    assert!(publisher.queues.on(FAST).is_empty());
+    assert!(publisher.engine.queues.on(FAST).is_empty());
 }
 
 #[tokio::test]
 async fn k6_management_api_decodes_gzip() {
     let engine = Engine::start(DisablePolicy::default()).await;
-    let api = engine.cloud.api(&engine.way_out);
+    let api = engine.context.api(&engine.egress);
     let send = async |encoding: &str, kind: &str, body: Vec<u8>| {
-        let event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": "/api/core/webhooks", "rawQueryString": "",
-            "headers": { "host": "hooks.example.com", "content-type": kind, "content-encoding": encoding },
-            "requestContext": {
-                "http": { "method": "POST", "path": "/api/core/webhooks", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
-                "authorizer": { "jwt": { "claims": { "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" }, "scopes": null } },
-                "routeKey": "$default", "stage": "$default", "requestId": "r", "accountId": "1", "apiId": "a",
-                "domainName": "hooks.example.com", "timeEpoch": 0,
-            },
-            "isBase64Encoded": true, "body": STANDARD.encode(body),
-        });
-        api.invoke(&event).await.unwrap()
+        let headers = [("content-type", kind), ("content-encoding", encoding)];
+        api.invoke(&request("/api/core/webhooks", &headers, &body)).await.unwrap()
     };
     let hook =
         json!({ "name": "n", "url": "https://hooks.example.com/", "eventTypes": [CREATED] }).to_string();
@@ -968,7 +956,7 @@ async fn k6_management_api_decodes_gzip() {
 
 #[tokio::test]
 async fn bom_of_utf8_is_skipped_for_every_publisher() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for text in [
         event(json!({})).to_string(),
         json!([event(json!({}))]).to_string(),
@@ -980,7 +968,8 @@ async fn bom_of_utf8_is_skipped_for_every_publisher() {
             publisher.accepts(&[("content-type", kind)], marked.as_bytes()).await;
         }
         assert_eq!(publisher.queues_up(&marked).await, 1);
-        let answer = publisher.post(&[("content-type", STRUCTURED)], format!("\u{feff}{marked}").as_bytes()).await;
+        let answer =
+            publisher.post(&[("content-type", STRUCTURED)], format!("\u{feff}{marked}").as_bytes()).await;
         assert_eq!(answer.status, 400, "only one mark is skipped");
     }
     let sent = payload(
@@ -988,13 +977,14 @@ async fn bom_of_utf8_is_skipped_for_every_publisher() {
     );
     assert_eq!(sent["data"], json!({ "a": 1 }));
     // In text data it is part of the text.
-    let sent = payload(&publisher.accepts(&binary(&[("content-type", "text/plain")]), b"\xef\xbb\xbfa").await);
+    let sent =
+        payload(&publisher.accepts(&binary(&[("content-type", "text/plain")]), b"\xef\xbb\xbfa").await);
     assert_eq!(sent["data"], "\u{feff}a");
 }
 
 #[tokio::test]
 async fn bom_of_utf16_and_utf32_is_named() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let text = event(json!({})).to_string();
     let units = || text.encode_utf16();
     for (body, named) in [
@@ -1019,7 +1009,7 @@ async fn bom_of_utf16_and_utf32_is_named() {
 
 #[tokio::test]
 async fn h1_request_with_delivery_headers_is_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     let body = event(json!({})).to_string();
     for name in [
         "webhook-id",
@@ -1037,17 +1027,18 @@ async fn h1_request_with_delivery_headers_is_refused() {
             assert_eq!((answer.status, named), (400, true), "{answer:?}");
         }
     }
-    assert!(publisher.queues.on(FAST).is_empty());
-    publisher.accepts(
-        &[("content-type", STRUCTURED), ("webhook-other", "x"), ("x-signature", "x")],
-        body.as_bytes(),
-    )
-    .await;
+    assert!(publisher.engine.queues.on(FAST).is_empty());
+    publisher
+        .accepts(
+            &[("content-type", STRUCTURED), ("webhook-other", "x"), ("x-signature", "x")],
+            body.as_bytes(),
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn h1_hops_are_counted_and_bounded() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for (hops, sent) in
         [(json!(null), 1), (json!(0), 1), (json!("0"), 1), (json!(1), 2), (json!("2"), 3), (json!(3), 4)]
     {
@@ -1082,14 +1073,16 @@ async fn h1_hops_are_counted_and_bounded() {
         .await;
     assert_eq!((answer.status, answer.details().contains("`[1].anzolhop`")), (400, true), "{answer:?}");
     publisher.refuses(&legacy(json!({ "tenantid": "acme", "anzolhop": 4 })), "anzolhop").await;
-    publisher.refuses(&legacy(json!({ "extensions": { "tenantId": "acme", "anzolHop": 4 } })), "anzolhop").await;
+    publisher
+        .refuses(&legacy(json!({ "extensions": { "tenantId": "acme", "anzolHop": 4 } })), "anzolhop")
+        .await;
     assert_eq!(publisher.post(&binary(&[("ce-anzolhop", "4")]), b"{}").await.status, 400);
     assert_eq!(publisher.accepts(&binary(&[("ce-anzolhop", "3")]), b"{}").await.hops(), MAX_HOPS);
 }
 
 #[tokio::test]
 async fn h1_hop_count_precedes_data_and_is_read_back() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for from in [
         event(json!({ "data": { "a": 1 } })),
         event(json!({ "data_base64": "/wA=" })),
@@ -1117,7 +1110,7 @@ async fn h1_hop_count_precedes_data_and_is_read_back() {
 
 #[tokio::test]
 async fn h1_reserved_attributes_are_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = publisher().await;
     for (more, named) in [
         (json!({ "anzoltest": true }), "anzoltest"),
         (json!({ "anzoltest": "true" }), "anzoltest"),
@@ -1133,11 +1126,18 @@ async fn h1_reserved_attributes_are_refused() {
     assert_eq!(publisher.post(&binary(&[("ce-anzoltest", "true")]), b"{}").await.status, 400);
     // Operational events come through the queue, and only before they have been delivered.
     let operational = event(json!({ "source": "anzol", "type": "anzol.webhook.failing" }));
-    assert_eq!(publisher.queues_up(&operational.to_string()).await, 0, "no webhook matches it, and it is not refused");
+    assert_eq!(
+        publisher.queues_up(&operational.to_string()).await,
+        0,
+        "no webhook matches it, and it is not refused"
+    );
     let mut delivered = operational.clone();
     delivered["anzolhop"] = json!(1);
     assert!(publisher.sends_to_dlq(&delivered.to_string()).await.contains("anzolhop"));
-    assert_eq!(publisher.post(&[("content-type", STRUCTURED)], operational.to_string().as_bytes()).await.status, 400);
+    assert_eq!(
+        publisher.post(&[("content-type", STRUCTURED)], operational.to_string().as_bytes()).await.status,
+        400
+    );
     publisher.sends(&event(json!({ "source": "anzolian" }))).await;
 }
 
@@ -1145,7 +1145,7 @@ async fn h1_reserved_attributes_are_refused() {
 async fn h1_own_hosts_are_refused_as_targets() {
     let own: OwnHosts = "hooks.example.com,own.receiver.test".parse().unwrap();
     let engine = Engine::start(DisablePolicy::default()).await;
-    let mut state = engine.cloud.state(&engine.way_out);
+    let mut state = engine.context.state(&engine.egress);
     state.deliverer = state.deliverer.with_own_hosts(own.clone());
     let api = Api(anzol_api::router(state));
     let admin = As::admin("acme");
@@ -1170,16 +1170,17 @@ async fn h1_own_hosts_are_refused_as_targets() {
     assert_eq!(engine.stored(&stored).await.spec.url, stored.spec.url);
 
     // A webhook stored before the host became the deployment's is blocked when it is delivered to.
-    let mut before = webhook("acme");
-    before.spec.url = WebhookUrl::parse("https://own.receiver.test/loop").unwrap();
-    engine.cloud.webhooks.create(&before, 100).await.unwrap();
+    let before = webhook_with("acme", |webhook| {
+        webhook.spec.url = WebhookUrl::parse("https://own.receiver.test/loop").unwrap();
+    });
+    engine.context.webhooks.create(&before, 100).await.unwrap();
     let tested =
         api.call(Some(&admin), "POST", &format!("/api/core/webhooks/{}/actions/test", before.id), None).await;
     assert_eq!((tested.0, &tested.1["failure"]), (201, &json!("blocked")), "{tested:?}");
     assert!(tested.1["statusMessage"].as_str().unwrap().contains(said), "{tested:?}");
     let mut engine = engine;
-    engine.sender.deliverer = Deliverer::new(engine.way_out.egress.clone(), now).with_own_hosts(own);
-    assert!(engine.send(&[crate::engine::task(&before)]).await.is_empty());
+    engine.sender.deliverer = Deliverer::new(engine.egress.client.clone(), now).with_own_hosts(own);
+    assert!(engine.send(&[crate::kit::task(&before)]).await.is_empty());
     let rows = engine.history(&before).await;
     let row = rows.last().unwrap();
     assert_eq!((rows.len(), row.failure, &row.next_attempt), (2, Some(FailureKind::Blocked), &None));
@@ -1188,9 +1189,7 @@ async fn h1_own_hosts_are_refused_as_targets() {
 
 /// Four webhooks whose deliveries are published again, to follow one event.
 struct Loop {
-    engine: Engine,
-    api: Api,
-    fanout: Fanout,
+    publisher: Publisher,
     hooks: Vec<Webhook>,
     /// Number of requests seen so far.
     seen: usize,
@@ -1202,40 +1201,29 @@ impl Loop {
         let engine = Engine::start(DisablePolicy::default()).await;
         let mut hooks = Vec::new();
         for index in 0..4 {
-            let mut hook = webhook("acme");
-            hook.spec.cloud_events = index % 2 == 0;
-            engine.cloud.webhooks.create(&hook, 100).await.unwrap();
+            let hook = webhook_with("acme", |webhook| webhook.spec.cloud_events = index % 2 == 0);
+            engine.context.webhooks.create(&hook, 100).await.unwrap();
             hooks.push(hook);
         }
-        let api = Api(anzol_ingest::router(IngestState {
-            dispatcher: Arc::new(engine.dispatcher()),
-            claims: Claims::default().into(),
-            clock: now,
-            largest_event: MAX_EVENT,
-            signature: None,
-        }));
-        let fanout = Fanout {
-            dispatcher: engine.dispatcher(),
-            dlq: engine.queues.queue(DEAD),
-            clock: now,
-            largest_event: MAX_EVENT,
-        };
-        Self { engine, api, fanout, hooks, seen: 0, sent: 0 }
+        Self { publisher: Publisher::on(engine, MAX_EVENT, None), hooks, seen: 0, sent: 0 }
     }
 
     async fn publish(&self, headers: &[(&str, &str)], body: &str) -> Answer {
-        self.api.exchange_with(Some(&As::admin("acme")), "POST", EVENTS, headers, Some(json!(body))).await
+        self.publisher
+            .ingest
+            .exchange_with(Some(&As::admin("acme")), "POST", EVENTS, headers, Some(json!(body)))
+            .await
     }
 
     /// Sends the queued messages and returns the requests that arrived.
     async fn arrivals(&mut self) -> Vec<Received> {
-        let queued = self.engine.queues.on(FAST);
+        let queued = self.publisher.queued();
         let tasks: Vec<DeliveryTask> = queued[self.sent..].iter().map(Sent::task).collect();
         self.sent = queued.len();
         for ten in tasks.chunks(10) {
-            assert!(self.engine.send(ten).await.is_empty());
+            assert!(self.publisher.engine.send(ten).await.is_empty());
         }
-        let all = self.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+        let all = self.publisher.engine.requests("in").await;
         let new = all[self.seen..].to_vec();
         self.seen = all.len();
         new
@@ -1249,7 +1237,10 @@ fn text(request: &Received) -> String {
 #[tokio::test]
 async fn h1_loop_of_whole_requests_ends_at_once() {
     let mut looped = Loop::start().await;
-    assert_eq!(looped.publish(&[("content-type", STRUCTURED)], &event(json!({})).to_string()).await.status, 202);
+    assert_eq!(
+        looped.publish(&[("content-type", STRUCTURED)], &event(json!({})).to_string()).await.status,
+        202
+    );
     let first = looped.arrivals().await;
     assert_eq!(first.len(), looped.hooks.len());
     for request in &first {
@@ -1284,15 +1275,16 @@ async fn h1_loop_of_bodies_ends_over_http_and_queue() {
                 let body: Value = serde_json::from_str(&text(request)).unwrap();
                 assert_eq!(body["anzolhop"], generations, "{body}");
                 if over_http {
-                    let answer = looped.publish(&[("content-type", "application/json")], &text(request)).await;
+                    let answer =
+                        looped.publish(&[("content-type", "application/json")], &text(request)).await;
                     assert_eq!(answer.status, if generations < 4 { 202 } else { 400 }, "{answer:?}");
                 } else {
-                    assert!(failed(looped.fanout.handle(batch(&[text(request)])).await).is_empty());
+                    assert!(failed(looped.publisher.fanout.handle(batch(&[text(request)])).await).is_empty());
                 }
             }
         }
         assert_eq!(generations, 4);
-        let dead = looped.engine.queues.on(DEAD);
+        let dead = looped.publisher.engine.queues.on(DEAD);
         assert_eq!(dead.len(), if over_http { 0 } else { 2 });
         assert!(dead.iter().all(|message| message.attributes.to_string().contains("anzolhop")), "{dead:?}");
     }
@@ -1305,10 +1297,10 @@ async fn h1_resend_does_not_count_as_a_hop() {
         looped.publish(&[("content-type", STRUCTURED)], &event(json!({ "anzolhop": 2 })).to_string()).await;
     assert_eq!(publish.status, 202);
     let first = looped.arrivals().await;
-    let api = looped.engine.cloud.api(&looped.engine.way_out);
+    let api = looped.publisher.engine.context.api(&looped.publisher.engine.egress);
     let hook = &looped.hooks[0];
     for _ in 0..3 {
-        let row = looped.engine.history(hook).await.pop().unwrap();
+        let row = looped.publisher.engine.history(hook).await.pop().unwrap();
         let path = format!("/api/core/webhooks/{}/deliveries/{}/actions/resend", hook.id, row.id);
         assert_eq!(api.call(Some(&As::admin("acme")), "POST", &path, None).await.0, 201);
     }

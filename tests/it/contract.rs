@@ -1,20 +1,13 @@
 //! The public contract's rules on both base paths, and their differences (contract sections 1, 2 and 6.4).
 
 use anzol_domain::{Disabled, TenantId};
-use anzol_egress::Settings;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness};
+use crate::kit::{Answer, Api, As, TestContext};
 
 const V1: &str = "/api/v1/webhooks";
 const CORE: &str = "/api/core/webhooks";
 const CREATED: &str = "com.qlik.v1.app.created";
-
-async fn api() -> (Cloud, EgressHarness, Api) {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
-    (cloud, way_out, api)
-}
 
 fn body() -> Value {
     json!({ "name": "Hook", "url": "https://hooks.receiver.test/in", "eventTypes": [CREATED] })
@@ -27,12 +20,12 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 /// The API of one base path, called by an admin of acme.
-struct At<'a> {
+struct BasePath<'a> {
     api: &'a Api,
     base: &'a str,
 }
 
-impl At<'_> {
+impl BasePath<'_> {
     async fn call(&self, method: &str, tail: &str, body: Option<Value>) -> Answer {
         let path = format!("{}{tail}", self.base);
         self.api.exchange(Some(&As::admin("acme")), method, &path, Some("application/json"), body).await
@@ -70,8 +63,8 @@ fn replace(path: &str, value: impl Into<Value>) -> Value {
 
 #[tokio::test]
 async fn base_paths_share_webhooks_and_v1_is_deprecated() {
-    let (_cloud, _way_out, api) = api().await;
-    let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let (v1, core) = (BasePath { api: &api, base: V1 }, BasePath { api: &api, base: CORE });
     let created = v1.create(body()).await;
     assert_eq!(core.get(&created["id"]).await, created);
     let at = created["createdAt"].as_str().unwrap();
@@ -102,8 +95,8 @@ async fn base_paths_share_webhooks_and_v1_is_deprecated() {
 
 #[tokio::test]
 async fn core_patch_changes_members_that_v1_refuses() {
-    let (_cloud, _way_out, api) = api().await;
-    let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let (v1, core) = (BasePath { api: &api, base: V1 }, BasePath { api: &api, base: CORE });
     let id = v1.create(body()).await["id"].clone();
     for (path, value) in [
         ("/filter", json!("id eq \"a\"")),
@@ -138,8 +131,8 @@ async fn core_patch_changes_members_that_v1_refuses() {
 
 #[tokio::test]
 async fn immutable_member_is_a_conflict_in_core() {
-    let (_cloud, _way_out, api) = api().await;
-    let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let (v1, core) = (BasePath { api: &api, base: V1 }, BasePath { api: &api, base: CORE });
     let created = v1.create(with("origin", json!("automations"))).await;
     let id = &created["id"];
     assert_eq!(created["origin"], "automations");
@@ -183,8 +176,8 @@ async fn immutable_member_is_a_conflict_in_core() {
 
 #[tokio::test]
 async fn cloud_event_delivery_cannot_be_disabled() {
-    let (_cloud, _way_out, api) = api().await;
-    let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let (v1, core) = (BasePath { api: &api, base: V1 }, BasePath { api: &api, base: CORE });
     let (member, path) = ("enableCloudEventDelivery", "/enableCloudEventDelivery");
     let created = v1.create(body()).await;
     let id = &created["id"];
@@ -204,9 +197,9 @@ async fn cloud_event_delivery_cannot_be_disabled() {
 
 #[tokio::test]
 async fn put_resets_omitted_members() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         let whole = json!({
             "name": "Whole", "description": "d", "url": "https://hooks.receiver.test/in", "eventTypes": [CREATED],
             "level": "user", "filter": "id eq \"a\"", "secret": "s".repeat(32), "headers": { "X-A": "1" },
@@ -248,9 +241,9 @@ async fn put_resets_omitted_members() {
 
 #[tokio::test]
 async fn new_url_requires_new_encrypted_headers() {
-    let (cloud, _way_out, api) = api().await;
+    let (context, _egress, api) = TestContext::with_api().await;
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         let tokens = json!({ "X-One": "first secret", "X-Two~": "second secret" });
         let id = at.create(with("encryptedHeaders", tokens)).await["id"].clone();
         let url = |path: &str| json!({ "op": "replace", "path": "/url", "value": format!("https://other.receiver.test/{path}") });
@@ -269,7 +262,10 @@ async fn new_url_requires_new_encrypted_headers() {
                 answer.details()
             );
         }
-        assert!(at.get(&id).await["url"].as_str().unwrap().starts_with("https://hooks."), "nothing was changed");
+        assert!(
+            at.get(&id).await["url"].as_str().unwrap().starts_with("https://hooks."),
+            "nothing was changed"
+        );
         // A URL that normalizes to the same value is not a change.
         assert_eq!(
             at.patch(&id, replace("/url", json!("https://HOOKS.receiver.test:443/in"))).await.status,
@@ -285,15 +281,15 @@ async fn new_url_requires_new_encrypted_headers() {
         let answer = at.put(&id, with("url", json!("https://third.receiver.test/"))).await;
         assert_eq!((answer.status, &answer.body["encryptedHeaders"]), (200, &json!([])));
         let tenant = TenantId::parse("acme").unwrap();
-        let stored = cloud.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await;
+        let stored = context.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await;
         assert_eq!(stored.unwrap().unwrap().sealed, None);
     }
 }
 
 #[tokio::test]
 async fn answers_never_show_secrets() {
-    let (_cloud, _way_out, api) = api().await;
-    let at = At { api: &api, base: CORE };
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let at = BasePath { api: &api, base: CORE };
     let secret = "correct-horse-battery-staple-0123";
     let mut hidden = with("secret", json!(secret));
     hidden["encryptedHeaders"] = json!({ "Authorization": "Bearer tell-no-one" });
@@ -316,9 +312,9 @@ async fn answers_never_show_secrets() {
 
 #[tokio::test]
 async fn certificate_revocation_check_is_refused() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         let wanted = with("checkCertificateRevocation", json!(true));
         let answer = at.call("POST", "", Some(wanted.clone())).await;
         assert_eq!(answer.status, 400);
@@ -334,8 +330,8 @@ async fn certificate_revocation_check_is_refused() {
 
 #[tokio::test]
 async fn event_types_accept_old_and_new_names() {
-    let (_cloud, _way_out, api) = api().await;
-    let at = At { api: &api, base: V1 };
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let at = BasePath { api: &api, base: V1 };
     let created = at
         .create(with("eventTypes", json!(["com.qlik.app.created", "com.qlik.core.user.deleted", CREATED])))
         .await;
@@ -356,21 +352,21 @@ async fn event_types_accept_old_and_new_names() {
 
 #[tokio::test]
 async fn enabling_clears_the_disabled_reason() {
-    let (cloud, _way_out, api) = api().await;
+    let (context, _egress, api) = TestContext::with_api().await;
     let tenant = TenantId::parse("acme").unwrap();
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         for by_patch in [true, false] {
             let id = at.create(body()).await["id"].clone();
             let stored =
-                cloud.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
+                context.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
             // As the sender does when deliveries keep failing.
             let mut disabled = stored.clone();
             disabled.spec.enabled = false;
             disabled.version += 1;
             disabled.disabled =
                 Some(Disabled { reason: "the receiver answered 410".to_owned(), code: "GONE".to_owned() });
-            cloud.webhooks.replace(&stored, &disabled).await.unwrap();
+            context.webhooks.replace(&stored, &disabled).await.unwrap();
             let shown = at.get(&id).await;
             assert_eq!((&shown["enabled"], &shown["disabledReasonCode"]), (&json!(false), &json!("GONE")));
             assert_eq!(shown["disabledReason"], "the receiver answered 410");
@@ -391,8 +387,8 @@ async fn enabling_clears_the_disabled_reason() {
 
 #[tokio::test]
 async fn every_invalid_field_is_named() {
-    let (_cloud, _way_out, api) = api().await;
-    let at = At { api: &api, base: CORE };
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let at = BasePath { api: &api, base: CORE };
     let admin = As::admin("acme");
     let answer = at.call("POST", "", Some(json!("{\n  \"name\": oops }"))).await;
     assert_eq!(answer.status, 400);
@@ -454,10 +450,10 @@ async fn every_invalid_field_is_named() {
 
 #[tokio::test]
 async fn qlik_client_requests_are_accepted() {
-    let (_cloud, _way_out, api) = api().await;
+    let (_context, _egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         let created = at.create(with("enabled", json!(true))).await;
         let path = format!("{base}{}", tail(&created["id"]));
         // A content type without a body, a body without a content type, unknown parameters, Python's booleans.
@@ -488,17 +484,17 @@ async fn qlik_client_requests_are_accepted() {
 
 #[tokio::test]
 async fn concurrent_edits_are_applied_or_reported() {
-    let (cloud, way_out, _) = api().await;
-    let first = cloud.api(&way_out);
-    let at = At { api: &first, base: CORE };
+    let (context, egress, _) = TestContext::with_api().await;
+    let first = context.api(&egress);
+    let at = BasePath { api: &first, base: CORE };
     let id = at.create(body()).await["id"].clone();
     let edits = (0..12).map(|n| {
         // A router per edit, like separate Lambda environments.
-        let (api, id) = (cloud.api(&way_out), id.clone());
+        let (api, id) = (context.api(&egress), id.clone());
         tokio::spawn(async move {
             let operations =
                 json!([{ "op": "add", "path": format!("/headers/X-{n}"), "value": n.to_string() }]);
-            let answer = At { api: &api, base: CORE }.patch(&id, operations).await;
+            let answer = BasePath { api: &api, base: CORE }.patch(&id, operations).await;
             (format!("X-{n}"), answer)
         })
     });

@@ -7,12 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anzol_domain::page::{Order, Position};
 use anzol_domain::{FailureKind, WebhookUrl};
-use anzol_egress::Settings;
 use anzol_runtime::config::optional;
 use anzol_runtime::now;
-use anzol_store::{DeliveryFilter, DeliveryQuery};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,9 +18,8 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::cloud::{Cloud, EgressHarness, webhook};
-use crate::functions::task;
-use crate::kms::KEY;
+use crate::kit::kms::KEY;
+use crate::kit::{TestContext, task, webhook_with};
 
 const URLS: [&str; 2] = ["https://hooks.receiver.test/in", "https://1-1-1-1.address.test/in"];
 
@@ -63,12 +59,11 @@ async fn deployed_build_resolves_no_local_names() {
 
 /// Runs a sender on one message for each of [`URLS`], with the variables that lead a local build to a receiver. Returns each failure.
 async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
+    let (context, egress) = TestContext::with_egress().await;
     let mut webhooks = Vec::new();
     for url in URLS {
-        let mut webhook = webhook("acme");
-        webhook.spec.url = WebhookUrl::parse(url).unwrap();
-        cloud.webhooks.create(&webhook, 100).await.unwrap();
+        let webhook = webhook_with("acme", |webhook| webhook.spec.url = WebhookUrl::parse(url).unwrap());
+        context.webhooks.create(&webhook, 100).await.unwrap();
         webhooks.push(webhook);
     }
     let records = webhooks.iter().map(|webhook| {
@@ -79,7 +74,7 @@ async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
     let mut sender = Command::new(program(variable));
     sender
         .env_clear()
-        .envs(way_out.variables())
+        .envs(egress.variables())
         .envs([
             ("AWS_LAMBDA_RUNTIME_API", runtime.address.as_str()),
             ("AWS_LAMBDA_FUNCTION_NAME", "sender"),
@@ -88,13 +83,13 @@ async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_ENDPOINT_URL", cloud.config.endpoint_url().unwrap()),
-            ("AWS_ENDPOINT_URL_KMS", cloud.kms.endpoint()),
+            ("AWS_ENDPOINT_URL", context.config.endpoint_url().unwrap()),
+            ("AWS_ENDPOINT_URL_KMS", context.kms.endpoint()),
             ("SECRETS_KEY_ARN", KEY),
             // Nothing listens here: retries after `dns` failures cannot be queued, but the rows are written.
             ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:1"),
-            ("WEBHOOKS_TABLE", &cloud.deliveries_table.replace("deliveries", "webhooks")),
-            ("DELIVERIES_TABLE", &cloud.deliveries_table),
+            ("WEBHOOKS_TABLE", &context.webhooks_table),
+            ("DELIVERIES_TABLE", &context.deliveries_table),
             ("SLOW_LANE_QUEUE_ARN", "arn:aws:sqs:us-east-1:1:slow"),
             ("SLOW_LANE_DLQ_ARN", "arn:aws:sqs:us-east-1:1:slow-dead"),
             ("SCHEDULE_GROUP", "retries"),
@@ -110,17 +105,11 @@ async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
 
     let mut outcomes = BTreeMap::new();
     for webhook in webhooks {
-        let query = DeliveryQuery {
-            filter: DeliveryFilter::default(),
-            order: Order::Ascending,
-            position: Position::Start,
-            limit: 10,
-        };
-        let rows = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap().items;
+        let rows = context.history(&webhook).await;
         let [row] = rows.as_slice() else { panic!("{rows:?}") };
         outcomes.insert(webhook.spec.url.to_string(), row.failure);
     }
-    let received = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    let received = egress.control(|receiver| receiver.all_requests()).await.unwrap().len();
     assert_eq!(received, outcomes.values().filter(|failure| failure.is_none()).count());
     outcomes
 }

@@ -6,141 +6,16 @@ use std::time::{Duration, SystemTime};
 use anzol_domain::delivery::BodyError;
 use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_domain::health::{DisablePolicy, FAST_SUCCESSES, Pace};
-use anzol_domain::page::{Order, Position};
-use anzol_domain::retry::Schedule;
-use anzol_domain::{
-    Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Health, Lane, Status, Trigger, Webhook,
-    WebhookUrl,
-};
-use anzol_egress::Settings;
+use anzol_domain::{DeliveryId, DeliveryTask, FailureKind, Health, Lane, Status, Trigger, WebhookUrl};
 use anzol_fanout::Fanout;
-use anzol_pipeline::{Accepted, Deliverer, Dispatcher, HealthTracker, Recoverer, Settler};
+use anzol_pipeline::{Accepted, Deliverer};
 use anzol_runtime::now;
-use anzol_sender::Sender;
-use anzol_store::{DeliveryFilter, DeliveryQuery};
-use anzol_tests::receiver::{Behaviour, Mode};
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use anzol_tests::receiver::{Behavior, Mode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::cloud::{Cloud, EgressHarness, webhook};
-use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN, SLOW_DEAD_ARN, task_in};
-
-pub(crate) struct Engine {
-    pub(crate) cloud: Cloud,
-    pub(crate) way_out: EgressHarness,
-    pub(crate) queues: Queues,
-    pub(crate) sender: Sender,
-}
-
-impl Engine {
-    pub(crate) async fn start(policy: DisablePolicy) -> Self {
-        let settings = Settings { timeout: Duration::from_secs(5), ..Settings::default() };
-        let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(settings).await);
-        let queues = Queues::start(&cloud.config).await;
-        let sender = Sender {
-            webhooks: cloud.webhooks.clone(),
-            vault: cloud.vault.clone(),
-            deliverer: Deliverer::new(way_out.egress.clone(), now),
-            settler: Settler::new(
-                cloud.deliveries.clone(),
-                queues.with_scheduler(),
-                Schedule::default(),
-                now,
-            ),
-            recoverer: Recoverer::new(cloud.deliveries.clone(), queues.with_scheduler(), now),
-            health: HealthTracker::new(cloud.webhooks.clone(), queues.queue(EVENTS), policy, now),
-            dlq: queues.queue(DEAD),
-            slow_lane_arn: SLOW_ARN.to_owned(),
-        };
-        Self { cloud, way_out, queues, sender }
-    }
-
-    pub(crate) fn dispatcher(&self) -> Dispatcher {
-        let Cloud { webhooks, deliveries, .. } = &self.cloud;
-        Dispatcher::new(webhooks.clone(), self.queues.both(), deliveries.markers(), now)
-    }
-
-    pub(crate) async fn create(&self, path: &str) -> Webhook {
-        let mut webhook = webhook("acme");
-        webhook.spec.url = WebhookUrl::parse(&format!("https://hooks.receiver.test/{path}")).unwrap();
-        self.cloud.webhooks.create(&webhook, 100).await.unwrap();
-        webhook
-    }
-
-    pub(crate) async fn behaves(&self, path: &str, behaviour: Behaviour) {
-        let path = format!("/{path}");
-        self.way_out.control(move |receiver| receiver.behave(&path, &behaviour)).await.unwrap();
-    }
-
-    pub(crate) async fn answers(&self, path: &str, status: u16) {
-        self.behaves(path, Behaviour { status, ..Behaviour::default() }).await;
-    }
-
-    pub(crate) async fn received(&self, path: &str) -> usize {
-        let path = format!("/{path}");
-        self.way_out.control(move |receiver| receiver.requests(&path)).await.unwrap().len()
-    }
-
-    pub(crate) async fn handle(&self, bodies: &[String], source: &str) -> Vec<String> {
-        let deadline = SystemTime::now() + Duration::from_secs(30);
-        failed(self.sender.handle(batch(bodies, source), deadline).await)
-    }
-
-    /// Sends these from the slow lane, where every webhook may send.
-    pub(crate) async fn send(&self, tasks: &[DeliveryTask]) -> Vec<String> {
-        let bodies: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
-        self.handle(&bodies, SLOW_ARN).await
-    }
-
-    pub(crate) async fn stored(&self, webhook: &Webhook) -> Webhook {
-        self.cloud.webhooks.get(&webhook.tenant_id, webhook.id).await.unwrap().unwrap()
-    }
-
-    pub(crate) async fn history(&self, webhook: &Webhook) -> Vec<Delivery> {
-        let query = DeliveryQuery {
-            filter: DeliveryFilter::default(),
-            order: Order::Ascending,
-            position: Position::Start,
-            limit: 100,
-        };
-        self.cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap().items
-    }
-
-    fn news(&self) -> Vec<Value> {
-        self.queues.on(EVENTS).iter().map(|sent| serde_json::from_str(&sent.body).unwrap()).collect()
-    }
-}
-
-fn batch(bodies: &[String], source: &str) -> SqsEvent {
-    let record = |(index, body): (usize, &String)| json!({ "messageId": format!("m{index}"), "body": body, "eventSourceARN": source });
-    let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
-    serde_json::from_value(json!({ "Records": records })).unwrap()
-}
-
-fn failed(response: SqsBatchResponse) -> Vec<String> {
-    let failures = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier);
-    let mut ids: Vec<_> = failures.collect();
-    ids.sort();
-    ids
-}
-
-pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
-    let id = DeliveryId::mint(now());
-    let event = json!({
-        "specversion": "1.0", "id": id.to_string(), "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme",
-    });
-    DeliveryTask {
-        tenant_id: webhook.tenant_id.clone(),
-        webhook_id: webhook.id,
-        delivery_id: id,
-        attempt: 1,
-        trigger: Trigger::Event,
-        accepted_at: None,
-        trace: None,
-        event: Event::parse(&event.to_string(), now()).unwrap(),
-    }
-}
+use crate::kit::queues::{DEAD, EVENTS, FAST, SLOW, SLOW_ARN, SLOW_DEAD_ARN, task_in};
+use crate::kit::{Engine, batch_from, failed, task, webhook};
 
 #[tokio::test]
 async fn short_waits_are_the_queues_and_long_ones_the_schedulers() {
@@ -227,8 +102,7 @@ async fn a_scheduler_that_takes_no_message_groups_gets_the_message_without() {
 async fn k1_success_with_a_cut_body_is_one_post_and_no_retry() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("cut").await;
-    let cut =
-        Behaviour { mode: Mode::Cut, body: "half of this is missing".to_owned(), ..Behaviour::default() };
+    let cut = Behavior { mode: Mode::Cut, body: "half of this is missing".to_owned(), ..Behavior::default() };
     engine.behaves("cut", cut).await;
     assert!(engine.send(&[task(&hook)]).await.is_empty());
     let row = &engine.history(&hook).await[0];
@@ -253,8 +127,7 @@ async fn k1_status_decides_whatever_becomes_of_the_body() {
     ] {
         let hook = engine.create(name).await;
         let headers = headers.into_iter().collect();
-        let answer =
-            Behaviour { status, mode, headers, body: "not quite".to_owned(), ..Behaviour::default() };
+        let answer = Behavior { status, mode, headers, body: "not quite".to_owned(), ..Behavior::default() };
         engine.behaves(name, answer).await;
         engine.send(&[task(&hook)]).await;
         let row = &engine.history(&hook).await[0];
@@ -283,14 +156,14 @@ async fn k1_k3_wait_that_was_asked_for_survives_any_answer() {
         (503, Mode::Ok, Some(("x-huge".to_owned(), "v".repeat(60_000)))),
     ] {
         let headers = [wait.clone()].into_iter().chain(more).collect();
-        let answer = Behaviour { status, mode, headers, body: "not now".to_owned(), ..Behaviour::default() };
+        let answer = Behavior { status, mode, headers, body: "not now".to_owned(), ..Behavior::default() };
         engine.behaves("busy", answer).await;
         engine.send(&[task(&hook)]).await;
         let delay = engine.queues.on(SLOW).last().unwrap().delay;
         assert!((600..=601).contains(&delay), "{status}: {delay}");
     }
     let headers = [wait, big].into_iter().collect();
-    engine.behaves("busy", Behaviour { status: 429, headers, ..Behaviour::default() }).await;
+    engine.behaves("busy", Behavior { status: 429, headers, ..Behavior::default() }).await;
     let asked = task(&hook);
     engine.send(std::slice::from_ref(&asked)).await;
     let rows = engine.history(&hook).await;
@@ -305,10 +178,10 @@ async fn k1_k3_wait_that_was_asked_for_survives_any_answer() {
 async fn however_large_a_batch_no_more_than_ten_requests_are_under_way() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("counted").await;
-    engine.behaves("counted", Behaviour { delay_ms: 1_000, ..Behaviour::default() }).await;
+    engine.behaves("counted", Behavior { delay_ms: 1_000, ..Behavior::default() }).await;
     let tasks: Vec<_> = (0..25).map(|_| task(&hook)).collect();
     assert!(engine.send(&tasks).await.is_empty());
-    let received = engine.way_out.control(|receiver| receiver.requests("/counted")).await.unwrap();
+    let received = engine.egress.control(|receiver| receiver.requests("/counted")).await.unwrap();
     let times: Vec<_> = received.iter().map(|request| request.time).collect();
     assert_eq!(times.len(), 25);
     // Each takes a second, so what arrives within that time is under way together.
@@ -330,7 +203,7 @@ async fn a_receiver_that_asks_for_time_gets_it() {
     let hook = engine.create("busy").await;
     for (status, seconds, expected) in [(429, "120", 120..=121), (503, "1", 5..=6), (500, "120", 5..=6)] {
         let headers = [("Retry-After".to_owned(), seconds.to_owned())].into();
-        engine.behaves("busy", Behaviour { status, headers, ..Behaviour::default() }).await;
+        engine.behaves("busy", Behavior { status, headers, ..Behavior::default() }).await;
         engine.send(&[task(&hook)]).await;
         let delay = engine.queues.on(SLOW).last().unwrap().delay;
         assert!(expected.contains(&delay), "{status} {seconds}: {delay}");
@@ -342,10 +215,10 @@ async fn what_will_not_get_better_is_not_tried_again() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let mut disabled = webhook("acme");
     disabled.spec.enabled = false;
-    engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    engine.context.webhooks.create(&disabled, 100).await.unwrap();
     let moved = engine.create("moved").await;
     let headers = [("Location".to_owned(), "https://elsewhere.example/x".to_owned())].into();
-    engine.behaves("moved", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
+    engine.behaves("moved", Behavior { status: 308, headers, ..Behavior::default() }).await;
     let asked = engine.create("asked").await;
     engine.answers("asked", 500).await;
     let resend = DeliveryTask { trigger: Trigger::Resend, ..task(&asked) };
@@ -373,7 +246,7 @@ async fn retries_that_the_queue_refuses_come_back_and_the_others_do_not() {
 async fn a_connection_that_breaks_at_once_is_tried_once_more_at_once() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("reset").await;
-    engine.behaves("reset", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
+    engine.behaves("reset", Behavior { mode: Mode::Reset, ..Behavior::default() }).await;
     engine.send(&[task(&hook)]).await;
     let row = &engine.history(&hook).await[0];
     assert_eq!(row.failure, Some(FailureKind::Connect));
@@ -390,7 +263,7 @@ async fn a_connection_that_breaks_at_once_is_tried_once_more_at_once() {
 async fn a_slow_answer_moves_a_webhook_to_the_slow_lane_before_it_is_over() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("slow").await;
-    engine.behaves("slow", Behaviour { delay_ms: 4_500, ..Behaviour::default() }).await;
+    engine.behaves("slow", Behavior { delay_ms: 4_500, ..Behavior::default() }).await;
     let body = anzol_queue::encode(&task(&hook));
     let sending = engine.handle(std::slice::from_ref(&body), "fast");
     let looking = async {
@@ -417,7 +290,7 @@ async fn a_burst_for_a_slow_receiver_costs_one_request_and_holds_up_one_sender()
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("slow").await;
     let other = engine.create("quick").await;
-    engine.behaves("slow", Behaviour { delay_ms: 3_000, ..Behaviour::default() }).await;
+    engine.behaves("slow", Behavior { delay_ms: 3_000, ..Behavior::default() }).await;
     let encoded = |tasks: &[DeliveryTask]| tasks.iter().map(anzol_queue::encode).collect::<Vec<_>>();
     let ids = |tasks: &[DeliveryTask]| tasks.iter().map(|task| task.delivery_id).collect::<Vec<_>>();
     let first: Vec<_> = (0..9).map(|_| task(&hook)).chain([task(&other)]).collect();
@@ -426,9 +299,9 @@ async fn a_burst_for_a_slow_receiver_costs_one_request_and_holds_up_one_sender()
     let probing = engine.handle(&first_bodies, "fast");
     let meanwhile = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         let back = engine.handle(&second_bodies, "fast").await;
-        (back, begun.elapsed(), engine.stored(&hook).await.health.lane)
+        (back, started.elapsed(), engine.stored(&hook).await.health.lane)
     };
     let (back, (second_back, took, lane)) = futures::join!(probing, meanwhile);
     assert_eq!((back.len(), second_back.len(), lane), (0, 0, Lane::Fast));
@@ -457,7 +330,7 @@ async fn a_probe_announced_by_a_clock_far_ahead_holds_nobody_up() {
     let announce = async |ahead: time::Duration| {
         let at = now() + ahead;
         let until = at + anzol_domain::health::PROBE;
-        engine.cloud.webhooks.acquire_probe(&hook.tenant_id, hook.id, at, until).await.unwrap()
+        engine.context.webhooks.acquire_probe(&hook.tenant_id, hook.id, at, until).await.unwrap()
     };
     assert!(announce(time::Duration::ZERO).await);
     assert!(engine.handle(&burst(), "fast").await.is_empty());
@@ -473,7 +346,7 @@ async fn a_burst_for_a_quick_receiver_goes_out_and_is_remembered_for_a_while() {
     let hook = engine.create("quick").await;
     let burst = || (0..10).map(|_| anzol_queue::encode(&task(&hook))).collect::<Vec<_>>();
     assert!(engine.handle(&burst(), "fast").await.is_empty());
-    let pace = async || engine.cloud.webhooks.pace(&hook.tenant_id, hook.id).await.unwrap();
+    let pace = async || engine.context.webhooks.pace(&hook.tenant_id, hook.id).await.unwrap();
     let known = pace().await;
     assert!(known.is_known_fast(now()) && !known.is_probed(now()), "{known:?}");
     // Several at once now, and nothing is written.
@@ -488,11 +361,11 @@ async fn a_burst_for_a_quick_receiver_goes_out_and_is_remembered_for_a_while() {
     );
     assert!(engine.queues.on(FAST).is_empty() && engine.queues.on(SLOW).is_empty());
     // Until it turns slow: that is noticed.
-    engine.behaves("quick", Behaviour { delay_ms: 1_500, ..Behaviour::default() }).await;
+    engine.behaves("quick", Behavior { delay_ms: 1_500, ..Behavior::default() }).await;
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
     // What is known goes with the webhook.
-    engine.cloud.webhooks.delete(&hook.tenant_id, hook.id).await.unwrap();
+    engine.context.webhooks.delete(&hook.tenant_id, hook.id).await.unwrap();
     assert_eq!(pace().await, Pace::default());
 }
 
@@ -516,12 +389,12 @@ async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     let hook = engine.create("shaky").await;
     let other = engine.create("well").await;
     engine.answers("shaky", 500).await;
-    let revision = engine.cloud.webhooks.revision(&hook.tenant_id).await.unwrap();
+    let revision = engine.context.webhooks.revision(&hook.tenant_id).await.unwrap();
     engine.send(&[task(&hook), task(&other)]).await;
     let health = engine.stored(&hook).await.health;
     assert_eq!((health.lane, health.failures), (Lane::Slow, 1));
     assert_eq!(engine.stored(&other).await, other, "success costs no write");
-    let after = engine.cloud.webhooks.revision(&hook.tenant_id).await.unwrap();
+    let after = engine.context.webhooks.revision(&hook.tenant_id).await.unwrap();
     assert_eq!(after, revision + 1, "dispatch hears of the lane");
 
     engine.answers("shaky", 200).await;
@@ -561,8 +434,8 @@ async fn events_of_slow_webhooks_are_dispatched_to_the_slow_lane() {
     let dispatcher = engine.dispatcher();
     let event = task(&slow).event;
     dispatcher.dispatch(std::slice::from_ref(&event), &Accepted::new(now(), None)).await.unwrap();
-    assert!(engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
-    assert!(!engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
+    assert!(engine.context.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
+    assert!(!engine.context.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
     dispatcher.dispatch(&[event], &Accepted::new(now(), None)).await.unwrap();
     let to = |queue| engine.queues.on(queue).iter().map(|sent| sent.task().webhook_id).collect::<Vec<_>>();
     assert_eq!((to(FAST).len(), to(FAST)[2], to(SLOW)), (3, quick.id, vec![slow.id]));
@@ -581,7 +454,7 @@ async fn a_webhook_that_keeps_failing_is_warned_of_and_then_disabled() {
         assert_eq!((stored.health.failures, stored.spec.enabled), (failures, true));
         assert_eq!(stored.health.warned, failures >= 3);
     }
-    let news = engine.news();
+    let news = engine.operational_events();
     assert_eq!(news.len(), 1, "told once: {news:?}");
     assert_eq!(
         (&news[0]["type"], &news[0]["data"]["id"]),
@@ -594,12 +467,12 @@ async fn a_webhook_that_keeps_failing_is_warned_of_and_then_disabled() {
     let disabled = stored.disabled.unwrap();
     assert_eq!(disabled.code, "FAILURE_THRESHOLD");
     assert!(disabled.reason.starts_with("7 attempts in a row failed"), "{}", disabled.reason);
-    let news = engine.news();
+    let news = engine.operational_events();
     assert_eq!((news.len(), &news[1]["type"]), (2, &json!("anzol.webhook.disabled")));
     assert_eq!(news[1]["data"]["disabledReasonCode"], "FAILURE_THRESHOLD");
     // Its turn never comes again, and nothing more is told.
     engine.send(&[task(&hook)]).await;
-    assert_eq!((engine.received("down").await, engine.news().len()), (7, 2));
+    assert_eq!((engine.received("down").await, engine.operational_events().len()), (7, 2));
 }
 
 #[tokio::test]
@@ -616,9 +489,9 @@ async fn one_success_starts_the_count_anew_and_is_told_once_it_was_worth_a_warni
         engine.send(&[task(&hook)]).await;
         let health = engine.stored(&hook).await.health;
         assert_eq!((health.failures, health.failing_since, health.warned), (0, None, false));
-        assert_eq!(engine.news().len(), told);
+        assert_eq!(engine.operational_events().len(), told);
     }
-    assert_eq!(engine.news()[1]["type"], "anzol.webhook.recovered");
+    assert_eq!(engine.operational_events()[1]["type"], "anzol.webhook.recovered");
 }
 
 #[tokio::test]
@@ -645,14 +518,14 @@ async fn a_receiver_that_is_gone_is_believed_at_once() {
     let stored = engine.stored(&hook).await;
     assert_eq!((stored.spec.enabled, stored.disabled.unwrap().code.as_str()), (false, "GONE"));
     assert!(engine.queues.on(SLOW).is_empty());
-    assert_eq!(engine.news()[0]["type"], "anzol.webhook.disabled");
+    assert_eq!(engine.operational_events()[0]["type"], "anzol.webhook.disabled");
 
     // Whoever moved it to another receiver meanwhile meant that one.
     let hook = engine.create("gone").await;
     let mut elsewhere = hook.clone();
     elsewhere.spec.url = WebhookUrl::parse("https://hooks.receiver.test/elsewhere").unwrap();
     elsewhere.version += 1;
-    engine.cloud.webhooks.replace(&hook, &elsewhere).await.unwrap();
+    engine.context.webhooks.replace(&hook, &elsewhere).await.unwrap();
     let verdict = anzol_pipeline::Verdict { gone: true, ..Default::default() };
     engine.sender.health.record(&hook, verdict).await;
     assert!(engine.stored(&hook).await.spec.enabled);
@@ -685,7 +558,7 @@ async fn what_nobody_can_read_goes_to_the_dead_letters_and_holds_nobody_up() {
     let mut nobodys: Value = serde_json::from_str(&event("acme")).unwrap();
     nobodys.as_object_mut().unwrap().remove("tenantid");
     let messages = ["{}".to_owned(), event("acme"), nobodys.to_string(), event("not a tenant")];
-    assert!(failed(fanout.handle(batch(&messages, "events")).await).is_empty());
+    assert!(failed(fanout.handle(batch_from(&messages, "events")).await).is_empty());
     let reasons: Vec<_> = engine.queues.on(DEAD)[3..]
         .iter()
         .map(|sent| sent.attributes["reason"]["StringValue"].clone())
@@ -725,7 +598,7 @@ async fn the_largest_event_that_a_deployment_may_allow_goes_all_the_way() {
     };
     let without_data = event(0).len();
     let (fits, too_large) = (event(largest_event - without_data), event(largest_event - without_data + 2));
-    assert_eq!(fanout.handle(batch(&[fits, too_large], EVENTS)).await.batch_item_failures.len(), 0);
+    assert_eq!(fanout.handle(batch_from(&[fits, too_large], EVENTS)).await.batch_item_failures.len(), 0);
 
     let [refused] = &engine.queues.on(DEAD)[..] else { panic!("one is too large") };
     assert!(refused.attributes.to_string().contains("at most 245760 bytes"), "{}", refused.attributes);
@@ -748,10 +621,10 @@ async fn nothing_is_begun_that_could_not_be_finished() {
     let bodies = [anzol_queue::encode(&task(&hook))];
     // Five seconds to send, one for a second try, five to write it down.
     let soon = SystemTime::now() + Duration::from_secs(10);
-    assert_eq!(failed(engine.sender.handle(batch(&bodies, "fast"), soon).await), ["m0"]);
+    assert_eq!(failed(engine.sender.handle(batch_from(&bodies, "fast"), soon).await), ["m0"]);
     assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (0, 0));
     let later = SystemTime::now() + Duration::from_secs(12);
-    assert!(failed(engine.sender.handle(batch(&bodies, "fast"), later).await).is_empty());
+    assert!(failed(engine.sender.handle(batch_from(&bodies, "fast"), later).await).is_empty());
     assert_eq!(engine.received("fine").await, 1);
 }
 
@@ -759,11 +632,11 @@ async fn nothing_is_begun_that_could_not_be_finished() {
 async fn an_answer_without_end_costs_no_more_than_what_is_kept() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("endless").await;
-    let endless = Behaviour { mode: Mode::Endless, body: "x".repeat(1000), ..Behaviour::default() };
+    let endless = Behavior { mode: Mode::Endless, body: "x".repeat(1000), ..Behavior::default() };
     engine.behaves("endless", endless).await;
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     engine.send(&[task(&hook)]).await;
-    assert!(begun.elapsed() < Duration::from_secs(3), "it did not wait for the end");
+    assert!(started.elapsed() < Duration::from_secs(3), "it did not wait for the end");
     let row = &engine.history(&hook).await[0];
     let response = row.response.as_ref().unwrap();
     assert_eq!((row.failure, response.body.len(), response.body_cut), (None, 16 * 1024, true));
@@ -779,7 +652,7 @@ fn a_clock_that_breaks() -> time::OffsetDateTime {
 #[tokio::test]
 async fn an_attempt_that_panics_comes_back_alone() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
-    engine.sender.deliverer = Deliverer::new(engine.way_out.egress.clone(), a_clock_that_breaks);
+    engine.sender.deliverer = Deliverer::new(engine.egress.client.clone(), a_clock_that_breaks);
     let hook = engine.create("fine").await;
     let tasks: Vec<_> = (0..9).map(|_| task(&hook)).collect();
     assert_eq!(engine.send(&tasks).await, ["m2", "m5", "m8"]);

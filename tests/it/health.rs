@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cloud::{Api, As};
-use crate::engine::{Engine, task};
+use crate::kit::{Api, As, Engine, task};
 
 #[tokio::test]
 async fn webhook_shows_its_health() {
@@ -16,7 +15,7 @@ async fn webhook_shows_its_health() {
     let policy = DisablePolicy::new(4, 0);
     let engine = Engine::start(policy).await;
     let health = engine.sender.health.clone();
-    let api = Api(anzol_api::router(AppState { health, ..engine.cloud.state(&engine.way_out) }));
+    let api = Api(anzol_api::router(AppState { health, ..engine.context.state(&engine.egress) }));
     let (hook, admin) = (engine.create("shaky").await, As::admin("acme"));
     let show = async |base: &str| {
         let (status, shown) = api.call(Some(&admin), "GET", &format!("{base}/{}", hook.id), None).await;

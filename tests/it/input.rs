@@ -2,19 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anzol_domain::event::MAX_EVENT;
-use anzol_egress::Settings;
-use anzol_fanout::Fanout;
 use anzol_http::MAX_TARGET;
-use anzol_pipeline::Dispatcher;
-use anzol_runtime::now;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anzol_tests::gateway;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, webhook};
-use crate::functions::{batch, failed, ingest};
-use crate::queues::{DEAD, FAST, Queues};
+use crate::kit::queues::{DEAD, FAST, Queues};
+use crate::kit::{Answer, Api, As, TestContext, batch, failed, fanout, webhook};
 
 const WEBHOOKS: &str = "/api/core/webhooks";
 const EVENTS: &str = "/api/v1/events";
@@ -25,19 +18,11 @@ const MAX_ANSWER: usize = 300 * 1024;
 /// Maximum time for any body: far above the largest body's time in an unoptimized build, far below that of quadratic work.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An event of the gateway's for an admin of acme.
+/// Returns the gateway's event for a request of an admin of acme.
 fn request(method: &str, path: &str, body: &[u8]) -> Value {
-    json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
-        "headers": { "host": "hooks.example.com", "content-type": "application/json" },
-        "requestContext": {
-            "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
-            "authorizer": { "jwt": { "claims": { "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" }, "scopes": null } },
-            "routeKey": "$default", "stage": "$default", "requestId": "r", "accountId": "1", "apiId": "a",
-            "domainName": "hooks.example.com", "timeEpoch": 0,
-        },
-        "isBase64Encoded": true, "body": STANDARD.encode(body),
-    })
+    let claims = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" });
+    let event = gateway::event(method, path, &[("content-type", "application/json")]);
+    gateway::with_body(gateway::with_claims(event, &claims), body)
 }
 
 async fn post(api: &Api, path: &str, body: &[u8]) -> Answer {
@@ -74,8 +59,8 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
 
 #[tokio::test]
 async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refused_shortly() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     for path in [WEBHOOKS, "/api/v1/webhooks"] {
         for (what, body) in unreadable() {
             assert_eq!(post(&api, path, &body).await.status, 400, "{what}");
@@ -108,7 +93,7 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
     );
 
     let stored = webhook("acme");
-    cloud.webhooks.create(&stored, 100).await.unwrap();
+    context.webhooks.create(&stored, 100).await.unwrap();
     let path = format!("{WEBHOOKS}/{}", stored.id);
     for patch in [
         br#"[{"op":"replace","path":"/name","path":"/url","value":"https://evil.example.com/"}]"#.as_slice(),
@@ -122,13 +107,13 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
         let refused = api.invoke(&request("PATCH", &path, patch)).await.unwrap();
         assert_eq!(refused.status, 400, "{}: {refused:?}", String::from_utf8_lossy(patch));
     }
-    assert_eq!(cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored));
+    assert_eq!(context.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored));
 }
 
 #[tokio::test]
 async fn invalid_paths_queries_and_cursors_are_refused() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     let get = async |path: &str, query: &str| {
         let mut event = request("GET", path, b"");
         event["rawQueryString"] = json!(query);
@@ -167,8 +152,8 @@ async fn invalid_paths_queries_and_cursors_are_refused() {
 
 #[tokio::test]
 async fn oversized_or_ambiguous_events_are_refused() {
-    let cloud = Cloud::start().await;
-    let api = ingest(&cloud);
+    let context = TestContext::start().await;
+    let api = context.ingest();
     for (what, body) in unreadable() {
         assert_eq!(post(&api, EVENTS, &body).await.status, 400, "{what}");
     }
@@ -201,11 +186,10 @@ async fn oversized_or_ambiguous_events_are_refused() {
 
 #[tokio::test]
 async fn malformed_queue_messages_go_to_dlq_alone() {
-    let cloud = Cloud::start().await;
-    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    let queues = Queues::start(&cloud.config).await;
-    let dispatcher = Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.markers(), now);
-    let fanout = Fanout { dispatcher, dlq: queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
+    let context = TestContext::start().await;
+    context.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let queues = Queues::start(&context.config).await;
+    let fanout = fanout(context.dispatcher(queues.both()), queues.queue(DEAD));
     let mut messages: Vec<String> =
         unreadable().into_iter().filter_map(|(_, body)| String::from_utf8(body).ok()).collect();
     messages.push(" ".repeat(1024 * 1024 + 1));
@@ -245,8 +229,8 @@ fn routes() -> Vec<(&'static str, &'static str)> {
 
 #[tokio::test]
 async fn invocation_without_verified_claims_is_401() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, ingest) = (cloud.api(&way_out), ingest(&cloud));
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, ingest) = (context.api(&egress), context.ingest());
     let verified = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]", "scope": "anzol/publish.any" });
     let jwt = |claims: Value| json!({ "jwt": { "claims": claims, "scopes": null } });
     let authorizers = [
@@ -309,14 +293,14 @@ async fn invocation_without_verified_claims_is_401() {
         assert_ne!(answer.status, 401, "{method} {path}: {answer:?}");
     }
     assert_eq!(asked, routes().len() * authorizers.len());
-    assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
+    assert!(egress.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn invalid_tenant_claim_gives_no_access() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
-    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
+    context.webhooks.create(&webhook("acme"), 100).await.unwrap();
     for tenant in [
         json!(null),
         json!(""),

@@ -1,10 +1,9 @@
 //! Cursors: signed, independent of the limit, and stable while webhooks are created and deleted.
 
-use anzol_egress::Settings;
 use anzol_signing::CursorKey;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, Cloud, EgressHarness};
+use crate::kit::{Api, As, TestContext};
 
 const WEBHOOKS: &str = "/api/core/webhooks";
 
@@ -37,8 +36,8 @@ fn cursor(page: &Value, link: &str) -> Option<String> {
 
 #[tokio::test]
 async fn cursor_survives_other_limits_and_deleted_items() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, other) = (cloud.api(&way_out), cloud.api(&way_out));
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, other) = (context.api(&egress), context.api(&egress));
     let admin = As::admin("acme");
     let mut made = Vec::new();
     for name in ["b", "d", "f", "h", "j"] {
@@ -71,8 +70,8 @@ async fn cursor_survives_other_limits_and_deleted_items() {
 
 #[tokio::test]
 async fn cursor_is_valid_only_for_its_list() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     let (admin, foreign) = (As::admin("acme"), As::admin("globex"));
     for name in ["a", "b", "c"] {
         create(&api, &admin, name).await;
@@ -101,9 +100,9 @@ async fn cursor_is_valid_only_for_its_list() {
 
 #[tokio::test]
 async fn environments_share_one_cursor_key() {
-    let cloud = Cloud::start().await;
+    let context = TestContext::start().await;
     let keys = (0..8).map(|n: u8| {
-        let webhooks = cloud.webhooks.clone();
+        let webhooks = context.webhooks.clone();
         tokio::spawn(async move { webhooks.cursor_key(&CursorKey::new([n; 32])).await.unwrap() })
     });
     let mut found = Vec::new();

@@ -11,15 +11,13 @@ use anzol_domain::{
 };
 use anzol_runtime::now;
 use anzol_store::StoreError;
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::cloud::{Answer, Api, As, webhook};
-use crate::engine::Engine;
-use crate::history::delivery;
-use crate::queues::{SLOW, SLOW_ARN, Sent};
+use crate::kit::queues::{SLOW, SLOW_ARN, Sent};
+use crate::kit::{Answer, Api, As, Engine, delivery, webhook};
 
 const BASE: &str = "/api/v1/webhooks";
 
@@ -34,12 +32,12 @@ impl Recovering {
         let engine = Box::pin(Engine::start(DisablePolicy::default())).await;
         let hook = engine.create("in").await;
         let recoverer = engine.sender.recoverer.clone();
-        let state = AppState { recoverer, ..engine.cloud.state(&engine.way_out) };
+        let state = AppState { recoverer, ..engine.context.state(&engine.egress) };
         Self { engine, api: Api(anzol_api::router(state)), hook }
     }
 
     async fn put(&self, rows: &[Delivery]) {
-        assert!(self.engine.cloud.deliveries.put_all(rows).await.is_empty());
+        self.engine.context.put_deliveries(rows).await;
     }
 
     async fn post(&self, body: Value) -> Answer {
@@ -50,15 +48,15 @@ impl Recovering {
     /// From now on the receiver answers what is final: a redirect, which is one only with its target.
     async fn sends_elsewhere(&self) {
         let headers = [("location".to_owned(), "https://elsewhere.example/".to_owned())].into();
-        self.engine.behaves("in", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
+        self.engine.behaves("in", Behavior { status: 308, headers, ..Behavior::default() }).await;
     }
 
     /// Begins a recovery of everything since `ago`, and carries it to its end.
     async fn recover_all(&self, ago: Duration) -> Value {
         let made = self.queued().1.len();
-        let begun = self.recover(ago).await;
+        let started = self.recover(ago).await;
         self.make_steps_from(made).await;
-        self.progress(&begun).await
+        self.progress(&started).await
     }
 
     /// Begins a recovery of everything since `ago`.
@@ -79,12 +77,12 @@ impl Recovering {
     async fn forget_running(&self) {
         let pk = format!("{}#{}#RECOVERIES", self.hook.tenant_id, self.hook.id);
         let key = json!({ "pk": { "S": pk }, "sk": { "S": "RUNNING" } });
-        let request = json!({ "TableName": self.engine.cloud.deliveries_table, "Key": key });
+        let request = json!({ "TableName": self.engine.context.deliveries_table, "Key": key });
         self.dynamodb("DeleteItem", request).await;
     }
 
     async fn dynamodb(&self, call: &str, request: Value) -> Value {
-        let (raw, target) = (self.engine.cloud.raw.clone(), format!("DynamoDB_20120810.{call}"));
+        let (raw, target) = (self.engine.context.raw.clone(), format!("DynamoDB_20120810.{call}"));
         tokio::task::spawn_blocking(move || raw.call("dynamodb", &target, &request)).await.unwrap().unwrap()
     }
 
@@ -232,7 +230,7 @@ async fn what_failed_for_good_arrives_after_all_and_once() {
         row.request.headers.iter().find(|(name, _)| name == "webhook-id").map(|(_, id)| id.clone()).unwrap()
     };
     let ids: BTreeSet<_> = recovered.iter().map(|row| id(row)).collect();
-    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     assert_eq!(ids, requests.iter().map(|request| request.header("webhook-id").to_owned()).collect());
 }
 
@@ -309,17 +307,17 @@ async fn a_long_recovery_goes_on_page_by_page_in_the_sender() {
     // An event on two pages: the newer failure counts.
     rows.push(failed(&it.hook, Duration::minutes(30), "e7"));
     it.put(&rows).await;
-    let begun = it.recover(HOUR).await;
-    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (100, 100, 0)), "{begun}");
-    assert!(begun["finishedAt"].is_null());
+    let started = it.recover(HOUR).await;
+    assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (100, 100, 0)), "{started}");
+    assert!(started["finishedAt"].is_null());
 
     let (_, steps) = it.queued();
     it.process_batch(&steps).await;
-    let halfway = it.progress(&begun).await;
+    let halfway = it.progress(&started).await;
     assert_eq!((halfway["status"].as_str(), counts(&halfway)), (Some("running"), (200, 200, 0)), "{halfway}");
     // The same message received again takes the page that is next, and the one after it finds nothing left to do.
     assert_eq!(it.make_all_steps().await, 2);
-    let done = it.progress(&begun).await;
+    let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (251, 250, 1)), "{done}");
     let events = it.events();
     assert_eq!((events.len(), events.into_iter().collect::<BTreeSet<_>>().len()), (250, 250));
@@ -362,7 +360,7 @@ async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
     let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
     assert_eq!((events.len(), ids.len()), (230, 230), "queued twice, perhaps, but as the same delivery");
     it.process_batch(&it.queued().0).await;
-    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     let seen: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!(seen.len(), 230, "everything arrives");
 }
@@ -424,7 +422,7 @@ async fn what_cannot_be_recovered_is_refused_with_field_and_rule() {
 
     let mut disabled = webhook("acme");
     disabled.spec.enabled = false;
-    it.engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    it.engine.context.webhooks.create(&disabled, 100).await.unwrap();
     let path = format!("{BASE}/{}/actions/recover", disabled.id);
     let (status, answer) = it.api.call(Some(&As::admin("acme")), "POST", &path, since).await;
     assert_eq!(status, 409, "{answer}");
@@ -435,12 +433,12 @@ async fn what_cannot_be_recovered_is_refused_with_field_and_rule() {
 async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 250)).await;
-    let begun = it.recover(HOUR).await;
+    let started = it.recover(HOUR).await;
     let mut disabled = it.hook.clone();
     (disabled.spec.enabled, disabled.version) = (false, disabled.version + 1);
-    it.engine.cloud.webhooks.replace(&it.hook, &disabled).await.unwrap();
+    it.engine.context.webhooks.replace(&it.hook, &disabled).await.unwrap();
     assert_eq!(it.make_all_steps().await, 1);
-    let stopped = it.progress(&begun).await;
+    let stopped = it.progress(&started).await;
     assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
     assert!(stopped["finishedAt"].is_string());
     // What had been queued by then is not sent either, which the history says of it.
@@ -450,24 +448,24 @@ async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
     // Enabled again, it is all still to be had: what was left, and what was not sent. The rest of what was queued will come.
     let mut enabled = disabled.clone();
     (enabled.spec.enabled, enabled.version) = (true, disabled.version + 1);
-    it.engine.cloud.webhooks.replace(&disabled, &enabled).await.unwrap();
+    it.engine.context.webhooks.replace(&disabled, &enabled).await.unwrap();
     let rest = it.recover(HOUR).await;
     it.make_all_steps().await;
     assert_eq!(counts(&it.progress(&rest).await), (400, 200, 200));
     it.process_batch(&it.queued().0[150..]).await;
-    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     let events: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!((events.len(), requests.len()), (250, 250));
 
-    let begun = it.recover(HOUR).await;
+    let started = it.recover(HOUR).await;
     let steps = it.queued().1;
-    it.engine.cloud.webhooks.delete(&it.hook.tenant_id, it.hook.id).await.unwrap();
+    it.engine.context.webhooks.delete(&it.hook.tenant_id, it.hook.id).await.unwrap();
     it.process_batch(&steps[steps.len() - 1..]).await;
     assert_eq!(it.queued().1.len(), steps.len(), "nobody carries it on");
-    let read = it.engine.cloud.deliveries.recovery(
+    let read = it.engine.context.deliveries.recovery(
         &it.hook.tenant_id,
         it.hook.id,
-        begun["id"].as_str().unwrap().parse().unwrap(),
+        started["id"].as_str().unwrap().parse().unwrap(),
         now(),
     );
     assert!(read.await.unwrap().is_some_and(|recovery| recovery.finished_at.is_none()));
@@ -478,7 +476,7 @@ async fn a_queue_that_fails_loses_nothing() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
     // No queue at all: nothing is taken, so another recovery finds everything free.
-    let state = it.engine.cloud.state(&it.engine.way_out);
+    let state = it.engine.context.state(&it.engine.egress);
     let unreachable = Api(anzol_api::router(state));
     let path = format!("{BASE}/{}/actions/recover", it.hook.id);
     let body = json!({ "since": spelled(now() - HOUR) });
@@ -487,8 +485,8 @@ async fn a_queue_that_fails_loses_nothing() {
 
     // A queue that takes some: the sender makes the step over, and what was queued before is not sent twice.
     it.engine.queues.refuse(r#""id":"e1""#);
-    let begun = it.recover(HOUR).await;
-    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (0, 0, 0)), "{begun}");
+    let started = it.recover(HOUR).await;
+    assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (0, 0, 0)), "{started}");
     assert_eq!(it.events(), ["e2", "e0"]);
     let (deliveries, steps) = it.queued();
     let step = std::slice::from_ref(&steps[0].body);
@@ -496,7 +494,7 @@ async fn a_queue_that_fails_loses_nothing() {
     it.process_batch(&deliveries).await;
     it.engine.queues.accept_all();
     assert!(it.engine.handle(step, SLOW_ARN).await.is_empty());
-    let done = it.progress(&begun).await;
+    let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (3, 3, 0)), "{done}");
     it.process_batch(&it.queued().0).await;
     assert_eq!(it.engine.received("in").await, 3, "each once");
@@ -518,14 +516,14 @@ async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
     let (tenant, id) = (&it.hook.tenant_id, it.hook.id);
     let old = now() - RETENTION - Duration::MINUTE;
     let gone = Recovery::new(tenant.clone(), id, old - HOUR, old);
-    assert_eq!(it.engine.cloud.deliveries.start_recovery(&gone, now()).await.unwrap(), None);
-    assert_eq!(it.engine.cloud.deliveries.recovery(tenant, id, gone.id, now()).await.unwrap(), None);
+    assert_eq!(it.engine.context.deliveries.start_recovery(&gone, now()).await.unwrap(), None);
+    assert_eq!(it.engine.context.deliveries.recovery(tenant, id, gone.id, now()).await.unwrap(), None);
     it.put(&many(&it.hook, 1)).await;
-    let begun = it.recover(HOUR).await;
+    let started = it.recover(HOUR).await;
     let failed = it.engine.history(&it.hook).await[0].id;
     let items = [
-        it.engine.cloud.raw_deliveries(begun["id"].as_str().unwrap().to_owned()).await,
-        it.engine.cloud.raw_deliveries("msg_".to_owned()).await,
+        it.engine.context.raw_deliveries(started["id"].as_str().unwrap().to_owned()).await,
+        it.engine.context.raw_deliveries("msg_".to_owned()).await,
     ];
     for (item, from) in items.concat().iter().zip([now(), failed.time()]) {
         let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
@@ -538,7 +536,7 @@ async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
 #[tokio::test]
 async fn of_two_who_make_the_same_step_one_is_counted() {
     let it = Recovering::start().await;
-    let deliveries = &it.engine.cloud.deliveries;
+    let deliveries = &it.engine.context.deliveries;
     let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
     assert_eq!(deliveries.start_recovery(&read, now()).await.unwrap(), None);
     let above = DeliveryId::mint(now() - Duration::MINUTE);
@@ -563,12 +561,12 @@ fn numbers(count: usize, last: usize) -> Vec<String> {
 async fn k9_a_recovery_queues_the_oldest_first_page_by_page() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 230)).await;
-    let begun = it.recover(HOUR).await;
+    let started = it.recover(HOUR).await;
     assert_eq!(it.events(), numbers(230, 130));
     // What fails meanwhile is another recovery's.
     it.put(&[failed(&it.hook, Duration::ZERO, "later")]).await;
     it.make_all_steps().await;
-    let done = it.progress(&begun).await;
+    let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
     assert_eq!(it.events(), numbers(230, 0));
     assert_eq!(counts(&it.recover_all(HOUR).await), (231, 1, 230));
@@ -648,10 +646,10 @@ async fn k9_events_of_one_request_are_not_torn_apart_by_a_page() {
     it.put(&many(&it.hook, 210)[150..]).await;
     it.put(&of_one_moment(&it.hook, Duration::seconds(30), 80)).await;
     it.put(&many(&it.hook, 5)).await;
-    let begun = it.recover(HOUR).await;
-    assert_eq!((begun["status"].as_str(), counts(&begun)), (Some("running"), (60, 60, 0)), "{begun}");
+    let started = it.recover(HOUR).await;
+    assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (60, 60, 0)), "{started}");
     it.make_all_steps().await;
-    assert_eq!(counts(&it.progress(&begun).await), (145, 145, 0));
+    assert_eq!(counts(&it.progress(&started).await), (145, 145, 0));
     let mut expected = numbers(210, 150);
     expected.extend((0..80).map(|n| format!("m{n}")));
     expected.extend(numbers(5, 0));
@@ -695,12 +693,12 @@ async fn k9_a_step_made_over_queues_and_counts_the_same() {
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
     it.put(&rows).await;
     it.engine.queues.refuse(r#""id":"never""#);
-    let begun = it.recover(HOUR).await;
-    assert_eq!(counts(&begun), (0, 0, 0), "{begun}");
+    let started = it.recover(HOUR).await;
+    assert_eq!(counts(&started), (0, 0, 0), "{started}");
     let first: Vec<_> = it.queued().0[1..].iter().map(Sent::task).collect();
     it.engine.queues.accept_all();
     it.make_steps_from(1).await;
-    let done = it.progress(&begun).await;
+    let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (6, 4, 2)), "{done}");
     let second: Vec<_> = it.queued().0[1 + first.len()..].iter().map(Sent::task).collect();
     let ids = |tasks: &[anzol_domain::DeliveryTask]| {
@@ -721,7 +719,7 @@ async fn k9_rows_that_have_expired_are_not_recovered() {
     let rows = it.engine.history(&it.hook).await;
     let key = json!({ "pk": { "S": format!("acme#{}", it.hook.id) }, "sk": { "S": rows[0].id } });
     let expired = json!({ ":over": { "N": (now() - HOUR).unix_timestamp().to_string() } });
-    let table = it.engine.cloud.deliveries_table.clone();
+    let table = it.engine.context.deliveries_table.clone();
     let request = json!({
         "TableName": table, "Key": key, "UpdateExpression": "SET expiresAt = :over", "ExpressionAttributeValues": expired,
     });
@@ -747,7 +745,7 @@ async fn k9_a_recovery_of_the_release_before_is_carried_on() {
         "since": text(spelled(old.since)), "until": text(spelled(old.until)), "status": text("running".to_owned()),
         "olderThan": text(old.older_than.to_string()), "found": { "N": "100" }, "requeued": { "N": "100" }, "skipped": { "N": "0" },
     });
-    let table = it.engine.cloud.deliveries_table.clone();
+    let table = it.engine.context.deliveries_table.clone();
     it.dynamodb("PutItem", json!({ "TableName": table, "Item": item })).await;
     let step = anzol_queue::encode_recovery(&old.task());
     assert!(it.engine.handle(&[step], SLOW_ARN).await.is_empty());
@@ -763,12 +761,12 @@ async fn h3_of_forty_recoveries_at_once_one_begins() {
     it.put(&many(&it.hook, 120)).await;
     let since = json!({ "since": spelled(now() - HOUR) });
     let answers = futures::future::join_all((0..40).map(|_| it.post(since.clone()))).await;
-    let (begun, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
-    assert_eq!((begun.len(), refused.len()), (1, 39));
+    let (started, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
+    assert_eq!((started.len(), refused.len()), (1, 39));
     for answer in refused {
         assert_eq!(
             (answer.status, answer.header("location")),
-            (409, begun[0].header("location")),
+            (409, started[0].header("location")),
             "{answer:?}"
         );
         assert!(answer.details().contains("is still running"), "{}", answer.details());
@@ -776,14 +774,14 @@ async fn h3_of_forty_recoveries_at_once_one_begins() {
     assert_eq!(it.events().len(), 100);
     // Its end frees the webhook.
     it.make_all_steps().await;
-    assert_eq!(it.progress(&begun[0].body).await["status"], "done");
+    assert_eq!(it.progress(&started[0].body).await["status"], "done");
     assert_eq!(counts(&it.recover_all(HOUR).await), (120, 0, 120));
 }
 
 #[tokio::test]
 async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
     let it = Recovering::start().await;
-    let deliveries = &it.engine.cloud.deliveries;
+    let deliveries = &it.engine.context.deliveries;
     let at =
         |ago: Duration| Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR * 5, now() - ago);
     let lost = at(HOUR * 4);

@@ -5,14 +5,12 @@
 use anzol_api::AppState;
 use anzol_domain::recovery::RecoveryStatus;
 use anzol_domain::{Level, Recovery, Status, UserId, Webhook};
-use anzol_egress::Settings;
 use anzol_pipeline::Recoverer;
 use anzol_runtime::now;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, webhook};
-use crate::history::delivery;
-use crate::queues::Queues;
+use crate::kit::queues::Queues;
+use crate::kit::{Answer, Api, As, EgressHarness, TestContext, delivery, webhook_with};
 
 const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
 
@@ -74,10 +72,10 @@ impl Target {
     }
 
     fn webhook(self) -> Webhook {
-        let mut webhook = webhook("acme");
-        webhook.spec.owner_id = UserId::parse(self.owner()).unwrap();
-        webhook.spec.level = self.level();
-        webhook
+        webhook_with("acme", |webhook| {
+            webhook.spec.owner_id = UserId::parse(self.owner()).unwrap();
+            webhook.spec.level = self.level();
+        })
     }
 
     fn level(self) -> Level {
@@ -164,22 +162,22 @@ fn expected(role: &Role, target: Target, operation: &Operation) -> u16 {
     }
 }
 
-async fn start() -> (Cloud, EgressHarness, Api) {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let queues = Queues::start(&cloud.config).await;
-    let recoverer = Recoverer::new(cloud.deliveries.clone(), queues.with_scheduler(), now);
-    let api = Api(anzol_api::router(AppState { recoverer, ..cloud.state(&way_out) }));
-    (cloud, way_out, api)
+async fn start() -> (TestContext, EgressHarness, Api) {
+    let (context, egress) = TestContext::with_egress().await;
+    let queues = Queues::start(&context.config).await;
+    let recoverer = Recoverer::new(context.deliveries.clone(), queues.with_scheduler(), now);
+    let api = Api(anzol_api::router(AppState { recoverer, ..context.state(&egress) }));
+    (context, egress, api)
 }
 
 /// Stores a webhook with a delivery and a recovery. Returns the path of an operation on them.
-async fn set_up(cloud: &Cloud, stored: &Webhook, base: &str, operation: &Operation) -> String {
-    cloud.webhooks.create(stored, 100).await.unwrap();
+async fn set_up(context: &TestContext, stored: &Webhook, base: &str, operation: &Operation) -> String {
+    context.webhooks.create(stored, 100).await.unwrap();
     let row = delivery(stored, now(), Status::Fail);
-    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+    context.put_deliveries(std::slice::from_ref(&row)).await;
     let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
     let recovery = recovery.finished(RecoveryStatus::Done, now());
-    cloud.deliveries.start_recovery(&recovery, now()).await.unwrap();
+    context.deliveries.start_recovery(&recovery, now()).await.unwrap();
     let tail = operation.tail.replace("{delivery}", &row.id.to_string());
     let tail = tail.replace("{recovery}", &recovery.id.to_string());
     format!("{base}/{}{tail}", stored.id)
@@ -191,7 +189,7 @@ async fn call(api: &Api, role: &Role, method: &str, path: &str, body: Option<Val
 
 #[tokio::test]
 async fn every_operation_follows_the_access_rules() {
-    let (cloud, way_out, api) = start().await;
+    let (context, egress, api) = start().await;
     let mut asked = 0;
     for base in BASES {
         let mut all = operations();
@@ -202,7 +200,7 @@ async fn every_operation_follows_the_access_rules() {
             for target in Target::ALL {
                 for operation in &all {
                     let stored = target.webhook();
-                    let path = set_up(&cloud, &stored, base, operation).await;
+                    let path = set_up(&context, &stored, base, operation).await;
                     let answer = call(&api, &role, operation.method, &path, operation.body.clone()).await;
                     let wanted = expected(&role, target, operation);
                     let what = format!(
@@ -212,7 +210,7 @@ async fn every_operation_follows_the_access_rules() {
                     assert_eq!(answer.status, wanted, "{what}: {answer:?}");
                     asked += 1;
 
-                    let after = cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap();
+                    let after = context.webhooks.get(&stored.tenant_id, stored.id).await.unwrap();
                     if wanted >= 400 {
                         assert_eq!(after.as_ref(), Some(&stored), "{what}: a refusal changes nothing");
                         let text = answer.body.to_string();
@@ -227,7 +225,7 @@ async fn every_operation_follows_the_access_rules() {
                         );
                     }
                     if after.is_some() {
-                        cloud.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
+                        context.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
                     }
                 }
             }
@@ -238,7 +236,7 @@ async fn every_operation_follows_the_access_rules() {
         roles().len() * Target::ALL.len() * (2 * operations().len() + operations_of_core().len())
     );
     // Only the allowed resends and tests were sent.
-    let sent = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    let sent = egress.control(|receiver| receiver.all_requests()).await.unwrap().len();
     let all = roles();
     let allowed = all.iter().map(|role| Target::ALL.iter().filter(|target| sees(role, **target)).count());
     assert_eq!(sent, 2 * BASES.len() * allowed.sum::<usize>());
@@ -246,11 +244,11 @@ async fn every_operation_follows_the_access_rules() {
 
 #[tokio::test]
 async fn lists_and_creation_follow_the_access_rules() {
-    let (cloud, _way_out, api) = start().await;
+    let (context, _egress, api) = start().await;
     let mut ours = Vec::new();
     for target in Target::ALL {
         let stored = target.webhook();
-        cloud.webhooks.create(&stored, 100).await.unwrap();
+        context.webhooks.create(&stored, 100).await.unwrap();
         ours.push((target, stored));
     }
     let body = |level: Option<&str>, owner: Option<&str>| {
@@ -316,7 +314,7 @@ async fn lists_and_creation_follow_the_access_rules() {
 
 #[tokio::test]
 async fn m3_former_admin_loses_tenant_webhooks() {
-    let (cloud, way_out, api) = start().await;
+    let (context, egress, api) = start().await;
     let all = roles();
     let ann = all.iter().find(|role| role.name == "ann").unwrap();
     let mut asked = 0;
@@ -327,16 +325,19 @@ async fn m3_former_admin_loses_tenant_webhooks() {
         }
         for operation in calls {
             let stored = Target::AnnsAsAdmin.webhook();
-            let path = set_up(&cloud, &stored, base, &operation).await;
+            let path = set_up(&context, &stored, base, &operation).await;
             let answer = call(&api, ann, operation.method, &path, operation.body.clone()).await;
             assert_eq!(answer.status, 404, "{} {path} {:?}: {answer:?}", operation.method, operation.body);
-            assert_eq!(cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored.clone()));
+            assert_eq!(
+                context.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(),
+                Some(stored.clone())
+            );
             let list = call(&api, ann, "GET", base, None).await;
             assert_eq!(list.body["data"], json!([]), "{list:?}");
             asked += 1;
-            cloud.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
+            context.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
         }
     }
     assert_eq!(asked, 2 * operations().len() + operations_of_core().len());
-    assert_eq!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().len(), 0);
+    assert_eq!(egress.control(|receiver| receiver.all_requests()).await.unwrap().len(), 0);
 }

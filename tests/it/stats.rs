@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use anzol_api::AppState;
+use anzol_domain::health::DisablePolicy;
 use anzol_domain::match_log::Mismatch;
-use anzol_domain::{Clock, Delivery, Event, Filter, Level, Status, UserId, Webhook};
-use anzol_egress::Settings;
+use anzol_domain::{Clock, Event, Filter, Level, Status, UserId, Webhook};
 use anzol_pipeline::{Accepted, Dispatcher};
 use anzol_runtime::now;
 use anzol_store::{MatchRecords, Stats};
@@ -15,47 +15,39 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime, Time};
 
-use crate::cloud::{Api, As, Cloud, EgressHarness, webhook};
-use crate::history::delivery;
-use crate::queues::{FAST, Queues};
+use crate::kit::queues::FAST;
+use crate::kit::{Api, As, Engine, delivery, webhook, webhook_with};
 
 const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
 const CREATED: &str = "com.qlik.v1.app.created";
 
-struct World {
-    cloud: Cloud,
-    queues: Queues,
-    way_out: EgressHarness,
+async fn engine() -> Engine {
+    Engine::start(DisablePolicy::default()).await
 }
 
-impl World {
-    async fn start() -> Self {
-        let cloud = Cloud::start().await;
-        let queues = Queues::start(&cloud.config).await;
-        Self { queues, way_out: EgressHarness::start(Settings::default()).await, cloud }
+impl Engine {
+    fn dispatcher_at(&self, clock: Clock) -> Dispatcher {
+        self.dispatcher_recording(self.context.deliveries.markers(), clock)
     }
 
-    fn dispatcher(&self, clock: Clock) -> Dispatcher {
-        self.noting(self.cloud.deliveries.markers(), clock)
-    }
-
-    fn noting(&self, markers: MatchRecords, clock: Clock) -> Dispatcher {
-        Dispatcher::new(self.cloud.webhooks.clone(), self.queues.both(), markers, clock)
+    fn dispatcher_recording(&self, records: MatchRecords, clock: Clock) -> Dispatcher {
+        Dispatcher::new(self.context.webhooks.clone(), self.queues.both(), records, clock)
     }
 
     /// Creates a webhook of acme that is 30 days old, changed by `change`.
-    async fn create(&self, change: impl FnOnce(&mut Webhook)) -> Webhook {
-        let mut webhook = webhook("acme");
-        webhook.created_at -= Duration::days(30);
-        webhook.updated_at = webhook.created_at;
-        change(&mut webhook);
-        self.cloud.webhooks.create(&webhook, 100).await.unwrap();
+    async fn create_old(&self, change: impl FnOnce(&mut Webhook)) -> Webhook {
+        let webhook = webhook_with("acme", |webhook| {
+            webhook.created_at -= Duration::days(30);
+            webhook.updated_at = webhook.created_at;
+            change(webhook);
+        });
+        self.context.webhooks.create(&webhook, 100).await.unwrap();
         webhook
     }
 
     /// Returns the statistics that the API shows at the time of `clock`.
     async fn stats(&self, webhook: &Webhook, clock: Clock) -> Value {
-        let api = Api(anzol_api::router(AppState { clock, ..self.cloud.state(&self.way_out) }));
+        let api = Api(anzol_api::router(AppState { clock, ..self.context.state(&self.egress) }));
         let path = format!("/api/core/webhooks/{}/stats", webhook.id);
         let (code, stats) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
         assert_eq!(code, 200, "{stats}");
@@ -73,12 +65,8 @@ impl World {
         reasons.iter().map(|reason| reason["code"].as_str().unwrap().to_owned()).collect()
     }
 
-    async fn put(&self, rows: &[Delivery]) {
-        assert!(self.cloud.deliveries.put_all(rows).await.is_empty());
-    }
-
     async fn count(&self, webhook: &Webhook, now: OffsetDateTime) -> Stats {
-        self.cloud.deliveries.stats(&webhook.tenant_id, webhook.id, now).await.unwrap()
+        self.context.deliveries.stats(&webhook.tenant_id, webhook.id, now).await.unwrap()
     }
 }
 
@@ -107,8 +95,8 @@ fn time(value: &Value) -> OffsetDateTime {
 
 #[tokio::test]
 async fn stats_count_rows_by_day_and_last_24_hours() {
-    let world = World::start().await;
-    let hook = world.create(|_| {}).await;
+    let engine = engine().await;
+    let hook = engine.create_old(|_| {}).await;
     let noon = now().replace_time(Time::from_hms(12, 0, 0).unwrap());
     let mut rows = Vec::new();
     let mut add = |at: OffsetDateTime, status, count: i64| {
@@ -121,20 +109,20 @@ async fn stats_count_rows_by_day_and_last_24_hours() {
     add(noon - Duration::days(6) - Duration::hours(11), Status::Success, 5); // on the first day
     add(noon - Duration::days(6) - Duration::hours(13), Status::Success, 6); // on the day before the first day
     add(noon - Duration::days(7) - Duration::hours(1), Status::Fail, 7); // expired
-    world.put(&rows).await;
+    engine.context.put_deliveries(&rows).await;
     // Rows of other webhooks do not count.
-    let other = world.create(|_| {}).await;
-    world.put(&[delivery(&other, noon - Duration::hours(1), Status::Success)]).await;
+    let other = engine.create_old(|_| {}).await;
+    engine.context.put_deliveries(&[delivery(&other, noon - Duration::hours(1), Status::Success)]).await;
 
-    let stats = world.count(&hook, noon).await;
+    let stats = engine.count(&hook, noon).await;
     let counted = stats.days.map(|(_, counts)| (counts.success, counts.fail));
     assert_eq!(counted, [(5, 0), (0, 0), (0, 0), (0, 0), (0, 0), (3, 4), (2, 1)]);
     assert_eq!((stats.last_24_hours.success, stats.last_24_hours.fail), (5, 1));
     assert_eq!((stats.last.map(|last| last.id), stats.complete), (Some(rows[0].id), true));
     // A day later the first day is gone, a week later all days are.
-    let later = world.count(&hook, noon + Duration::DAY).await;
+    let later = engine.count(&hook, noon + Duration::DAY).await;
     assert_eq!(later.days.map(|(_, counts)| counts.success + counts.fail), [0, 0, 0, 0, 7, 3, 0]);
-    let empty = world.count(&hook, noon + Duration::days(7)).await;
+    let empty = engine.count(&hook, noon + Duration::days(7)).await;
     assert_eq!(
         (empty.last, empty.days.iter().any(|(_, counts)| counts.success + counts.fail > 0)),
         (None, false)
@@ -143,11 +131,11 @@ async fn stats_count_rows_by_day_and_last_24_hours() {
 
 #[tokio::test]
 async fn api_shows_stats_on_both_base_paths() {
-    let world = World::start().await;
-    let hook = world.create(|_| {}).await;
+    let engine = engine().await;
+    let hook = engine.create_old(|_| {}).await;
     let row = delivery(&hook, now() - Duration::seconds(1), Status::Success);
-    world.put(std::slice::from_ref(&row)).await;
-    let api = world.cloud.api(&world.way_out);
+    engine.context.put_deliveries(std::slice::from_ref(&row)).await;
+    let api = engine.context.api(&engine.egress);
     for base in BASES {
         let path = format!("{base}/{}/stats", hook.id);
         let (code, stats) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
@@ -179,8 +167,8 @@ async fn api_shows_stats_on_both_base_paths() {
 
 #[tokio::test]
 async fn long_history_gives_lower_bounds_and_all_failures() {
-    let world = World::start().await;
-    let hook = world.create(|_| {}).await;
+    let engine = engine().await;
+    let hook = engine.create_old(|_| {}).await;
     let noon = now().replace_time(Time::from_hms(12, 0, 0).unwrap());
     // About 200 KB of incompressible text per row: five rows per page of the database, forty on the eight pages that are read.
     let mut seed = 1_u64;
@@ -202,9 +190,9 @@ async fn long_history_gives_lower_bounds_and_all_failures() {
     rows.extend((0..50).map(|n| row(Duration::days(2) + Duration::minutes(n), Status::Fail)));
     rows.extend((0..10).map(|n| row(Duration::days(5) + Duration::minutes(n), outcome(n % 2 == 0))));
     for few in rows.chunks(4) {
-        world.put(few).await;
+        engine.context.put_deliveries(few).await;
     }
-    let stats = world.count(&hook, noon + Duration::minutes(1)).await;
+    let stats = engine.count(&hook, noon + Duration::minutes(1)).await;
     assert!(!stats.complete, "{stats:?}");
     let counted = stats.days.map(|(_, counts)| (counts.success, counts.fail));
     assert_eq!(counted, [(0, 0), (0, 5), (0, 0), (0, 0), (0, 50), (0, 0), (7, 3)], "{stats:?}");
@@ -213,29 +201,30 @@ async fn long_history_gives_lower_bounds_and_all_failures() {
 
 #[tokio::test]
 async fn every_reason_for_silence_is_told_from_what_really_came() {
-    let world = World::start().await;
-    let disabled = world.create(|webhook| webhook.spec.enabled = false).await;
-    let empty = world
-        .create(|webhook| {
+    let engine = engine().await;
+    let disabled = engine.create_old(|webhook| webhook.spec.enabled = false).await;
+    let empty = engine
+        .create_old(|webhook| {
             webhook.spec.enabled = false;
             webhook.spec.event_types.clear();
         })
         .await;
-    let of_ann = world.create(of_user("ann")).await;
-    let of_bob = world.create(of_user("bob")).await;
-    let picky = world.create(with_filter(r#"id eq "app-2""#)).await;
-    let other =
-        world.create(|webhook| webhook.spec.event_types = vec!["com.qlik.v1.app.exported".to_owned()]).await;
-    let new = world.create(|webhook| webhook.updated_at = now() + Duration::minutes(1)).await;
+    let of_ann = engine.create_old(of_user("ann")).await;
+    let of_bob = engine.create_old(of_user("bob")).await;
+    let picky = engine.create_old(with_filter(r#"id eq "app-2""#)).await;
+    let other = engine
+        .create_old(|webhook| webhook.spec.event_types = vec!["com.qlik.v1.app.exported".to_owned()])
+        .await;
+    let new = engine.create_old(|webhook| webhook.updated_at = now() + Duration::minutes(1)).await;
 
     // Before anything came, nobody can say more than that.
     for webhook in [&of_ann, &of_bob, &picky, &other, &new] {
-        assert_eq!(world.codes(webhook).await, ["no_events"]);
+        assert_eq!(engine.codes(webhook).await, ["no_events"]);
     }
-    assert_eq!(world.codes(&disabled).await, ["disabled", "no_events"]);
+    assert_eq!(engine.codes(&disabled).await, ["disabled", "no_events"]);
 
     let began = now();
-    let dispatcher = world.dispatcher(now);
+    let dispatcher = engine.dispatcher_at(now);
     // Other tenants' events are of no concern; neither are those that nobody can subscribe to.
     let foreign = event("globex", CREATED, "bob", "app-1");
     dispatcher
@@ -245,14 +234,14 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
         )
         .await
         .unwrap();
-    assert_eq!(world.codes(&picky).await, ["no_events"]);
+    assert_eq!(engine.codes(&picky).await, ["no_events"]);
 
     // Under its new name it is the same type.
     dispatcher
         .dispatch(&[event("acme", "com.qlik.app.created", "bob", "app-1")], &Accepted::new(now(), None))
         .await
         .unwrap();
-    let heard: BTreeSet<_> = world.queues.on(FAST).iter().map(|sent| sent.task().webhook_id).collect();
+    let heard: BTreeSet<_> = engine.queues.on(FAST).iter().map(|sent| sent.task().webhook_id).collect();
     assert_eq!(heard, BTreeSet::from([of_bob.id, new.id]), "who hears it");
 
     for (webhook, codes) in [
@@ -265,24 +254,24 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
         // It is on its way.
         (&of_bob, vec![]),
     ] {
-        assert_eq!(world.codes(webhook).await, codes, "{webhook:?}");
+        assert_eq!(engine.codes(webhook).await, codes, "{webhook:?}");
     }
     for webhook in [&of_ann, &picky, &new] {
-        let at = time(&world.silence(webhook).await[0]["lastEventAt"]);
+        let at = time(&engine.silence(webhook).await[0]["lastEventAt"]);
         assert!(at >= began - Duration::milliseconds(1) && at <= now(), "{at}");
     }
-    let [no_events] = world.silence(&other).await.try_into().unwrap();
+    let [no_events] = engine.silence(&other).await.try_into().unwrap();
     let since = now() - time(&no_events["since"]);
     assert!(since >= Duration::days(7) && since < Duration::days(7) + Duration::minutes(1), "{since}");
     assert_eq!(no_events.get("lastEventAt"), None);
-    let [no_events] = world.silence(&new).await.try_into().unwrap();
-    let stored = world.cloud.webhooks.get(&new.tenant_id, new.id).await.unwrap().unwrap();
+    let [no_events] = engine.silence(&new).await.try_into().unwrap();
+    let stored = engine.context.webhooks.get(&new.tenant_id, new.id).await.unwrap().unwrap();
     assert_eq!(time(&no_events["since"]), stored.updated_at);
 
     // A delivery breaks the silence, and after 7 days none of it counts.
-    world.put(&[delivery(&of_ann, now(), Status::Fail)]).await;
-    assert_eq!(world.stats(&of_ann, now).await["silence"], Value::Null);
-    let next_week = world.stats(&of_ann, || now() + Duration::days(7)).await;
+    engine.context.put_deliveries(&[delivery(&of_ann, now(), Status::Fail)]).await;
+    assert_eq!(engine.stats(&of_ann, now).await["silence"], Value::Null);
+    let next_week = engine.stats(&of_ann, || now() + Duration::days(7)).await;
     assert_eq!(next_week["silence"]["reasons"][0]["code"], "no_events", "{next_week}");
     assert_eq!(next_week["silence"]["reasons"][0].get("lastEventAt"), None, "{next_week}");
 
@@ -290,16 +279,16 @@ async fn every_reason_for_silence_is_told_from_what_really_came() {
     let mut relaxed = picky.clone();
     relaxed.spec.filter = Some(Filter::parse(r#"id eq "app-3""#).unwrap());
     relaxed.version += 1;
-    world.cloud.webhooks.replace(&picky, &relaxed).await.unwrap();
-    assert_ne!(world.codes(&picky).await, ["filter"]);
+    engine.context.webhooks.replace(&picky, &relaxed).await.unwrap();
+    assert_ne!(engine.codes(&picky).await, ["filter"]);
     dispatcher
         .dispatch(&[event("acme", CREATED, "bob", "app-1")], &Accepted::new(now(), None))
         .await
         .unwrap();
-    assert_eq!(world.codes(&picky).await, ["filter"]);
+    assert_eq!(engine.codes(&picky).await, ["filter"]);
 
     // No marker shows up in any history.
-    let api = world.cloud.api(&world.way_out);
+    let api = engine.context.api(&engine.egress);
     for query in ["", "?status=fail", "?sort=status", "?sort=-triggeredAt&status=success"] {
         let path = format!("/api/core/webhooks/{}/deliveries{query}", picky.id);
         let (status, page) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
@@ -312,10 +301,10 @@ async fn match_record_is_written_once_an_hour_and_expires() {
     static MINUTES: AtomicI64 = AtomicI64::new(0);
     const START: OffsetDateTime = time::macros::datetime!(2026-11-24 10:20 UTC);
     let clock: Clock = || START + Duration::minutes(MINUTES.load(Ordering::Relaxed));
-    let world = World::start().await;
-    let hook = world.create(of_user("ann")).await;
-    let markers = world.cloud.deliveries.markers();
-    let dispatcher = world.dispatcher(clock);
+    let engine = engine().await;
+    let hook = engine.create_old(of_user("ann")).await;
+    let markers = engine.context.deliveries.markers();
+    let dispatcher = engine.dispatcher_at(clock);
     let events: Vec<_> = (0..100).map(|n| event("acme", CREATED, "bob", &format!("app-{n}"))).collect();
     let written = async || {
         let notes = markers.read(&hook).await.unwrap();
@@ -335,12 +324,12 @@ async fn match_record_is_written_once_an_hour_and_expires() {
     }
     // A new environment has no record in its cache, so it writes one.
     MINUTES.store(301, Ordering::Relaxed);
-    world.dispatcher(clock).dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
+    engine.dispatcher_at(clock).dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
     assert_eq!(written().await, 301);
 
     // Records expire, and each takes one write unit.
     for key in ["level", CREATED] {
-        let items = world.cloud.raw_deliveries(key.to_owned()).await;
+        let items = engine.context.raw_deliveries(key.to_owned()).await;
         let [item] = items.as_slice() else { panic!("{items:?}") };
         let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
         let wanted = START + Duration::minutes(301) + Duration::days(8);
@@ -351,15 +340,15 @@ async fn match_record_is_written_once_an_hour_and_expires() {
 
 #[tokio::test]
 async fn tenant_without_webhooks_gets_no_match_records() {
-    let world = World::start().await;
+    let engine = engine().await;
     let hook = webhook("globex");
-    world
-        .dispatcher(now)
+    engine
+        .dispatcher_at(now)
         .dispatch(&[event("globex", CREATED, "bob", "app-1")], &Accepted::new(now(), None))
         .await
         .unwrap();
     assert_eq!(
-        world.cloud.deliveries.markers().read(&hook).await.unwrap(),
+        engine.context.deliveries.markers().read(&hook).await.unwrap(),
         anzol_domain::match_log::MatchHistory::default()
     );
 }
@@ -368,22 +357,22 @@ async fn tenant_without_webhooks_gets_no_match_records() {
 async fn failing_match_log_does_not_fail_or_delay_events() {
     static MINUTES: AtomicI64 = AtomicI64::new(0);
     let clock: Clock = || now() + Duration::minutes(MINUTES.load(Ordering::Relaxed));
-    let world = World::start().await;
-    let hook = world.create(|_| {}).await;
-    let of_ann = world.create(of_user("ann")).await;
+    let engine = engine().await;
+    let hook = engine.create_old(|_| {}).await;
+    let of_ann = engine.create_old(of_user("ann")).await;
     let created = event("acme", CREATED, "bob", "app-1");
     // An endpoint that refuses connections, one that never answers, and a table that does not exist.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = |url: String| world.cloud.config.to_builder().endpoint_url(url).build();
-    let table = &world.cloud.deliveries_table;
+    let at = |url: String| engine.context.config.to_builder().endpoint_url(url).build();
+    let table = &engine.context.deliveries_table;
     let broken = [
         MatchRecords::new(&at("http://127.0.0.1:1".to_owned()), table),
         MatchRecords::new(&at(format!("http://{}", silent.local_addr().unwrap())), table),
-        MatchRecords::new(&world.cloud.config, "no-such-table"),
+        MatchRecords::new(&engine.context.config, "no-such-table"),
     ];
     for (index, markers) in broken.into_iter().enumerate() {
         let began = Instant::now();
-        let dispatcher = world.noting(markers, clock);
+        let dispatcher = engine.dispatcher_recording(markers, clock);
         for _ in 0..3 {
             assert_eq!(
                 dispatcher
@@ -394,25 +383,25 @@ async fn failing_match_log_does_not_fail_or_delay_events() {
             );
         }
         assert!(began.elapsed().as_millis() < 2900, "only the first dispatch waits: {:?}", began.elapsed());
-        assert_eq!(world.queues.on(FAST).len(), 3 * (index + 1));
+        assert_eq!(engine.queues.on(FAST).len(), 3 * (index + 1));
     }
-    assert!(world.queues.on(FAST).iter().all(|sent| sent.task().webhook_id == hook.id));
-    assert_eq!(world.codes(&of_ann).await, ["no_events"], "no record was written");
+    assert!(engine.queues.on(FAST).iter().all(|sent| sent.task().webhook_id == hook.id));
+    assert_eq!(engine.codes(&of_ann).await, ["no_events"], "no record was written");
 }
 
 #[tokio::test]
 async fn failed_match_record_is_retried_after_a_minute() {
     static SECONDS: AtomicI64 = AtomicI64::new(0);
     let clock: Clock = || now() + Duration::seconds(SECONDS.load(Ordering::Relaxed));
-    let world = World::start().await;
-    let of_ann = world.create(of_user("ann")).await;
+    let engine = engine().await;
+    let of_ann = engine.create_old(of_user("ann")).await;
     let missed = event("acme", CREATED, "bob", "app-1");
     // A table that does not exist yet.
-    let table = format!("late-{}", world.cloud.deliveries_table);
-    let late = anzol_store::Deliveries::new(&world.cloud.config, &table);
-    let dispatcher = world.noting(late.markers(), clock);
+    let table = format!("late-{}", engine.context.deliveries_table);
+    let late = anzol_store::Deliveries::new(&engine.context.config, &table);
+    let dispatcher = engine.dispatcher_recording(late.markers(), clock);
     dispatcher.dispatch(std::slice::from_ref(&missed), &Accepted::new(now(), None)).await.unwrap();
-    world.cloud.create_deliveries(&table).await;
+    engine.context.create_deliveries(&table).await;
     SECONDS.store(30, Ordering::Relaxed);
     dispatcher.dispatch(std::slice::from_ref(&missed), &Accepted::new(now(), None)).await.unwrap();
     assert!(late.markers().read(&of_ann).await.unwrap().missed.is_empty());

@@ -5,16 +5,15 @@ use anzol_domain::{Health, Lane};
 use anzol_tests::aws::hmac_sha256;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, SECRET, webhook};
-use crate::engine::Engine;
-use crate::queues::SLOW;
+use crate::kit::queues::SLOW;
+use crate::kit::{Answer, Api, As, Engine, SECRET, webhook};
 
 const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
 const CREATED: &str = "com.qlik.v1.app.created";
 
 async fn start() -> (Engine, Api) {
     let engine = Engine::start(DisablePolicy::default()).await;
-    let api = engine.cloud.api(&engine.way_out);
+    let api = engine.context.api(&engine.egress);
     (engine, api)
 }
 
@@ -50,7 +49,7 @@ async fn test_event_is_signed_marked_and_recorded() {
             rows.push(row);
         }
     }
-    let requests = engine.way_out.control(|receiver| receiver.requests("/tested")).await.unwrap();
+    let requests = engine.egress.control(|receiver| receiver.requests("/tested")).await.unwrap();
     assert_eq!(requests.len(), rows.len());
     let secret = SECRET.as_bytes();
     for (request, row) in requests.iter().zip(&rows) {
@@ -74,7 +73,7 @@ async fn test_event_of_unsubscribed_type_is_refused() {
     let mut none = hook.clone();
     none.id = anzol_domain::WebhookId::mint(anzol_runtime::now());
     (none.spec.event_types, none.spec.enabled) = (Vec::new(), false);
-    engine.cloud.webhooks.create(&none, 100).await.unwrap();
+    engine.context.webhooks.create(&none, 100).await.unwrap();
     for (webhook, body, said) in [
         (&hook, Some(json!({ "eventType": "com.qlik.v1.app.deleted" })), "`eventType` must be one of"),
         (&hook, Some(json!({ "eventType": "no such type" })), "`eventType` must be one of"),
@@ -112,7 +111,7 @@ async fn failed_test_event_affects_health_without_retry() {
     disabled.spec.url = hook.spec.url.clone();
     disabled.spec.enabled = false;
     disabled.spec.filter = Some(anzol_domain::Filter::parse("id eq \"another\"").unwrap());
-    engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    engine.context.webhooks.create(&disabled, 100).await.unwrap();
     let at = format!("{}/{}", BASES[0], disabled.id);
     let answer = test(&api, &at, None, None).await;
     assert_eq!((answer.status, &answer.body["status"]), (201, &json!("fail")), "{answer:?}");

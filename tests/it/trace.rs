@@ -3,25 +3,20 @@
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use anzol_domain::event::MAX_EVENT;
 use anzol_domain::headers::{HeaderName, Headers};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{DeliveryId, DeliveryTask, Event, TraceContext, Webhook};
-use anzol_fanout::Fanout;
-use anzol_http::Claims;
-use anzol_ingest::IngestState;
 use anzol_pipeline::DeliveryHeaders;
 use anzol_runtime::now;
 use anzol_runtime::telemetry::subscriber;
-use anzol_tests::receiver::{Behaviour, Received};
+use anzol_tests::receiver::Behavior;
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing::{Dispatch, Level};
 
-use crate::cloud::{Api, As, SECRET, TOKEN};
-use crate::engine::{Engine, task};
-use crate::queues::{DEAD, FAST, Queues, SLOW};
+use crate::kit::queues::{FAST, Queues, SLOW};
+use crate::kit::{As, Engine, SECRET, TOKEN, task};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -41,25 +36,10 @@ fn span(id: DeliveryId) -> String {
     id.to_string().replace('-', "")[16..].to_owned()
 }
 
-fn ingest(engine: &Engine) -> Api {
-    let dispatcher = Arc::new(engine.dispatcher());
-    Api(anzol_ingest::router(IngestState {
-        dispatcher,
-        claims: Claims::default().into(),
-        clock: now,
-        largest_event: MAX_EVENT,
-        signature: None,
-    }))
-}
-
 fn only(queues: &Queues, queue: &str) -> DeliveryTask {
     let sent = queues.on(queue);
     let [sent] = sent.as_slice() else { panic!("{sent:#?}") };
     sent.task()
-}
-
-async fn received(engine: &Engine, path: &'static str) -> Vec<Received> {
-    engine.way_out.control(move |receiver| receiver.requests(path)).await.unwrap()
 }
 
 async fn changed(engine: &Engine, webhook: &Webhook, change: impl FnOnce(&mut Webhook)) -> Webhook {
@@ -67,7 +47,7 @@ async fn changed(engine: &Engine, webhook: &Webhook, change: impl FnOnce(&mut We
     let mut after = before.clone();
     change(&mut after);
     after.version += 1;
-    engine.cloud.webhooks.replace(&before, &after).await.unwrap();
+    engine.context.webhooks.replace(&before, &after).await.unwrap();
     after
 }
 
@@ -78,7 +58,7 @@ async fn producer_trace_reaches_receiver_and_retries() {
     engine.answers("traced", 500).await;
     let headers = [("content-type", "application/json"), ("traceparent", PARENT), ("tracestate", STATE)];
     let before = now();
-    let (api, admin, body) = (ingest(&engine), As::admin("acme"), Some(event("e1")));
+    let (api, admin, body) = (engine.ingest(), As::admin("acme"), Some(event("e1")));
     let answer = api.exchange_with(Some(&admin), "POST", "/api/v1/events", &headers, body).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let first = only(&engine.queues, FAST);
@@ -90,7 +70,7 @@ async fn producer_trace_reaches_receiver_and_retries() {
     let retry = only(&engine.queues, SLOW);
     assert_eq!((retry.attempt, &retry.trace, retry.accepted_at), (2, &first.trace, first.accepted_at));
     assert!(engine.send(std::slice::from_ref(&retry)).await.is_empty());
-    let requests = received(&engine, "/traced").await;
+    let requests = engine.requests("traced").await;
     assert_eq!(requests.len(), 2);
     for (request, sent) in requests.iter().zip([&first, &retry]) {
         assert_eq!(request.header("traceparent"), format!("00-{TRACE}-{}-01", span(sent.delivery_id)));
@@ -111,7 +91,7 @@ async fn retry_without_trace_keeps_the_derived_trace() {
     assert!(engine.send(std::slice::from_ref(&first)).await.is_empty());
     let retry = only(&engine.queues, SLOW);
     assert_eq!(retry.trace, Some(TraceContext::of(first.delivery_id)));
-    let request = received(&engine, "/untraced").await.remove(0);
+    let request = engine.requests("untraced").await.remove(0);
     assert_eq!(request.header("traceparent"), TraceContext::of(first.delivery_id).traceparent());
 }
 
@@ -119,12 +99,7 @@ async fn retry_without_trace_keeps_the_derived_trace() {
 async fn queue_message_passes_on_trace_and_time() {
     let engine = Engine::start(DisablePolicy::default()).await;
     engine.create("queued").await;
-    let fanout = Fanout {
-        dispatcher: engine.dispatcher(),
-        dlq: engine.queues.queue(DEAD),
-        clock: now,
-        largest_event: MAX_EVENT,
-    };
+    let fanout = engine.fanout();
     let (xray, own) = ("5759e988bd862e3fe1be46a994272793", "0af7651916cd43dd8448eb211c80319c");
     let mut in_event = event("e3");
     in_event["traceparent"] = json!(format!("00-{own}-b7ad6b7169203331-00"));
@@ -141,13 +116,16 @@ async fn queue_message_passes_on_trace_and_time() {
     ];
     let batch: SqsEvent = serde_json::from_value(json!({ "Records": messages })).unwrap();
     assert!(fanout.handle(batch).await.batch_item_failures.is_empty());
-    let mut tasks: Vec<_> = engine.queues.on(FAST).iter().map(crate::queues::Sent::task).collect();
+    let mut tasks: Vec<_> = engine.queues.on(FAST).iter().map(crate::kit::queues::Sent::task).collect();
     tasks.sort_by(|a, b| a.event.id().cmp(b.event.id()));
     let traces: Vec<_> = tasks.iter().map(|task| task.trace().trace_id().to_owned()).collect();
     assert_eq!(traces[..3], [xray, TRACE, own]);
     assert!(![xray, TRACE, own].contains(&traces[3].as_str()), "a new trace");
     let sent_at = tasks[0].accepted_at.unwrap().unix_timestamp_nanos();
-    assert_eq!(sent_at, 1_763_978_400_123_000_000, "latency counts from the time when the producer sent the message");
+    assert_eq!(
+        sent_at, 1_763_978_400_123_000_000,
+        "latency counts from the time when the producer sent the message"
+    );
 }
 
 #[tokio::test]
@@ -158,7 +136,7 @@ async fn webhook_header_overrides_traceparent() {
     let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
     let task = DeliveryTask { trace: Some(trace()), ..task(&hook) };
     assert!(engine.send(&[task]).await.is_empty());
-    let request = received(&engine, "/own").await.remove(0);
+    let request = engine.requests("own").await.remove(0);
     // The receiver joins the values of a repeated header.
     assert_eq!((request.header("traceparent"), request.header("tracestate")), ("its own", ""));
 }
@@ -173,7 +151,7 @@ async fn user_agent_and_signature_name_are_configurable() {
         DeliveryHeaders { user_agent: "Acme/1.0".parse().ok(), signature: "X-Acme-Signature".parse().ok() };
     engine.sender.deliverer = engine.sender.deliverer.with_headers(names);
     assert!(engine.send(&[task(&hook)]).await.is_empty());
-    let request = received(&engine, "/named").await.remove(0);
+    let request = engine.requests("named").await.remove(0);
     assert_eq!((request.header("user-agent"), request.header("qlik-signature")), ("Acme/1.0", ""));
     let expected = anzol_tests::aws::hmac_sha256(SECRET.as_bytes(), &request.body().unwrap());
     assert_eq!(request.header("x-acme-signature"), hex::encode(expected), "our signature, once");
@@ -221,7 +199,7 @@ impl Log {
 async fn attempt_is_logged_in_one_line_without_secrets() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("logged?key=in-the-query").await;
-    engine.behaves("logged", Behaviour { body: "in-the-answer".to_owned(), ..Behaviour::default() }).await;
+    engine.behaves("logged", Behavior { body: "in-the-answer".to_owned(), ..Behavior::default() }).await;
     let own = [("X-Key".to_owned(), "in-a-header".to_owned())];
     let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
     let (log, guard) = Log::start(Level::TRACE);

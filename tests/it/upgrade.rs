@@ -10,9 +10,8 @@ use anzol_queue::QueueMessage;
 use anzol_runtime::now;
 use serde_json::{Value, json};
 
-use crate::cloud::Cloud;
-use crate::engine::Engine;
-use crate::queues::{DEAD, SLOW_ARN};
+use crate::kit::queues::{DEAD, SLOW_ARN};
+use crate::kit::{Engine, TestContext};
 
 /// An event in a message.
 const EVENT: &str = r#"{"cloudEvent":{"specversion":"1.0","id":"e-1","source":"my/system","type":"com.qlik.v1.app.created","time":"2026-11-24T08:00:00Z","tenantid":"acme"},"legacy":{}}"#;
@@ -65,19 +64,14 @@ fn seal() -> Value {
     json!({ "M": { "ciphertext": { "B": "c2VhbGVk" }, "hasSecret": { "BOOL": true } } })
 }
 
-async fn dynamodb(cloud: &Cloud, call: &str, request: Value) -> Value {
-    let (raw, target) = (cloud.raw.clone(), format!("DynamoDB_20120810.{call}"));
-    tokio::task::spawn_blocking(move || raw.call("dynamodb", &target, &request)).await.unwrap().unwrap()
-}
-
-async fn put(cloud: &Cloud, table: &str, item: Value) {
-    dynamodb(cloud, "PutItem", json!({ "TableName": table, "Item": item })).await;
+async fn put(context: &TestContext, table: &str, item: Value) {
+    context.dynamodb("PutItem", json!({ "TableName": table, "Item": item })).await;
 }
 
 /// Starts an engine with a webhook in its table that an earlier release wrote.
 async fn upgraded() -> (Engine, WebhookId) {
     let (engine, id) = (Engine::start(DisablePolicy::default()).await, WebhookId::mint(now()));
-    put(&engine.cloud, &engine.cloud.webhooks_table, old_webhook_item(id)).await;
+    put(&engine.context, &engine.context.webhooks_table, old_webhook_item(id)).await;
     (engine, id)
 }
 
@@ -92,7 +86,7 @@ async fn messages_of_every_release_are_delivered() {
     assert_eq!(engine.handle(&bodies, SLOW_ARN).await, [""; 0]);
     assert_eq!(engine.received("old").await, bodies.len());
     assert_eq!(engine.queues.on(DEAD).len(), 0);
-    let webhook = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
+    let webhook = engine.context.webhooks.get(&acme(), id).await.unwrap().unwrap();
     assert_eq!(engine.history(&webhook).await.len(), bodies.len());
 }
 
@@ -105,8 +99,8 @@ async fn history_of_every_release_is_shown() {
         "pk": pk, "sk": { "S": delivery.to_string() }, "failedOf": pk, "eventType": { "S": "com.qlik.v1.app.created" },
         "expiresAt": { "N": (now().unix_timestamp() + 600_000).to_string() }, "z": { "B": DETAILS },
     });
-    put(&engine.cloud, &engine.cloud.deliveries_table, item).await;
-    let webhook = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
+    put(&engine.context, &engine.context.deliveries_table, item).await;
+    let webhook = engine.context.webhooks.get(&acme(), id).await.unwrap().unwrap();
     let [row] = &engine.history(&webhook).await[..] else { panic!("one row") };
     assert_eq!((row.id, row.attempt, row.trigger, row.duration_ms), (delivery, 2, Trigger::Retry, 1234));
     assert_eq!(
@@ -129,17 +123,11 @@ async fn written_forms_are_the_newest_ones_listed() {
     let QueueMessage::Recovery(task) = anzol_queue::decode(&step).unwrap() else { panic!("a step") };
     assert_eq!(anzol_queue::encode_recovery(&task), step);
     // The webhook is deleted and created again.
-    let webhook = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
-    let place = place(&engine, id);
-    dynamodb(&engine.cloud, "DeleteItem", place.clone()).await;
-    engine.cloud.webhooks.create(&webhook, 100).await.unwrap();
-    assert_eq!(dynamodb(&engine.cloud, "GetItem", place).await["Item"], webhook_item(id));
-}
-
-/// Returns the key of a webhook's row.
-fn place(engine: &Engine, id: WebhookId) -> Value {
-    let key = json!({ "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{id}") } });
-    json!({ "TableName": engine.cloud.webhooks_table, "Key": key })
+    let webhook = engine.context.webhooks.get(&acme(), id).await.unwrap().unwrap();
+    let place = engine.context.webhook_key("acme", id);
+    engine.context.dynamodb("DeleteItem", place.clone()).await;
+    engine.context.webhooks.create(&webhook, 100).await.unwrap();
+    assert_eq!(engine.context.dynamodb("GetItem", place).await["Item"], webhook_item(id));
 }
 
 #[tokio::test]
@@ -147,22 +135,26 @@ async fn earlier_webhook_is_rewritten_in_the_current_form() {
     let (engine, id) = upgraded().await;
     let mut old = old_webhook_item(id);
     old["webhook"]["M"]["sealed"] = seal();
-    put(&engine.cloud, &engine.cloud.webhooks_table, old).await;
-    let read = engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap();
+    put(&engine.context, &engine.context.webhooks_table, old).await;
+    let read = engine.context.webhooks.get(&acme(), id).await.unwrap().unwrap();
     assert!(read.has_secret());
 
     let same = Webhook { version: 2, ..read.clone() };
-    engine.cloud.webhooks.replace(&read, &same).await.unwrap();
+    engine.context.webhooks.replace(&read, &same).await.unwrap();
     let mut new = webhook_item(id);
     new["version"] = json!({ "N": "2" });
     new["sealed"] = seal();
-    assert_eq!(dynamodb(&engine.cloud, "GetItem", place(&engine, id)).await["Item"], new);
-    assert_eq!(engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap(), same);
+    assert_eq!(engine.context.dynamodb("GetItem", engine.context.webhook_key("acme", id)).await["Item"], new);
+    assert_eq!(engine.context.webhooks.get(&acme(), id).await.unwrap().unwrap(), same);
 
     let bare = Webhook { version: 3, sealed: None, ..same.clone() };
-    engine.cloud.webhooks.replace(&same, &bare).await.unwrap();
-    assert_eq!(engine.cloud.webhooks.get(&acme(), id).await.unwrap().unwrap(), bare);
-    assert_eq!(dynamodb(&engine.cloud, "GetItem", place(&engine, id)).await["Item"].get("sealed"), None);
+    engine.context.webhooks.replace(&same, &bare).await.unwrap();
+    assert_eq!(engine.context.webhooks.get(&acme(), id).await.unwrap().unwrap(), bare);
+    assert_eq!(
+        engine.context.dynamodb("GetItem", engine.context.webhook_key("acme", id)).await["Item"]
+            .get("sealed"),
+        None
+    );
 }
 
 #[tokio::test]
@@ -178,7 +170,7 @@ async fn members_of_a_later_release_are_ignored() {
     new["webhook"]["S"] = json!(body);
     for (count, mut item) in (1..).zip([old, new]) {
         item["later"] = json!({ "S": "x" });
-        put(&engine.cloud, &engine.cloud.webhooks_table, item).await;
+        put(&engine.context, &engine.context.webhooks_table, item).await;
         assert_eq!(engine.handle(std::slice::from_ref(&later), SLOW_ARN).await, [""; 0]);
         assert_eq!(engine.received("old").await, count);
     }

@@ -3,16 +3,15 @@
 
 use anzol_api::AppState;
 use anzol_domain::health::DisablePolicy;
-use anzol_domain::{DeliveryTask, FailureKind, Health, Lane, Webhook, WebhookUrl};
-use anzol_tests::receiver::{Behaviour, Received};
+use anzol_domain::{DeliveryTask, FailureKind, Health, Lane, Webhook};
+use anzol_tests::receiver::{Behavior, Received};
 use anzol_vault::Vault;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, SECRET, TOKEN, webhook};
-use crate::engine::{Engine, task};
-use crate::kms::Calls;
-use crate::queues::{SLOW, Sent};
+use crate::kit::kms::Calls;
+use crate::kit::queues::{SLOW, Sent};
+use crate::kit::{Api, As, Engine, SECRET, TOKEN, task, webhook, webhook_at, webhook_with};
 
 const WEBHOOKS: &str = "/api/core/webhooks";
 const OTHER: &str = "another-secret-of-32-characters!";
@@ -27,16 +26,12 @@ async fn engine() -> Engine {
 
 /// Returns the API in a new execution environment, without opened secrets.
 fn api(engine: &Engine) -> Api {
-    let state = engine.cloud.state(&engine.way_out);
-    Api(anzol_api::router(AppState { vault: engine.cloud.kms.vault(), ..state }))
+    let state = engine.context.state(&engine.egress);
+    Api(anzol_api::router(AppState { vault: engine.context.kms.vault(), ..state }))
 }
 
 fn tasks(webhook: &Webhook, count: usize) -> Vec<DeliveryTask> {
     (0..count).map(|_| task(webhook)).collect()
-}
-
-async fn requests(engine: &Engine, path: &'static str) -> Vec<Received> {
-    engine.way_out.control(move |receiver| receiver.requests(path)).await.unwrap()
 }
 
 fn assert_complete(request: &Received, secret: &str) {
@@ -48,7 +43,7 @@ fn assert_complete(request: &Received, secret: &str) {
 #[tokio::test]
 async fn secrets_are_opened_once_per_environment() {
     let engine = engine().await;
-    let (hook, kms) = (engine.create("in").await, engine.cloud.kms.clone());
+    let (hook, kms) = (engine.create("in").await, engine.context.kms.clone());
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
     assert_eq!(kms.take_calls(), DECRYPT, "ten messages at once");
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
@@ -63,7 +58,7 @@ async fn secrets_are_opened_once_per_environment() {
     assert_eq!(kms.take_calls(), BOTH);
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
     assert_eq!(kms.take_calls(), DECRYPT, "another secret");
-    let received = requests(&engine, "/in").await;
+    let received = engine.requests("in").await;
     assert_eq!(received.len(), 40);
     for request in &received[..30] {
         assert_complete(request, SECRET);
@@ -71,7 +66,11 @@ async fn secrets_are_opened_once_per_environment() {
     for request in &received[30..] {
         assert_complete(request, OTHER);
     }
-    assert_eq!(received[30].header("webhook-signature").split(' ').count(), 2, "the old secret still signs too");
+    assert_eq!(
+        received[30].header("webhook-signature").split(' ').count(),
+        2,
+        "the old secret still signs too"
+    );
 
     let (stored, new) = (engine.stored(&hook).await, kms.vault());
     let opened = join_all((0..10).map(|_| new.open(&stored))).await;
@@ -83,13 +82,12 @@ async fn secrets_are_opened_once_per_environment() {
 async fn deliveries_wait_while_secrets_cannot_be_opened() {
     let mut engine = engine().await;
     let hook = engine.create("in").await;
-    let mut bare = webhook("acme");
+    let mut bare = webhook_at("acme", "bare");
     bare.sealed = None;
-    bare.spec.url = WebhookUrl::parse("https://hooks.receiver.test/bare").unwrap();
-    engine.cloud.webhooks.create(&bare, 100).await.unwrap();
+    engine.context.webhooks.create(&bare, 100).await.unwrap();
     let mut waiting = tasks(&hook, 3);
     let works = engine.sender.vault.clone();
-    let nowhere = engine.cloud.config.to_builder().endpoint_url("http://127.0.0.1:1").build();
+    let nowhere = engine.context.config.to_builder().endpoint_url("http://127.0.0.1:1").build();
     let mut rounds = 0;
     for code in [
         None,
@@ -103,11 +101,14 @@ async fn deliveries_wait_while_secrets_cannot_be_opened() {
             None => engine.sender.vault = Vault::new(&nowhere, "key"),
             Some(code) => {
                 engine.sender.vault = works.clone();
-                engine.cloud.kms.refuse(code);
+                engine.context.kms.refuse(code);
             }
         }
         let with_bare = [waiting.as_slice(), &tasks(&bare, 1)].concat();
-        assert!(engine.send(&with_bare).await.is_empty(), "{code:?}: deleted from the queue, so the receive count does not grow");
+        assert!(
+            engine.send(&with_bare).await.is_empty(),
+            "{code:?}: deleted from the queue, so the receive count does not grow"
+        );
         rounds += 1;
         let queued = engine.queues.on(SLOW);
         assert_eq!(queued.len(), 3 * rounds, "{code:?}");
@@ -133,9 +134,9 @@ async fn deliveries_wait_while_secrets_cannot_be_opened() {
     assert_eq!(engine.send(&waiting).await, ["m1"]);
     engine.queues.accept_all();
 
-    engine.cloud.kms.recover();
+    engine.context.kms.recover();
     assert!(engine.send(&waiting).await.is_empty());
-    let received = requests(&engine, "/in").await;
+    let received = engine.requests("in").await;
     assert_eq!(received.len(), 3);
     for request in &received {
         assert_complete(request, SECRET);
@@ -149,14 +150,14 @@ async fn seal_of_another_webhook_does_not_open() {
     let engine = engine().await;
     let (one, other) = (engine.create("one").await, engine.create("other").await);
     let foreign = webhook("globex");
-    engine.cloud.webhooks.create(&foreign, 100).await.unwrap();
+    engine.context.webhooks.create(&foreign, 100).await.unwrap();
     for (thief, owner) in [(&one, &other), (&other, &one), (&foreign, &one)] {
         let mut swapped = thief.clone();
         swapped.sealed = owner.sealed.clone();
         swapped.version += 1;
-        engine.cloud.webhooks.replace(thief, &swapped).await.unwrap();
-        assert!(engine.cloud.vault.open(&swapped).await.is_err());
-        assert!(engine.cloud.vault.open(owner).await.is_ok());
+        engine.context.webhooks.replace(thief, &swapped).await.unwrap();
+        assert!(engine.context.vault.open(&swapped).await.is_err());
+        assert!(engine.context.vault.open(owner).await.is_ok());
     }
     assert!(engine.send(&[task(&one), task(&other)]).await.is_empty());
     assert_eq!((engine.received("one").await, engine.received("other").await), (0, 0));
@@ -165,7 +166,7 @@ async fn seal_of_another_webhook_does_not_open() {
     // The header names beside the seal must match the sealed ones.
     let mut renamed = engine.create("renamed").await;
     renamed.sealed.as_mut().unwrap().header_names.push("X-More".to_owned());
-    assert!(engine.cloud.kms.vault().open(&renamed).await.is_err());
+    assert!(engine.context.kms.vault().open(&renamed).await.is_err());
 }
 
 #[tokio::test]
@@ -176,7 +177,7 @@ async fn m2_encoded_echo_of_a_secret_is_redacted() {
     engine
         .behaves(
             "echo",
-            Behaviour {
+            Behavior {
                 status: 308,
                 headers: [
                     ("location".to_owned(), format!("https://hooks.receiver.test/?t={percent}")),
@@ -185,7 +186,7 @@ async fn m2_encoded_echo_of_a_secret_is_redacted() {
                 ]
                 .into(),
                 body: format!("<p>{}</p>", TOKEN.to_uppercase().replace(' ', "&#32;")),
-                ..Behaviour::default()
+                ..Behavior::default()
             },
         )
         .await;
@@ -205,11 +206,10 @@ async fn m2_encoded_echo_of_a_secret_is_redacted() {
 #[tokio::test]
 async fn disabled_webhook_is_skipped_without_kms() {
     let engine = engine().await;
-    let mut hook = webhook("acme");
-    hook.spec.enabled = false;
-    engine.cloud.webhooks.create(&hook, 100).await.unwrap();
+    let hook = webhook_with("acme", |webhook| webhook.spec.enabled = false);
+    engine.context.webhooks.create(&hook, 100).await.unwrap();
     assert!(engine.send(&[task(&hook)]).await.is_empty());
-    assert_eq!(engine.cloud.kms.take_calls(), NONE);
+    assert_eq!(engine.context.kms.take_calls(), NONE);
     let rows = engine.history(&hook).await;
     let header = |name: &str| {
         let mut headers = rows[0].request.headers.iter();
@@ -223,7 +223,7 @@ async fn disabled_webhook_is_skipped_without_kms() {
 #[tokio::test]
 async fn api_calls_kms_only_when_secrets_change() {
     let engine = engine().await;
-    let (admin, kms) = (As::admin("acme"), engine.cloud.kms.clone());
+    let (admin, kms) = (As::admin("acme"), engine.context.kms.clone());
     let first = api(&engine);
     let bare = json!({ "name": "n", "url": "https://hooks.receiver.test/in", "eventTypes": ["com.qlik.v1.app.created"] });
     let with = |more: Value| {
@@ -292,7 +292,7 @@ async fn api_calls_kms_only_when_secrets_change() {
         let (got, answer) = api(&engine).call(Some(&admin), method, path, body.clone()).await;
         assert_eq!((got, kms.take_calls()), (status, calls), "{method} {path} {body:?}: {answer}");
     }
-    let received = requests(&engine, "/in").await;
+    let received = engine.requests("in").await;
     assert_complete(&received[0], SECRET);
     assert!(
         !received[1].headers.contains_key("qlik-signature") && !received[1].headers.contains_key("x-token")
@@ -309,7 +309,7 @@ async fn api_without_kms_is_503_and_changes_nothing() {
     let new = json!({ "name": "n", "url": "https://hooks.receiver.test/in", "eventTypes": [], "enabled": false, "secret": OTHER });
     let secret = json!([{ "op": "replace", "path": "/secret", "value": OTHER }]);
     for code in ["ThrottlingException", "DisabledException"] {
-        engine.cloud.kms.refuse(code);
+        engine.context.kms.refuse(code);
         for (method, path, body) in [
             ("POST", WEBHOOKS.to_owned(), Some(new.clone())),
             ("PUT", path.clone(), Some(new.clone())),
@@ -327,7 +327,7 @@ async fn api_without_kms_is_503_and_changes_nothing() {
             assert_eq!(answer.body["errors"][0]["code"], "HTTP-503", "{answer:?}");
         }
     }
-    let stored = engine.cloud.webhooks.list(&hook.tenant_id).await.unwrap();
+    let stored = engine.context.webhooks.list(&hook.tenant_id).await.unwrap();
     assert_eq!(stored, std::slice::from_ref(&hook));
     assert_eq!(stored[0].health.lane, Lane::Fast);
     assert_eq!(engine.history(&hook).await.len(), 1);

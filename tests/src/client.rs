@@ -11,7 +11,7 @@ use ureq::http::{Method, Request, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
-use crate::receiver::{Behaviour, Received};
+use crate::receiver::{Behavior, Received};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
@@ -253,18 +253,18 @@ impl Control {
     }
 
     /// Sets how `target` answers: a path such as `/x`, or a host such as `/host:bad.receiver.test`.
-    pub fn behave(&self, target: &str, behaviour: &Behaviour) -> Result<()> {
-        self.put_behaviour(target, &serde_json::to_value(behaviour)?)?.expect_status(204).map(drop)
+    pub fn behave(&self, target: &str, behavior: &Behavior) -> Result<()> {
+        self.put_behavior(target, &serde_json::to_value(behavior)?)?.expect_status(204).map(drop)
     }
 
     /// Sends any JSON as a behavior, valid or not, and returns the answer.
-    pub fn put_behaviour(&self, target: &str, behaviour: &Value) -> Result<Answer> {
+    pub fn put_behavior(&self, target: &str, behavior: &Value) -> Result<Answer> {
         let url = format!("{}/behaviours{target}", self.base);
-        self.http.send(&Method::PUT, &url, &[], Some(behaviour.to_string().as_bytes()))
+        self.http.send(&Method::PUT, &url, &[], Some(behavior.to_string().as_bytes()))
     }
 
     /// Resets every target to 200.
-    pub fn forget_behaviours(&self) -> Result<()> {
+    pub fn forget_behaviors(&self) -> Result<()> {
         self.forget("behaviours")
     }
 }

@@ -8,6 +8,9 @@
 
 pub mod aws;
 pub mod client;
+pub mod context;
+pub mod gateway;
 pub mod lambda;
 pub mod receiver;
+pub mod signatures;
 pub mod stack;

@@ -8,7 +8,7 @@
 //! | `GET /requests[?path=/x]` | returns the recorded requests (of that path, ignoring queries), newest last: `{number, method, path, host, headers, bodyBase64, time, answered}` |
 //! | `GET /requests?after=N` | returns those after number N, for clients that poll |
 //! | `DELETE /requests` | forgets them |
-//! | `PUT /behaviours/<path>` | sets how `/<path>` answers: [`Behaviour`] as JSON, all members optional |
+//! | `PUT /behaviours/<path>` | sets how `/<path>` answers: [`Behavior`] as JSON, all members optional |
 //! | `PUT /behaviours/host:<name>` | sets it for every path of that host without a behavior of the path |
 //! | `DELETE /behaviours` | resets everything to 200 |
 //!
@@ -157,7 +157,7 @@ impl Received {
 /// How a path or a host answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Behaviour {
+pub struct Behavior {
     /// 200…599.
     pub status: u16,
     /// Response headers.
@@ -179,7 +179,7 @@ pub struct Behaviour {
     pub pause_ms: u64,
 }
 
-impl Default for Behaviour {
+impl Default for Behavior {
     fn default() -> Self {
         Self {
             status: 200,
@@ -195,7 +195,7 @@ impl Default for Behaviour {
     }
 }
 
-impl Behaviour {
+impl Behavior {
     /// Returns a behavior that writes exactly these bytes, then ends the connection.
     #[must_use]
     pub fn raw(bytes: impl Into<Vec<u8>>, end: End) -> Self {
@@ -349,7 +349,7 @@ async fn accepted(stream: std::io::Result<(TcpStream, std::net::SocketAddr)>) ->
 struct Shared {
     options: Options,
     kept: Mutex<Kept>,
-    behaviours: Mutex<HashMap<Target, Behaviour>>,
+    behaviors: Mutex<HashMap<Target, Behavior>>,
 }
 
 #[derive(Debug, Default)]
@@ -368,7 +368,7 @@ enum Target {
 
 impl Shared {
     fn new(options: Options) -> Self {
-        Self { options, kept: Mutex::default(), behaviours: Mutex::default() }
+        Self { options, kept: Mutex::default(), behaviors: Mutex::default() }
     }
 
     fn keep(&self, mut request: Received) {
@@ -385,19 +385,19 @@ impl Shared {
         }
     }
 
-    fn behaviour(&self, path: &str, host: &str) -> Behaviour {
-        let behaviours = lock(&self.behaviours);
-        behaviours
+    fn behavior(&self, path: &str, host: &str) -> Behavior {
+        let behaviors = lock(&self.behaviors);
+        behaviors
             .get(&Target::Path(path.to_owned()))
-            .or_else(|| behaviours.get(&Target::Host(host.to_ascii_lowercase())))
+            .or_else(|| behaviors.get(&Target::Host(host.to_ascii_lowercase())))
             .cloned()
             .unwrap_or_default()
     }
 
     /// Returns the mode that decides a host's handshake.
     fn mode_of_host(&self, host: &str) -> Mode {
-        let behaviours = lock(&self.behaviours);
-        behaviours.get(&Target::Host(host.to_ascii_lowercase())).map_or(Mode::Ok, |behaviour| behaviour.mode)
+        let behaviors = lock(&self.behaviors);
+        behaviors.get(&Target::Host(host.to_ascii_lowercase())).map_or(Mode::Ok, |behavior| behavior.mode)
     }
 }
 
@@ -417,7 +417,7 @@ struct Line {
     /// Number of requests so far.
     count: Arc<AtomicU32>,
     /// Requests send the behavior here that the connection must carry out without the HTTP server.
-    orders: mpsc::UnboundedSender<Behaviour>,
+    orders: mpsc::UnboundedSender<Behavior>,
 }
 
 async fn serve_tls(stream: TcpStream, handshakes: Arc<Handshakes>, shared: Arc<Shared>) {
@@ -495,9 +495,9 @@ async fn answer(request: Request<Incoming>, line: Line) -> Result<Answer, Infall
             .or_insert_with(|| value.clone().into_owned());
     }
     let host = headers.get("host").cloned().unwrap_or_default();
-    let behaviour = shared.behaviour(head.uri.path(), host.split(':').next().unwrap_or_default());
-    let mode = behaviour.mode_of(number);
-    let answered = matches!(mode, Mode::Ok | Mode::Endless).then_some(behaviour.status);
+    let behavior = shared.behavior(head.uri.path(), host.split(':').next().unwrap_or_default());
+    let mode = behavior.mode_of(number);
+    let answered = matches!(mode, Mode::Ok | Mode::Endless).then_some(behavior.status);
     shared.keep(Received {
         number: 0, // assigned when it is recorded
         method: head.method.to_string(),
@@ -508,25 +508,25 @@ async fn answer(request: Request<Incoming>, line: Line) -> Result<Answer, Infall
         time: OffsetDateTime::now_utc(),
         answered,
     });
-    if behaviour.delay_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await;
+    if behavior.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(behavior.delay_ms)).await;
     }
     if matches!(mode, Mode::Reset | Mode::Raw) {
-        orders.send(behaviour).ok();
+        orders.send(behavior).ok();
         return std::future::pending().await;
     }
-    Ok(behave(&behaviour, mode))
+    Ok(behave(&behavior, mode))
 }
 
-fn behave(behaviour: &Behaviour, mode: Mode) -> Answer {
+fn behave(behavior: &Behavior, mode: Mode) -> Answer {
     let body = match mode {
         Mode::Stall => NeverEnding.boxed(),
-        Mode::Endless => Endless::of(&behaviour.body).boxed(),
-        Mode::Cut => Half::of(&behaviour.body).boxed(),
-        _ => Full::new(Bytes::from(behaviour.body.clone())).boxed(),
+        Mode::Endless => Endless::of(&behavior.body).boxed(),
+        Mode::Cut => Half::of(&behavior.body).boxed(),
+        _ => Full::new(Bytes::from(behavior.body.clone())).boxed(),
     };
-    let mut response = Response::builder().status(behaviour.status);
-    for (name, value) in &behaviour.headers {
+    let mut response = Response::builder().status(behavior.status);
+    for (name, value) in &behavior.headers {
         response = response.header(name, value);
     }
     // The control API accepts no header that could fail here.
@@ -653,7 +653,7 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Re
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
         (&Method::DELETE, "/behaviours") => {
-            lock(&shared.behaviours).clear();
+            lock(&shared.behaviors).clear();
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
         (&Method::PUT, _) if path.starts_with("/behaviours/") => {
@@ -662,8 +662,8 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Re
                 let what = if error.is::<LengthLimitError>() { "larger than 4 MiB" } else { "not complete" };
                 Refusal::bad(format!("the body is {what}"))
             })?;
-            let behaviour = behaviour(&target, &body.to_bytes())?;
-            lock(&shared.behaviours).insert(target, behaviour);
+            let behavior = behavior(&target, &body.to_bytes())?;
+            lock(&shared.behaviors).insert(target, behavior);
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
         (method, path) => Err(Refusal(
@@ -710,9 +710,7 @@ fn wanted(query: Option<&str>) -> Result<Wanted, Refusal> {
             .parse()
             .map(Wanted::After)
             .map_err(|_| Refusal::bad(format!("after={value} is not the number of a request"))),
-        _ => Err(Refusal::bad(format!(
-            "the query {query:?} is neither path=/… nor after=N"
-        ))),
+        _ => Err(Refusal::bad(format!("the query {query:?} is neither path=/… nor after=N"))),
     }
 }
 
@@ -742,18 +740,18 @@ fn target(path: &str) -> Result<Target, Refusal> {
     Err(Refusal::bad(format!("the host {host:?} is neither {DOMAIN} nor below it")))
 }
 
-fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
+fn behavior(target: &Target, json: &[u8]) -> Result<Behavior, Refusal> {
     // Through a map, because serde would accept an array for a struct too.
-    let behaviour: Behaviour = serde_json::from_slice(json)
+    let behavior: Behavior = serde_json::from_slice(json)
         .and_then(|members: serde_json::Map<_, _>| serde_json::from_value(members.into()))
         .map_err(|error| Refusal::bad(format!("not a behavior: {error}")))?;
-    if !(200..=599).contains(&behaviour.status) {
-        return Err(Refusal::bad(format!("status {} is not within 200…599", behaviour.status)));
+    if !(200..=599).contains(&behavior.status) {
+        return Err(Refusal::bad(format!("status {} is not within 200…599", behavior.status)));
     }
-    if behaviour.delay_ms > MAX_DELAY_MS {
-        return Err(Refusal::bad(format!("delayMs {} is above {MAX_DELAY_MS}", behaviour.delay_ms)));
+    if behavior.delay_ms > MAX_DELAY_MS {
+        return Err(Refusal::bad(format!("delayMs {} is above {MAX_DELAY_MS}", behavior.delay_ms)));
     }
-    for (name, value) in &behaviour.headers {
+    for (name, value) in &behavior.headers {
         let lower = name.to_ascii_lowercase();
         if lower == header::CONTENT_LENGTH.as_str() || lower == header::TRANSFER_ENCODING.as_str() {
             return Err(Refusal::bad(format!("headers: {name} is set by the receiver")));
@@ -764,28 +762,28 @@ fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
             return Err(Refusal::bad(format!("headers: {name:?}: {value:?} is not a header")));
         }
     }
-    if behaviour.mode.is_of_host() && matches!(target, Target::Path(_)) {
-        let mode = mode_name(behaviour.mode);
+    if behavior.mode.is_of_host() && matches!(target, Target::Path(_)) {
+        let mode = mode_name(behavior.mode);
         return Err(Refusal::bad(format!(
             "{mode} is decided before the path is known: PUT /behaviours/host:<name> instead, such as \
              host:bad.receiver.test"
         )));
     }
-    if behaviour.from_request == 0 {
+    if behavior.from_request == 0 {
         return Err(Refusal::bad("fromRequest 0: the requests of a connection are counted from 1"));
     }
-    if behaviour.from_request > 1 && behaviour.mode.is_of_host() {
-        let mode = mode_name(behaviour.mode);
+    if behavior.from_request > 1 && behavior.mode.is_of_host() {
+        let mode = mode_name(behavior.mode);
         return Err(Refusal::bad(format!("fromRequest: {mode} is decided before there is a request")));
     }
-    let is_raw = behaviour.mode == Mode::Raw;
-    if !is_raw && (!behaviour.raw.is_empty() || behaviour.end != End::Close || behaviour.pause_ms > 0) {
+    let is_raw = behavior.mode == Mode::Raw;
+    if !is_raw && (!behavior.raw.is_empty() || behavior.end != End::Close || behavior.pause_ms > 0) {
         return Err(Refusal::bad("raw, end and pauseMs belong to the mode raw"));
     }
-    if behaviour.pause_ms > MAX_DELAY_MS {
-        return Err(Refusal::bad(format!("pauseMs {} is above {MAX_DELAY_MS}", behaviour.pause_ms)));
+    if behavior.pause_ms > MAX_DELAY_MS {
+        return Err(Refusal::bad(format!("pauseMs {} is above {MAX_DELAY_MS}", behavior.pause_ms)));
     }
-    Ok(behaviour)
+    Ok(behavior)
 }
 
 /// Returns the mode's name in JSON.

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
-use super::{Behaviour, End, Mode, Options, Receiver, State, tls};
+use super::{Behavior, End, Mode, Options, Receiver, State, tls};
 use crate::client::Control;
 
 /// A receiver on its own thread, and what is needed to talk to it.
@@ -78,8 +78,8 @@ impl Fixture {
     /// Returns the error of a handshake in this mode.
     fn refused_handshake(&self, mode: Mode) -> String {
         let host = "faulty.receiver.test";
-        let behaviour = Behaviour { mode, ..Behaviour::default() };
-        self.control.behave(&format!("/host:{host}"), &behaviour).unwrap();
+        let behavior = Behavior { mode, ..Behavior::default() };
+        self.control.behave(&format!("/host:{host}"), &behavior).unwrap();
         let (answer, ended) = self.post(host, "/x", "{}");
         assert_eq!(answer, "");
         assert!(self.post("sound.receiver.test", "/sound", "{}").0.starts_with("HTTP/1.1 200 "));
@@ -153,22 +153,22 @@ fn connection_serves_several_requests() {
 #[test]
 fn path_behavior_applies_until_reset() {
     let fixture = Fixture::start();
-    let behaviour = Behaviour {
+    let behavior = Behavior {
         status: 503,
         headers: [("retry-after".to_owned(), "7".to_owned())].into(),
         body: "later".to_owned(),
         delay_ms: 150,
-        ..Behaviour::default()
+        ..Behavior::default()
     };
-    fixture.control.behave("/busy", &behaviour).unwrap();
-    let begun = Instant::now();
+    fixture.control.behave("/busy", &behavior).unwrap();
+    let started = Instant::now();
     let (answer, _) = fixture.post("a.receiver.test", "/busy?ignored", "{}");
-    assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(150), "{:?}", started.elapsed());
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("retry-after: 7\r\n") && answer.ends_with("\r\n\r\nlater"), "{answer}");
     assert!(fixture.post("a.receiver.test", "/idle", "{}").0.starts_with("HTTP/1.1 200 "));
 
-    fixture.control.forget_behaviours().unwrap();
+    fixture.control.forget_behaviors().unwrap();
     assert!(fixture.post("a.receiver.test", "/busy", "{}").0.starts_with("HTTP/1.1 200 "));
 }
 
@@ -177,9 +177,9 @@ fn host_behavior_applies_to_paths_without_one() {
     let fixture = Fixture::start();
     fixture
         .control
-        .behave("/host:Down.receiver.test", &Behaviour { status: 500, ..Behaviour::default() })
+        .behave("/host:Down.receiver.test", &Behavior { status: 500, ..Behavior::default() })
         .unwrap();
-    fixture.control.behave("/spared", &Behaviour { status: 204, ..Behaviour::default() }).unwrap();
+    fixture.control.behave("/spared", &Behavior { status: 204, ..Behavior::default() }).unwrap();
     assert!(fixture.post("down.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 500 "));
     assert!(fixture.post("down.receiver.test", "/spared", "{}").0.starts_with("HTTP/1.1 204 "));
     assert!(fixture.post("up.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 200 "));
@@ -188,7 +188,7 @@ fn host_behavior_applies_to_paths_without_one() {
 #[test]
 fn stall_mode_sends_only_headers() {
     let fixture = Fixture::start();
-    fixture.control.behave("/stall", &Behaviour { mode: Mode::Stall, ..Behaviour::default() }).unwrap();
+    fixture.control.behave("/stall", &Behavior { mode: Mode::Stall, ..Behavior::default() }).unwrap();
     let (answer, ended) = fixture.post("receiver.test", "/stall", "{}");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
     assert!(matches!(ended.expect_err("no end").kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
@@ -198,7 +198,7 @@ fn stall_mode_sends_only_headers() {
 #[test]
 fn endless_mode_never_ends_the_body() {
     let fixture = Fixture::start();
-    fixture.control.behave("/endless", &Behaviour { mode: Mode::Endless, ..Behaviour::default() }).unwrap();
+    fixture.control.behave("/endless", &Behavior { mode: Mode::Endless, ..Behavior::default() }).unwrap();
     let (answer, _) = fixture.post("receiver.test", "/endless", "{}");
     assert!(answer.len() > 64 * 1024 && answer.ends_with('x'), "{} bytes", answer.len());
 }
@@ -206,7 +206,7 @@ fn endless_mode_never_ends_the_body() {
 #[test]
 fn reset_mode_reads_the_request_then_resets() {
     let fixture = Fixture::start();
-    fixture.control.behave("/reset", &Behaviour { mode: Mode::Reset, ..Behaviour::default() }).unwrap();
+    fixture.control.behave("/reset", &Behavior { mode: Mode::Reset, ..Behavior::default() }).unwrap();
     let (answer, ended) = fixture.post("receiver.test", "/reset", "{\"kept\":true}");
     assert_eq!(answer, "");
     assert_eq!(ended.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
@@ -218,7 +218,7 @@ fn bad_tls_mode_affects_only_its_host() {
     let fixture = Fixture::start();
     fixture
         .control
-        .behave("/host:bad.receiver.test", &Behaviour { mode: Mode::BadTls, ..Behaviour::default() })
+        .behave("/host:bad.receiver.test", &Behavior { mode: Mode::BadTls, ..Behavior::default() })
         .unwrap();
     let (answer, ended) = fixture.post("bad.receiver.test", "/x", "{}");
     assert_eq!(answer, "");
@@ -240,7 +240,7 @@ fn raw_mode_sends_exact_bytes_and_ends_as_configured() {
             (End::Reset, Some(ErrorKind::ConnectionReset)),
         ] {
             let path = format!("/raw-{number}-{end:?}");
-            fixture.control.behave(&path, &Behaviour::raw(raw, end)).unwrap();
+            fixture.control.behave(&path, &Behavior::raw(raw, end)).unwrap();
             let (answer, ended) = fixture.post("receiver.test", &path, "{\"kept\":true}");
             assert_eq!(answer, raw, "{end:?}");
             assert_eq!(ended.err().map(|error| error.kind()), kind, "{end:?}");
@@ -255,7 +255,7 @@ fn raw_mode_sends_exact_bytes_and_ends_as_configured() {
 #[test]
 fn raw_mode_accepts_binary_as_base64() {
     let fixture = Fixture::start();
-    let answer = fixture.control.put_behaviour("/x", &json!({ "mode": "raw", "raw": "/wAN" })).unwrap();
+    let answer = fixture.control.put_behavior("/x", &json!({ "mode": "raw", "raw": "/wAN" })).unwrap();
     assert_eq!(answer.status, 204, "{answer}");
     let mut stream = fixture.connect("receiver.test");
     stream.write_all(request("receiver.test", "/x", "{}", "close").as_bytes()).unwrap();
@@ -268,16 +268,16 @@ fn raw_mode_accepts_binary_as_base64() {
 fn raw_mode_pauses_between_pieces() {
     let fixture = Fixture::start();
     let pause = Duration::from_millis(150);
-    let behaviour = Behaviour::raw_pieces(["HTTP/1.1 204 ", "Nothing\r\n", "\r\n"], pause, End::Close);
-    fixture.control.behave("/x", &behaviour).unwrap();
+    let behavior = Behavior::raw_pieces(["HTTP/1.1 204 ", "Nothing\r\n", "\r\n"], pause, End::Close);
+    fixture.control.behave("/x", &behavior).unwrap();
     let mut stream = fixture.connect("receiver.test");
     stream.write_all(request("receiver.test", "/x", "{}", "close").as_bytes()).unwrap();
     let mut chunk = [0; 512];
     let length = stream.read(&mut chunk).unwrap();
     assert_eq!(chunk.get(..length).unwrap(), b"HTTP/1.1 204 ", "the first piece arrives alone");
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(read_until(&mut stream, "\r\n\r\n"), "Nothing\r\n\r\n");
-    assert!(begun.elapsed() >= pause, "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= pause, "{:?}", started.elapsed());
     assert_eq!(stream.read(&mut chunk).unwrap(), 0);
 }
 
@@ -285,8 +285,8 @@ fn raw_mode_pauses_between_pieces() {
 fn raw_mode_with_open_end_keeps_the_connection_usable() {
     let fixture = Fixture::start();
     let whole = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nraw!";
-    fixture.control.behave("/raw", &Behaviour::raw(whole, End::Open)).unwrap();
-    fixture.control.behave("/nothing", &Behaviour::raw("", End::Open)).unwrap();
+    fixture.control.behave("/raw", &Behavior::raw(whole, End::Open)).unwrap();
+    fixture.control.behave("/nothing", &Behavior::raw("", End::Open)).unwrap();
     let mut stream = fixture.connect("receiver.test");
     for _ in 0..2 {
         stream.write_all(request("receiver.test", "/raw", "{}", "keep-alive").as_bytes()).unwrap();
@@ -316,10 +316,10 @@ fn raw_mode_with_open_end_keeps_the_connection_usable() {
 #[test]
 fn from_request_leaves_earlier_requests_unaffected() {
     let fixture = Fixture::start();
-    let reset = Behaviour { status: 201, mode: Mode::Reset, ..Behaviour::default() }.from_request(2);
-    let raw = Behaviour::raw(BYTES, End::Close).from_request(2);
-    for (behaviour, first, second) in [(reset, "HTTP/1.1 201 ", None), (raw, "HTTP/1.1 200 ", Some(BYTES))] {
-        fixture.control.behave("/x", &behaviour).unwrap();
+    let reset = Behavior { status: 201, mode: Mode::Reset, ..Behavior::default() }.from_request(2);
+    let raw = Behavior::raw(BYTES, End::Close).from_request(2);
+    for (behavior, first, second) in [(reset, "HTTP/1.1 201 ", None), (raw, "HTTP/1.1 200 ", Some(BYTES))] {
+        fixture.control.behave("/x", &behavior).unwrap();
         fixture.control.forget_requests().unwrap();
         for _ in 0..2 {
             let mut stream = fixture.connect("receiver.test");
@@ -397,7 +397,7 @@ fn missing_intermediate_is_the_only_fault() {
 fn polling_returns_each_request_once_and_shows_gaps() {
     let fixture = Fixture::with(Options { kept_requests: 2, ..Options::default() });
     for (path, mode) in [("/one", Mode::Ok), ("/two", Mode::Cut)] {
-        fixture.control.behave(path, &Behaviour { mode, status: 201, ..Behaviour::default() }).unwrap();
+        fixture.control.behave(path, &Behavior { mode, status: 201, ..Behavior::default() }).unwrap();
         fixture.post("receiver.test", path, "{}").1.ok();
     }
     let seen = |after| -> Vec<_> {
@@ -438,7 +438,7 @@ fn oldest_requests_are_dropped_first() {
 #[test]
 fn invalid_control_input_is_refused_with_a_reason() {
     let fixture = Fixture::start();
-    for (target, behaviour, reason) in [
+    for (target, behavior, reason) in [
         ("/x", json!({ "mode": "explode" }), "unknown variant `explode`"),
         ("/x", json!({ "stauts": 500 }), "unknown field `stauts`"),
         ("/x", json!({ "status": 101 }), "status 101"),
@@ -464,7 +464,7 @@ fn invalid_control_input_is_refused_with_a_reason() {
         ("/host:example.com", json!({}), "\"example.com\""),
         ("/x", json!([]), "not a behavior"),
     ] {
-        let answer = fixture.control.put_behaviour(target, &behaviour).unwrap();
+        let answer = fixture.control.put_behavior(target, &behavior).unwrap();
         assert_eq!(answer.status, 400, "{answer}");
         let error = answer.json().unwrap();
         let error = error.get("error").and_then(serde_json::Value::as_str).unwrap_or_default();

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::Behaviour;
+use super::Behavior;
 
 /// Time for the written bytes to arrive before a reset, which discards bytes in flight.
 const BEFORE_RESET: Duration = Duration::from_millis(100);
@@ -94,9 +94,9 @@ impl Rewound {
     }
 
     /// Writes the raw answer and ends the connection as `end` says. Returns the connection when it stays open.
-    pub(super) async fn answer(mut self, behaviour: &Behaviour) -> Option<Self> {
-        self.write(behaviour).await.ok()?;
-        match behaviour.end {
+    pub(super) async fn answer(mut self, behavior: &Behavior) -> Option<Self> {
+        self.write(behavior).await.ok()?;
+        match behavior.end {
             End::Open => return Some(self),
             End::Close => {
                 self.stream.shutdown().await.ok()?;
@@ -108,7 +108,7 @@ impl Rewound {
                 linger(socket).await;
             }
             End::Reset => {
-                if behaviour.raw.0.iter().any(|piece| !piece.is_empty()) {
+                if behavior.raw.0.iter().any(|piece| !piece.is_empty()) {
                     tokio::time::sleep(BEFORE_RESET).await;
                 }
                 self.reset();
@@ -122,10 +122,10 @@ impl Rewound {
         self.stream.get_ref().0.set_zero_linger().ok();
     }
 
-    async fn write(&mut self, behaviour: &Behaviour) -> io::Result<()> {
-        for (at, piece) in behaviour.raw.0.iter().enumerate() {
+    async fn write(&mut self, behavior: &Behavior) -> io::Result<()> {
+        for (at, piece) in behavior.raw.0.iter().enumerate() {
             if at > 0 {
-                tokio::time::sleep(Duration::from_millis(behaviour.pause_ms)).await;
+                tokio::time::sleep(Duration::from_millis(behavior.pause_ms)).await;
             }
             self.stream.write_all(piece).await?;
             self.stream.flush().await?;

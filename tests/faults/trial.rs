@@ -6,12 +6,12 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use anzol_tests::aws::{Aws, hmac_sha256};
 use anzol_tests::client::{Api, Control};
-use anzol_tests::receiver::{Behaviour, Received};
-use anzol_tests::stack::Stack;
+use anzol_tests::context::TestContext;
+use anzol_tests::receiver::{Behavior, Received};
+use anzol_tests::signatures::{qlik_signature, standard_signature};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -26,7 +26,7 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(90);
 const TOLERANCE: i64 = 300;
 
 const SOURCE: &str = "faults";
-pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) use anzol_tests::context::SECRET;
 
 /// Event types, one for each webhook of a trial.
 const TYPES: [&str; 6] = [
@@ -38,48 +38,41 @@ const TYPES: [&str; 6] = [
     "com.qlik.v1.app.exported",
 ];
 
-/// The stack, the proxy in it, and who calls.
-pub(crate) struct World {
-    pub(crate) stack: Stack,
-    pub(crate) aws: Aws,
-    pub(crate) control: Control,
+/// The stack under test with the proxy in front of its cloud, and the receiver's requests.
+pub(crate) struct FaultHarness {
+    pub(crate) context: TestContext,
     pub(crate) proxy: Proxy,
-    mail: Arc<Mutex<Mail>>,
+    mailbox: Arc<Mutex<Mailbox>>,
 }
 
-/// Requests of the receiver that no trial has checked yet.
+/// The receiver's requests that no trial has checked yet.
 #[derive(Default)]
-struct Mail {
+struct Mailbox {
     requests: Vec<Received>,
     newest: u64,
     trouble: Option<String>,
 }
 
-impl World {
+impl FaultHarness {
     pub(crate) fn new(port: u16, seed: u64) -> Result<Self> {
-        let stack = Stack::load()?;
-        let aws = Aws::new(&stack);
-        let functions = stack.functions.iter().map(|(role, name)| (name.clone(), role.clone())).collect();
-        let proxy = Proxy::start(port, aws.clone(), functions, seed)?;
-        let control = Control::new(&stack.receiver.control_url);
-        let mail = Arc::new(Mutex::new(Mail::default()));
-        let (reader, box_) = (control.clone(), Arc::clone(&mail));
-        std::thread::Builder::new().name("reader".to_owned()).spawn(move || read_along(&reader, &box_))?;
-        Ok(Self { stack, aws, control, proxy, mail })
-    }
-
-    /// Returns the API as a caller such as `acme.admin`.
-    pub(crate) fn api(&self, who: &str) -> Result<Api> {
-        Ok(Api::new(&self.stack.api_url, Some(self.stack.token(who)?)))
+        let context = TestContext::load()?;
+        let roles = context.stack.functions.iter().map(|(role, name)| (name.clone(), role.clone())).collect();
+        let proxy = Proxy::start(port, context.aws.clone(), roles, seed)?;
+        let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let (control, filled) = (context.control.clone(), Arc::clone(&mailbox));
+        std::thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || copy_requests(&control, &filled))?;
+        Ok(Self { context, proxy, mailbox })
     }
 
     fn sources(&self) -> [&str; 3] {
-        let queues = &self.stack.queues;
+        let queues = &self.context.stack.queues;
         [&queues.deliveries, &queues.slow_lane, &queues.events]
     }
 
     pub(crate) fn dlqs(&self) -> [&str; 3] {
-        let queues = &self.stack.queues;
+        let queues = &self.context.stack.queues;
         [&queues.deliveries_dlq, &queues.slow_lane_dlq, &queues.events_dlq]
     }
 
@@ -88,23 +81,23 @@ impl World {
         let attributes = json!({ "VisibilityTimeout": seconds.to_string() });
         for queue in self.sources() {
             let request = json!({ "QueueUrl": queue, "Attributes": attributes });
-            self.aws.call("sqs", "AmazonSQS.SetQueueAttributes", &request)?;
+            self.context.aws.call("sqs", "AmazonSQS.SetQueueAttributes", &request)?;
         }
         Ok(())
     }
 
     /// Sets a function's clock ahead of the others by this many seconds, or behind.
     pub(crate) fn set_clock(&self, function: &str, ahead: i64) -> Result<()> {
-        let name = self.stack.functions.get(function).context("no such function")?;
+        let name = self.context.stack.functions.get(function).context("no such function")?;
         let value = ahead.to_string();
-        self.aws.set_variable(name, "ANZOL_CLOCK_AHEAD", (ahead != 0).then_some(value.as_str()))
+        self.context.aws.set_variable(name, "ANZOL_CLOCK_AHEAD", (ahead != 0).then_some(value.as_str()))
     }
 
     /// Returns the number of messages that are waiting, in flight or delayed, plus the number of schedules.
     pub(crate) fn under_way(&self) -> Result<u64> {
-        let mut count = u64::try_from(self.aws.schedules()?.len())?;
+        let mut count = u64::try_from(self.context.aws.schedules()?.len())?;
         for queue in self.sources() {
-            count += self.aws.queue_length(queue)?;
+            count += self.context.aws.queue_length(queue)?;
         }
         Ok(count)
     }
@@ -113,11 +106,11 @@ impl World {
     pub(crate) fn drain_dlqs(&self) -> Result<Vec<(String, Option<String>)>> {
         let mut letters = Vec::new();
         for queue in self.dlqs() {
-            while self.aws.queue_length(queue)? > 0 {
+            while self.context.aws.queue_length(queue)? > 0 {
                 let request = json!({
                     "QueueUrl": queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"], "VisibilityTimeout": 30,
                 });
-                let answer = self.aws.call("sqs", "AmazonSQS.ReceiveMessage", &request)?;
+                let answer = self.context.aws.call("sqs", "AmazonSQS.ReceiveMessage", &request)?;
                 let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
                 ensure!(!messages.is_empty(), "{queue} returns no message");
                 for message in messages {
@@ -127,33 +120,32 @@ impl World {
                         reason.as_str().map(str::to_owned),
                     ));
                     let request = json!({ "QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"] });
-                    self.aws.call("sqs", "AmazonSQS.DeleteMessage", &request)?;
+                    self.context.aws.call("sqs", "AmazonSQS.DeleteMessage", &request)?;
                 }
             }
         }
         Ok(letters)
     }
 
-    fn mail(&self) -> MutexGuard<'_, Mail> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Copies the receiver's requests before it drops them.
-fn read_along(control: &Control, mail: &Mutex<Mail>) {
-    let lock = || mail.lock().unwrap_or_else(PoisonError::into_inner);
+fn copy_requests(control: &Control, mailbox: &Mutex<Mailbox>) {
+    let lock = || mailbox.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let newest = lock().newest;
         match control.requests_after(newest) {
             Ok(requests) => {
-                let mut mail = lock();
+                let mut mailbox = lock();
                 let oldest = requests.first().map(|request| request.number);
                 if oldest.is_some_and(|oldest| oldest != newest + 1) {
-                    mail.trouble =
-                        Some("the receiver dropped requests before they were read".to_owned());
+                    mailbox.trouble = Some("the receiver dropped requests before they were read".to_owned());
                 }
-                mail.newest = requests.last().map_or(newest, |request| request.number);
-                mail.requests.extend(requests);
+                mailbox.newest = requests.last().map_or(newest, |request| request.number);
+                mailbox.requests.extend(requests);
             }
             Err(error) => lock().trouble = Some(format!("the receiver's requests cannot be read: {error:#}")),
         }
@@ -206,7 +198,7 @@ pub(crate) struct Line {
 
 /// A running scenario.
 pub(crate) struct Trial<'a> {
-    pub(crate) world: &'a World,
+    pub(crate) harness: &'a FaultHarness,
     pub(crate) name: &'static str,
     began: Instant,
     pub(crate) hooks: Vec<Hook>,
@@ -235,10 +227,10 @@ pub(crate) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    pub(crate) fn new(world: &'a World, name: &'static str) -> Self {
-        world.mail().requests.clear();
+    pub(crate) fn new(harness: &'a FaultHarness, name: &'static str) -> Self {
+        harness.mailbox().requests.clear();
         Self {
-            world,
+            harness,
             name,
             began: Instant::now(),
             hooks: Vec::new(),
@@ -263,33 +255,33 @@ impl<'a> Trial<'a> {
         let event_type = *TYPES.get(index).context("more webhooks than types")?;
         let host = format!("{}-{index}.receiver.test", self.name);
         let path = format!("/{}-{index}", self.name);
-        let api = self.world.api(&format!("{tenant}.admin"))?;
+        let api = self.harness.context.api(&format!("{tenant}.admin"))?;
         let request = json!({
             "name": path, "url": format!("https://{host}{path}"), "eventTypes": [event_type], "secret": SECRET, "enabled": true,
         });
         let created = api.post("/api/v1/webhooks", &request)?.expect_status(201)?.json()?;
         let id = created["id"].as_str().context("no id")?.to_owned();
-        let tenant = self.world.stack.tenant(tenant)?.to_owned();
+        let tenant = self.harness.context.stack.tenant(tenant)?.to_owned();
         let secrets = vec![SECRET.to_owned()];
         self.hooks.push(Hook { api, id, path, tenant, event_type, secrets, also: None, host });
         Ok(index)
     }
 
     pub(crate) fn inject(&self, fault: Fault) {
-        self.world.proxy.inject(fault);
+        self.harness.proxy.inject(fault);
     }
 
     /// Removes all faults.
     pub(crate) fn heal(&mut self) {
-        for (what, count) in self.world.proxy.heal() {
+        for (what, count) in self.harness.proxy.heal() {
             *self.faults.entry(what).or_default() += count;
         }
     }
 
     /// Sets the behavior of a webhook's receiver.
-    pub(crate) fn behave(&self, hook: usize, behaviour: &Behaviour) -> Result<()> {
+    pub(crate) fn behave(&self, hook: usize, behavior: &Behavior) -> Result<()> {
         let host = &self.hooks[hook].host;
-        self.world.control.behave(&format!("/host:{host}"), behaviour)
+        self.harness.context.control.behave(&format!("/host:{host}"), behavior)
     }
 
     /// Returns new events for a webhook.
@@ -327,8 +319,8 @@ impl<'a> Trial<'a> {
     /// Checks the requests that have arrived since the last time.
     pub(crate) fn check_arrivals(&mut self) {
         let (requests, trouble) = {
-            let mut mail = self.world.mail();
-            (std::mem::take(&mut mail.requests), mail.trouble.take())
+            let mut mailbox = self.harness.mailbox();
+            (std::mem::take(&mut mailbox.requests), mailbox.trouble.take())
         };
         self.problems.extend(trouble);
         for request in &requests {
@@ -346,7 +338,8 @@ impl<'a> Trial<'a> {
 
     /// Checks that a request is for its receiver, signed, and has the `webhook-id` of its event. Returns the event's id.
     fn check(&mut self, request: &Received) -> Result<String> {
-        let index = self.hooks.iter().position(|hook| hook.path == request.path).context("a path of no webhook")?;
+        let index =
+            self.hooks.iter().position(|hook| hook.path == request.path).context("a path of no webhook")?;
         let hook = &self.hooks[index];
         let body = request.body()?;
         let event: Value = serde_json::from_slice(&body)?;
@@ -363,12 +356,10 @@ impl<'a> Trial<'a> {
         let timestamp: i64 = request.header("webhook-timestamp").parse().context("webhook-timestamp")?;
         let off = request.time.unix_timestamp() - timestamp;
         ensure!(off.abs() <= TOLERANCE + self.skew.abs(), "a webhook-timestamp {off} s off");
-        let qlik = |secret: &String| hex::encode(hmac_sha256(secret.as_bytes(), &body));
-        let secret = hook.secrets.iter().find(|secret| request.header("qlik-signature") == qlik(secret));
+        let given = request.header("qlik-signature");
+        let secret = hook.secrets.iter().find(|secret| given == qlik_signature(secret, &body));
         let secret = secret.with_context(|| format!("the Qlik-Signature of {id} is wrong"))?.clone();
-        let signed = [format!("{message_id}.{timestamp}.").as_bytes(), &body].concat();
-        let standard =
-            |secret: &String| format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)));
+        let standard = |secret: &String| standard_signature(secret, request, &body);
         let given: Vec<_> = request.header("webhook-signature").split(' ').collect();
         ensure!(
             std::iter::once(&secret)
@@ -398,13 +389,13 @@ impl<'a> Trial<'a> {
         limit: Duration,
         mut done: impl FnMut(&Self) -> Result<bool>,
     ) -> Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             self.check_arrivals();
             if done(self)? {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < limit, "no {what} within {limit:?}");
+            ensure!(started.elapsed() < limit, "no {what} within {limit:?}");
             sleep(Duration::from_millis(100));
         }
     }
@@ -416,17 +407,17 @@ impl<'a> Trial<'a> {
 
     /// Waits until faults have struck this often.
     pub(crate) fn await_struck(&mut self, times: u64, limit: Duration) -> Result<()> {
-        self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.world.proxy.struck() >= times))
+        self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.harness.proxy.struck() >= times))
     }
 
     /// Waits until there is a schedule.
     pub(crate) fn await_schedules(&mut self, limit: Duration) -> Result<()> {
-        self.await_until("schedules", limit, |trial| Ok(!trial.world.aws.schedules()?.is_empty()))
+        self.await_until("schedules", limit, |trial| Ok(!trial.harness.context.aws.schedules()?.is_empty()))
     }
 
     /// Reports a problem when faults have struck too rarely: a fault that never strikes tests nothing.
     pub(crate) fn expect_struck(&mut self, least: u64) {
-        let struck = self.world.proxy.struck();
+        let struck = self.harness.proxy.struck();
         if struck < least {
             self.problems.push(format!("faults struck only {struck} times, not {least}"));
         }
@@ -439,14 +430,14 @@ impl<'a> Trial<'a> {
 
     /// Waits until no message is under way, or the limit is over. Events that are missing then count as lost.
     pub(crate) fn settle(&mut self, limit: Duration) -> Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             self.check_arrivals();
-            if self.missing() == 0 && self.world.under_way()? == 0 {
+            if self.missing() == 0 && self.harness.under_way()? == 0 {
                 break;
             }
-            if begun.elapsed() > limit {
-                let left = self.world.under_way()?;
+            if started.elapsed() > limit {
+                let left = self.harness.under_way()?;
                 self.problems.push(format!(
                     "{} events missing and {left} messages under way after {limit:?}",
                     self.missing()
@@ -474,7 +465,11 @@ impl<'a> Trial<'a> {
             // The history holds every event that arrived, however often it was sent.
             let delivered = self.arrived.keys().filter(|id| self.published.get(*id) == Some(&index)).count();
             let partition = format!("{}#{}", hook.tenant, hook.id);
-            let recorded = self.world.aws.successes(&self.world.stack.tables.deliveries, &partition)?;
+            let recorded = self
+                .harness
+                .context
+                .aws
+                .successes(&self.harness.context.stack.tables.deliveries, &partition)?;
             let delivered = u64::try_from(delivered)?;
             if recorded < delivered || self.one_row_each && recorded > delivered {
                 let problem = format!("{delivered} delivered to {}, {recorded} recorded", hook.path);
@@ -485,12 +480,15 @@ impl<'a> Trial<'a> {
                 bail!("{} was not deleted: {gone}", self.hooks[index].path);
             }
         }
-        let dead = self.world.drain_dlqs()?;
+        let dead = self.harness.drain_dlqs()?;
         if let Some((body, reason)) = dead.first() {
-            self.problems.push(format!("{} messages in the dead-letter queues, such as {body:.300} ({reason:?})", dead.len()));
+            self.problems.push(format!(
+                "{} messages in the dead-letter queues, such as {body:.300} ({reason:?})",
+                dead.len()
+            ));
         }
-        self.world.control.forget_requests()?;
-        self.world.control.forget_behaviours()?;
+        self.harness.context.control.forget_requests()?;
+        self.harness.context.control.forget_behaviors()?;
         if self.refused > 0 {
             self.notes.push(format!("{} requests answered with a failure", self.refused));
         }
@@ -534,7 +532,7 @@ pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
 
 /// Publishes until the call is accepted. Returns the number of retries.
 fn publish(api: &Api, events: &[Value]) -> Result<usize> {
-    let (begun, body) = (Instant::now(), Value::from(events));
+    let (started, body) = (Instant::now(), Value::from(events));
     let mut again = 0;
     loop {
         let said = match api.post_as("/api/v1/events", "application/cloudevents-batch+json", &body) {
@@ -550,7 +548,7 @@ fn publish(api: &Api, events: &[Value]) -> Result<usize> {
             Ok(answer) => bail!("an event was refused: {answer}"),
             Err(error) => format!("{error:#}"),
         };
-        ensure!(begun.elapsed() < PUBLISH_TIMEOUT, "not accepted within {PUBLISH_TIMEOUT:?}: {said}");
+        ensure!(started.elapsed() < PUBLISH_TIMEOUT, "not accepted within {PUBLISH_TIMEOUT:?}: {said}");
         again += 1;
         sleep(Duration::from_millis(100));
     }
