@@ -52,11 +52,7 @@ fn k1_k3_retry_after_is_used_despite_a_broken_answer() {
     assert_eq!((&row["response"]["statusCode"], posts), (&json!(429), 1), "{row:#}");
     assert_eq!(row["response"]["headers"]["x-small"], "1", "{row:#}");
     assert_eq!(row["response"]["headersTruncated"], true, "{row:#}");
-    let at = |name: &str| {
-        let text = row[name].as_str().unwrap_or_else(|| panic!("no {name} in {row:#}"));
-        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap()
-    };
-    let wait = at("nextAttemptAt") - at("triggeredAt");
+    let wait = moment(&row, "nextAttemptAt") - moment(&row, "triggeredAt");
     assert!(wait >= Duration::from_mins(10), "{wait}");
 }
 

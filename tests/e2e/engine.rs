@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use anzol_tests::receiver::{Behavior, Received};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::kit::*;
 
@@ -28,11 +26,6 @@ const OPERATIONAL_EVENTS: [&str; 3] =
 
 fn answering(status: u16) -> Behavior {
     Behavior { status, ..Behavior::default() }
-}
-
-fn moment(row: &Value, member: &str) -> OffsetDateTime {
-    let text = row[member].as_str().unwrap_or_else(|| panic!("no {member} in {row:#}"));
-    OffsetDateTime::parse(text, &Rfc3339).unwrap()
 }
 
 /// Returns the webhook as the API shows it.

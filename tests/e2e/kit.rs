@@ -12,6 +12,8 @@ pub(crate) use anzol_tests::context::{SECRET, TestContext};
 use anzol_tests::receiver::{Behavior, End, Received};
 pub(crate) use anzol_tests::signatures::{qlik_signature, standard_signature};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 pub(crate) const WEBHOOKS: &str = "/api/v1/webhooks";
 pub(crate) const EVENTS: &str = "/api/v1/events";
@@ -272,6 +274,12 @@ pub(crate) fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() 
         }
         sleep(Duration::from_millis(100));
     }
+}
+
+/// Returns a time of a history row.
+pub(crate) fn moment(row: &Value, member: &str) -> OffsetDateTime {
+    let text = row[member].as_str().unwrap_or_else(|| panic!("no {member} in {row:#}"));
+    OffsetDateTime::parse(text, &Rfc3339).unwrap()
 }
 
 pub(crate) fn body_json(request: &Received) -> Value {

@@ -207,22 +207,29 @@ fn no_secret_is_in_any_table_or_log() {
     sign_in(&client.id, &client.secret, &refused);
     context.anonymous.get("/console/").unwrap().expect_status(200).unwrap();
     let secrets = Secrets::new(&secrets);
+    assert_absent_from_tables(&secrets, &hook, &first);
+    assert_absent_from_logs(&secrets);
+}
 
-    // Tables.
+/// Checks all items of both tables, and that the webhook's ciphertext and the redacted row of event `first` are among them.
+fn assert_absent_from_tables(secrets: &Secrets, hook: &Hook, first: &str) {
     let (mut sealed, mut rows) = (0, 0);
-    for table in [&context.stack.tables.webhooks, &context.stack.tables.deliveries] {
-        for item in context.aws.items(table).unwrap() {
+    for table in [&context().stack.tables.webhooks, &context().stack.tables.deliveries] {
+        for item in context().aws.items(table).unwrap() {
             let texts = texts_of(&item);
             sealed += usize::from(texts[0].contains(&hook.id) && texts[0].contains("ciphertext"));
             rows +=
-                usize::from(texts.iter().any(|text| text.contains(&first) && text.contains("**OMITTED**")));
+                usize::from(texts.iter().any(|text| text.contains(first) && text.contains("**OMITTED**")));
             for text in &texts {
                 secrets.assert_absent("a table", text);
             }
         }
     }
     assert_eq!((sealed, rows), (1, 1), "the expected ciphertext and redaction are there");
+}
 
+/// Checks all log lines, after the expected ones have appeared.
+fn assert_absent_from_logs(secrets: &Secrets) {
     // Logs: an invocation's lines appear a moment after it.
     for (function, line) in [
         ("api", "asking KMS to seal secrets"),
@@ -243,7 +250,7 @@ fn no_secret_is_in_any_table_or_log() {
             }
         });
     }
-    for function in context.stack.functions.keys() {
+    for function in context().stack.functions.keys() {
         for line in lines_of(function) {
             secrets.assert_absent(&format!("the log of {function}"), &line);
         }

@@ -148,7 +148,7 @@ async fn m1_events_beside_one_with_ffff_are_queued_once() {
 #[tokio::test]
 async fn m1_event_refused_by_sqs_is_400_without_duplicates() {
     let publisher = Publisher::start().await;
-    publisher.engine.queues.refuse_for_good("unwanted");
+    publisher.engine.queues.refuse_permanently("unwanted");
     let mut events: Vec<_> = (0..24).map(|n| event(&n.to_string(), "")).collect();
     events.insert(7, event("7b", r#","data":"unwanted""#));
     let body = format!("[{}]", events.join(","));
@@ -176,19 +176,19 @@ async fn m1_throttled_queue_is_503() {
 async fn m1_fanout_sends_only_refused_events_to_dlq() {
     let publisher = Publisher::start().await;
     publisher.engine.create("other").await; // two webhooks match the events
-    publisher.engine.queues.refuse_for_good("unwanted-by-fast");
+    publisher.engine.queues.refuse_permanently("unwanted-by-fast");
     // The dead-letter queue accepts the event, whose text differs there.
     let mut events: Vec<_> = (0..20).map(|n| event(&n.to_string(), "")).collect();
     events.push(event("20", r#","data":{"x\uffff":"unwanted-by\u002dfast"}"#));
     let message = format!("[{}]", events.join(","));
-    publisher.engine.queues.refuse_for_good(r"unwanted-by\u002dfast");
+    publisher.engine.queues.refuse_permanently(r"unwanted-by\u002dfast");
     assert_eq!(
         failed(publisher.fanout.handle(batch(std::slice::from_ref(&message))).await),
         ["m0"],
         "the dead-letter queue refuses it too"
     );
     publisher.engine.queues.accept_all();
-    publisher.engine.queues.refuse_for_good(r#""trigger":"event","acceptedAt""#);
+    publisher.engine.queues.refuse_permanently(r#""trigger":"event","acceptedAt""#);
     let alone = event("a", "");
     let before = publisher.queued().len();
     assert!(failed(publisher.fanout.handle(batch(&[message, alone.clone()])).await).is_empty());
@@ -209,7 +209,7 @@ async fn m1_retry_refused_by_sqs_is_dropped() {
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
     let tasks = [task(&hook), task(&hook)];
-    engine.queues.refuse_for_good(tasks[1].event.id());
+    engine.queues.refuse_permanently(tasks[1].event.id());
     assert_eq!(engine.send(&tasks).await, Vec::<String>::new());
     assert_eq!((engine.received("down").await, engine.queues.on(SLOW).len()), (2, 1));
     for row in engine.history(&hook).await {

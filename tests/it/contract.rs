@@ -386,17 +386,21 @@ async fn enabling_clears_the_disabled_reason() {
 }
 
 #[tokio::test]
-async fn every_invalid_field_is_named() {
+async fn syntax_error_is_reported_with_its_position() {
     let (_context, _egress, api) = TestContext::with_api().await;
     let at = BasePath { api: &api, base: CORE };
-    let admin = As::admin("acme");
     let answer = at.call("POST", "", Some(json!("{\n  \"name\": oops }"))).await;
     assert_eq!(answer.status, 400);
     assert!(answer.details().contains("line 2 column"), "{}", answer.details());
 
     let filter = at.call("POST", "", Some(with("filter", json!("id eq \"a\" and nonsense")))).await;
     assert!(filter.details().starts_with("`filter` cannot be read at character 15"), "{}", filter.details());
+}
 
+#[tokio::test]
+async fn every_invalid_field_is_named() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let at = BasePath { api: &api, base: CORE };
     let bad = json!({
         "name": "n".repeat(513), "description": "d".repeat(1025), "url": "https://10.0.0.1/", "secret": "short",
         "eventTypes": [CREATED, "no.such.type"], "headers": { "Host": "x" }, "encryptedHeaders": { "X Y": "x" },
@@ -425,7 +429,12 @@ async fn every_invalid_field_is_named() {
     let named: Vec<_> =
         answer.details().lines().map(|line| line.split('`').nth(1).unwrap().to_owned()).collect();
     assert_eq!(named, ["enabled", "level", "eventType", "origins", "sort", "limit"]);
+}
 
+#[tokio::test]
+async fn wrong_method_media_type_or_path_has_its_status() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let admin = As::admin("acme");
     let path = format!("{CORE}/event-types");
     for (method, path, allowed) in [
         ("DELETE", CORE, "GET,HEAD,POST"),

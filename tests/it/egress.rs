@@ -106,16 +106,9 @@ async fn failures_have_distinct_kinds() {
 }
 
 #[tokio::test]
-async fn a_blocked_name_does_not_give_away_where_it_leads() {
-    let egress = EgressHarness::start(Settings::default()).await;
-    let failure = post(&egress, "https://localhost/").await.outcome.unwrap_err();
-    assert!(!failure.message.contains("127") && !failure.message.contains("::1"), "{failure:?}");
-}
-
-#[tokio::test]
 async fn plain_http_url_is_blocked() {
     let egress = EgressHarness::start(Settings::default()).await;
-    assert!(post(&egress, "http://hooks.receiver.test/in").await.outcome.is_err());
+    assert_eq!(kind(&post(&egress, "http://hooks.receiver.test/in").await), FailureKind::Blocked);
     assert!(egress.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
 }
 

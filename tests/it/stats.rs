@@ -199,98 +199,145 @@ async fn long_history_gives_lower_bounds_and_all_failures() {
     assert_eq!(stats.last.map(|last| last.id), rows.first().map(|row| row.id));
 }
 
-#[tokio::test]
-async fn every_reason_for_silence_is_told_from_what_really_came() {
-    let engine = engine().await;
-    let disabled = engine.create_old(|webhook| webhook.spec.enabled = false).await;
-    let empty = engine
-        .create_old(|webhook| {
-            webhook.spec.enabled = false;
-            webhook.spec.event_types.clear();
-        })
-        .await;
-    let of_ann = engine.create_old(of_user("ann")).await;
-    let of_bob = engine.create_old(of_user("bob")).await;
-    let picky = engine.create_old(with_filter(r#"id eq "app-2""#)).await;
-    let other = engine
-        .create_old(|webhook| webhook.spec.event_types = vec!["com.qlik.v1.app.exported".to_owned()])
-        .await;
-    let new = engine.create_old(|webhook| webhook.updated_at = now() + Duration::minutes(1)).await;
+/// Webhooks of acme, each with a different reason for having no deliveries of [`CREATED`] by bob for the app `app-1`.
+struct Candidates {
+    disabled: Webhook,
+    empty: Webhook,
+    of_ann: Webhook,
+    /// The only one that matches.
+    of_bob: Webhook,
+    filtered: Webhook,
+    other_type: Webhook,
+    /// Matches too, but was changed after the event.
+    new: Webhook,
+}
 
-    // Before anything came, nobody can say more than that.
-    for webhook in [&of_ann, &of_bob, &picky, &other, &new] {
-        assert_eq!(engine.codes(webhook).await, ["no_events"]);
+impl Candidates {
+    async fn create(engine: &Engine) -> Self {
+        let exported = || vec!["com.qlik.v1.app.exported".to_owned()];
+        Self {
+            disabled: engine.create_old(|webhook| webhook.spec.enabled = false).await,
+            empty: engine
+                .create_old(|webhook| {
+                    webhook.spec.enabled = false;
+                    webhook.spec.event_types.clear();
+                })
+                .await,
+            of_ann: engine.create_old(of_user("ann")).await,
+            of_bob: engine.create_old(of_user("bob")).await,
+            filtered: engine.create_old(with_filter(r#"id eq "app-2""#)).await,
+            other_type: engine.create_old(|webhook| webhook.spec.event_types = exported()).await,
+            new: engine.create_old(|webhook| webhook.updated_at = now() + Duration::minutes(1)).await,
+        }
     }
-    assert_eq!(engine.codes(&disabled).await, ["disabled", "no_events"]);
+}
 
-    let began = now();
-    let dispatcher = engine.dispatcher_at(now);
-    // Other tenants' events are of no concern; neither are those that nobody can subscribe to.
-    let foreign = event("globex", CREATED, "bob", "app-1");
-    dispatcher
-        .dispatch(
-            &[foreign, event("acme", "com.example.unknown", "bob", "app-1")],
-            &Accepted::new(now(), None),
-        )
-        .await
-        .unwrap();
-    assert_eq!(engine.codes(&picky).await, ["no_events"]);
+impl Engine {
+    /// Dispatches one event.
+    async fn dispatch(&self, event: Event) {
+        let dispatcher = self.dispatcher_at(now);
+        dispatcher.dispatch(&[event], &Accepted::new(now(), None)).await.unwrap();
+    }
+}
 
-    // Under its new name it is the same type.
-    dispatcher
-        .dispatch(&[event("acme", "com.qlik.app.created", "bob", "app-1")], &Accepted::new(now(), None))
-        .await
-        .unwrap();
-    let heard: BTreeSet<_> = engine.queues.on(FAST).iter().map(|sent| sent.task().webhook_id).collect();
-    assert_eq!(heard, BTreeSet::from([of_bob.id, new.id]), "who hears it");
+#[tokio::test]
+async fn without_events_the_reason_is_no_events() {
+    let engine = engine().await;
+    let all = Candidates::create(&engine).await;
+    let assert_no_events = async || {
+        for webhook in [&all.of_ann, &all.of_bob, &all.filtered, &all.other_type, &all.new] {
+            assert_eq!(engine.codes(webhook).await, ["no_events"]);
+        }
+        assert_eq!(engine.codes(&all.disabled).await, ["disabled", "no_events"]);
+    };
+    assert_no_events().await;
+    // Other tenants' events and unknown event types do not count.
+    engine.dispatch(event("globex", CREATED, "bob", "app-1")).await;
+    engine.dispatch(event("acme", "com.example.unknown", "bob", "app-1")).await;
+    assert_no_events().await;
+}
 
+#[tokio::test]
+async fn each_mismatch_has_its_reason() {
+    let engine = engine().await;
+    let all = Candidates::create(&engine).await;
+    // The type's old name counts as the same type.
+    engine.dispatch(event("acme", "com.qlik.app.created", "bob", "app-1")).await;
+    let matched: BTreeSet<_> = engine.queues.on(FAST).iter().map(|sent| sent.task().webhook_id).collect();
+    assert_eq!(matched, BTreeSet::from([all.of_bob.id, all.new.id]));
     for (webhook, codes) in [
-        (&disabled, vec!["disabled"]),
-        (&empty, vec!["disabled", "no_event_types"]),
-        (&of_ann, vec!["level"]),
-        (&picky, vec!["filter"]),
-        (&other, vec!["no_events"]),
-        (&new, vec!["no_events"]),
-        // It is on its way.
-        (&of_bob, vec![]),
+        (&all.disabled, vec!["disabled"]),
+        (&all.empty, vec!["disabled", "no_event_types"]),
+        (&all.of_ann, vec!["level"]),
+        (&all.filtered, vec!["filter"]),
+        (&all.other_type, vec!["no_events"]),
+        (&all.new, vec!["no_events"]),
+        (&all.of_bob, vec![]), // its delivery is queued
     ] {
         assert_eq!(engine.codes(webhook).await, codes, "{webhook:?}");
     }
-    for webhook in [&of_ann, &picky, &new] {
+}
+
+#[tokio::test]
+async fn reasons_have_the_times_of_events_and_webhook() {
+    let engine = engine().await;
+    let all = Candidates::create(&engine).await;
+    let began = now();
+    engine.dispatch(event("acme", CREATED, "bob", "app-1")).await;
+    for webhook in [&all.of_ann, &all.filtered, &all.new] {
         let at = time(&engine.silence(webhook).await[0]["lastEventAt"]);
         assert!(at >= began - Duration::milliseconds(1) && at <= now(), "{at}");
     }
-    let [no_events] = engine.silence(&other).await.try_into().unwrap();
+    let [no_events] = engine.silence(&all.other_type).await.try_into().unwrap();
     let since = now() - time(&no_events["since"]);
     assert!(since >= Duration::days(7) && since < Duration::days(7) + Duration::minutes(1), "{since}");
     assert_eq!(no_events.get("lastEventAt"), None);
-    let [no_events] = engine.silence(&new).await.try_into().unwrap();
-    let stored = engine.context.webhooks.get(&new.tenant_id, new.id).await.unwrap().unwrap();
-    assert_eq!(time(&no_events["since"]), stored.updated_at);
+    let [no_events] = engine.silence(&all.new).await.try_into().unwrap();
+    assert_eq!(time(&no_events["since"]), engine.stored(&all.new).await.updated_at);
+}
 
-    // A delivery breaks the silence, and after 7 days none of it counts.
-    engine.context.put_deliveries(&[delivery(&of_ann, now(), Status::Fail)]).await;
-    assert_eq!(engine.stats(&of_ann, now).await["silence"], Value::Null);
-    let next_week = engine.stats(&of_ann, || now() + Duration::days(7)).await;
+#[tokio::test]
+async fn delivery_clears_the_reasons_until_it_expires() {
+    let engine = engine().await;
+    let hook = engine.create_old(of_user("ann")).await;
+    engine.dispatch(event("acme", CREATED, "bob", "app-1")).await;
+    assert_eq!(engine.codes(&hook).await, ["level"]);
+    engine.context.put_deliveries(&[delivery(&hook, now(), Status::Fail)]).await;
+    assert_eq!(engine.stats(&hook, now).await["silence"], Value::Null);
+    let next_week = engine.stats(&hook, || now() + Duration::days(7)).await;
     assert_eq!(next_week["silence"]["reasons"][0]["code"], "no_events", "{next_week}");
     assert_eq!(next_week["silence"]["reasons"][0].get("lastEventAt"), None, "{next_week}");
+}
 
-    // Another rule has let nothing by yet; the next event tells, within the hour too.
-    let mut relaxed = picky.clone();
-    relaxed.spec.filter = Some(Filter::parse(r#"id eq "app-3""#).unwrap());
-    relaxed.version += 1;
-    engine.context.webhooks.replace(&picky, &relaxed).await.unwrap();
-    assert_ne!(engine.codes(&picky).await, ["filter"]);
-    dispatcher
-        .dispatch(&[event("acme", CREATED, "bob", "app-1")], &Accepted::new(now(), None))
-        .await
-        .unwrap();
-    assert_eq!(engine.codes(&picky).await, ["filter"]);
+#[tokio::test]
+async fn changed_filter_clears_the_reason_until_the_next_event() {
+    let engine = engine().await;
+    let hook = engine.create_old(with_filter(r#"id eq "app-2""#)).await;
+    let dispatcher = engine.dispatcher_at(now);
+    let published = [event("acme", CREATED, "bob", "app-1")];
+    let accepted = Accepted::new(now(), None);
+    dispatcher.dispatch(&published, &accepted).await.unwrap();
+    assert_eq!(engine.codes(&hook).await, ["filter"]);
 
-    // No marker shows up in any history.
+    let mut changed = hook.clone();
+    changed.spec.filter = Some(Filter::parse(r#"id eq "app-3""#).unwrap());
+    changed.version += 1;
+    engine.context.webhooks.replace(&hook, &changed).await.unwrap();
+    assert_ne!(engine.codes(&hook).await, ["filter"]);
+    // The new mismatch is recorded although the hour of the old record is not over.
+    dispatcher.dispatch(&published, &accepted).await.unwrap();
+    assert_eq!(engine.codes(&hook).await, ["filter"]);
+}
+
+#[tokio::test]
+async fn match_records_are_not_deliveries() {
+    let engine = engine().await;
+    let hook = engine.create_old(with_filter(r#"id eq "app-2""#)).await;
+    engine.dispatch(event("acme", CREATED, "bob", "app-1")).await;
+    assert_eq!(engine.codes(&hook).await, ["filter"]);
     let api = engine.context.api(&engine.egress);
     for query in ["", "?status=fail", "?sort=status", "?sort=-triggeredAt&status=success"] {
-        let path = format!("/api/core/webhooks/{}/deliveries{query}", picky.id);
+        let path = format!("/api/core/webhooks/{}/deliveries{query}", hook.id);
         let (status, page) = api.call(Some(&As::admin("acme")), "GET", &path, None).await;
         assert_eq!((status, &page["data"]), (200, &json!([])), "{path}");
     }

@@ -49,7 +49,15 @@ async fn test_event_is_signed_marked_and_recorded() {
             rows.push(row);
         }
     }
-    let requests = engine.egress.control(|receiver| receiver.requests("/tested")).await.unwrap();
+    insta::assert_json_snapshot!("test_event_row", rows[0], {
+        ".id" => "[id]", ".webhookId" => "[id]", ".triggeredAt" => "[time]", ".durationMs" => "[ms]",
+        ".request.headers[\"webhook-id\"]" => "[id]", ".request.headers[\"webhook-timestamp\"]" => "[time]",
+        ".request.headers[\"webhook-signature\"]" => "[signature]", ".request.headers[\"Qlik-Signature\"]" => "[signature]",
+        ".request.headers.traceparent" => "[trace]", ".request.body.id" => "[id]", ".request.body.eventId" => "[id]",
+        ".request.body.time" => "[time]", ".request.body.eventTime" => "[time]", ".request.body.data" => "[data]",
+        ".response.headers.date" => "[time]",
+    });
+    let requests = engine.requests("tested").await;
     assert_eq!(requests.len(), rows.len());
     let secret = SECRET.as_bytes();
     for (request, row) in requests.iter().zip(&rows) {
