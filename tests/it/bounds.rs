@@ -289,7 +289,7 @@ async fn l8_patch_errors_do_not_reveal_value_lengths() {
         let traces: Vec<_> =
             series.iter().map(|(status, body)| (*status, body["errors"].to_string())).collect();
         answers.push(traces);
-        // The resulting headers are sent, whatever their size.
+        // The resulting headers are sent, of any size.
         let (status, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
         assert_eq!((status, &sent["status"]), (201, &json!("success")), "{sent}");
     }

@@ -116,7 +116,7 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
     (
         Core,
         "intermediaries forward 64 KiB",
-        NotCovered("the default of LargestEvent: `largest_allowed_event_is_delivered`"),
+        NotCovered("the default of LargestEvent: `largest_configurable_event_is_delivered_and_retried`"),
     ),
     (Json, "extensions are top-level members", CoveredBy(&["k5_payload_is_an_event_of_version_1_0"])),
     (Json, "types are mapped as the table says", CoveredBy(&["k5d_attribute_values_are_scalars"])),

@@ -292,21 +292,21 @@ async fn answers_never_show_secrets() {
     let at = BasePath { api: &api, base: CORE };
     let secret = "correct-horse-battery-staple-0123";
     let mut hidden = with("secret", json!(secret));
-    hidden["encryptedHeaders"] = json!({ "Authorization": "Bearer tell-no-one" });
+    hidden["encryptedHeaders"] = json!({ "Authorization": "Bearer hidden-value" });
     let created = at.create(hidden.clone()).await;
-    hidden["headers"] = json!({ "authorization": "Bearer tell-no-one" });
+    hidden["headers"] = json!({ "authorization": "Bearer hidden-value" });
     hidden["secret"] = json!(format!("{secret}{secret}"));
     let wrong_kind =
-        json!([{ "op": "replace", "path": "/encryptedHeaders/Authorization", "value": ["tell-no-one"] }]);
+        json!([{ "op": "replace", "path": "/encryptedHeaders/Authorization", "value": ["hidden-value"] }]);
     for answer in [
         at.call("GET", &tail(&created["id"]), None).await,
         at.call("GET", "", None).await,
         at.call("POST", "", Some(hidden)).await,
         at.patch(&created["id"], wrong_kind).await,
-        at.patch(&created["id"], replace("/encryptedHeaders/Nothing", json!("tell-no-one"))).await,
+        at.patch(&created["id"], replace("/encryptedHeaders/Nothing", json!("hidden-value"))).await,
     ] {
         let text = format!("{}", answer.body);
-        assert!(!text.contains("tell-no-one") && !text.contains("battery"), "{text}");
+        assert!(!text.contains("hidden-value") && !text.contains("battery"), "{text}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The delivery engine with recording queues: retries and their waits, lanes, health, operational events, dead-letter queues, deadlines.
+//! The delivery engine against queues that record: retries and their waits, lanes, health, news, dead letters, deadlines.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use crate::kit::queues::{DEAD, EVENTS, FAST, SLOW, SLOW_ARN, SLOW_DEAD_ARN, task
 use crate::kit::{Engine, batch_from, failed, task, webhook};
 
 #[tokio::test]
-async fn short_waits_use_the_queue_and_long_ones_the_scheduler() {
+async fn short_waits_are_the_queues_and_long_ones_the_schedulers() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -63,7 +63,7 @@ async fn short_waits_use_the_queue_and_long_ones_the_scheduler() {
         assert_eq!(row.next_attempt.unwrap().id, next.delivery_id);
         task = next;
     }
-    assert_eq!(task.attempt, 9, "nine attempts in total");
+    assert_eq!(task.attempt, 9, "nine attempts and no more");
     for (wait, plain) in waits.iter().zip(anzol_domain::retry::DEFAULT_WAITS) {
         assert!((plain..=plain + plain / 5 + 1).contains(wait), "{waits:?}");
     }
@@ -72,7 +72,7 @@ async fn short_waits_use_the_queue_and_long_ones_the_scheduler() {
 }
 
 #[tokio::test]
-async fn message_received_twice_causes_one_retry() {
+async fn a_message_received_twice_leads_to_one_next_attempt() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 503).await;
@@ -88,7 +88,7 @@ async fn message_received_twice_causes_one_retry() {
 }
 
 #[tokio::test]
-async fn scheduler_without_message_groups_gets_none() {
+async fn a_scheduler_that_takes_no_message_groups_gets_the_message_without() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 503).await;
@@ -115,7 +115,7 @@ async fn k1_success_with_a_cut_body_is_one_post_and_no_retry() {
 }
 
 #[tokio::test]
-async fn k1_status_decides_despite_a_broken_body() {
+async fn k1_status_decides_whatever_becomes_of_the_body() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let gzip = [("content-encoding".to_owned(), "gzip".to_owned())];
     for (name, status, mode, headers, error) in [
@@ -143,7 +143,7 @@ async fn k1_status_decides_despite_a_broken_body() {
 }
 
 #[tokio::test]
-async fn k1_k3_retry_after_survives_any_answer() {
+async fn k1_k3_wait_that_was_asked_for_survives_any_answer() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("busy").await;
     let wait = ("retry-after".to_owned(), "600".to_owned());
@@ -175,7 +175,7 @@ async fn k1_k3_retry_after_survives_any_answer() {
 }
 
 #[tokio::test]
-async fn batch_sends_at_most_ten_requests_at_once() {
+async fn however_large_a_batch_no_more_than_ten_requests_are_under_way() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("counted").await;
     engine.behaves("counted", Behavior { delay_ms: 1_000, ..Behavior::default() }).await;
@@ -184,7 +184,7 @@ async fn batch_sends_at_most_ten_requests_at_once() {
     let received = engine.egress.control(|receiver| receiver.requests("/counted")).await.unwrap();
     let times: Vec<_> = received.iter().map(|request| request.time).collect();
     assert_eq!(times.len(), 25);
-    // Each takes a second, so requests that arrive within a second run at the same time.
+    // Each takes a second, so what arrives within that time is under way together.
     let together = |from: &OffsetDateTime| {
         times
             .iter()
@@ -198,7 +198,7 @@ async fn batch_sends_at_most_ten_requests_at_once() {
 }
 
 #[tokio::test]
-async fn retry_after_of_the_receiver_is_respected() {
+async fn a_receiver_that_asks_for_time_gets_it() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("busy").await;
     for (status, seconds, expected) in [(429, "120", 120..=121), (503, "1", 5..=6), (500, "120", 5..=6)] {
@@ -211,7 +211,7 @@ async fn retry_after_of_the_receiver_is_respected() {
 }
 
 #[tokio::test]
-async fn permanent_failures_are_not_retried() {
+async fn what_will_not_get_better_is_not_tried_again() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let mut disabled = webhook("acme");
     disabled.spec.enabled = false;
@@ -228,11 +228,11 @@ async fn permanent_failures_are_not_retried() {
     assert_eq!(row.failure, Some(FailureKind::Redirect));
     assert!(row.status_message.as_ref().unwrap().contains("https://elsewhere.example/x"), "{row:?}");
     assert_eq!(engine.history(&disabled).await[0].failure, Some(FailureKind::Disabled));
-    assert_eq!(engine.stored(&disabled).await.health, Health::default(), "a disabled webhook has no failure");
+    assert_eq!(engine.stored(&disabled).await.health, Health::default(), "not its receiver's fault");
 }
 
 #[tokio::test]
-async fn refused_retries_are_reported_alone() {
+async fn retries_that_the_queue_refuses_come_back_and_the_others_do_not() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -243,7 +243,7 @@ async fn refused_retries_are_reported_alone() {
 }
 
 #[tokio::test]
-async fn connection_reset_is_repeated_once() {
+async fn a_connection_that_breaks_at_once_is_tried_once_more_at_once() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("reset").await;
     engine.behaves("reset", Behavior { mode: Mode::Reset, ..Behavior::default() }).await;
@@ -252,7 +252,7 @@ async fn connection_reset_is_repeated_once() {
     assert_eq!(row.failure, Some(FailureKind::Connect));
     assert!(row.status_message.as_ref().unwrap().ends_with("(tried twice)"), "{row:?}");
     assert_eq!(engine.received("reset").await, 2);
-    // Any answer counts, so there is no second request.
+    // An answer, whatever it is, is an answer.
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
     engine.send(&[task(&hook)]).await;
@@ -260,7 +260,7 @@ async fn connection_reset_is_repeated_once() {
 }
 
 #[tokio::test]
-async fn slow_answer_moves_webhook_to_slow_lane_early() {
+async fn a_slow_answer_moves_a_webhook_to_the_slow_lane_before_it_is_over() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("slow").await;
     engine.behaves("slow", Behavior { delay_ms: 4_500, ..Behavior::default() }).await;
@@ -272,24 +272,24 @@ async fn slow_answer_moves_webhook_to_slow_lane_early() {
     };
     let (back, lane_meanwhile) = futures::join!(sending, looking);
     assert_eq!((back.len(), lane_meanwhile), (0, Lane::Slow));
-    assert_eq!(engine.history(&hook).await[0].failure, None, "slow, but successful");
+    assert_eq!(engine.history(&hook).await[0].failure, None, "slow, and well");
 
-    // The fast lane moves its messages to the slow lane instead of sending them.
+    // From now on the fast lane hands its messages over instead of sending them.
     let waiting: Vec<_> = (0..3).map(|_| task(&hook)).collect();
     let bodies: Vec<_> = waiting.iter().map(anzol_queue::encode).collect();
     assert!(engine.handle(&bodies, "fast").await.is_empty());
     let handed: Vec<_> =
         engine.queues.on(SLOW).iter().map(|sent| (sent.task().delivery_id, sent.delay)).collect();
     let expected: Vec<_> = waiting.iter().map(|task| (task.delivery_id, 0)).collect();
-    assert_eq!(handed, expected, "the same deliveries without delay");
+    assert_eq!(handed, expected, "the same deliveries, at once");
     assert_eq!(engine.received("slow").await, 1);
 }
 
 #[tokio::test]
-async fn burst_for_slow_receiver_is_probed_once() {
+async fn a_burst_for_a_slow_receiver_costs_one_request_and_holds_up_one_sender() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("slow").await;
-    let other = engine.create("fast").await;
+    let other = engine.create("quick").await;
     engine.behaves("slow", Behavior { delay_ms: 3_000, ..Behavior::default() }).await;
     let encoded = |tasks: &[DeliveryTask]| tasks.iter().map(anzol_queue::encode).collect::<Vec<_>>();
     let ids = |tasks: &[DeliveryTask]| tasks.iter().map(|task| task.delivery_id).collect::<Vec<_>>();
@@ -306,27 +306,27 @@ async fn burst_for_slow_receiver_is_probed_once() {
     let (back, (second_back, took, lane)) = futures::join!(probing, meanwhile);
     assert_eq!((back.len(), second_back.len(), lane), (0, 0, Lane::Fast));
     assert!(took < Duration::from_secs(1), "{took:?}");
-    assert_eq!((engine.received("slow").await, engine.received("fast").await), (1, 2));
+    assert_eq!((engine.received("slow").await, engine.received("quick").await), (1, 2));
     let on = |queue| {
         let sent = engine.queues.on(queue);
         sent.iter().map(|sent| (sent.task().delivery_id, sent.delay)).collect::<BTreeSet<_>>()
     };
     let with = |ids: Vec<DeliveryId>, delay| ids.into_iter().map(|id| (id, delay)).collect::<BTreeSet<_>>();
-    assert_eq!(on(SLOW), with(ids(&first[1..9]), 0), "moved to the slow lane");
-    assert_eq!(on(FAST), with(ids(&second[..9]), 1), "retried after the probe");
+    assert_eq!(on(SLOW), with(ids(&first[1..9]), 0), "handed over");
+    assert_eq!(on(FAST), with(ids(&second[..9]), 1), "back in a moment");
     assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
     assert_eq!(engine.history(&hook).await.len(), 1);
-    // A second burst does not probe a webhook that is known to be slow.
+    // Nor does a second burst probe what was found to be slow by then.
     assert!(engine.handle(&second_bodies[..9], "fast").await.is_empty());
     assert_eq!((engine.received("slow").await, engine.queues.on(SLOW).len()), (1, 17));
 }
 
 #[tokio::test]
-async fn probe_of_a_clock_far_ahead_expires() {
+async fn a_probe_announced_by_a_clock_far_ahead_holds_nobody_up() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("probed").await;
     let burst = || (0..10).map(|_| anzol_queue::encode(&task(&hook))).collect::<Vec<_>>();
-    // Acquires the probe for a sender that never finishes it.
+    // Of a sender that died over it.
     let announce = async |ahead: time::Duration| {
         let at = now() + ahead;
         let until = at + anzol_domain::health::PROBE;
@@ -334,43 +334,43 @@ async fn probe_of_a_clock_far_ahead_expires() {
     };
     assert!(announce(time::Duration::ZERO).await);
     assert!(engine.handle(&burst(), "fast").await.is_empty());
-    assert_eq!(engine.received("probed").await, 0, "deferred during the probe");
-    assert!(announce(time::Duration::minutes(10)).await, "the first probe has expired by then");
+    assert_eq!(engine.received("probed").await, 0, "held back while it lasts");
+    assert!(announce(time::Duration::minutes(10)).await, "the first is over by then");
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     assert_eq!(engine.received("probed").await, 10);
 }
 
 #[tokio::test]
-async fn burst_for_fast_receiver_is_sent_and_remembered() {
+async fn a_burst_for_a_quick_receiver_goes_out_and_is_remembered_for_a_while() {
     let engine = Engine::start(DisablePolicy::default()).await;
-    let hook = engine.create("fast").await;
+    let hook = engine.create("quick").await;
     let burst = || (0..10).map(|_| anzol_queue::encode(&task(&hook))).collect::<Vec<_>>();
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     let pace = async || engine.context.webhooks.pace(&hook.tenant_id, hook.id).await.unwrap();
     let known = pace().await;
     assert!(known.is_known_fast(now()) && !known.is_probed(now()), "{known:?}");
-    // Concurrent bursts write nothing now.
+    // Several at once now, and nothing is written.
     let (one, other) = (burst(), burst());
     let both = futures::join!(engine.handle(&one, "fast"), engine.handle(&other, "fast"));
     assert!(both.0.is_empty() && both.1.is_empty());
-    assert_eq!(engine.received("fast").await, 30);
+    assert_eq!(engine.received("quick").await, 30);
     assert_eq!(
         (pace().await, engine.stored(&hook).await),
         (known, hook.clone()),
-        "success does not write the webhook"
+        "success costs the webhook no write"
     );
     assert!(engine.queues.on(FAST).is_empty() && engine.queues.on(SLOW).is_empty());
-    // A receiver that becomes slow is noticed.
-    engine.behaves("fast", Behavior { delay_ms: 1_500, ..Behavior::default() }).await;
+    // Until it turns slow: that is noticed.
+    engine.behaves("quick", Behavior { delay_ms: 1_500, ..Behavior::default() }).await;
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
-    // The burst state is deleted with the webhook.
+    // What is known goes with the webhook.
     engine.context.webhooks.delete(&hook.tenant_id, hook.id).await.unwrap();
     assert_eq!(pace().await, Pace::default());
 }
 
 #[tokio::test]
-async fn burst_for_failing_receiver_moves_to_slow_lane() {
+async fn a_burst_for_a_failing_receiver_waits_in_the_slow_lane() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -378,13 +378,13 @@ async fn burst_for_failing_receiver_moves_to_slow_lane() {
     assert!(engine.handle(&burst, "fast").await.is_empty());
     assert_eq!(engine.received("down").await, 1);
     let slow = engine.queues.on(SLOW);
-    assert_eq!(slow.iter().filter(|sent| sent.delay == 0).count(), 4, "moved to the slow lane");
-    assert_eq!(slow.iter().filter(|sent| sent.delay >= 5).count(), 1, "retried");
+    assert_eq!(slow.iter().filter(|sent| sent.delay == 0).count(), 4, "handed over");
+    assert_eq!(slow.iter().filter(|sent| sent.delay >= 5).count(), 1, "tried again");
     assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
 }
 
 #[tokio::test]
-async fn fast_successes_move_webhook_to_fast_lane() {
+async fn quick_successes_in_a_row_lead_back_to_the_fast_lane() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("shaky").await;
     let other = engine.create("well").await;
@@ -393,9 +393,9 @@ async fn fast_successes_move_webhook_to_fast_lane() {
     engine.send(&[task(&hook), task(&other)]).await;
     let health = engine.stored(&hook).await.health;
     assert_eq!((health.lane, health.failures), (Lane::Slow, 1));
-    assert_eq!(engine.stored(&other).await, other, "success writes nothing");
+    assert_eq!(engine.stored(&other).await, other, "success costs no write");
     let after = engine.context.webhooks.revision(&hook.tenant_id).await.unwrap();
-    assert_eq!(after, revision + 1, "the change of lane increments the revision");
+    assert_eq!(after, revision + 1, "dispatch hears of the lane");
 
     engine.answers("shaky", 200).await;
     for n in 1..FAST_SUCCESSES {
@@ -405,13 +405,13 @@ async fn fast_successes_move_webhook_to_fast_lane() {
     }
     engine.answers("shaky", 500).await;
     engine.send(&[task(&hook)]).await;
-    assert_eq!(engine.stored(&hook).await.health.fast_successes, 0, "the count restarts");
+    assert_eq!(engine.stored(&hook).await.health.fast_successes, 0, "from the start again");
     engine.answers("shaky", 200).await;
     for n in 1..FAST_SUCCESSES {
         engine.send(&[task(&hook)]).await;
         assert_eq!(engine.stored(&hook).await.health.fast_successes, n);
     }
-    // Successes in the same batch as a failure do not count.
+    // Nor do successes count that come together with a failure.
     let mixed = anzol_pipeline::Verdict {
         tally: anzol_domain::health::Tally { failures: 1, successes: 5, slow: true },
         gone: false,
@@ -421,7 +421,7 @@ async fn fast_successes_move_webhook_to_fast_lane() {
     let tasks: Vec<_> = (0..FAST_SUCCESSES).map(|_| task(&hook)).collect();
     engine.send(&tasks).await;
     assert_eq!(engine.stored(&hook).await.health, Health::default());
-    // Dispatch uses the fast lane again.
+    // And dispatch sends its events there.
     let dispatcher = engine.dispatcher();
     dispatcher.dispatch(&[task(&hook).event], &Accepted::new(now(), None)).await.unwrap();
     assert_eq!(engine.queues.on(FAST).len(), 2);
@@ -430,7 +430,7 @@ async fn fast_successes_move_webhook_to_fast_lane() {
 #[tokio::test]
 async fn events_of_slow_webhooks_are_dispatched_to_the_slow_lane() {
     let engine = Engine::start(DisablePolicy::default()).await;
-    let (slow, fast) = (engine.create("slow").await, engine.create("fast").await);
+    let (slow, quick) = (engine.create("slow").await, engine.create("quick").await);
     let dispatcher = engine.dispatcher();
     let event = task(&slow).event;
     dispatcher.dispatch(std::slice::from_ref(&event), &Accepted::new(now(), None)).await.unwrap();
@@ -438,13 +438,13 @@ async fn events_of_slow_webhooks_are_dispatched_to_the_slow_lane() {
     assert!(!engine.context.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
     dispatcher.dispatch(&[event], &Accepted::new(now(), None)).await.unwrap();
     let to = |queue| engine.queues.on(queue).iter().map(|sent| sent.task().webhook_id).collect::<Vec<_>>();
-    assert_eq!((to(FAST).len(), to(FAST)[2], to(SLOW)), (3, fast.id, vec![slow.id]));
+    assert_eq!((to(FAST).len(), to(FAST)[2], to(SLOW)), (3, quick.id, vec![slow.id]));
     assert!(engine.queues.on(FAST).iter().chain(&engine.queues.on(SLOW)).all(|sent| sent.group == "acme"));
 }
 
 #[tokio::test]
-async fn failing_webhook_is_warned_about_then_disabled() {
-    // Without a minimum time, only the number of failures decides.
+async fn a_webhook_that_keeps_failing_is_warned_of_and_then_disabled() {
+    // Hours cannot be waited for here: failures alone decide.
     let engine = Engine::start(DisablePolicy::new(6, 0)).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -454,10 +454,10 @@ async fn failing_webhook_is_warned_about_then_disabled() {
         assert_eq!((stored.health.failures, stored.spec.enabled), (failures, true));
         assert_eq!(stored.health.warned, failures >= 3);
     }
-    let events = engine.operational_events();
-    assert_eq!(events.len(), 1, "published once: {events:?}");
+    let news = engine.operational_events();
+    assert_eq!(news.len(), 1, "told once: {news:?}");
     assert_eq!(
-        (&events[0]["type"], &events[0]["data"]["id"]),
+        (&news[0]["type"], &news[0]["data"]["id"]),
         (&json!("anzol.webhook.failing"), &json!(hook.id))
     );
 
@@ -467,19 +467,19 @@ async fn failing_webhook_is_warned_about_then_disabled() {
     let disabled = stored.disabled.unwrap();
     assert_eq!(disabled.code, "FAILURE_THRESHOLD");
     assert!(disabled.reason.starts_with("7 attempts in a row failed"), "{}", disabled.reason);
-    let events = engine.operational_events();
-    assert_eq!((events.len(), &events[1]["type"]), (2, &json!("anzol.webhook.disabled")));
-    assert_eq!(events[1]["data"]["disabledReasonCode"], "FAILURE_THRESHOLD");
-    // The webhook gets no further attempts and no further operational events.
+    let news = engine.operational_events();
+    assert_eq!((news.len(), &news[1]["type"]), (2, &json!("anzol.webhook.disabled")));
+    assert_eq!(news[1]["data"]["disabledReasonCode"], "FAILURE_THRESHOLD");
+    // Its turn never comes again, and nothing more is told.
     engine.send(&[task(&hook)]).await;
     assert_eq!((engine.received("down").await, engine.operational_events().len()), (7, 2));
 }
 
 #[tokio::test]
-async fn success_resets_failures_and_reports_recovery() {
+async fn one_success_starts_the_count_anew_and_is_told_once_it_was_worth_a_warning() {
     let engine = Engine::start(DisablePolicy::new(6, 0)).await;
     let hook = engine.create("shaky").await;
-    for (failures, events) in [(2, 0), (4, 2)] {
+    for (failures, told) in [(2, 0), (4, 2)] {
         engine.answers("shaky", 500).await;
         for _ in 0..failures {
             engine.send(&[task(&hook)]).await;
@@ -489,13 +489,13 @@ async fn success_resets_failures_and_reports_recovery() {
         engine.send(&[task(&hook)]).await;
         let health = engine.stored(&hook).await.health;
         assert_eq!((health.failures, health.failing_since, health.warned), (0, None, false));
-        assert_eq!(engine.operational_events().len(), events);
+        assert_eq!(engine.operational_events().len(), told);
     }
     assert_eq!(engine.operational_events()[1]["type"], "anzol.webhook.recovered");
 }
 
 #[tokio::test]
-async fn concurrent_failures_are_all_counted() {
+async fn failures_at_the_same_time_are_all_counted() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -510,7 +510,7 @@ async fn concurrent_failures_are_all_counted() {
 }
 
 #[tokio::test]
-async fn gone_receiver_disables_webhook_at_once() {
+async fn a_receiver_that_is_gone_is_believed_at_once() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("gone").await;
     engine.answers("gone", 410).await;
@@ -520,7 +520,7 @@ async fn gone_receiver_disables_webhook_at_once() {
     assert!(engine.queues.on(SLOW).is_empty());
     assert_eq!(engine.operational_events()[0]["type"], "anzol.webhook.disabled");
 
-    // A 410 of the previous URL does not disable a webhook that was moved meanwhile.
+    // Whoever moved it to another receiver meanwhile meant that one.
     let hook = engine.create("gone").await;
     let mut elsewhere = hook.clone();
     elsewhere.spec.url = WebhookUrl::parse("https://hooks.receiver.test/elsewhere").unwrap();
@@ -532,7 +532,7 @@ async fn gone_receiver_disables_webhook_at_once() {
 }
 
 #[tokio::test]
-async fn malformed_messages_go_to_dlq_alone() {
+async fn what_nobody_can_read_goes_to_the_dead_letters_and_holds_nobody_up() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("fine").await;
     let newer = r#"{"v":2,"task":{}}"#.to_owned();
@@ -543,7 +543,7 @@ async fn malformed_messages_go_to_dlq_alone() {
         String::new(),
         newer,
     ];
-    assert_eq!(engine.handle(&messages, "fast").await, ["m4"], "a later release may read it");
+    assert_eq!(engine.handle(&messages, "fast").await, ["m4"], "a newer release may read it");
     let dead = engine.queues.on(DEAD);
     assert_eq!(dead.iter().map(|sent| sent.body.as_str()).collect::<Vec<_>>(), ["poison", &messages[2], " "]);
     let reason = dead[0].attributes["reason"]["StringValue"].as_str().unwrap();
@@ -555,9 +555,9 @@ async fn malformed_messages_go_to_dlq_alone() {
     let event = |tenant: &str| {
         json!({ "specversion": "1.0", "id": "1", "source": "s", "type": "com.qlik.v1.app.created", "tenantid": tenant }).to_string()
     };
-    let mut tenantless: Value = serde_json::from_str(&event("acme")).unwrap();
-    tenantless.as_object_mut().unwrap().remove("tenantid");
-    let messages = ["{}".to_owned(), event("acme"), tenantless.to_string(), event("not a tenant")];
+    let mut nobodys: Value = serde_json::from_str(&event("acme")).unwrap();
+    nobodys.as_object_mut().unwrap().remove("tenantid");
+    let messages = ["{}".to_owned(), event("acme"), nobodys.to_string(), event("not a tenant")];
     assert!(failed(fanout.handle(batch_from(&messages, "events")).await).is_empty());
     let reasons: Vec<_> = engine.queues.on(DEAD)[3..]
         .iter()
@@ -568,7 +568,7 @@ async fn malformed_messages_go_to_dlq_alone() {
     assert_eq!(engine.queues.on(FAST).len(), 1);
 }
 
-/// Returns incompressible text of this many bytes.
+/// Text that does not compress, of that many bytes.
 fn noise(length: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -581,9 +581,9 @@ fn noise(length: usize) -> String {
     (0..length).map(|_| letter(next())).collect()
 }
 
-/// Checks the bounds that [`EVENT_KIB`] documents.
+/// The bounds that [`EVENT_KIB`] speaks of.
 #[tokio::test]
-async fn largest_allowed_event_is_delivered() {
+async fn the_largest_event_that_a_deployment_may_allow_goes_all_the_way() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let webhook = engine.create("large").await;
     let largest_event = EVENT_KIB.end() * 1024;
@@ -603,23 +603,23 @@ async fn largest_allowed_event_is_delivered() {
     let [refused] = &engine.queues.on(DEAD)[..] else { panic!("one is too large") };
     assert!(refused.attributes.to_string().contains("at most 245760 bytes"), "{}", refused.attributes);
     let [message] = &engine.queues.on(FAST)[..] else { panic!("one is queued") };
-    assert!(message.body.len() < 256 * 1024 - 1024, "{} bytes, without attributes", message.body.len());
+    assert!(message.body.len() < 256 * 1024 - 1024, "{} bytes, and attributes", message.body.len());
     engine.answers("large", 500).await;
     assert_eq!(engine.handle(std::slice::from_ref(&message.body), SLOW_ARN).await, [""; 0]);
     assert_eq!(engine.received("large").await, 1);
     let [row] = &engine.history(&webhook).await[..] else { panic!("one attempt") };
     // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-    assert!(anzol_store::row_size(row).unwrap() < 400_000 - 100_000, "headers and an answer must fit too");
+    assert!(anzol_store::row_size(row).unwrap() < 400_000 - 100_000, "headers and an answer have to fit too");
     let [retry] = &engine.queues.on(SLOW)[..] else { panic!("one retry") };
     assert!(retry.body.len() < 256 * 1024 - 1024);
 }
 
 #[tokio::test]
-async fn attempt_without_time_to_finish_is_not_started() {
+async fn nothing_is_begun_that_could_not_be_finished() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("fine").await;
     let bodies = [anzol_queue::encode(&task(&hook))];
-    // Five seconds to send, one for a second try, five to record the attempt.
+    // Five seconds to send, one for a second try, five to write it down.
     let soon = SystemTime::now() + Duration::from_secs(10);
     assert_eq!(failed(engine.sender.handle(batch_from(&bodies, "fast"), soon).await), ["m0"]);
     assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (0, 0));
@@ -629,33 +629,30 @@ async fn attempt_without_time_to_finish_is_not_started() {
 }
 
 #[tokio::test]
-async fn endless_answer_is_read_up_to_the_limit() {
+async fn an_answer_without_end_costs_no_more_than_what_is_kept() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("endless").await;
     let endless = Behavior { mode: Mode::Endless, body: "x".repeat(1000), ..Behavior::default() };
     engine.behaves("endless", endless).await;
     let started = std::time::Instant::now();
     engine.send(&[task(&hook)]).await;
-    assert!(started.elapsed() < Duration::from_secs(3), "it waited for the end");
+    assert!(started.elapsed() < Duration::from_secs(3), "it did not wait for the end");
     let row = &engine.history(&hook).await[0];
     let response = row.response.as_ref().unwrap();
     assert_eq!((row.failure, response.body.len(), response.body_cut), (None, 16 * 1024, true));
 }
 
-/// Returns the time, and panics at every third call: each attempt calls it once.
-fn panicking_clock() -> time::OffsetDateTime {
-    static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
-    assert!(
-        !CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(3),
-        "the clock panicked"
-    );
+/// The time, and a panic at every third look: each attempt looks once.
+fn a_clock_that_breaks() -> time::OffsetDateTime {
+    static LOOKS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+    assert!(!LOOKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(3), "the clock broke");
     now()
 }
 
 #[tokio::test]
-async fn panicking_attempt_is_reported_alone() {
+async fn an_attempt_that_panics_comes_back_alone() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
-    engine.sender.deliverer = Deliverer::new(engine.egress.client.clone(), panicking_clock);
+    engine.sender.deliverer = Deliverer::new(engine.egress.client.clone(), a_clock_that_breaks);
     let hook = engine.create("fine").await;
     let tasks: Vec<_> = (0..9).map(|_| task(&hook)).collect();
     assert_eq!(engine.send(&tasks).await, ["m2", "m5", "m8"]);

@@ -14,7 +14,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestRunner};
 
 #[path = "../fuzz/checks.rs"]
-#[expect(unreachable_pub, reason = "a crate of its own for cargo-fuzz")]
+#[expect(unreachable_pub, reason = "a separate crate for cargo-fuzz")]
 mod checks;
 
 /// Mutants per round of each target.

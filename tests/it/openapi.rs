@@ -1,4 +1,4 @@
-//! The OpenAPI document against the documented: documented operations exist, others do not, and answers match their schemas.
+//! The document against the routers: what it lists is there, what it leaves out is not, and answers are as it says.
 
 use anzol_api::openapi::OPENAPI;
 use anzol_domain::Status;
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::kit::{Api, As, EgressHarness, TestContext, delivery, webhook};
 
 const METHODS: [&str; 7] = ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"];
-const UNKNOWN: &str = "01a20d4e-0000-7000-8000-000000000000";
+const NOBODY: &str = "01a20d4e-0000-7000-8000-000000000000";
 
 fn document() -> Value {
     serde_json::from_str(OPENAPI).unwrap()
 }
 
-struct DocumentedApi {
+struct Routers {
     document: Value,
     context: TestContext,
     _egress: EgressHarness,
@@ -23,7 +23,7 @@ struct DocumentedApi {
     ingest: Api,
 }
 
-impl DocumentedApi {
+impl Routers {
     async fn start() -> Self {
         let (context, egress) = TestContext::with_egress().await;
         let (api, ingest) = (context.api(&egress), context.ingest());
@@ -34,7 +34,7 @@ impl DocumentedApi {
         if path == "/api/v1/events" { &self.ingest } else { &self.api }
     }
 
-    /// Calls an operation and returns its answer, which must match a documented response.
+    /// Calls an operation of the document; its answer has to be one that the document knows, and is given.
     async fn call(&self, method: &str, template: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let admin = As::admin("acme");
         let answer =
@@ -69,13 +69,13 @@ impl DocumentedApi {
 }
 
 #[tokio::test]
-async fn documented_operations_exist_and_others_are_405() {
-    let documented = DocumentedApi::start().await;
-    for (template, operations) in documented.document["paths"].as_object().unwrap() {
-        let path = template.replace("{id}", UNKNOWN).replace("{deliveryId}", UNKNOWN);
+async fn what_the_document_lists_is_there_and_every_other_method_is_not_allowed() {
+    let routers = Routers::start().await;
+    for (template, operations) in routers.document["paths"].as_object().unwrap() {
+        let path = template.replace("{id}", NOBODY).replace("{deliveryId}", NOBODY);
         let listed = |method: &str| operations.get(method.to_lowercase()).is_some();
         for method in METHODS {
-            let answer = documented
+            let answer = routers
                 .of(template)
                 .exchange(Some(&As::admin("acme")), method, &path, Some("application/json"), None)
                 .await;
@@ -86,7 +86,7 @@ async fn documented_operations_exist_and_others_are_405() {
             } else {
                 assert_eq!(answer.status, 405, "{method} {template}: {answer:?}");
                 let mut allowed: Vec<_> = answer.header("allow").split(',').map(str::trim).collect();
-                allowed.retain(|method| *method != "HEAD"); // implied by GET
+                allowed.retain(|method| *method != "HEAD"); // comes with GET
                 allowed.sort_unstable();
                 let mut expected: Vec<_> = METHODS.into_iter().filter(|method| listed(method)).collect();
                 expected.sort_unstable();
@@ -97,24 +97,21 @@ async fn documented_operations_exist_and_others_are_405() {
 }
 
 #[tokio::test]
-async fn answers_match_the_document() {
-    let documented = DocumentedApi::start().await;
+async fn answers_are_as_the_document_says() {
+    let routers = Routers::start().await;
     for base in ["/api/core/webhooks", "/api/v1/webhooks"] {
         let one = &format!("{base}/{{id}}");
         let call = async |method: &str, template: &str, path: &str, body: Option<Value>, expected: u16| {
-            let (status, answer) = documented.call(method, template, path, body).await;
+            let (status, answer) = routers.call(method, template, path, body).await;
             assert_eq!(status, expected, "{method} {path}: {answer}");
             answer
         };
-        // The document's examples must match their schemas too.
+        // The document's own examples, which have to fit their schema, too.
         for (method, template) in [("post", base), ("put", one.as_str())] {
             let content =
-                &documented.document["paths"][template][method]["requestBody"]["content"]["application/json"];
+                &routers.document["paths"][template][method]["requestBody"]["content"]["application/json"];
             for (name, example) in content["examples"].as_object().unwrap() {
-                assert!(
-                    documented.validator(&content["schema"]).is_valid(&example["value"]),
-                    "{method} {name}"
-                );
+                assert!(routers.validator(&content["schema"]).is_valid(&example["value"]), "{method} {name}");
                 let body = Some(example["value"].clone());
                 if method == "post" {
                     call("POST", base, base, body, 201).await;
@@ -133,9 +130,9 @@ async fn answers_match_the_document() {
         let mut stored = webhook("acme");
         stored.disabled = Some(anzol_domain::Disabled { reason: "It is gone.".into(), code: "GONE".into() });
         stored.spec.enabled = false;
-        documented.context.webhooks.create(&stored, 100).await.unwrap();
+        routers.context.webhooks.create(&stored, 100).await.unwrap();
         let sent = [Status::Success, Status::Fail].map(|status| delivery(&stored, now(), status));
-        documented.context.put_deliveries(&sent).await;
+        routers.context.put_deliveries(&sent).await;
         let path = format!("{base}/{}", stored.id);
         assert_eq!(call("GET", one, &path, None, 200).await["disabledReasonCode"], "GONE");
         call("PATCH", one, &path, Some(json!([{ "op": "replace", "path": "/name", "value": "New" }])), 204)
@@ -153,29 +150,29 @@ async fn answers_match_the_document() {
             call("POST", &format!("{row}/actions/resend"), &format!("{path}/actions/resend"), None, 201)
                 .await;
         }
-        call("GET", row, &format!("{path}/deliveries/{UNKNOWN}"), None, 404).await;
+        call("GET", row, &format!("{path}/deliveries/{NOBODY}"), None, 404).await;
         call("DELETE", one, &path, None, 204).await;
         call("DELETE", one, &path, None, 404).await;
     }
 }
 
 #[tokio::test]
-async fn platform_answers_match_the_document() {
-    let documented = DocumentedApi::start().await;
+async fn answers_around_the_webhooks_are_as_the_document_says() {
+    let routers = Routers::start().await;
     for path in ["/api/openapi.json", "/resources/autogenerated/product-info.json"] {
-        assert_eq!(documented.call("GET", path, path, None).await.0, 200, "{path}");
+        assert_eq!(routers.call("GET", path, path, None).await.0, 200, "{path}");
     }
-    assert_eq!(documented.call("GET", "/api/openapi.json", "/api/openapi.json", None).await.1, document());
-    assert_eq!(documented.call("GET", "/api/v1/csrf-token", "/api/v1/csrf-token", None).await.0, 204);
-    assert_eq!(documented.call("POST", "/oauth/token", "/oauth/token", Some(json!({}))).await.0, 501);
+    assert_eq!(routers.call("GET", "/api/openapi.json", "/api/openapi.json", None).await.1, document());
+    assert_eq!(routers.call("GET", "/api/v1/csrf-token", "/api/v1/csrf-token", None).await.0, 204);
+    assert_eq!(routers.call("POST", "/oauth/token", "/oauth/token", Some(json!({}))).await.0, 501);
 
     let events = "/api/v1/events";
-    let content = &documented.document["paths"][events]["post"]["requestBody"]["content"]["application/json"];
+    let content = &routers.document["paths"][events]["post"]["requestBody"]["content"]["application/json"];
     for (name, example) in content["examples"].as_object().unwrap() {
-        assert!(documented.validator(&content["schema"]).is_valid(&example["value"]), "{name}");
-        // No webhook matches it, so no queue is needed.
-        let (status, answer) = documented.call("POST", events, events, Some(example["value"].clone())).await;
+        assert!(routers.validator(&content["schema"]).is_valid(&example["value"]), "{name}");
+        // Nobody hears of it, so no queue is needed.
+        let (status, answer) = routers.call("POST", events, events, Some(example["value"].clone())).await;
         assert_eq!((status, answer), (202, json!({ "accepted": 1, "deliveries": 0 })), "{name}");
     }
-    assert_eq!(documented.call("POST", events, events, Some(json!([]))).await.0, 400);
+    assert_eq!(routers.call("POST", events, events, Some(json!([]))).await.0, 400);
 }

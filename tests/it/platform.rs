@@ -1,4 +1,4 @@
-//! Public endpoints that Qlik's clients use: product info, CSRF token, and access tokens from a stub of the user pool.
+//! What Qlik's clients ask around the webhooks, without a caller: product info, CSRF token, and tokens from a stub of the user pool.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,14 +20,14 @@ use url::form_urlencoded;
 use crate::kit::{Api, As, EgressHarness, TestContext};
 
 const ID: &str = "client-1";
-/// Contains the characters that form encoding and HTTP Basic treat as special.
+/// Holds what form encoding and HTTP Basic each treat as special.
 const SECRET: &str = "s3cr+t:of %40 & =client";
-const TIMEOUT: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(400);
 
-/// The forms that the stub received.
+/// The forms a stub got.
 type Seen = Arc<Mutex<Vec<Vec<(String, String)>>>>;
 
-/// Starts a stub of the user pool: `/ok` answers like Cognito, each other path with a fault.
+/// Plays the user pool: `/ok` as Cognito does, the other paths each with a fault of their own.
 async fn stub() -> (String, Seen) {
     let seen = Seen::default();
     let token =
@@ -39,7 +39,7 @@ async fn stub() -> (String, Seen) {
         .route("/page", post(|| async { "<html>" }))
         .route("/refusing-page", post(|| async { (StatusCode::BAD_REQUEST, "<html>") }))
         .route("/elsewhere", post(|| async { Redirect::temporary("/ok") }))
-        .route("/slow", post(|| async { tokio::time::sleep(TIMEOUT * 10).await }))
+        .route("/slow", post(|| async { tokio::time::sleep(PATIENCE * 10).await }))
         .route("/oversized", post(move || async move { token("t".repeat(MAX_TOKEN_ANSWER)) }))
         .with_state(seen.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -55,7 +55,7 @@ async fn cognito(State(seen): State<Seen>, headers: HeaderMap, body: String) -> 
     let encoded: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
     let expected = format!("Basic {}", STANDARD.encode(format!("{ID}:{encoded}")));
     let refuse = |error: &str| {
-        // An endpoint may repeat the secret; our answer must not.
+        // An endpoint may repeat what it was sent; nobody further on should.
         let body = json!({ "error": error, "error_description": format!("not with {SECRET}") });
         (StatusCode::BAD_REQUEST, Json(body)).into_response()
     };
@@ -87,9 +87,9 @@ impl Platform {
         Self { state: context.state(&egress), base, seen, _egress: egress }
     }
 
-    /// Returns the router of a deployment whose user pool is at `path` of the stub.
+    /// The router of a deployment whose user pool answers at `path` of the stub.
     fn at(&self, path: &str) -> Router {
-        let endpoint = TokenEndpoint::new(&format!("{}{path}", self.base)).unwrap().with_timeout(TIMEOUT);
+        let endpoint = TokenEndpoint::new(&format!("{}{path}", self.base)).unwrap().with_timeout(PATIENCE);
         anzol_api::router(AppState { tokens: Some(endpoint), ..self.state.clone() })
     }
 
@@ -128,11 +128,11 @@ async fn call(router: &Router, method: &str, path: &str, headers: &[(&str, &str)
     let response = router.clone().oneshot(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().into()).unwrap();
-    assert!(!text.contains(SECRET), "the answer contains the secret: {text}");
+    assert!(!text.contains(SECRET), "the secret came back: {text}");
     Answer { status, headers, text }
 }
 
-/// Requests a token with JSON, like `@qlik/api`.
+/// As `@qlik/api` asks: JSON.
 async fn ask(router: &Router, more: &Value) -> Answer {
     let mut body = json!({ "client_id": ID, "client_secret": SECRET, "scope": "user_default", "grant_type": "client_credentials" });
     for (name, value) in more.as_object().unwrap() {
@@ -146,7 +146,7 @@ fn pair(name: &str, value: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn credentials_become_a_token_in_every_encoding() {
+async fn credentials_become_a_token_in_json_in_a_form_and_by_basic() {
     let platform = Platform::start().await;
     let router = platform.at("/ok");
     let form =
@@ -193,7 +193,7 @@ async fn credentials_become_a_token_in_every_encoding() {
 }
 
 #[tokio::test]
-async fn refused_credentials_name_the_field_not_the_secret() {
+async fn what_is_refused_names_its_field_and_never_the_secret() {
     let platform = Platform::start().await;
     let router = platform.at("/ok");
     for (more, status, fields) in [
@@ -239,7 +239,7 @@ async fn refused_credentials_name_the_field_not_the_secret() {
 }
 
 #[tokio::test]
-async fn unusable_user_pool_answer_is_503() {
+async fn a_user_pool_that_gives_no_usable_answer_is_503_in_good_time_and_is_not_followed_elsewhere() {
     let platform = Platform::start().await;
     for path in
         ["/broken", "/busy", "/page", "/refusing-page", "/elsewhere", "/slow", "/oversized", "/nowhere"]
@@ -248,7 +248,7 @@ async fn unusable_user_pool_answer_is_503() {
         let answer = ask(&platform.at(path), &json!({})).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{path}: {}", answer.text);
         assert_eq!(answer.json()["errors"][0]["code"], "HTTP-503", "{path}");
-        assert!(began.elapsed() < TIMEOUT * 5, "{path} took {:?}", began.elapsed());
+        assert!(began.elapsed() < PATIENCE * 5, "{path} took {:?}", began.elapsed());
     }
     assert!(platform.seen.lock().unwrap().is_empty(), "the redirect was followed");
     let endpoint = TokenEndpoint::new("http://127.0.0.1:1/").unwrap();
@@ -257,7 +257,7 @@ async fn unusable_user_pool_answer_is_503() {
 }
 
 #[tokio::test]
-async fn external_issuer_is_named_in_the_answer() {
+async fn with_an_outside_issuer_the_answer_says_whom_to_ask() {
     let platform = Platform::start().await;
     let answer = ask(&anzol_api::router(platform.state.clone()), &json!({})).await;
     assert_eq!((answer.status, &answer.json()["errors"][0]["code"]), (501, &json!("HTTP-501")));
@@ -265,7 +265,7 @@ async fn external_issuer_is_named_in_the_answer() {
 }
 
 #[tokio::test]
-async fn clients_get_product_info_and_a_csrf_token() {
+async fn clients_learn_what_platform_this_is_and_get_a_fresh_csrf_token() {
     let platform = Platform::start().await;
     let router = anzol_api::router(platform.state.clone());
     let info = call(&router, "GET", "/resources/autogenerated/product-info.json", &[], "").await;
@@ -281,14 +281,14 @@ async fn clients_get_product_info_and_a_csrf_token() {
         assert_eq!((answer.status, answer.text.as_str()), (204, ""));
         let token = answer.header("qlik-csrf-token").to_owned();
         let url_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        // 6 bits per letter, so at least 128 bits.
+        // 6 bits a letter: at least 128 bits.
         assert!(token.len() >= 22 && token.chars().all(url_safe), "{token}");
         assert!(tokens.insert(token), "the same token twice");
     }
 }
 
 #[tokio::test]
-async fn other_paths_require_a_token() {
+async fn nothing_else_is_open_to_strangers() {
     let platform = Platform::start().await;
     let api = Api(platform.at("/ok"));
     for (method, path) in
@@ -296,7 +296,7 @@ async fn other_paths_require_a_token() {
     {
         assert_eq!(api.call(None, method, path, None).await.0, 401, "{method} {path}");
     }
-    // A caller with claims can use them too.
+    // A caller is no hindrance either.
     assert_eq!(api.call(Some(&As::admin("acme")), "GET", "/api/v1/csrf-token", None).await.0, 204);
     assert_eq!(api.call(None, "GET", "/anything/else", None).await.0, 404);
 }

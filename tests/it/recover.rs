@@ -1,4 +1,4 @@
-//! Recoveries: permanently failed events are sent again, each once, page by page, across any interruption.
+//! Recoveries: what failed for good is sent again, each event once, a page at a time, whatever breaks off in between.
 
 use std::collections::BTreeSet;
 
@@ -45,21 +45,21 @@ impl Recovering {
         self.api.exchange(Some(&As::admin("acme")), "POST", &path, Some("application/json"), Some(body)).await
     }
 
-    /// Makes the receiver answer with a redirect, which is not retried.
+    /// From now on the receiver answers what is final: a redirect, which is one only with its target.
     async fn sends_elsewhere(&self) {
         let headers = [("location".to_owned(), "https://elsewhere.example/".to_owned())].into();
         self.engine.behaves("in", Behavior { status: 308, headers, ..Behavior::default() }).await;
     }
 
-    /// Starts a recovery of everything since `ago` and runs it to its end.
+    /// Begins a recovery of everything since `ago`, and carries it to its end.
     async fn recover_all(&self, ago: Duration) -> Value {
         let made = self.queued().1.len();
         let started = self.recover(ago).await;
-        self.run_steps_from(made).await;
+        self.make_steps_from(made).await;
         self.progress(&started).await
     }
 
-    /// Starts a recovery of everything since `ago`.
+    /// Begins a recovery of everything since `ago`.
     async fn recover(&self, ago: Duration) -> Value {
         let answer = self.post(json!({ "since": spelled(now() - ago), "status": "fail" })).await;
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -73,7 +73,7 @@ impl Recovering {
         progress
     }
 
-    /// Deletes the record that a recovery is running.
+    /// As if no recovery had been noted to run.
     async fn forget_running(&self) {
         let pk = format!("{}#{}#RECOVERIES", self.hook.tenant_id, self.hook.id);
         let key = json!({ "pk": { "S": pk }, "sk": { "S": "RUNNING" } });
@@ -86,19 +86,19 @@ impl Recovering {
         tokio::task::spawn_blocking(move || raw.call("dynamodb", &target, &request)).await.unwrap().unwrap()
     }
 
-    /// Returns the messages on the slow lane: deliveries and recovery steps.
+    /// Everything on the slow lane, deliveries and steps apart.
     fn queued(&self) -> (Vec<Sent>, Vec<Sent>) {
         let step = |sent: &Sent| sent.body.contains(r#""recovery":"#);
         let (steps, deliveries) = self.engine.queues.on(SLOW).into_iter().partition(step);
         (deliveries, steps)
     }
 
-    /// Returns the ids of the events queued so far.
+    /// Ids of the events queued so far.
     fn events(&self) -> Vec<String> {
         self.queued().0.iter().map(|sent| sent.task().event.id().to_owned()).collect()
     }
 
-    /// Has the sender process these messages from the slow lane; all must be settled.
+    /// Hands the sender these messages as the slow lane would; all have to be settled.
     async fn process_batch(&self, messages: &[Sent]) {
         for batch in messages.chunks(10) {
             let bodies: Vec<_> = batch.iter().map(|sent| sent.body.clone()).collect();
@@ -106,13 +106,13 @@ impl Recovering {
         }
     }
 
-    /// Runs every queued step and the steps that follow. Returns their number.
-    async fn run_all_steps(&self) -> usize {
-        self.run_steps_from(0).await
+    /// Makes every step that is queued, and those that follow from them; answers how many.
+    async fn make_all_steps(&self) -> usize {
+        self.make_steps_from(0).await
     }
 
-    /// Runs them except the first `made` ones.
-    async fn run_steps_from(&self, mut made: usize) -> usize {
+    /// The same, but for the first ones.
+    async fn make_steps_from(&self, mut made: usize) -> usize {
         loop {
             let steps = self.queued().1.split_off(made);
             if steps.is_empty() {
@@ -128,7 +128,7 @@ fn spelled(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap()
 }
 
-/// Returns the last row, from `ago`, of an event that never arrived.
+/// The last row of an event that never arrived, from `ago`.
 fn failed(hook: &Webhook, ago: Duration, event_id: &str) -> Delivery {
     let json =
         json!({ "specversion": "1.0", "id": event_id, "source": "s", "type": "com.qlik.v1.app.created" });
@@ -156,7 +156,7 @@ fn followed_by(next: &Delivery, at: OffsetDateTime) -> NextAttempt {
 }
 
 #[tokio::test]
-async fn missing_retry_ends_the_attempts() {
+async fn an_attempt_that_never_came_about_ends_the_tries() {
     let it = Recovering::start().await;
     let of = |event: &str, hours| failed(&it.hook, Duration::hours(hours), event);
     let lost = of("lost", 1);
@@ -171,7 +171,7 @@ async fn missing_retry_ends_the_attempts() {
 }
 
 #[tokio::test]
-async fn permanent_failures_are_redelivered_once() {
+async fn what_failed_for_good_arrives_after_all_and_once() {
     let it = Recovering::start().await;
     let minutes = Duration::minutes;
     let of = |event: &str, ago| failed(&it.hook, minutes(ago), event);
@@ -199,13 +199,13 @@ async fn permanent_failures_are_redelivered_once() {
     let recovery = &answer.body;
     let at = format!("{BASE}/{}/recoveries/{}", it.hook.id, recovery["id"].as_str().unwrap());
     assert_eq!(answer.header("location"), format!("https://hooks.example.com{at}"));
-    // Found: one disabled, the last retry, two failed resends, a test.
+    // Found: one disabled, the last of the retries, two in vain, a test.
     assert_eq!((recovery["status"].as_str(), counts(recovery)), (Some("done"), (5, 3, 2)), "{recovery}");
     assert!(recovery["finishedAt"].is_string() && recovery["startedAt"] == recovery["until"]);
     assert_eq!(recovery["webhookId"], json!(it.hook.id));
     assert_eq!(it.progress(recovery).await, *recovery);
     let shown = it.engine.history(&it.hook).await;
-    assert_eq!(shown, before, "a recovery adds no rows before it sends");
+    assert_eq!(shown, before, "nothing of a recovery is history before it is sent");
 
     let (deliveries, steps) = it.queued();
     assert_eq!(it.events(), ["resent in vain", "gave up", "was disabled"], "the oldest first");
@@ -213,11 +213,11 @@ async fn permanent_failures_are_redelivered_once() {
     assert!(
         deliveries.iter().all(|sent| (sent.task().attempt, sent.task().trigger) == (1, Trigger::Recover))
     );
-    assert_eq!((steps.len(), steps[0].delay), (1, 5), "queued in case the first call does not finish");
-    assert_eq!(it.run_all_steps().await, 1);
+    assert_eq!((steps.len(), steps[0].delay), (1, 5), "in case we had not come to the end");
+    assert_eq!(it.make_all_steps().await, 1);
     assert_eq!(it.progress(recovery).await, *recovery);
 
-    // Queues deliver at least once.
+    // As queues deliver: at least once.
     it.process_batch(&deliveries).await;
     it.process_batch(&deliveries).await;
     assert_eq!(it.engine.received("in").await, 3);
@@ -235,13 +235,13 @@ async fn permanent_failures_are_redelivered_once() {
 }
 
 #[tokio::test]
-async fn repeated_recovery_sends_only_new_failures() {
+async fn doing_it_again_sends_nothing_again_until_something_fails_again() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 7)).await;
     let first = it.recover(HOUR).await;
     assert_eq!(counts(&first), (7, 7, 0));
     let (queued, _) = it.queued();
-    // Before any delivery, and afterwards.
+    // Before anything was sent, and after.
     assert_eq!(counts(&it.recover(HOUR).await), (7, 0, 7));
     it.sends_elsewhere().await;
     it.process_batch(&queued[..2]).await;
@@ -252,7 +252,7 @@ async fn repeated_recovery_sends_only_new_failures() {
     let history = it.engine.history(&it.hook).await;
     assert_eq!(history.iter().filter(|row| row.trigger == Trigger::Recover).count(), 7);
 
-    // Seven earlier ones; two failed permanently again; one is being retried.
+    // Seven from before; two failed again for good; one is being tried again, as any delivery is.
     let retry = it.queued().0.split_off(7);
     let [retry] = retry.as_slice() else { panic!("{retry:?}") };
     let retry = retry.task();
@@ -265,7 +265,7 @@ async fn repeated_recovery_sends_only_new_failures() {
 }
 
 #[tokio::test]
-async fn resent_event_is_not_recovered() {
+async fn what_arrived_by_a_resend_is_not_sent_again() {
     let it = Recovering::start().await;
     let rows = many(&it.hook, 3);
     it.put(&rows).await;
@@ -275,13 +275,13 @@ async fn resent_event_is_not_recovered() {
         let (created, resent) = it.api.call(Some(&As::admin("acme")), "POST", &path, None).await;
         assert_eq!((created, resent["status"].as_str()), (201, Some(expected)), "{resent}");
     }
-    // Three earlier ones, and a failed resend.
+    // Three from before, and one resend in vain.
     assert_eq!(counts(&it.recover(HOUR).await), (4, 2, 2));
     assert_eq!(it.events(), ["e2", "e1"]);
 }
 
 #[tokio::test]
-async fn event_resent_during_retries_is_not_recovered() {
+async fn what_arrived_by_a_resend_amid_its_retries_is_not_sent_again() {
     let it = Recovering::start().await;
     let of = |minutes| failed(&it.hook, Duration::minutes(minutes), "e");
     let mut rows = [of(50), Delivery { trigger: Trigger::Retry, attempt: 2, ..of(20) }];
@@ -294,21 +294,17 @@ async fn event_resent_during_retries_is_not_recovered() {
         (1, 0, 1),
         "the last retry had failed, after the event arrived"
     );
-    assert_eq!(
-        counts(&it.recover(Duration::minutes(25)).await),
-        (1, 0, 1),
-        "also when only that row is in the window"
-    );
-    // A later failed resend makes it recoverable again.
+    assert_eq!(counts(&it.recover(Duration::minutes(25)).await), (1, 0, 1), "nor when that alone is seen");
+    // Whoever resends it once more wants it once more.
     it.put(&[Delivery { trigger: Trigger::Resend, ..of(5) }]).await;
     assert_eq!(counts(&it.recover(HOUR).await), (2, 1, 1));
 }
 
 #[tokio::test]
-async fn long_recovery_continues_in_the_sender() {
+async fn a_long_recovery_goes_on_page_by_page_in_the_sender() {
     let it = Recovering::start().await;
     let mut rows = many(&it.hook, 250);
-    // An event is on two pages: the newer failure counts.
+    // An event on two pages: the newer failure counts.
     rows.push(failed(&it.hook, Duration::minutes(30), "e7"));
     it.put(&rows).await;
     let started = it.recover(HOUR).await;
@@ -319,8 +315,8 @@ async fn long_recovery_continues_in_the_sender() {
     it.process_batch(&steps).await;
     let halfway = it.progress(&started).await;
     assert_eq!((halfway["status"].as_str(), counts(&halfway)), (Some("running"), (200, 200, 0)), "{halfway}");
-    // The same message received again processes the next page, and the one after it finds nothing to do.
-    assert_eq!(it.run_all_steps().await, 2);
+    // The same message received again takes the page that is next, and the one after it finds nothing left to do.
+    assert_eq!(it.make_all_steps().await, 2);
     let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (251, 250, 1)), "{done}");
     let events = it.events();
@@ -330,16 +326,16 @@ async fn long_recovery_continues_in_the_sender() {
 }
 
 #[tokio::test]
-async fn concurrent_steps_send_each_event_once() {
+async fn steps_made_at_the_same_time_queue_nothing_that_is_sent_twice() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 230)).await;
-    // Two parallel recoveries, as when one was considered lost, and each step received three times at once.
+    // Two recoveries side by side, as when one was taken for lost, and each step received three times at once.
     let one = it.recover(HOUR).await;
     it.forget_running().await;
     let other = it.recover(HOUR).await;
     let mut made = 0;
     for round in 0.. {
-        assert!(round < 20, "the recovery does not end");
+        assert!(round < 20, "it never comes to an end");
         let steps = it.queued().1.split_off(made);
         if steps.is_empty() {
             break;
@@ -349,7 +345,7 @@ async fn concurrent_steps_send_each_event_once() {
         let all = bodies.iter().flat_map(|copies| {
             copies.iter().map(|body| it.engine.handle(std::slice::from_ref(body), SLOW_ARN))
         });
-        // On an overloaded machine the database may answer too late: the message is retried, as by SQS.
+        // On a machine with too much to do, a database may answer too late: the message comes back, as it would from SQS.
         let back = futures::future::join_all(all).await;
         for (body, _) in bodies.iter().flatten().zip(back).filter(|(_, back)| !back.is_empty()) {
             assert!(it.engine.handle(std::slice::from_ref(body), SLOW_ARN).await.is_empty());
@@ -362,7 +358,7 @@ async fn concurrent_steps_send_each_event_once() {
     assert_eq!(counts(&one).1 + counts(&other).1, 230, "{one} {other}");
     let events: BTreeSet<_> = it.events().into_iter().collect();
     let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
-    assert_eq!((events.len(), ids.len()), (230, 230), "duplicates are the same delivery");
+    assert_eq!((events.len(), ids.len()), (230, 230), "queued twice, perhaps, but as the same delivery");
     it.process_batch(&it.queued().0).await;
     let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     let seen: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
@@ -370,7 +366,7 @@ async fn concurrent_steps_send_each_event_once() {
 }
 
 #[tokio::test]
-async fn window_bounds_are_exact() {
+async fn the_window_has_sharp_edges() {
     let it = Recovering::start().await;
     let since = now() - HOUR;
     let since = since.replace_nanosecond(since.nanosecond() / 1_000_000 * 1_000_000).unwrap();
@@ -383,7 +379,7 @@ async fn window_bounds_are_exact() {
     let answer = it.post(json!({ "since": spelled(since) })).await;
     assert_eq!(counts(&answer.body), (1, 1, 0), "{answer:?}");
     assert_eq!((it.events(), &answer.body["since"]), (vec!["first".to_owned()], &json!(spelled(since))));
-    // The window is at most seven days.
+    // Seven days back is all there is.
     let whole = it.recover(RETENTION).await;
     assert_eq!(counts(&whole), (2, 1, 1), "{whole}");
     let nothing = it.post(json!({ "since": spelled(now()) })).await;
@@ -391,7 +387,7 @@ async fn window_bounds_are_exact() {
 }
 
 #[tokio::test]
-async fn invalid_recovery_is_refused_with_field_and_rule() {
+async fn what_cannot_be_recovered_is_refused_with_field_and_rule() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 1)).await;
     for (body, said) in [
@@ -407,7 +403,7 @@ async fn invalid_recovery_is_refused_with_field_and_rule() {
         assert_eq!(answer.status, 400, "{answer:?}");
         assert!(answer.details().starts_with(said), "{}", answer.details());
     }
-    // Another tenant's webhook is not found.
+    // Somebody else's does not exist.
     let admin = As::admin("globex");
     let theirs = format!("{BASE}/{}", it.hook.id);
     let since = Some(json!({ "since": spelled(now() - HOUR) }));
@@ -417,7 +413,7 @@ async fn invalid_recovery_is_refused_with_field_and_rule() {
     let recovery = it.recover(HOUR).await;
     let id = recovery["id"].as_str().unwrap();
     assert_eq!(it.api.call(Some(&admin), "GET", &format!("{theirs}/recoveries/{id}"), None).await.0, 404);
-    // Neither is a recovery of another webhook, or an unknown one.
+    // Nor does one of another webhook, nor one that never was.
     let other = it.engine.create("other").await;
     for path in [format!("{}/recoveries/{id}", other.id), format!("{}/recoveries/none", it.hook.id)] {
         let (status, _) = it.api.call(Some(&As::admin("acme")), "GET", &format!("{BASE}/{path}"), None).await;
@@ -434,27 +430,27 @@ async fn invalid_recovery_is_refused_with_field_and_rule() {
 }
 
 #[tokio::test]
-async fn recovery_stops_for_disabled_or_deleted_webhook() {
+async fn a_recovery_stops_when_its_webhook_is_disabled_or_gone() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 250)).await;
     let started = it.recover(HOUR).await;
     let mut disabled = it.hook.clone();
     (disabled.spec.enabled, disabled.version) = (false, disabled.version + 1);
     it.engine.context.webhooks.replace(&it.hook, &disabled).await.unwrap();
-    assert_eq!(it.run_all_steps().await, 1);
+    assert_eq!(it.make_all_steps().await, 1);
     let stopped = it.progress(&started).await;
     assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
     assert!(stopped["finishedAt"].is_string());
-    // Events queued by then are not sent either, and recorded as such.
+    // What had been queued by then is not sent either, which the history says of it.
     it.process_batch(&it.queued().0[..150]).await;
     assert_eq!(it.engine.received("in").await, 0);
 
-    // After enabling, the remaining and the unsent events can be recovered. The rest of the queued ones are still in the queue.
+    // Enabled again, it is all still to be had: what was left, and what was not sent. The rest of what was queued will come.
     let mut enabled = disabled.clone();
     (enabled.spec.enabled, enabled.version) = (true, disabled.version + 1);
     it.engine.context.webhooks.replace(&disabled, &enabled).await.unwrap();
     let rest = it.recover(HOUR).await;
-    it.run_all_steps().await;
+    it.make_all_steps().await;
     assert_eq!(counts(&it.progress(&rest).await), (400, 200, 200));
     it.process_batch(&it.queued().0[150..]).await;
     let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
@@ -465,7 +461,7 @@ async fn recovery_stops_for_disabled_or_deleted_webhook() {
     let steps = it.queued().1;
     it.engine.context.webhooks.delete(&it.hook.tenant_id, it.hook.id).await.unwrap();
     it.process_batch(&steps[steps.len() - 1..]).await;
-    assert_eq!(it.queued().1.len(), steps.len(), "no step is queued");
+    assert_eq!(it.queued().1.len(), steps.len(), "nobody carries it on");
     let read = it.engine.context.deliveries.recovery(
         &it.hook.tenant_id,
         it.hook.id,
@@ -476,10 +472,10 @@ async fn recovery_stops_for_disabled_or_deleted_webhook() {
 }
 
 #[tokio::test]
-async fn failing_queue_loses_no_event() {
+async fn a_queue_that_fails_loses_nothing() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
-    // Without a queue no event is claimed, so another recovery can take all of them.
+    // No queue at all: nothing is taken, so another recovery finds everything free.
     let state = it.engine.context.state(&it.engine.egress);
     let unreachable = Api(anzol_api::router(state));
     let path = format!("{BASE}/{}/actions/recover", it.hook.id);
@@ -487,14 +483,14 @@ async fn failing_queue_loses_no_event() {
     let (status, answer) = unreachable.call(Some(&As::admin("acme")), "POST", &path, Some(body)).await;
     assert_eq!(status, 503, "{answer}");
 
-    // With a queue that accepts some events, the sender repeats the step, and events queued before are not sent twice.
+    // A queue that takes some: the sender makes the step over, and what was queued before is not sent twice.
     it.engine.queues.refuse(r#""id":"e1""#);
     let started = it.recover(HOUR).await;
     assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (0, 0, 0)), "{started}");
     assert_eq!(it.events(), ["e2", "e0"]);
     let (deliveries, steps) = it.queued();
     let step = std::slice::from_ref(&steps[0].body);
-    assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "the step must be retried");
+    assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "it has to come back");
     it.process_batch(&deliveries).await;
     it.engine.queues.accept_all();
     assert!(it.engine.handle(step, SLOW_ARN).await.is_empty());
@@ -505,7 +501,7 @@ async fn failing_queue_loses_no_event() {
 }
 
 #[tokio::test]
-async fn m1_recovery_skips_events_refused_by_the_queue() {
+async fn m1_a_recovery_skips_what_the_queue_refuses_for_good() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
     it.engine.queues.refuse_permanently(r#""id":"e1""#);
@@ -515,7 +511,7 @@ async fn m1_recovery_skips_events_refused_by_the_queue() {
 }
 
 #[tokio::test]
-async fn recovery_expires_with_the_history() {
+async fn a_recovery_is_forgotten_with_the_history_and_carries_its_expiry() {
     let it = Recovering::start().await;
     let (tenant, id) = (&it.hook.tenant_id, it.hook.id);
     let old = now() - RETENTION - Duration::MINUTE;
@@ -538,7 +534,7 @@ async fn recovery_expires_with_the_history() {
 }
 
 #[tokio::test]
-async fn duplicate_step_is_counted_once() {
+async fn of_two_who_make_the_same_step_one_is_counted() {
     let it = Recovering::start().await;
     let deliveries = &it.engine.context.deliveries;
     let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
@@ -551,25 +547,25 @@ async fn duplicate_step_is_counted_once() {
     let done = further.clone().finished(RecoveryStatus::Done, now());
     deliveries.advance_recovery(&further, &done).await.unwrap();
     let reopened = deliveries.advance_recovery(&done, &further).await;
-    assert!(matches!(reopened, Err(StoreError::Changed)), "a finished recovery stays finished: {reopened:?}");
+    assert!(matches!(reopened, Err(StoreError::Changed)), "what is finished stays so: {reopened:?}");
     let stored = deliveries.recovery(&read.tenant_id, read.webhook_id, read.id, now()).await.unwrap();
     assert_eq!(stored, Some(done));
 }
 
-/// Returns event ids in the order in which they were queued.
+/// Events by their ids, in the order they were queued.
 fn numbers(count: usize, last: usize) -> Vec<String> {
     (last..count).rev().map(|n| format!("e{n}")).collect()
 }
 
 #[tokio::test]
-async fn k9_recovery_queues_oldest_events_first() {
+async fn k9_a_recovery_queues_the_oldest_first_page_by_page() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 230)).await;
     let started = it.recover(HOUR).await;
     assert_eq!(it.events(), numbers(230, 130));
-    // Failures during the recovery belong to another one.
+    // What fails meanwhile is another recovery's.
     it.put(&[failed(&it.hook, Duration::ZERO, "later")]).await;
-    it.run_all_steps().await;
+    it.make_all_steps().await;
     let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
     assert_eq!(it.events(), numbers(230, 0));
@@ -577,10 +573,10 @@ async fn k9_recovery_queues_oldest_events_first() {
 }
 
 #[tokio::test]
-async fn k9_event_is_ordered_by_its_first_failure() {
+async fn k9_an_event_has_the_place_of_its_first_failure() {
     let it = Recovering::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
-    // The first event had three attempts, the last after the second event had failed, and then a failed resend.
+    // The first state was tried three times, the last of them after the second state had failed; then resent in vain.
     let mut rows = [of("first", 50), of("first", 40), of("first", 20), of("second", 30), of("third", 10)];
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(40)));
     rows[1].next_attempt = Some(followed_by(&rows[2], now() - Duration::minutes(20)));
@@ -588,12 +584,12 @@ async fn k9_event_is_ordered_by_its_first_failure() {
     it.put(&[Delivery { trigger: Trigger::Resend, ..of("first", 5) }]).await;
     let recovery = it.recover(HOUR).await;
     assert_eq!(it.events(), ["first", "second", "third"]);
-    assert_eq!(counts(&recovery), (4, 3, 1), "the first event's last attempt and resend: {recovery}");
-    assert_eq!(counts(&it.recover(HOUR).await), (4, 0, 4), "none of them again");
+    assert_eq!(counts(&recovery), (4, 3, 1), "of the first, the last attempt and the resend: {recovery}");
+    assert_eq!(counts(&it.recover(HOUR).await), (4, 0, 4), "and none of it again");
 }
 
 #[tokio::test]
-async fn k9_event_failed_in_a_recovery_keeps_its_place() {
+async fn k9_what_a_recovery_sent_in_vain_keeps_its_place() {
     let it = Recovering::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
     it.put(&[of("first", 50), of("second", 30)]).await;
@@ -607,7 +603,7 @@ async fn k9_event_failed_in_a_recovery_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn k9_events_of_one_request_are_ordered_by_time() {
+async fn k9_events_of_one_request_go_by_their_own_time() {
     let it = Recovering::start().await;
     let at = now() - Duration::MINUTE;
     let rows: Vec<_> = (0..20_u8)
@@ -627,7 +623,7 @@ async fn k9_events_of_one_request_are_ordered_by_time() {
     assert_eq!(it.events(), (0..20).map(|n| format!("e{n}")).collect::<Vec<_>>());
 }
 
-/// Returns failures of one millisecond. Their events' times are in the order of their numbers, their delivery ids are random.
+/// Failures of one millisecond, whose events say when they happened: in the order of their numbers, while ids have none.
 fn of_one_moment(hook: &Webhook, ago: Duration, count: u8) -> Vec<Delivery> {
     let at = now() - ago;
     let row = |n: u8| {
@@ -644,15 +640,15 @@ fn of_one_moment(hook: &Webhook, ago: Duration, count: u8) -> Vec<Delivery> {
 }
 
 #[tokio::test]
-async fn k9_events_of_one_request_stay_on_one_page() {
+async fn k9_events_of_one_request_are_not_torn_apart_by_a_page() {
     let it = Recovering::start().await;
-    // The page would end among them.
+    // The page would end amid them.
     it.put(&many(&it.hook, 210)[150..]).await;
     it.put(&of_one_moment(&it.hook, Duration::seconds(30), 80)).await;
     it.put(&many(&it.hook, 5)).await;
     let started = it.recover(HOUR).await;
     assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (60, 60, 0)), "{started}");
-    it.run_all_steps().await;
+    it.make_all_steps().await;
     assert_eq!(counts(&it.progress(&started).await), (145, 145, 0));
     let mut expected = numbers(210, 150);
     expected.extend((0..80).map(|n| format!("m{n}")));
@@ -661,7 +657,7 @@ async fn k9_events_of_one_request_stay_on_one_page() {
 }
 
 #[tokio::test]
-async fn k9_events_of_one_moment_beyond_a_page_are_sent() {
+async fn k9_more_of_one_moment_than_a_page_holds_all_comes() {
     let it = Recovering::start().await;
     it.put(&of_one_moment(&it.hook, Duration::seconds(30), 230)).await;
     let done = it.recover_all(HOUR).await;
@@ -670,7 +666,7 @@ async fn k9_events_of_one_moment_beyond_a_page_are_sent() {
 }
 
 #[tokio::test]
-async fn k9_pages_of_test_events_do_not_end_a_recovery() {
+async fn k9_pages_of_tests_alone_do_not_end_a_recovery() {
     let it = Recovering::start().await;
     let test =
         test_event::event(&it.hook, "com.qlik.v1.app.created", DeliveryId::mint(now()), now()).unwrap();
@@ -685,10 +681,10 @@ async fn k9_pages_of_test_events_do_not_end_a_recovery() {
 }
 
 #[tokio::test]
-async fn k9_repeated_step_queues_and_counts_the_same() {
+async fn k9_a_step_made_over_queues_and_counts_the_same() {
     let it = Recovering::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
-    // One failed in an earlier recovery, one had two attempts, one had a failed resend.
+    // One sent in vain by a recovery before; one that was tried twice; one resent in vain.
     it.put(&[of("before", 50)]).await;
     it.recover(HOUR).await;
     it.sends_elsewhere().await;
@@ -701,7 +697,7 @@ async fn k9_repeated_step_queues_and_counts_the_same() {
     assert_eq!(counts(&started), (0, 0, 0), "{started}");
     let first: Vec<_> = it.queued().0[1..].iter().map(Sent::task).collect();
     it.engine.queues.accept_all();
-    it.run_steps_from(1).await;
+    it.make_steps_from(1).await;
     let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (6, 4, 2)), "{done}");
     let second: Vec<_> = it.queued().0[1 + first.len()..].iter().map(Sent::task).collect();
@@ -712,14 +708,14 @@ async fn k9_repeated_step_queues_and_counts_the_same() {
         second.iter().map(|task| task.event.id()).collect::<Vec<_>>(),
         ["before", "twice", "resent", "never"]
     );
-    assert_eq!(ids(&first), ids(&second)[..3], "with the same ids");
+    assert_eq!(ids(&first), ids(&second)[..3], "under the same ids");
 }
 
 #[tokio::test]
-async fn k9_expired_rows_are_not_recovered() {
+async fn k9_rows_that_have_expired_are_not_recovered() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
-    // The row has expired, but the store has not removed it and its index entry yet.
+    // Its time is over by what it says, and the store has not removed it yet, nor its entry in the index.
     let rows = it.engine.history(&it.hook).await;
     let key = json!({ "pk": { "S": format!("acme#{}", it.hook.id) }, "sk": { "S": rows[0].id } });
     let expired = json!({ ":over": { "N": (now() - HOUR).unix_timestamp().to_string() } });
@@ -734,11 +730,11 @@ async fn k9_expired_rows_are_not_recovered() {
 }
 
 #[tokio::test]
-async fn k9_recovery_of_an_earlier_release_is_resumed() {
+async fn k9_a_recovery_of_the_release_before_is_carried_on() {
     let it = Recovering::start().await;
     let rows = many(&it.hook, 230);
     it.put(&rows).await;
-    // It went from newest to oldest and has processed a page; rows and events as that release wrote them.
+    // It went from the newest to the oldest, and has done a page; row and events as it wrote them.
     let mut old = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
     old.older_than = rows[99].id;
     (old.found, old.requeued) = (100, 100);
@@ -753,14 +749,14 @@ async fn k9_recovery_of_an_earlier_release_is_resumed() {
     it.dynamodb("PutItem", json!({ "TableName": table, "Item": item })).await;
     let step = anzol_queue::encode_recovery(&old.task());
     assert!(it.engine.handle(&[step], SLOW_ARN).await.is_empty());
-    it.run_all_steps().await;
+    it.make_all_steps().await;
     let done = it.progress(&json!({ "id": old.id })).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
-    assert_eq!(it.events(), numbers(230, 100), "the remaining ones, oldest first");
+    assert_eq!(it.events(), numbers(230, 100), "the rest, oldest first");
 }
 
 #[tokio::test]
-async fn h3_one_of_forty_parallel_recoveries_starts() {
+async fn h3_of_forty_recoveries_at_once_one_begins() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 120)).await;
     let since = json!({ "since": spelled(now() - HOUR) });
@@ -776,14 +772,14 @@ async fn h3_one_of_forty_parallel_recoveries_starts() {
         assert!(answer.details().contains("is still running"), "{}", answer.details());
     }
     assert_eq!(it.events().len(), 100);
-    // When it ends, the webhook is free.
-    it.run_all_steps().await;
+    // Its end frees the webhook.
+    it.make_all_steps().await;
     assert_eq!(it.progress(&started[0].body).await["status"], "done");
     assert_eq!(counts(&it.recover_all(HOUR).await), (120, 0, 120));
 }
 
 #[tokio::test]
-async fn h3_lost_recovery_blocks_others_for_an_hour() {
+async fn h3_a_recovery_that_is_lost_stands_in_the_way_for_an_hour() {
     let it = Recovering::start().await;
     let deliveries = &it.engine.context.deliveries;
     let at =
@@ -791,11 +787,11 @@ async fn h3_lost_recovery_blocks_others_for_an_hour() {
     let lost = at(HOUR * 4);
     assert_eq!(deliveries.start_recovery(&lost, now() - HOUR * 4).await.unwrap(), None);
     let other = at(HOUR * 3);
-    // It was written by a call whose answer was lost.
+    // Written already, by a call whose answer was lost.
     assert_eq!(deliveries.start_recovery(&lost, lost.until).await.unwrap(), None);
     let soon = deliveries.start_recovery(&other, lost.until + Duration::minutes(59)).await.unwrap();
     assert_eq!(soon, Some(lost.clone()));
-    // It ran a step after all, and the hour counts from then.
+    // It made a step after all, and counts from then.
     let stepped =
         Recovery { stepped_at: Some(lost.until + HOUR), newer_than: Some(other.end()), ..lost.clone() };
     deliveries.advance_recovery(&lost, &stepped).await.unwrap();
@@ -806,9 +802,9 @@ async fn h3_lost_recovery_blocks_others_for_an_hour() {
 }
 
 #[tokio::test]
-async fn h3_two_parallel_recoveries_queue_an_event_once_each() {
+async fn h3_two_side_by_side_queue_an_event_once_each() {
     let it = Recovering::start().await;
-    // On the first page, and as a resend on the second.
+    // On the first page, and by a resend on the second.
     it.put(&[failed(&it.hook, Duration::minutes(30), "twice")]).await;
     it.put(&many(&it.hook, 120)).await;
     it.put(&[Delivery { trigger: Trigger::Resend, ..failed(&it.hook, Duration::seconds(5), "twice") }]).await;
@@ -818,8 +814,8 @@ async fn h3_two_parallel_recoveries_queue_an_event_once_each() {
     it.forget_running().await;
     let other = it.recover(HOUR).await;
     it.process_batch(&it.queued().0[100..]).await;
-    assert_eq!(it.events().split_off(100), ["twice"], "the event that the first recovery could not deliver");
-    it.run_all_steps().await;
+    assert_eq!(it.events().split_off(100), ["twice"], "what the first sent in vain");
+    it.make_all_steps().await;
     for recovery in [&one, &other] {
         assert_eq!(it.progress(recovery).await["status"], "done");
     }
@@ -827,7 +823,7 @@ async fn h3_two_parallel_recoveries_queue_an_event_once_each() {
 }
 
 #[tokio::test]
-async fn h3_recoveries_of_other_webhooks_run_in_parallel() {
+async fn h3_recoveries_of_other_webhooks_run_beside_it() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 120)).await;
     assert_eq!(it.recover(HOUR).await["status"], "running");

@@ -54,14 +54,14 @@ impl Engine {
         stats
     }
 
-    async fn silence(&self, webhook: &Webhook) -> Vec<Value> {
+    async fn no_delivery_reasons(&self, webhook: &Webhook) -> Vec<Value> {
         let stats = self.stats(webhook, now).await;
         assert_eq!((&stats["lastDelivery"], &stats["complete"]), (&Value::Null, &json!(true)), "{stats}");
         stats["silence"]["reasons"].as_array().unwrap_or_else(|| panic!("no reasons in {stats}")).clone()
     }
 
     async fn codes(&self, webhook: &Webhook) -> Vec<String> {
-        let reasons = self.silence(webhook).await;
+        let reasons = self.no_delivery_reasons(webhook).await;
         reasons.iter().map(|reason| reason["code"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -285,14 +285,14 @@ async fn reasons_have_the_times_of_events_and_webhook() {
     let began = now();
     engine.dispatch(event("acme", CREATED, "bob", "app-1")).await;
     for webhook in [&all.of_ann, &all.filtered, &all.new] {
-        let at = time(&engine.silence(webhook).await[0]["lastEventAt"]);
+        let at = time(&engine.no_delivery_reasons(webhook).await[0]["lastEventAt"]);
         assert!(at >= began - Duration::milliseconds(1) && at <= now(), "{at}");
     }
-    let [no_events] = engine.silence(&all.other_type).await.try_into().unwrap();
+    let [no_events] = engine.no_delivery_reasons(&all.other_type).await.try_into().unwrap();
     let since = now() - time(&no_events["since"]);
     assert!(since >= Duration::days(7) && since < Duration::days(7) + Duration::minutes(1), "{since}");
     assert_eq!(no_events.get("lastEventAt"), None);
-    let [no_events] = engine.silence(&all.new).await.try_into().unwrap();
+    let [no_events] = engine.no_delivery_reasons(&all.new).await.try_into().unwrap();
     assert_eq!(time(&no_events["since"]), engine.stored(&all.new).await.updated_at);
 }
 

@@ -1,5 +1,5 @@
-//! Consistency of infra/template.yaml: parameters have an effect and are documented, variables are read by the functions, alarms use
-//! existing metrics.
+//! infra/template.yaml against what it is about: parameters that have an effect and are documented, variables that are read, alarms on
+//! metrics that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 const README: &str = include_str!("../../README.md");
 const RUNBOOK: &str = include_str!("../../infra/runbook.md");
 
-/// The source files of each function that read variables.
+/// What each function is made of that reads variables.
 const SOURCES: [(&str, &[&str]); 5] = [
     ("Api", &[include_str!("../../functions/api/src/main.rs"), CLAIMS, RUNTIME, METRICS]),
     ("Ingest", &[include_str!("../../functions/ingest/src/main.rs"), CLAIMS, RUNTIME, METRICS]),
@@ -29,7 +29,7 @@ const CLAIMS: &str = include_str!("../../shared/http/src/caller.rs");
 const RUNTIME: &str = include_str!("../../shared/runtime/src/telemetry.rs");
 const METRICS: &str = include_str!("../../shared/runtime/src/metrics.rs");
 
-/// Metrics of AWS that alarms and dashboard use. Each is in its service's list:
+/// Metrics of AWS's own that alarms and dashboard use. Each is in its service's list:
 /// SQS <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>,
 /// Lambda <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>,
 /// DynamoDB <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>,
@@ -50,7 +50,7 @@ const OF_AWS: [(&str, &str, &str); 16] = [
     ("AWS/ApiGateway", "4xx", "ApiId"),
     ("AWS/ApiGateway", "5xx", "ApiId"),
     ("AWS/Logs", "IncomingBytes", "LogGroupName"),
-    // Our metrics; their dimensions are tested where they are written.
+    // Ours; which dimensions they have is tested where they are written.
     (NAMESPACE, "*", "Stack"),
     (NAMESPACE, "*", "Lane"),
 ];
@@ -89,13 +89,13 @@ fn property<'a>(block: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_parameter_is_documented_bounded_and_used() {
+fn every_parameter_is_explained_bounded_used_and_in_the_readme() {
     let parameters = members(section("Parameters"));
     assert!(parameters.len() > 25, "{parameters:#?}");
     for (name, block) in &parameters {
         assert!(property(block, "Description").is_some(), "{name} has no description");
         let default = property(block, "Default").unwrap_or_else(|| panic!("{name} has no default"));
-        // Names from an identity provider cannot be bounded.
+        // Names that an identity provider gives cannot be bounded.
         let free =
             ["JwtAudience", "TenantClaim", "RolesClaim", "PublishScope", "PlatformScope"].contains(name);
         let bounded = ["AllowedValues", "AllowedPattern", "MinValue"]
@@ -120,7 +120,7 @@ fn every_parameter_is_documented_bounded_and_used() {
 }
 
 #[test]
-fn defaults_match_the_code() {
+fn defaults_are_those_of_the_code() {
     let parameters = members(section("Parameters"));
     let (settings, claims) = (Settings::default(), Claims::default());
     for (name, default) in [
@@ -145,7 +145,7 @@ fn defaults_match_the_code() {
 }
 
 #[test]
-fn functions_get_exactly_the_variables_they_read() {
+fn functions_get_the_variables_they_read_and_no_others() {
     let resources = members(section("Resources"));
     let globals = ["RUST_LOG", "STACK_NAME"];
     for (function, sources) in SOURCES {
@@ -153,7 +153,7 @@ fn functions_get_exactly_the_variables_they_read() {
         let variables = block.split_once("Variables:\n").unwrap().1.lines();
         let given: BTreeSet<&str> = variables
             .take_while(|line| line.starts_with("          "))
-            // Skips the lines of multi-line values.
+            // Not what a value of more than one line says.
             .filter(|line| line[10..].starts_with(|c: char| c.is_ascii_uppercase()))
             .filter_map(|line| line.trim().split_once(':'))
             .map(|(name, _)| name)
@@ -178,7 +178,7 @@ fn functions_get_exactly_the_variables_they_read() {
 }
 
 #[test]
-fn every_alarm_has_a_metric_and_a_runbook_entry() {
+fn every_alarm_is_on_a_metric_that_exists_and_in_the_runbook() {
     let exists = |namespace: &str, metric: &str, dimension: &str| {
         let known = OF_AWS.contains(&(namespace, metric, dimension));
         known || (namespace == NAMESPACE && Metric::ALL.iter().any(|ours| ours.name() == metric))
@@ -202,7 +202,7 @@ fn every_alarm_has_a_metric_and_a_runbook_entry() {
         for actions in ["AlarmActions", "OKActions"] {
             assert!(
                 block.contains(&format!("{actions}: !If [AlarmsAreTold, [!Ref AlarmTopicArn]")),
-                "{name} has no action"
+                "{name} tells nobody"
             );
         }
         sections.insert(title);
@@ -215,7 +215,7 @@ fn every_alarm_has_a_metric_and_a_runbook_entry() {
 }
 
 #[test]
-fn dashboard_shows_existing_metrics() {
+fn the_dashboard_shows_metrics_that_exist() {
     let dashboard = members(section("Resources"))["Dashboard"];
     let (_, body) = dashboard.split_once("DashboardBody: !Sub |\n").unwrap();
     let body: serde_json::Value = serde_json::from_str(
@@ -227,7 +227,7 @@ fn dashboard_shows_existing_metrics() {
     for metric in widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().unwrap()) {
         let text = |index: usize| metric[index].as_str().unwrap();
         if text(0) == "..." {
-            continue; // CloudWatch's abbreviation for the value of the line above
+            continue; // CloudWatch's own abbreviation: as the one before, but for the last
         }
         let known = OF_AWS.contains(&(text(0), text(1), text(2)));
         let ours = text(0) == NAMESPACE
@@ -245,12 +245,12 @@ fn concurrency(size: &str) -> BTreeMap<&'static str, u32> {
 }
 
 #[test]
-fn h3_reserved_concurrency_matches_the_queues() {
+fn h3_each_function_reserves_what_its_queues_have_in_work() {
     for size in ["small", "standard", "large"] {
         let numbers = concurrency(size);
         assert!(numbers["Sender"] >= numbers["FastLane"] + numbers["SlowLane"], "{size}: {numbers:?}");
         assert!(numbers["Api"] > 0 && numbers["Ingest"] > numbers["Api"], "{size}: {numbers:?}");
-        // The parameter's description must mention the concurrency that Lambda keeps unreserved.
+        // What Lambda keeps for others has to be said where somebody chooses.
         let limit = 100 + ["Api", "Ingest", "Fanout", "Sender"].map(|name| numbers[name]).iter().sum::<u32>();
         let parameter = members(section("Parameters"))["ReservedConcurrency"];
         assert!(parameter.contains(&format!("{limit} ({size})")), "{size}: {limit}");
@@ -265,7 +265,7 @@ fn h3_reserved_concurrency_matches_the_queues() {
 }
 
 #[test]
-fn h1_functions_know_their_host_names() {
+fn h1_functions_know_the_names_of_their_deployment() {
     let resources = members(section("Resources"));
     for name in ["ApiFunction", "SenderFunction"] {
         let (_, hosts) = resources[name].split_once("ANZOL_OWN_HOSTS: !Sub\n").unwrap();
@@ -303,7 +303,7 @@ fn l1_roles_are_parameters_without_spaces_or_brackets() {
 }
 
 #[test]
-fn l2_user_pool_clients_cannot_write_the_tenant() {
+fn l2_no_client_of_the_user_pool_writes_the_tenant() {
     let resources = members(section("Resources"));
     let clients: Vec<_> = resources
         .iter()

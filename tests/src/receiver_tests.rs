@@ -57,14 +57,14 @@ impl Fixture {
         StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
     }
 
-    /// Sends one POST with `Connection: close`. Returns the bytes received and how the connection ended.
+    /// Sends one POST with `Connection: close`. Returns the bytes received and the outcome of the connection.
     fn post(&self, host: &str, path: &str, body: &str) -> (String, std::io::Result<()>) {
         let mut stream = self.connect(host);
         if let Err(error) = stream.write_all(request(host, path, body, "close").as_bytes()) {
             return (String::new(), Err(error));
         }
         let (mut seen, mut chunk) = (Vec::new(), [0; 4096]);
-        let ended = loop {
+        let outcome = loop {
             match stream.read(&mut chunk) {
                 Ok(0) => break Ok(()),
                 Ok(_) if seen.len() > 64 * 1024 => break Ok(()),
@@ -72,7 +72,7 @@ impl Fixture {
                 Err(error) => break Err(error),
             }
         };
-        (String::from_utf8(seen).unwrap(), ended)
+        (String::from_utf8(seen).unwrap(), outcome)
     }
 
     /// Returns the error of a handshake in this mode.
@@ -80,11 +80,11 @@ impl Fixture {
         let host = "faulty.receiver.test";
         let behavior = Behavior { mode, ..Behavior::default() };
         self.control.behave(&format!("/host:{host}"), &behavior).unwrap();
-        let (answer, ended) = self.post(host, "/x", "{}");
+        let (answer, outcome) = self.post(host, "/x", "{}");
         assert_eq!(answer, "");
         assert!(self.post("sound.receiver.test", "/sound", "{}").0.starts_with("HTTP/1.1 200 "));
         assert_eq!(self.control.requests("/x").unwrap(), [], "no request arrives");
-        ended.expect_err("a refused handshake").to_string()
+        outcome.expect_err("a refused handshake").to_string()
     }
 }
 
@@ -110,9 +110,9 @@ fn request(host: &str, path: &str, body: &str, connection: &str) -> String {
 #[test]
 fn request_over_tls_is_answered_and_recorded() {
     let fixture = Fixture::start();
-    let (answer, ended) = fixture.post("hooks.receiver.test", "/a/b?c=d", "{\"x\": 1}");
+    let (answer, outcome) = fixture.post("hooks.receiver.test", "/a/b?c=d", "{\"x\": 1}");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(ended.is_ok(), "{ended:?}");
+    assert!(outcome.is_ok(), "{outcome:?}");
 
     fixture.post("receiver.test", "/other", "").1.unwrap();
     let kept = fixture.control.requests("/a/b").unwrap();
@@ -189,9 +189,9 @@ fn host_behavior_applies_to_paths_without_one() {
 fn stall_mode_sends_only_headers() {
     let fixture = Fixture::start();
     fixture.control.behave("/stall", &Behavior { mode: Mode::Stall, ..Behavior::default() }).unwrap();
-    let (answer, ended) = fixture.post("receiver.test", "/stall", "{}");
+    let (answer, outcome) = fixture.post("receiver.test", "/stall", "{}");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
-    assert!(matches!(ended.expect_err("no end").kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+    assert!(matches!(outcome.expect_err("no end").kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     assert_eq!(fixture.control.requests("/stall").unwrap().len(), 1);
 }
 
@@ -207,9 +207,9 @@ fn endless_mode_never_ends_the_body() {
 fn reset_mode_reads_the_request_then_resets() {
     let fixture = Fixture::start();
     fixture.control.behave("/reset", &Behavior { mode: Mode::Reset, ..Behavior::default() }).unwrap();
-    let (answer, ended) = fixture.post("receiver.test", "/reset", "{\"kept\":true}");
+    let (answer, outcome) = fixture.post("receiver.test", "/reset", "{\"kept\":true}");
     assert_eq!(answer, "");
-    assert_eq!(ended.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    assert_eq!(outcome.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
     assert_eq!(fixture.control.requests("/reset").unwrap().len(), 1);
 }
 
@@ -220,9 +220,9 @@ fn bad_tls_mode_affects_only_its_host() {
         .control
         .behave("/host:bad.receiver.test", &Behavior { mode: Mode::BadTls, ..Behavior::default() })
         .unwrap();
-    let (answer, ended) = fixture.post("bad.receiver.test", "/x", "{}");
+    let (answer, outcome) = fixture.post("bad.receiver.test", "/x", "{}");
     assert_eq!(answer, "");
-    let error = ended.expect_err("a refused certificate").to_string();
+    let error = outcome.expect_err("a refused certificate").to_string();
     assert!(error.contains("certificate"), "{error}");
     assert!(fixture.post("good.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 200 "));
     assert_eq!(fixture.control.requests("/x").unwrap().len(), 1);
@@ -241,9 +241,9 @@ fn raw_mode_sends_exact_bytes_and_ends_as_configured() {
         ] {
             let path = format!("/raw-{number}-{end:?}");
             fixture.control.behave(&path, &Behavior::raw(raw, end)).unwrap();
-            let (answer, ended) = fixture.post("receiver.test", &path, "{\"kept\":true}");
+            let (answer, outcome) = fixture.post("receiver.test", &path, "{\"kept\":true}");
             assert_eq!(answer, raw, "{end:?}");
-            assert_eq!(ended.err().map(|error| error.kind()), kind, "{end:?}");
+            assert_eq!(outcome.err().map(|error| error.kind()), kind, "{end:?}");
             let kept = fixture.control.requests(&path).unwrap();
             let [request] = kept.as_slice() else { panic!("{kept:?}") };
             assert_eq!(request.body().unwrap(), b"{\"kept\":true}");
@@ -328,9 +328,9 @@ fn from_request_leaves_earlier_requests_unaffected() {
             assert!(seen.starts_with(first), "{seen}");
             stream.write_all(request("receiver.test", "/x", "{}", "keep-alive").as_bytes()).unwrap();
             let mut seen = Vec::new();
-            let ended = stream.read_to_end(&mut seen).map_err(|error| error.kind());
+            let outcome = stream.read_to_end(&mut seen).map_err(|error| error.kind());
             match second {
-                None => assert_eq!(ended, Err(ErrorKind::ConnectionReset)),
+                None => assert_eq!(outcome, Err(ErrorKind::ConnectionReset)),
                 Some(bytes) => assert_eq!(String::from_utf8(seen).unwrap(), bytes),
             }
         }
@@ -347,7 +347,7 @@ fn plain_http_mode_answers_the_handshake_with_text() {
     let error = fixture.refused_handshake(Mode::PlainHttp);
     assert!(error.contains("InvalidContentType"), "{error}");
 
-    // What is on the wire, past rustls.
+    // The bytes on the wire, without rustls.
     let mut tls = fixture.connect("faulty.receiver.test");
     while tls.conn.wants_write() {
         tls.conn.write_tls(&mut tls.sock).unwrap();

@@ -1,4 +1,4 @@
-//! The limits that SQS and the scheduler document, and that implementations for development do not enforce.
+//! What SQS and the scheduler refuse by their documentation, where implementations for development take it.
 //!
 //! - [Send](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html): the characters of a body, its
 //!   least size, `DelaySeconds`, `MessageGroupId`.
@@ -8,17 +8,17 @@
 //!   same characters, not empty, and part of the message's size by name, type and value.
 //! - [Sizes](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html): 1 MiB.
 //! - [Schedule](https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html): the letters of a name.
-//! - [Target](https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html): the attributes replaced in an
-//!   input. Its maximum size is assumed to be 256 KB, the limit of SQS when the scheduler was introduced.
+//! - [Target](https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html): what is replaced in an
+//!   input. Its size is taken to be 256 KB, SQS's own bound when the scheduler came.
 
 use serde_json::Value;
 
-/// Maximum size of a message or a batch, in bytes.
+/// Bytes of a message, or of a batch.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
-/// Maximum size of a schedule's input, in bytes.
+/// Bytes of a schedule's input.
 const MAX_INPUT: usize = 256 * 1000;
 
-/// The punctuation that is valid in a message group.
+/// The punctuation that a message group may have.
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
 fn is_character(c: char) -> bool {
@@ -30,7 +30,7 @@ pub(crate) fn is_group(group: &str) -> bool {
         && group.chars().all(|c| c.is_ascii_alphanumeric() || PUNCTUATION.contains(c))
 }
 
-/// Returns the size of a message in bytes: body and attributes.
+/// Bytes of a message: body and attributes.
 pub(crate) fn size(message: &Value) -> usize {
     let body = message["MessageBody"].as_str().unwrap_or_default().len();
     let attributes = message["MessageAttributes"].as_object().into_iter().flatten();
@@ -41,7 +41,7 @@ pub(crate) fn size(message: &Value) -> usize {
     body + bytes.sum::<usize>()
 }
 
-/// Returns the error code with which a message, in a batch or alone, is refused.
+/// The code of the error that a message, of a batch or alone, is refused with.
 pub(crate) fn refusal(message: &Value, most: usize) -> Option<&'static str> {
     let body = message["MessageBody"].as_str().unwrap_or_default();
     let mut values = message["MessageAttributes"]
@@ -67,7 +67,7 @@ pub(crate) fn refusal(message: &Value, most: usize) -> Option<&'static str> {
     }
 }
 
-/// Returns why a schedule is refused.
+/// What is wrong with a schedule.
 pub(crate) fn schedule_refusal(name: &str, schedule: &Value) -> Option<&'static str> {
     let target = &schedule["Target"];
     let input = target["Input"].as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! In-process stubs of the SQS and scheduler operations that we use: they record messages and schedules, refuse what the documentation
-//! says, and can refuse more.
+//! SQS and the scheduler as far as we use them, in process: they record what they are given, refuse what they have to by their
+//! documentation, and can refuse more.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ pub(crate) const DEAD: &str = "https://sqs.us-east-1.amazonaws.com/1/dead";
 pub(crate) const SLOW_ARN: &str = "arn:aws:sqs:us-east-1:1:slow";
 pub(crate) const SLOW_DEAD_ARN: &str = "arn:aws:sqs:us-east-1:1:slow-dead";
 
-/// Maximum wait that goes to a queue here.
+/// Longest wait that is left to a queue here.
 pub(crate) const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
 /// A message on a queue.
@@ -44,11 +44,11 @@ impl Sent {
     }
 }
 
-/// Returns the delivery task in a message.
+/// The delivery that a message asks for.
 pub(crate) fn task_in(body: &str) -> DeliveryTask {
     match anzol_queue::decode(body).unwrap() {
         QueueMessage::Delivery(task) => *task,
-        QueueMessage::Recovery(step) => panic!("not a delivery: {step:?}"),
+        QueueMessage::Recovery(step) => panic!("no delivery: {step:?}"),
     }
 }
 
@@ -59,7 +59,7 @@ struct Inner {
     names: BTreeSet<String>,
     refused: BTreeSet<String>,
     busy: BTreeSet<String>,
-    /// Maximum size of a message, when it is not that of SQS.
+    /// Bytes of a message, when other than SQS's own bound.
     most: Option<usize>,
     no_groups: bool,
 }
@@ -69,7 +69,7 @@ impl Inner {
         self.most.unwrap_or(queue_rules::MAX_BYTES)
     }
 
-    /// Returns why a message is permanently refused.
+    /// Why a message is refused for good.
     fn refusal(&self, message: &Value) -> Option<&'static str> {
         let body = message["MessageBody"].as_str().unwrap_or_default();
         let unwanted = self.refused.iter().any(|text| body.contains(text));
@@ -77,7 +77,7 @@ impl Inner {
     }
 }
 
-/// The stubs, with everything sent so far.
+/// What the queues were given.
 #[derive(Debug, Clone)]
 pub(crate) struct Queues {
     inner: Arc<Mutex<Inner>>,
@@ -101,37 +101,37 @@ impl Queues {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns everything sent to a queue so far.
+    /// Everything sent to a queue so far.
     pub(crate) fn on(&self, queue: &str) -> Vec<Sent> {
         self.inner().sent.iter().filter(|sent| sent.queue == queue).cloned().collect()
     }
 
-    /// Returns every schedule created so far, by name.
+    /// Every schedule made so far, by name.
     pub(crate) fn schedules(&self) -> Vec<(String, Value)> {
         self.inner().schedules.clone()
     }
 
-    /// Refuses messages that contain this text from now on, like a throttled queue.
+    /// From now on messages with this text in them are refused, as by a queue that is throttled.
     pub(crate) fn refuse(&self, text: impl Into<String>) {
         self.inner().busy.insert(text.into());
     }
 
-    /// Refuses messages that contain this text from now on, as the sender's fault.
+    /// From now on messages with this text in them are refused as the sender's fault.
     pub(crate) fn refuse_permanently(&self, text: impl Into<String>) {
         self.inner().refused.insert(text.into());
     }
 
-    /// Limits messages and batches to this many bytes from now on, like other implementations.
+    /// From now on messages, and batches, may have this many bytes, as in some other implementation.
     pub(crate) fn take_at_most(&self, bytes: usize) {
         self.inner().most = Some(bytes);
     }
 
-    /// Makes the scheduler refuse message groups from now on.
+    /// From now on the scheduler takes no message groups.
     pub(crate) fn schedule_without_groups(&self) {
         self.inner().no_groups = true;
     }
 
-    /// Accepts everything from now on.
+    /// From now on nothing is refused any more.
     pub(crate) fn accept_all(&self) {
         let mut inner = self.inner();
         inner.refused.clear();
@@ -210,7 +210,7 @@ async fn sqs(
             }
             json!({ "Successful": good, "Failed": bad })
         }
-        other => panic!("{other} is not stubbed"),
+        other => panic!("{other} is not played here"),
     };
     (StatusCode::OK, answer.to_string())
 }
