@@ -151,7 +151,7 @@ async fn h3_user_limit_leaves_leases_for_admins() {
     let created = create(&api, &ann, "slow").await;
     let test = format!("{}/actions/test", path(&created));
     // Longer than all callers take to ask for their lease, also on a busy machine.
-    let slow = Behavior { delay_ms: 5_000, ..Behavior::default() };
+    let slow = Behavior { delay_ms: 9_000, ..Behavior::default() };
     egress.control(move |receiver| receiver.behave("/slow", &slow)).await.unwrap();
     let post = |who: As| {
         let (api, test) = (&api, test.clone());
