@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use anzol_tests::client::{Api, Control};
-use anzol_tests::receiver::{Behaviour, Received};
+use anzol_tests::receiver::{Behavior, Received};
 use anzol_tests::stack::Stack;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -67,7 +67,7 @@ fn run() -> Result<bool> {
     let bench = NeighborBench::new(&stack)?;
     bench.create_webhook("globex.admin", QUIET)?;
     bench.create_webhook("acme.admin", NOISY)?;
-    bench.control.behave(NOISY, &Behaviour { delay_ms: SLOW_MS, ..Behaviour::default() })?;
+    bench.control.behave(NOISY, &Behavior { delay_ms: SLOW_MS, ..Behavior::default() })?;
 
     for publishers in 1..=WARM_UP_PUBLISHERS {
         bench.await_quiet(&bench.publish_one_by_one(publishers)?)?;

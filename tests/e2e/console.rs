@@ -1,13 +1,13 @@
-//! The console's page, as a browser first asks for it.
+//! The console's page and configuration as a browser loads them.
 
 use anzol_tests::client::Api;
 
-use crate::world::*;
+use crate::kit::*;
 
 #[test]
-fn the_console_is_served_to_anyone_with_a_content_security_policy() {
-    let inside_the_api = format!("{}/console/", world().stack.api_url.trim_end_matches('/'));
-    for url in [&world().stack.console_url, &inside_the_api] {
+fn console_is_served_with_a_content_security_policy() {
+    let inside_the_api = format!("{}/console/", context().stack.api_url.trim_end_matches('/'));
+    for url in [&context().stack.console_url, &inside_the_api] {
         let page = Api::new(url, None).get(url).unwrap().expect_status(200).unwrap();
         assert!(page.header("content-type").starts_with("text/html"), "{:?}", page.headers);
         let policy = page.header("content-security-policy");
@@ -18,8 +18,8 @@ fn the_console_is_served_to_anyone_with_a_content_security_policy() {
 }
 
 #[test]
-fn the_page_learns_where_to_sign_in_and_how_many_webhooks_there_may_be() {
-    let url = format!("{}/config.json", world().stack.console_url.trim_end_matches('/'));
+fn console_config_has_issuer_and_webhook_cap() {
+    let url = format!("{}/config.json", context().stack.console_url.trim_end_matches('/'));
     let config = Api::new(&url, None).get(&url).unwrap().expect_status(200).unwrap().json().unwrap();
     assert_eq!(config["webhookCap"], 100, "{config:#}");
     assert!(config["issuer"].as_str().is_some_and(|issuer| issuer.starts_with("http")), "{config:#}");

@@ -1,14 +1,11 @@
-//! From an event to a signed request, a history row and a second sending; and to nobody who should not get it.
+//! Delivery of an event: a signed request, a history row and a resend; and no delivery where none is due.
 
-use anzol_tests::aws::hmac_sha256;
-use anzol_tests::receiver::{Behaviour, End, Received};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anzol_tests::receiver::{Behavior, End, Received};
 use serde_json::{Value, json};
 
-use crate::world::*;
+use crate::kit::*;
 
-/// Everything the contract says of a request, checked on the bytes that arrived.
+/// Checks the contract's rules for a request on the bytes that arrived.
 fn assert_signed_request(request: &Received, secret: &str) {
     let body = request.body().unwrap();
     assert_eq!(request.method, "POST", "{request:?}");
@@ -20,18 +17,17 @@ fn assert_signed_request(request: &Received, secret: &str) {
     let parsed: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body.len(), parsed.to_string().len(), "not minified: {}", String::from_utf8_lossy(&body));
 
-    // Standard Webhooks, with the same secret's bytes as key.
+    // Standard Webhooks, with the bytes of the same secret as the key.
     let (id, timestamp) = (request.header("webhook-id"), request.header("webhook-timestamp"));
     assert!(!id.is_empty(), "{request:?}");
     let age = request.time.unix_timestamp() - timestamp.parse::<i64>().unwrap_or_default();
     assert!((-2..60).contains(&age), "webhook-timestamp {timestamp} on {request:?}");
-    let signed = [format!("{id}.{timestamp}.").as_bytes(), &body].concat();
-    let signature = format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)));
+    let signature = standard_signature(secret, request, &body);
     assert_eq!(request.header("webhook-signature"), signature, "{request:?}");
 }
 
-/// A history row's request and response against what the receiver got and gave.
-fn assert_row_tells(row: &Value, hook: &Hook, request: &Received, answer: &Behaviour) {
+/// Checks a history row's request and response against the receiver's record.
+fn assert_row_records(row: &Value, hook: &Hook, request: &Received, answer: &Behavior) {
     assert_eq!(row["webhookId"], hook.id, "{row:#}");
     assert_eq!(row["status"], "success", "{row:#}");
     assert_eq!(row["request"]["url"], hook.created["url"], "{row:#}");
@@ -54,27 +50,27 @@ fn assert_row_tells(row: &Value, hook: &Hook, request: &Received, answer: &Behav
     );
 }
 
-/// The whole way of one legacy event, however `send` brings it in.
-fn the_whole_way(word: &str, send: impl FnOnce(&Value)) {
-    let more = json!({ "secret": SECRET, "headers": { "X-Custom": "of my own" } });
-    let hook = Hook::new(&world().admin, word, &[APP_DELETED], &more);
-    let answer = Behaviour {
+/// Follows one legacy event from `send` to a resend.
+fn assert_delivered_recorded_resent(word: &str, send: impl FnOnce(&Value)) {
+    let more = json!({ "secret": SECRET, "headers": { "X-Custom": "custom" } });
+    let hook = Hook::new(&context().admin, word, &[APP_DELETED], &more);
+    let answer = Behavior {
         status: 202,
         headers: [("X-Answer".to_owned(), "yes".to_owned())].into(),
         body: "obrigado".to_owned(),
-        ..Behaviour::default()
+        ..Behavior::default()
     };
     hook.receiver_behaves(&answer);
 
-    let (event_id, event) = legacy_event(&world().acme);
+    let (event_id, event) = legacy_event(&context().acme);
     send(&event);
 
-    // The request.
+    // Request.
     let received = hook.await_received(&event_id, 1);
     let first = &received[0];
     assert_signed_request(first, SECRET);
-    assert_eq!(first.header("x-custom"), "of my own", "{first:?}");
-    assert_eq!(format!("https://{}", first.host), world().stack.receiver.url, "{first:?}");
+    assert_eq!(first.header("x-custom"), "custom", "{first:?}");
+    assert_eq!(format!("https://{}", first.host), context().stack.receiver.url, "{first:?}");
     let body = body_json(first);
     for (member, value) in event.as_object().unwrap() {
         assert_eq!(&body[member], value, "legacy {member} in {body:#}");
@@ -92,21 +88,21 @@ fn the_whole_way(word: &str, send: impl FnOnce(&Value)) {
         assert_eq!(body[name], value, "CloudEvents {name} in {body:#}");
     }
 
-    // The history.
+    // History.
     let rows = hook.await_rows(&event_id, 1, SOON);
     let row = &rows[0];
-    assert_row_tells(row, &hook, first, &answer);
+    assert_row_records(row, &hook, first, &answer);
     assert_eq!(row["eventType"], APP_DELETED, "{row:#}");
     assert_eq!(row["attempt"], 1, "{row:#}");
     assert!(row["durationMs"].as_u64().is_some_and(|ms| ms < 10_000), "{row:#}");
     let delivery_id = row["id"].as_str().unwrap_or_else(|| panic!("no id in {row:#}"));
     let at = format!("{}/deliveries/{delivery_id}", hook.at());
-    let one = world().admin.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
-    assert_eq!(&one, row, "the row by itself is the row of the list");
+    let one = context().admin.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
+    assert_eq!(&one, row, "a single read returns the row of the list");
 
-    // The same again, by hand.
+    // Resend.
     let resent =
-        world().admin.post_nothing(&format!("{at}/actions/resend")).unwrap().expect_status(201).unwrap();
+        context().admin.post_nothing(&format!("{at}/actions/resend")).unwrap().expect_status(201).unwrap();
     let resent = resent.json().unwrap();
     assert_ne!(resent["id"], row["id"], "{resent:#}");
     assert_eq!(resent["trigger"], "resend", "{resent:#}");
@@ -117,48 +113,48 @@ fn the_whole_way(word: &str, send: impl FnOnce(&Value)) {
     assert_eq!(
         second.header("webhook-id"),
         first.header("webhook-id"),
-        "receivers tell a repetition by its id"
+        "receivers recognize a repetition by its id"
     );
-    assert_row_tells(&resent, &hook, second, &answer);
+    assert_row_records(&resent, &hook, second, &answer);
     let rows = hook.await_rows(&event_id, 2, SOON);
     assert_eq!(rows[0], resent, "the newest row is the resent one");
     assert_eq!(&rows[1], row, "the first row stays as it was");
 }
 
 #[test]
-fn an_event_over_http_arrives_signed_is_recorded_and_can_be_resent() {
-    the_whole_way("http", |event| {
-        let counts = publish(&world().publisher, event);
+fn event_over_http_is_signed_recorded_and_resent() {
+    assert_delivered_recorded_resent("http", |event| {
+        let counts = publish(&context().publisher, event);
         assert_eq!(counts["accepted"], 1, "{counts}");
         assert!(counts["deliveries"].as_u64() >= Some(1), "{counts}");
     });
 }
 
 #[test]
-fn an_event_put_straight_on_the_events_queue_arrives_signed_is_recorded_and_can_be_resent() {
-    the_whole_way("queue", |event| {
-        world().aws.send_message(&world().stack.queues.events, &event.to_string()).unwrap();
+fn event_on_the_queue_is_signed_recorded_and_resent() {
+    assert_delivered_recorded_resent("queue", |event| {
+        context().aws.send_message(&context().stack.queues.events, &event.to_string()).unwrap();
     });
 }
 
 #[test]
-fn cloudevents_put_straight_on_the_events_queue_arrive_alone_and_in_a_batch() {
-    let hook = Hook::new(&world().admin, "queue-ce", &[APP_EXPORTED], &json!({ "secret": SECRET }));
-    let (alone, event) = cloud_event(APP_EXPORTED, &world().acme);
-    world().aws.send_message(&world().stack.queues.events, &event.to_string()).unwrap();
-    let (one, first) = cloud_event(APP_EXPORTED, &world().acme);
-    let (two, second) = cloud_event(APP_EXPORTED, &world().acme);
-    world().aws.send_message(&world().stack.queues.events, &json!([first, second]).to_string()).unwrap();
+fn cloudevents_on_the_queue_arrive_alone_and_in_a_batch() {
+    let hook = Hook::new(&context().admin, "queue-ce", &[APP_EXPORTED], &json!({ "secret": SECRET }));
+    let (alone, event) = cloud_event(APP_EXPORTED, &context().acme);
+    context().aws.send_message(&context().stack.queues.events, &event.to_string()).unwrap();
+    let (one, first) = cloud_event(APP_EXPORTED, &context().acme);
+    let (two, second) = cloud_event(APP_EXPORTED, &context().acme);
+    context().aws.send_message(&context().stack.queues.events, &json!([first, second]).to_string()).unwrap();
     for id in [alone, one, two] {
         assert_signed_request(&hook.await_received(&id, 1)[0], SECRET);
     }
 }
 
 #[test]
-fn a_webhook_without_a_secret_sends_no_signature() {
-    let hook = Hook::new(&world().admin, "unsigned", &[APP_EXPORTED], &json!({}));
-    let (id, event) = cloud_event(APP_EXPORTED, &world().acme);
-    publish(&world().publisher, &event);
+fn webhook_without_secret_sends_no_signature() {
+    let hook = Hook::new(&context().admin, "unsigned", &[APP_EXPORTED], &json!({}));
+    let (id, event) = cloud_event(APP_EXPORTED, &context().acme);
+    publish(&context().publisher, &event);
     let received = hook.await_received(&id, 1);
     for absent in ["qlik-signature", "webhook-signature"] {
         assert!(!received[0].headers.contains_key(absent), "{absent} in {received:#?}");
@@ -167,55 +163,55 @@ fn a_webhook_without_a_secret_sends_no_signature() {
 }
 
 #[test]
-fn a_disabled_webhook_gets_nothing_until_it_is_enabled() {
-    let sentinel = Hook::new(&world().admin, "sentinel", &[APP_PUBLISHED], &json!({}));
-    let hook = Hook::new(&world().admin, "disabled", &[APP_PUBLISHED], &json!({ "enabled": false }));
-    let (missed, event) = cloud_event(APP_PUBLISHED, &world().acme);
-    publish(&world().publisher, &event);
+fn disabled_webhook_gets_no_events_until_enabled() {
+    let sentinel = Hook::new(&context().admin, "sentinel", &[APP_PUBLISHED], &json!({}));
+    let hook = Hook::new(&context().admin, "disabled", &[APP_PUBLISHED], &json!({ "enabled": false }));
+    let (missed, event) = cloud_event(APP_PUBLISHED, &context().acme);
+    publish(&context().publisher, &event);
     sentinel.await_received(&missed, 1);
-    hook.got_nothing_of(&missed);
+    hook.assert_not_received(&missed);
     assert_eq!(hook.rows(&missed), Vec::<Value>::new());
 
     hook.patch("/enabled", &json!(true)).expect_status(204).unwrap();
-    let (id, event) = cloud_event(APP_PUBLISHED, &world().acme);
-    publish(&world().publisher, &event);
+    let (id, event) = cloud_event(APP_PUBLISHED, &context().acme);
+    publish(&context().publisher, &event);
     hook.await_received(&id, 1);
-    assert!(hook.received(&missed).is_empty(), "what was missed stays missed");
+    assert!(hook.received(&missed).is_empty(), "a missed event is not delivered later");
 
     hook.patch("/enabled", &json!(false)).expect_status(204).unwrap();
-    let (missed, event) = cloud_event(APP_PUBLISHED, &world().acme);
-    publish(&world().publisher, &event);
+    let (missed, event) = cloud_event(APP_PUBLISHED, &context().acme);
+    publish(&context().publisher, &event);
     sentinel.await_received(&missed, 1);
-    hook.got_nothing_of(&missed);
+    hook.assert_not_received(&missed);
 }
 
 #[test]
-fn a_webhook_gets_only_the_event_types_it_subscribed_to() {
-    let created = Hook::new(&world().admin, "subscribed", &[USER_CREATED], &json!({}));
-    let deleted = Hook::new(&world().admin, "not-subscribed", &[USER_DELETED], &json!({}));
-    let (id, event) = cloud_event(USER_CREATED, &world().acme);
-    publish(&world().publisher, &event);
+fn webhook_gets_only_subscribed_event_types() {
+    let created = Hook::new(&context().admin, "subscribed", &[USER_CREATED], &json!({}));
+    let deleted = Hook::new(&context().admin, "not-subscribed", &[USER_DELETED], &json!({}));
+    let (id, event) = cloud_event(USER_CREATED, &context().acme);
+    publish(&context().publisher, &event);
     created.await_received(&id, 1);
-    deleted.got_nothing_of(&id);
+    deleted.assert_not_received(&id);
 }
 
 #[test]
-fn an_event_reaches_its_own_tenant_and_no_other() {
+fn event_reaches_only_its_tenant() {
     let _alone = globex_alone();
-    let acme = Hook::new(&world().admin, "of-acme", &[APP_DATA_UPDATED], &json!({}));
-    let globex = Hook::new(&world().globex_admin, "of-globex", &[APP_DATA_UPDATED], &json!({}));
-    let (of_acme, event) = cloud_event(APP_DATA_UPDATED, &world().acme);
-    publish(&world().publisher, &event);
-    let (of_globex, event) = cloud_event(APP_DATA_UPDATED, &world().globex);
-    publish(&world().platform, &event);
+    let acme = Hook::new(&context().admin, "of-acme", &[APP_DATA_UPDATED], &json!({}));
+    let globex = Hook::new(&context().globex_admin, "of-globex", &[APP_DATA_UPDATED], &json!({}));
+    let (of_acme, event) = cloud_event(APP_DATA_UPDATED, &context().acme);
+    publish(&context().publisher, &event);
+    let (of_globex, event) = cloud_event(APP_DATA_UPDATED, &context().globex);
+    publish(&context().platform, &event);
     acme.await_received(&of_acme, 1);
     globex.await_received(&of_globex, 1);
-    acme.got_nothing_of(&of_globex);
-    globex.got_nothing_of(&of_acme);
+    acme.assert_not_received(&of_globex);
+    globex.assert_not_received(&of_acme);
 }
 
 #[test]
-fn the_contracts_own_signature_agrees_with_ours() {
+fn signature_matches_the_contract_example() {
     let body = br#"{"specversion":"1.0","id":"e1","source":"com.qlik/engine","type":"com.qlik.v1.app.deleted","data":{"id":"a1"}}"#;
     assert_eq!(body.len(), 110);
     assert_eq!(
@@ -225,12 +221,12 @@ fn the_contracts_own_signature_agrees_with_ours() {
 }
 
 #[test]
-fn an_answer_in_raw_bytes_is_kept_as_it_came() {
-    let hook = Hook::new(&world().admin, "raw", &[APP_DELETED], &json!({}));
+fn raw_answer_is_recorded_unchanged() {
+    let hook = Hook::new(&context().admin, "raw", &[APP_DELETED], &json!({}));
     let answer = "HTTP/1.1 201 Yes\r\nx-ANSWER:raw\r\nConnection: close\r\nContent-Length: 4\r\n\r\nsure";
     hook.receiver_writes(answer, End::Close);
-    let (id, event) = cloud_event(APP_DELETED, &world().acme);
-    publish(&world().publisher, &event);
+    let (id, event) = cloud_event(APP_DELETED, &context().acme);
+    publish(&context().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     assert_eq!((&row["status"], &row["response"]["statusCode"]), (&json!("success"), &json!(201)), "{row:#}");
     assert_eq!(row["response"]["headers"]["x-answer"], "raw", "{row:#}");

@@ -1,4 +1,4 @@
-//! The history as it lies in the table, read without the product's code.
+//! The history as stored in the table, read without the product's code.
 
 use std::time::Duration as Wait;
 
@@ -7,14 +7,14 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::world::*;
+use crate::kit::*;
 
 #[test]
-fn a_history_row_expires_seven_days_after_it_was_triggered() {
+fn history_row_expires_after_seven_days() {
     let secret = "a-secret-that-no-table-may-hold-in-clear";
-    let hook = Hook::new(&world().admin, "ttl", &[APP_DELETED], &json!({ "secret": secret }));
-    let (id, event) = legacy_event(&world().acme);
-    publish(&world().publisher, &event);
+    let hook = Hook::new(&context().admin, "ttl", &[APP_DELETED], &json!({ "secret": secret }));
+    let (id, event) = legacy_event(&context().acme);
+    publish(&context().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     let delivery_id = row["id"].as_str().unwrap();
     let triggered_at = OffsetDateTime::parse(row["triggeredAt"].as_str().unwrap_or_default(), &Rfc3339)
@@ -22,32 +22,33 @@ fn a_history_row_expires_seven_days_after_it_was_triggered() {
     let age = OffsetDateTime::now_utc() - triggered_at;
     assert!(age < Duration::minutes(1) && age > -Duration::seconds(2), "{row:#}");
 
-    let items = world().aws.items_with_sort_key_like(&world().stack.tables.deliveries, delivery_id).unwrap();
+    let items =
+        context().aws.items_with_sort_key_like(&context().stack.tables.deliveries, delivery_id).unwrap();
     let [item] = items.as_slice() else { panic!("not one item: {items:#?}") };
     let expires_at =
         item["expiresAt"]["N"].as_str().unwrap_or_else(|| panic!("no number expiresAt in {item:#}"));
     assert_eq!(expires_at, (triggered_at + Duration::days(7)).unix_timestamp().to_string(), "{item:#}");
     let key = item["pk"]["S"].as_str().unwrap_or_default();
-    assert!(key.contains(&world().acme) && key.contains(&hook.id), "{item:#}");
+    assert!(key.contains(&context().acme) && key.contains(&hook.id), "{item:#}");
     assert!(!item.to_string().contains(secret), "{item:#}");
 }
 
 #[test]
-fn the_examples_delivery_fits_one_write_unit() {
-    let hook = Hook::new(&world().admin, "one-unit", &[APP_DELETED], &json!({ "secret": SECRET }));
-    let (id, event) = legacy_event(&world().acme);
-    publish(&world().publisher, &event);
+fn example_delivery_fits_one_write_unit() {
+    let hook = Hook::new(&context().admin, "one-unit", &[APP_DELETED], &json!({ "secret": SECRET }));
+    let (id, event) = legacy_event(&context().acme);
+    publish(&context().publisher, &event);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
-    let items = world()
+    let items = context()
         .aws
-        .items_with_sort_key_like(&world().stack.tables.deliveries, row["id"].as_str().unwrap())
+        .items_with_sort_key_like(&context().stack.tables.deliveries, row["id"].as_str().unwrap())
         .unwrap();
     let size: usize =
         items[0].as_object().unwrap().iter().map(|(name, value)| name.len() + attribute_size(value)).sum();
     assert!(size <= 1024, "{size} bytes: {:#}", items[0]);
 }
 
-/// As the developer guide counts item sizes; an upper bound for numbers.
+/// Returns an attribute's size by the rules of the developer guide; an upper bound for numbers.
 fn attribute_size(value: &Value) -> usize {
     let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
     match (kind.as_str(), value) {
@@ -61,13 +62,13 @@ fn attribute_size(value: &Value) -> usize {
         ("L", Value::Array(values)) => {
             3 + values.iter().map(|value| 1 + attribute_size(value)).sum::<usize>()
         }
-        other => panic!("an attribute of another kind: {other:?}"),
+        other => panic!("unexpected attribute type: {other:?}"),
     }
 }
 
 const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 
-/// The part of the template that is about a resource.
+/// Returns the template's text of a resource.
 fn resource(name: &str) -> &'static str {
     let (_, after) = TEMPLATE.split_once(&format!("\n  {name}:\n")).unwrap();
     let end = after.match_indices("\n  ").find(|(at, _)| !after[at + 3..].starts_with([' ', '\n', '#']));
@@ -75,39 +76,39 @@ fn resource(name: &str) -> &'static str {
 }
 
 fn dynamodb(operation: &str, request: &Value) -> Value {
-    world().aws.call("dynamodb", &format!("DynamoDB_20120810.{operation}"), request).unwrap()
+    context().aws.call("dynamodb", &format!("DynamoDB_20120810.{operation}"), request).unwrap()
 }
 
 #[test]
-fn ttl_and_recovery_of_tables_are_those_of_the_template() {
-    let tables = &world().stack.tables;
+fn ttl_and_backups_of_tables_match_the_template() {
+    let tables = &context().stack.tables;
     let mut with_ttl = 0;
     for (name, table) in [("WebhooksTable", &tables.webhooks), ("DeliveriesTable", &tables.deliveries)] {
         let (template, request) = (resource(name), json!({ "TableName": table }));
-        let told = dynamodb("DescribeTimeToLive", &request)["TimeToLiveDescription"].take();
+        let described = dynamodb("DescribeTimeToLive", &request)["TimeToLiveDescription"].take();
         let wanted = template.split_once("TimeToLiveSpecification: { AttributeName: ");
         let wanted = wanted.map(|(_, rest)| rest.split_once(", Enabled: true }").unwrap().0);
-        assert_eq!(told["AttributeName"].as_str(), wanted, "{name}: {told}");
-        assert_eq!(told["TimeToLiveStatus"] == "ENABLED", wanted.is_some(), "{name}: {told}");
+        assert_eq!(described["AttributeName"].as_str(), wanted, "{name}: {described}");
+        assert_eq!(described["TimeToLiveStatus"] == "ENABLED", wanted.is_some(), "{name}: {described}");
         with_ttl += usize::from(wanted.is_some());
-        let told = dynamodb("DescribeContinuousBackups", &request);
-        let status = &told["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"];
+        let described = dynamodb("DescribeContinuousBackups", &request);
+        let status = &described["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"];
         assert!(template.contains("PointInTimeRecoveryEnabled: true"), "{name}");
-        assert_eq!(status["PointInTimeRecoveryStatus"], "ENABLED", "{name}: {told}");
+        assert_eq!(status["PointInTimeRecoveryStatus"], "ENABLED", "{name}: {described}");
     }
     assert_eq!(with_ttl, 1);
 }
 
-/// A webhook with one delivery and copies of its row which have expired: as the sender leaves one, seven days and some seconds later,
-/// delivered and failed; and one that was made to expire before its time. What it has and what it must not show.
+/// Creates a webhook with one delivery, and expired copies of its row, delivered and failed: some written seven days ago, some written now
+/// with an earlier expiry. Returns the ids of the valid row and of the expired ones.
 fn hook_with_expired_rows(name: &str) -> (Hook, String, Vec<String>) {
     let space = unique(name);
-    let hook = Hook::new(&world().admin, name, &[APP_CREATED], &json!({ "filter": only_in(&space) }));
+    let hook = Hook::new(&context().admin, name, &[APP_CREATED], &json!({ "filter": only_in(&space) }));
     let (id, event) = event_in(&space, APP_CREATED);
-    publish(&world().publisher, &event);
+    publish(&context().publisher, &event);
     let kept = hook.await_rows(&id, 1, SOON)[0]["id"].as_str().unwrap().to_owned();
-    let table = &world().stack.tables.deliveries;
-    let [item] = world().aws.items_with_sort_key_like(table, &kept).unwrap().try_into().unwrap();
+    let table = &context().stack.tables.deliveries;
+    let [item] = context().aws.items_with_sort_key_like(table, &kept).unwrap().try_into().unwrap();
     let now = OffsetDateTime::now_utc();
     let expired = (now - Duration::seconds(10)).unix_timestamp();
     let mut gone = Vec::new();
@@ -131,7 +132,7 @@ fn hook_with_expired_rows(name: &str) -> (Hook, String, Vec<String>) {
     (hook, kept, gone)
 }
 
-/// Fails when the API shows one of the rows that have expired, or not the one that has not.
+/// Checks that the API shows the valid row and none of the expired ones.
 fn assert_shows_only(hook: &Hook, kept: &str, gone: &[String]) {
     for query in ["", "&status=success", "&eventType=com.qlik.v1.app.created"] {
         let ids: Vec<_> =
@@ -141,11 +142,11 @@ fn assert_shows_only(hook: &Hook, kept: &str, gone: &[String]) {
     assert_eq!(hook.history("&status=fail"), Vec::<Value>::new());
     for id in gone {
         let path = format!("{}/deliveries/{id}", hook.at());
-        world().admin.get(&path).unwrap().expect_status(404).unwrap();
-        let resend = world().admin.post_nothing(&format!("{path}/actions/resend")).unwrap();
+        context().admin.get(&path).unwrap().expect_status(404).unwrap();
+        let resend = context().admin.post_nothing(&format!("{path}/actions/resend")).unwrap();
         resend.expect_status(404).unwrap();
     }
-    let stats = world().admin.get(&format!("{}/stats", hook.at())).unwrap().json().unwrap();
+    let stats = context().admin.get(&format!("{}/stats", hook.at())).unwrap().json().unwrap();
     assert_eq!(stats["lastDelivery"]["id"], kept, "{stats:#}");
     let sums = ["success", "fail"].map(|name| {
         let days = stats["days"].as_array().unwrap();
@@ -160,18 +161,18 @@ fn ttl_expired_rows_are_never_shown() {
     assert_shows_only(&hook, &kept, &gone);
 }
 
-/// The local cloud looks once a minute, and knows no setting for that. DynamoDB itself takes up to some days.
+/// The local cloud removes expired items once a minute, which cannot be configured. DynamoDB takes up to a few days.
 #[test]
 fn ttl_expired_rows_are_removed_by_the_store() {
     let (hook, kept, gone) = hook_with_expired_rows("ttl-removed");
-    let table = &world().stack.tables.deliveries;
-    let there = |id: &str| !world().aws.items_with_sort_key_like(table, id).unwrap().is_empty();
-    // Once a minute it looks, and on a busy machine a little later.
-    eventually(Wait::from_secs(100), "the removal of what has expired", || {
+    let table = &context().stack.tables.deliveries;
+    let there = |id: &str| !context().aws.items_with_sort_key_like(table, id).unwrap().is_empty();
+    // A minute, and longer on a busy machine.
+    eventually(Wait::from_secs(100), "removal of the expired rows", || {
         assert_shows_only(&hook, &kept, &gone);
         std::thread::sleep(Wait::from_secs(2));
         let left: Vec<_> = gone.iter().filter(|id| there(id)).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("still there: {left:?}")) }
     });
-    assert!(there(&kept), "the store removed what has not expired");
+    assert!(there(&kept), "the store removed a row that has not expired");
 }

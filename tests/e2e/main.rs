@@ -1,14 +1,15 @@
 //! End to end, against a deployed stack: real functions, real queues and tables, real TLS to the receiver.
 //!
-//! The tests of `engine` need a stack of their own, see there. For the others start a stack with `cargo xtask up --detach`, or name another one's `stack.json` in `ANZOL_STACK`. Tests run in parallel, so
-//! each uses webhooks and receiver paths of its own, looks only at its own events, and takes its webhooks away again.
+//! The tests of `engine` need a dedicated stack, see there. For the others start a stack with `cargo xtask up --detach`, or name another
+//! one's `stack.json` in `ANZOL_STACK`. Tests run in parallel, so each uses its own webhooks and receiver paths, looks only at its own
+//! events, and deletes its webhooks.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "nothing here ships; a test that cannot go on should stop where it is; indexing a JSON value that lacks the member gives null"
+    reason = "nothing here ships; a failed test panics; indexing a JSON value by a missing member returns null"
 )]
 
 mod access;
@@ -21,6 +22,7 @@ mod engine;
 mod failure;
 mod guard;
 mod history;
+mod kit;
 mod observe;
 mod payload;
 mod platform;
@@ -30,4 +32,3 @@ mod stats;
 mod tokens;
 mod validation;
 mod vault;
-mod world;

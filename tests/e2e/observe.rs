@@ -1,19 +1,19 @@
-//! What operators see: metrics that alarms wait for are really written, and one line of log tells a delivery's whole story.
+//! Observability: the metrics that alarms depend on are written, and one log line describes a delivery attempt.
 
 use std::collections::BTreeSet;
 
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use serde_json::{Value, json};
 
-use crate::world::*;
+use crate::kit::*;
 
-/// Every JSON line that a function logged.
+/// Returns every JSON line of a function's log.
 fn lines(function: &str) -> Vec<Value> {
-    let all = world().aws.log_lines(&format!("/anzol/{}/{function}", world().stack.stack_name)).unwrap();
+    let all = context().aws.log_lines(&format!("/anzol/{}/{function}", context().stack.stack_name)).unwrap();
     all.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Metrics of the embedded metric format as `CloudWatch` would make them: name and dimensions.
+/// Returns the metrics that `CloudWatch` derives from the embedded metric format: name and dimensions.
 fn metrics() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in ["api", "ingest", "fanout", "sender"].into_iter().flat_map(lines) {
@@ -35,7 +35,7 @@ fn metrics() -> BTreeSet<String> {
     found
 }
 
-/// What the template's alarms on our own metrics wait for, in the same form.
+/// Returns the metrics of the template's alarms in our namespace, in the same form.
 fn alarmed() -> BTreeSet<String> {
     let template = include_str!("../../infra/template.yaml");
     let blocks = template.split("Type: AWS::CloudWatch::Alarm\n").skip(1);
@@ -46,7 +46,7 @@ fn alarmed() -> BTreeSet<String> {
     let ours = blocks.filter(|block| property(block, "Namespace") == "Anzol");
     ours.map(|block| {
         let dimensions =
-            property(block, "Dimensions").replace("!Ref AWS::StackName", &world().stack.stack_name);
+            property(block, "Dimensions").replace("!Ref AWS::StackName", &context().stack.stack_name);
         let dimensions = dimensions.split("Name: ").skip(1).map(|part| {
             let (name, value) = part.split_once(", Value: ").unwrap();
             format!("{name}={}", value.split(" }").next().unwrap())
@@ -57,19 +57,24 @@ fn alarmed() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_an_alarm_waits_for_is_written() {
-    let world = world();
+fn every_alarm_metric_is_written() {
+    let context = context();
     let [fine, failing, gone] = ["seen", "seen-fails", "seen-gone"]
-        .map(|word| Hook::new(&world.admin, word, &[APP_EXPORTED], &json!({})));
-    failing.receiver_behaves(&Behaviour { status: 500, ..Behaviour::default() });
-    gone.receiver_behaves(&Behaviour { status: 410, ..Behaviour::default() });
-    let (first, event) = cloud_event(APP_EXPORTED, &world.acme);
-    publish(&world.platform, &event);
+        .map(|word| Hook::new(&context.admin, word, &[APP_EXPORTED], &json!({})));
+    failing.receiver_behaves(&Behavior { status: 500, ..Behavior::default() });
+    gone.receiver_behaves(&Behavior { status: 410, ..Behavior::default() });
+    let (first, event) = cloud_event(APP_EXPORTED, &context.acme);
+    publish(&context.platform, &event);
     fine.await_received(&first, 1);
-    let (second, event) = cloud_event(APP_EXPORTED, &world.acme);
-    world.aws.send_message(&world.stack.queues.events, &event.to_string()).unwrap();
+    let (second, event) = cloud_event(APP_EXPORTED, &context.acme);
+    context.aws.send_message(&context.stack.queues.events, &event.to_string()).unwrap();
     fine.await_received(&second, 1);
-    world.admin.post(&format!("{}/actions/test", fine.at()), &json!({})).unwrap().expect_status(201).unwrap();
+    context
+        .admin
+        .post(&format!("{}/actions/test", fine.at()), &json!({}))
+        .unwrap()
+        .expect_status(201)
+        .unwrap();
 
     let mut expected = alarmed();
     assert!(!expected.is_empty());
@@ -88,35 +93,35 @@ fn every_metric_an_alarm_waits_for_is_written() {
         "EndToEndLatency Stack=STACK Lane=fast",
         "DeliveriesSucceeded Stack=STACK Lane=direct",
     ] {
-        expected.insert(metric.replace("STACK", &world.stack.stack_name));
+        expected.insert(metric.replace("STACK", &context.stack.stack_name));
     }
-    eventually(SOON, "metrics of all that happened", || {
+    eventually(SOON, "metrics of all events above", || {
         let missing: Vec<_> = expected.difference(&metrics()).cloned().collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("missing: {missing:?}")) }
     });
 }
 
 #[test]
-fn a_producers_trace_is_in_the_log_and_at_the_receiver() {
-    let world = world();
-    let hook = Hook::new(&world.admin, "traced", &[APP_PUBLISHED], &json!({}));
-    let (id, mut event) = cloud_event(APP_PUBLISHED, &world.acme);
+fn producer_trace_is_in_the_log_and_at_the_receiver() {
+    let context = context();
+    let hook = Hook::new(&context.admin, "traced", &[APP_PUBLISHED], &json!({}));
+    let (id, mut event) = cloud_event(APP_PUBLISHED, &context.acme);
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     event["traceparent"] = json!(format!("00-{trace}-00f067aa0ba902b7-01"));
-    publish(&world.platform, &event);
+    publish(&context.platform, &event);
     let request = hook.await_received(&id, 1).remove(0);
     let row = hook.await_rows(&id, 1, SOON).remove(0);
     let delivery = row["id"].as_str().unwrap();
     let span = delivery.replace('-', "")[16..].to_owned();
     assert_eq!(request.header("traceparent"), format!("00-{trace}-{span}-01"));
-    let line = eventually(SOON, &format!("a line of log of delivery {delivery}"), || {
+    let line = eventually(SOON, &format!("log line of delivery {delivery}"), || {
         let line = lines("sender").into_iter().find(|line| line["delivery.id"] == delivery);
         line.ok_or_else(|| "none".to_owned())
     });
     for (field, value) in [
         ("message", json!("delivery attempt")),
         ("trace.id", json!(trace)),
-        ("tenant.id", json!(world.acme)),
+        ("tenant.id", json!(context.acme)),
         ("webhook.id", json!(hook.id)),
         ("event.id", json!(id)),
         ("outcome", json!("success")),

@@ -1,8 +1,8 @@
-//! The forms an event may come in and go out, and what the publisher is told.
+//! Input and output forms of an event, and the publisher's response.
 
 use serde_json::json;
 
-use crate::world::*;
+use crate::kit::*;
 
 const LEGACY_NAMES: [&str; 7] = [
     "cloudEventsVersion",
@@ -15,10 +15,10 @@ const LEGACY_NAMES: [&str; 7] = [
 ];
 
 #[test]
-fn a_cloudevent_goes_out_in_both_forms_at_once_by_default() {
-    let hook = Hook::new(&world().admin, "hybrid", &[APP_CREATED], &json!({}));
-    let (id, event) = cloud_event(APP_CREATED, &world().acme);
-    publish(&world().publisher, &event);
+fn cloudevent_is_sent_in_both_forms_by_default() {
+    let hook = Hook::new(&context().admin, "hybrid", &[APP_CREATED], &json!({}));
+    let (id, event) = cloud_event(APP_CREATED, &context().acme);
+    publish(&context().publisher, &event);
     let body = body_json(&hook.await_received(&id, 1)[0]);
     for (name, value) in event.as_object().unwrap() {
         assert_eq!(&body[name], value, "{name} in {body:#}");
@@ -33,29 +33,29 @@ fn a_cloudevent_goes_out_in_both_forms_at_once_by_default() {
     ] {
         assert_eq!(body[name], value, "{name} in {body:#}");
     }
-    assert_eq!(body["extensions"]["tenantId"], world().acme, "{body:#}");
+    assert_eq!(body["extensions"]["tenantId"], context().acme, "{body:#}");
     assert_eq!(body["extensions"]["userId"], "user-1", "{body:#}");
 }
 
 #[test]
-fn a_cloudevent_webhook_gets_pure_cloudevents_whatever_form_came_in() {
+fn cloudevent_webhook_gets_pure_cloudevents() {
     let more = json!({ "enableCloudEventDelivery": true });
-    let hook = Hook::new(&world().admin, "pure", &[APP_CREATED, APP_DELETED], &more);
-    let (id, event) = cloud_event(APP_CREATED, &world().acme);
-    publish(&world().publisher, &event);
+    let hook = Hook::new(&context().admin, "pure", &[APP_CREATED, APP_DELETED], &more);
+    let (id, event) = cloud_event(APP_CREATED, &context().acme);
+    publish(&context().publisher, &event);
     let received = hook.await_received(&id, 1);
     assert_eq!(received[0].header("content-type"), "application/json", "{received:#?}");
     let mut body = body_json(&received[0]);
     assert_eq!(body.as_object_mut().unwrap().remove("anzolhop"), Some(json!(1)), "{body:#}");
     assert_eq!(body, event, "unchanged");
 
-    let (id, event) = legacy_event(&world().acme);
-    publish(&world().publisher, &event);
+    let (id, event) = legacy_event(&context().acme);
+    publish(&context().publisher, &event);
     let body = body_json(&hook.await_received(&id, 1)[0]);
     assert_eq!(body["specversion"], "1.0", "{body:#}");
     assert_eq!(body["type"], APP_DELETED, "{body:#}");
     assert_eq!(body["time"], event["eventTime"], "{body:#}");
-    assert_eq!(body["tenantid"], world().acme, "{body:#}");
+    assert_eq!(body["tenantid"], context().acme, "{body:#}");
     assert_eq!(body["data"], event["data"], "{body:#}");
     for name in LEGACY_NAMES {
         assert!(body.get(name).is_none(), "{name} in {body:#}");
@@ -63,32 +63,32 @@ fn a_cloudevent_webhook_gets_pure_cloudevents_whatever_form_came_in() {
 }
 
 #[test]
-fn the_publisher_is_told_how_many_events_and_deliveries_there_are() {
+fn publisher_gets_event_and_delivery_counts() {
     let _alone = globex_alone();
-    let both = Hook::new(&world().globex_admin, "both", &[APP_CREATED, APP_EXPORTED], &json!({}));
-    let one = Hook::new(&world().globex_admin, "one", &[APP_CREATED], &json!({}));
-    let (created, first) = cloud_event(APP_CREATED, &world().globex);
-    let (exported, second) = cloud_event(APP_EXPORTED, &world().globex);
-    let (unheard, third) = cloud_event(APP_RELOAD_FINISHED, &world().globex);
+    let both = Hook::new(&context().globex_admin, "both", &[APP_CREATED, APP_EXPORTED], &json!({}));
+    let one = Hook::new(&context().globex_admin, "one", &[APP_CREATED], &json!({}));
+    let (created, first) = cloud_event(APP_CREATED, &context().globex);
+    let (exported, second) = cloud_event(APP_EXPORTED, &context().globex);
+    let (unmatched, third) = cloud_event(APP_RELOAD_FINISHED, &context().globex);
 
-    let counts = publish(&world().platform, &json!([first, second, third]));
+    let counts = publish(&context().platform, &json!([first, second, third]));
     assert_eq!(counts["accepted"], 3, "{counts}");
     assert_eq!(counts["deliveries"], 3, "{counts}");
     both.await_received(&created, 1);
     both.await_received(&exported, 1);
     one.await_received(&created, 1);
-    one.got_nothing_of(&exported);
-    assert!(both.received(&unheard).is_empty() && one.received(&unheard).is_empty());
+    one.assert_not_received(&exported);
+    assert!(both.received(&unmatched).is_empty() && one.received(&unmatched).is_empty());
 
-    let (_, unheard) = cloud_event(APP_RELOAD_FINISHED, &world().globex);
-    let counts = publish(&world().platform, &unheard);
+    let (_, unmatched) = cloud_event(APP_RELOAD_FINISHED, &context().globex);
+    let counts = publish(&context().platform, &unmatched);
     assert_eq!(counts["accepted"], 1, "{counts}");
     assert_eq!(counts["deliveries"], 0, "{counts}");
 }
 
 #[test]
-fn an_event_that_is_none_is_refused_with_what_is_wrong() {
-    let (_, event) = cloud_event(APP_CREATED, &world().acme);
+fn invalid_event_is_refused_with_a_reason() {
+    let (_, event) = cloud_event(APP_CREATED, &context().acme);
     let without = |member: &str| {
         let mut event = event.clone();
         event.as_object_mut().unwrap().remove(member);
@@ -102,10 +102,10 @@ fn an_event_that_is_none_is_refused_with_what_is_wrong() {
         (json!("not an event"), ""),
         (json!(7), ""),
     ] {
-        let answer = world().publisher.post_as(EVENTS, "application/cloudevents+json", &wrong).unwrap();
+        let answer = context().publisher.post_as(EVENTS, "application/cloudevents+json", &wrong).unwrap();
         assert_refused(&answer, 400, named);
     }
     let batch = json!([event, without("id")]);
-    let answer = world().publisher.post_as(EVENTS, "application/cloudevents-batch+json", &batch).unwrap();
+    let answer = context().publisher.post_as(EVENTS, "application/cloudevents-batch+json", &batch).unwrap();
     assert_refused(&answer, 400, "id");
 }

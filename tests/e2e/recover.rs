@@ -1,13 +1,13 @@
-//! Recovery and tests on the deployed stack, which also proves that the functions' policies suffice.
+//! Recoveries and test events on the deployed stack, which also checks the functions' policies.
 
 use std::collections::BTreeMap;
 
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::world::*;
+use crate::kit::*;
 
 fn since() -> String {
     (OffsetDateTime::now_utc() - Duration::HOUR).format(&Rfc3339).unwrap()
@@ -16,20 +16,20 @@ fn since() -> String {
 const RUN_ENDED: &str = "com.qlik.v1.automation.run.ended";
 
 fn progress(location: &str) -> Value {
-    world().admin.get(location).unwrap().expect_status(200).unwrap().json().unwrap()
+    context().admin.get(location).unwrap().expect_status(200).unwrap().json().unwrap()
 }
 
 #[test]
-fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
+fn recovery_redelivers_failed_events_once() {
     let space = unique("space");
     let own = json!({ "secret": SECRET, "filter": only_in(&space) });
-    let hook = Hook::new(&world().admin, "recovers-all", &[APP_CREATED], &own);
-    // A redirect is final at once.
+    let hook = Hook::new(&context().admin, "recovers-all", &[APP_CREATED], &own);
+    // A redirect is not retried.
     let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
-    hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
+    hook.receiver_behaves(&Behavior { status: 308, headers, ..Behavior::default() });
     let events: Vec<_> = (0..3).map(|_| event_in(&space, APP_CREATED)).collect();
     for (_, event) in &events {
-        publish(&world().publisher, event);
+        publish(&context().publisher, event);
     }
     for (id, _) in &events {
         let row = hook.await_rows(id, 1, SOON).remove(0);
@@ -40,13 +40,13 @@ fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
         );
     }
 
-    hook.receiver_behaves(&Behaviour::default());
+    hook.receiver_behaves(&Behavior::default());
     let recover = format!("{}/actions/recover", hook.at());
-    let begun =
-        world().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
-    let location = begun.header("location").to_owned();
-    assert!(location.starts_with(&world().stack.api_url), "{location}");
-    assert!(["running", "done"].contains(&begun.json().unwrap()["status"].as_str().unwrap()), "{begun}");
+    let started =
+        context().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
+    let location = started.header("location").to_owned();
+    assert!(location.starts_with(&context().stack.api_url), "{location}");
+    assert!(["running", "done"].contains(&started.json().unwrap()["status"].as_str().unwrap()), "{started}");
     let done = eventually(SOON, "end of the recovery", || {
         let progress = progress(&location);
         if progress["status"] == "done" { Ok(progress) } else { Err(format!("{progress:#}")) }
@@ -68,49 +68,49 @@ fn what_failed_while_the_receiver_was_away_arrives_once_it_is_back() {
         );
     }
 
-    // Once is enough.
+    // A second recovery finds nothing to send.
     let again =
-        world().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
+        context().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
     assert_eq!(again.json().unwrap()["requeued"], 0, "{again}");
     for (id, _) in &events {
         assert_eq!(hook.received(id).len(), 2);
     }
-    let theirs = world().globex_admin.get(&location).unwrap();
-    assert_refused(&theirs, 404, "not_found");
+    let theirs = context().globex_admin.get(&location).unwrap();
+    assert_refused(&theirs, 404, "no webhook");
 }
 
 #[test]
-fn more_than_a_page_is_recovered_by_the_sender() {
-    // Its own events only: it counts, and other tests publish meanwhile. Of a type that no other test subscribes to, for it is a crowd.
+fn recovery_beyond_a_page_continues_in_the_sender() {
+    // The filter excludes other tests' events, because this test counts. No other test subscribes to the type, because there are many events.
     let space = unique("space");
     let filter = json!({ "filter": only_in(&space) });
-    let hook = Hook::new(&world().admin, "recovers-pages", &[RUN_ENDED], &filter);
-    // A redirect is final at once.
+    let hook = Hook::new(&context().admin, "recovers-pages", &[RUN_ENDED], &filter);
+    // A redirect is not retried.
     let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
-    hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
+    hook.receiver_behaves(&Behavior { status: 308, headers, ..Behavior::default() });
     let events: Vec<_> = (0..120).map(|_| event_in(&space, RUN_ENDED)).collect();
     for chunk in events.chunks(60) {
-        publish(&world().publisher, &chunk.iter().map(|(_, event)| event.clone()).collect());
+        publish(&context().publisher, &chunk.iter().map(|(_, event)| event.clone()).collect());
     }
     eventually(SOON * 3, "120 failed deliveries", || {
         let failed = hook.history("&status=fail&sort=%2BtriggeredAt");
         if failed.len() == 120 { Ok(()) } else { Err(format!("{} of them", failed.len())) }
     });
-    hook.receiver_behaves(&Behaviour::default());
+    hook.receiver_behaves(&Behavior::default());
     let recover = format!("{}/actions/recover", hook.at());
-    let begun =
-        world().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
-    assert_eq!(begun.json().unwrap()["status"], "running", "{begun}");
-    let location = begun.header("location").to_owned();
+    let started =
+        context().admin.post(&recover, &json!({ "since": since() })).unwrap().expect_status(202).unwrap();
+    assert_eq!(started.json().unwrap()["status"], "running", "{started}");
+    let location = started.header("location").to_owned();
     let done = eventually(SOON * 2, "end of the recovery", || {
         let progress = progress(&location);
         if progress["status"] == "done" { Ok(progress) } else { Err(format!("{progress:#}")) }
     });
     assert_eq!((&done["found"], &done["requeued"]), (&json!(120), &json!(120)), "{done:#}");
     eventually(SOON * 2, "second request for each of 120 events", || {
-        // At least: a queue may hand a message out twice, and then the receiver tells by its `webhook-id`.
+        // At least twice: a queue may deliver a message again, which receivers recognize by its `webhook-id`.
         let mut counts = BTreeMap::<String, usize>::new();
-        for request in world().control.requests(&hook.path).unwrap() {
+        for request in context().control.requests(&hook.path).unwrap() {
             *counts.entry(request.header("webhook-id").to_owned()).or_default() += 1;
         }
         let twice = counts.values().filter(|count| **count >= 2).count();
@@ -119,20 +119,24 @@ fn more_than_a_page_is_recovered_by_the_sender() {
 }
 
 #[test]
-fn a_test_event_arrives_signed_and_says_that_it_is_one() {
-    let hook =
-        Hook::new(&world().admin, "tested", &[USER_CREATED], &json!({ "secret": SECRET, "enabled": false }));
+fn test_event_is_signed_and_marked() {
+    let hook = Hook::new(
+        &context().admin,
+        "tested",
+        &[USER_CREATED],
+        &json!({ "secret": SECRET, "enabled": false }),
+    );
     let test = format!("{}/actions/test", hook.at());
-    let row = world().admin.post_nothing(&test).unwrap().expect_status(201).unwrap().json().unwrap();
+    let row = context().admin.post_nothing(&test).unwrap().expect_status(201).unwrap().json().unwrap();
     assert_eq!((row["status"].as_str(), row["trigger"].as_str()), (Some("success"), Some("test")), "{row:#}");
     let id = row["request"]["body"]["id"].as_str().unwrap();
     let received = hook.await_received(id, 1).remove(0);
     assert_eq!(received.header("qlik-signature"), qlik_signature(SECRET, &received.body().unwrap()));
     let event = body_json(&received);
     assert_eq!((&event["anzoltest"], &event["type"]), (&json!(true), &json!(USER_CREATED)), "{event:#}");
-    let refused = world().admin.post(&test, &json!({ "eventType": APP_CREATED })).unwrap();
+    let refused = context().admin.post(&test, &json!({ "eventType": APP_CREATED })).unwrap();
     assert_refused(&refused, 400, "eventType");
 
-    let shown = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap();
+    let shown = context().admin.get(&hook.at()).unwrap().expect_status(200).unwrap().json().unwrap();
     assert_eq!(shown["health"], json!({ "state": "healthy", "lane": "fast", "consecutiveFailures": 0 }));
 }

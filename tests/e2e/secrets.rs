@@ -1,26 +1,26 @@
-//! The whole life of a webhook on a stack that logs all there is; afterwards nothing secret is in any table or line of log.
+//! The life cycle of a webhook on a stack with the most verbose log: no secret is in any table or log line afterwards.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
 
 use anzol_tests::client::Http;
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
-use crate::world::*;
+use crate::kit::*;
 
-/// What the history is compressed with; its first byte says which form it is.
+/// The history's compression dictionary. The first byte of a compressed value is its format.
 const DICTIONARY: &[u8] = include_bytes!("../../shared/store/src/history.dict");
 
-/// What URLs need encoded at the least.
+/// The characters that every URL encoder escapes.
 const FEW: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'%');
 
-/// A text as it may be written down, one way or another.
+/// Returns the encodings in which a text may be stored or logged.
 fn spellings(secret: &str) -> BTreeSet<String> {
     let json = json!(secret).to_string();
     let mut all = BTreeSet::from([
@@ -30,10 +30,10 @@ fn spellings(secret: &str) -> BTreeSet<String> {
         hex::encode_upper(secret),
         utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
         utf8_percent_encode(secret, FEW).to_string(),
-        // As Rust's own `Debug` writes bytes.
+        // As Rust's `Debug` writes bytes.
         secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "),
     ]);
-    // Base64 of a larger text has it in one of three ways; what is next to it colours a few of its ends.
+    // Base64 of a larger text contains it at one of three alignments; its neighbors change the first and last letters.
     for before in 0..3 {
         let padded = [&vec![b' '; before][..], secret.as_bytes()].concat();
         let (from, to) = (if before == 0 { 0 } else { before + 1 }, padded.len() / 3 * 4);
@@ -44,7 +44,7 @@ fn spellings(secret: &str) -> BTreeSet<String> {
     all
 }
 
-/// What is looked for, and in which spellings.
+/// The secrets to look for, in all their encodings.
 struct Secrets(Vec<(String, String)>);
 
 impl Secrets {
@@ -62,7 +62,7 @@ impl Secrets {
     }
 }
 
-/// All text of an item: its JSON, and what its binary attributes hold, unpacked where they are packed.
+/// Returns all text of an item: its JSON, and its binary attributes, decompressed where they are compressed.
 fn texts_of(item: &Value) -> Vec<String> {
     let mut texts = vec![item.to_string()];
     let mut left = vec![item];
@@ -74,7 +74,7 @@ fn texts_of(item: &Value) -> Vec<String> {
                     texts.push(String::from_utf8_lossy(&bytes).into_owned());
                     texts.extend(unpacked(&bytes));
                 }
-                // May be JSON, whose quotes the item's own JSON would escape once more.
+                // May be JSON, whose quotes the item's JSON escapes once more.
                 texts.extend(members.get("S").and_then(Value::as_str).map(str::to_owned));
                 left.extend(members.values());
             }
@@ -93,13 +93,13 @@ fn unpacked(bytes: &[u8]) -> Option<String> {
 }
 
 fn send(path: &str, headers: &[(&str, &str)], body: &str) -> u16 {
-    let url = format!("{}{path}", world().stack.api_url.trim_end_matches('/'));
+    let url = format!("{}{path}", context().stack.api_url.trim_end_matches('/'));
     Http::new().send(&Method::POST, &url, headers, Some(body.as_bytes())).unwrap().status
 }
 
-/// Requests that are refused, with secrets in them.
-fn send_what_is_wrong(hook: &Hook, refused: &[String]) {
-    let world = world();
+/// Sends requests with secrets that are refused.
+fn send_invalid_requests(hook: &Hook, refused: &[String]) {
+    let context = context();
     let url = hook.created["url"].clone();
     let bad = |more: Value| {
         let mut all = json!({ "name": "n", "url": url, "eventTypes": [APP_DELETED] });
@@ -113,17 +113,17 @@ fn send_what_is_wrong(hook: &Hook, refused: &[String]) {
         bad(json!({ "encryptedHeaders": { "Host": refused[3] } })),
         bad(json!({ "encryptedHeaders": { "X-A": [refused[4]] } })),
     ] {
-        assert_eq!(world.admin.post(WEBHOOKS, &body).unwrap().status, 400);
+        assert_eq!(context.admin.post(WEBHOOKS, &body).unwrap().status, 400);
     }
-    let authorization = format!("Bearer {}", world.stack.token("acme.admin").unwrap());
+    let authorization = format!("Bearer {}", context.stack.token("acme.admin").unwrap());
     let json_kind = ("content-type", "application/json");
     let broken = format!("{{ \"secret\": \"{}\", ", refused[5]);
     assert_eq!(send(WEBHOOKS, &[json_kind, ("authorization", &authorization)], &broken), 400);
     let wrong = json!([{ "op": "copy", "path": "/secret", "value": refused[6] }]);
-    assert_eq!(world.admin.patch(&hook.at(), &wrong).unwrap().status, 400);
+    assert_eq!(context.admin.patch(&hook.at(), &wrong).unwrap().status, 400);
 }
 
-/// Signs in as a client, well and badly.
+/// Signs in as a client, with valid and invalid credentials.
 fn sign_in(id: &str, secret: &str, refused: &[String]) {
     let json_kind = ("content-type", "application/json");
     let basic = |secret: &str| format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
@@ -137,88 +137,100 @@ fn sign_in(id: &str, secret: &str, refused: &[String]) {
     assert_eq!(send(WEBHOOKS, &[json_kind, ("authorization", &forged)], "{}"), 401);
 }
 
-/// A thousand deliveries are in the way of whoever waits for one.
+/// Serializes the tests of this module: a thousand deliveries delay those of other tests.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
-fn nothing_secret_is_in_any_table_or_line_of_log() {
+fn no_secret_is_in_any_table_or_log() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let world = world();
+    let context = context();
     let own = |word: &str| format!("{}-\"ção\"/+?&=and-more", unique(word));
     let (secret, next_secret) = (own("secret"), own("next"));
     let (token, next_token) = (unique("Bearer token/+ value"), unique("Bearer next/+ value"));
-    // What was never taken, because something about it is wrong.
+    // Secrets of refused requests.
     let refused: Vec<String> = (0..9).map(|_| unique("refused-secret-of-some-length")).collect();
-    let client = world.stack.client("platform.publisher").unwrap();
+    let client = context.stack.client("platform.publisher").unwrap();
     let mut secrets: Vec<String> =
         [secret.clone(), next_secret.clone(), token.clone(), next_token.clone()].into();
     secrets.extend(refused.iter().cloned());
-    secrets.extend(world.stack.tokens.values().cloned());
+    secrets.extend(context.stack.tokens.values().cloned());
     secrets.extend([client.secret.clone(), SECRET.to_owned()]);
 
-    // Created, published to in both ways, delivered; the receiver tells everybody what it was told.
+    // Create, publish over HTTP and the queue, deliver; the receiver repeats what it received.
     let more = json!({ "secret": secret, "encryptedHeaders": { "Authorization": token } });
-    let hook = Hook::new(&world.admin, "confidential", &[APP_DELETED, APP_PUBLISHED], &more);
-    hook.receiver_behaves(&Behaviour {
+    let hook = Hook::new(&context.admin, "confidential", &[APP_DELETED, APP_PUBLISHED], &more);
+    hook.receiver_behaves(&Behavior {
         headers: [("X-You-Sent".to_owned(), token.clone())].into(),
         body: json!({ "authorization": token }).to_string(),
-        ..Behaviour::default()
+        ..Behavior::default()
     });
-    let (first, event) = legacy_event(&world.acme);
-    publish(&world.publisher, &event);
+    let (first, event) = legacy_event(&context.acme);
+    publish(&context.publisher, &event);
     let received = hook.await_received(&first, 1).remove(0);
     assert_eq!(received.header("authorization"), token);
     assert_eq!(received.header("qlik-signature"), qlik_signature(&secret, &received.body().unwrap()));
-    let (queued, event) = cloud_event(APP_PUBLISHED, &world.acme);
-    world.aws.send_message(&world.stack.queues.events, &event.to_string()).unwrap();
+    let (queued, event) = cloud_event(APP_PUBLISHED, &context.acme);
+    context.aws.send_message(&context.stack.queues.events, &event.to_string()).unwrap();
     hook.await_received(&queued, 1);
-    // Failed, tried again, sent again, tested.
-    hook.receiver_behaves(&Behaviour { status: 500, body: token.clone(), ..Behaviour::default() });
-    let (failing, event) = cloud_event(APP_PUBLISHED, &world.acme);
-    publish(&world.publisher, &event);
+    // Fail, retry, resend, test.
+    hook.receiver_behaves(&Behavior { status: 500, body: token.clone(), ..Behavior::default() });
+    let (failing, event) = cloud_event(APP_PUBLISHED, &context.acme);
+    publish(&context.publisher, &event);
     eventually(SOON, "another attempt", || {
         let rows = hook.rows(&failing);
         if rows.len() >= 2 { Ok(()) } else { Err(format!("{rows:#?}")) }
     });
     let headers = [("Location".to_owned(), "https://elsewhere.example/".to_owned())].into();
-    hook.receiver_behaves(&Behaviour { status: 308, headers, ..Behaviour::default() });
-    let (final_one, event) = cloud_event(APP_PUBLISHED, &world.acme);
-    publish(&world.publisher, &event);
+    hook.receiver_behaves(&Behavior { status: 308, headers, ..Behavior::default() });
+    let (final_one, event) = cloud_event(APP_PUBLISHED, &context.acme);
+    publish(&context.publisher, &event);
     let row = hook.await_rows(&final_one, 1, SOON).remove(0);
-    hook.receiver_behaves(&Behaviour::default());
+    hook.receiver_behaves(&Behavior::default());
     let resend = format!("{}/deliveries/{}/actions/resend", hook.at(), row["id"].as_str().unwrap());
-    world.admin.post_nothing(&resend).unwrap().expect_status(201).unwrap();
-    world.admin.post_nothing(&format!("{}/actions/test", hook.at())).unwrap().expect_status(201).unwrap();
-    // Rotated, recovered.
+    context.admin.post_nothing(&resend).unwrap().expect_status(201).unwrap();
+    context.admin.post_nothing(&format!("{}/actions/test", hook.at())).unwrap().expect_status(201).unwrap();
+    // Rotate, recover.
     hook.patch("/secret", &json!(next_secret)).expect_status(204).unwrap();
     hook.patch("/encryptedHeaders/Authorization", &json!(next_token)).expect_status(204).unwrap();
-    let (rotated, event) = cloud_event(APP_PUBLISHED, &world.acme);
-    publish(&world.publisher, &event);
+    let (rotated, event) = cloud_event(APP_PUBLISHED, &context.acme);
+    publish(&context.publisher, &event);
     assert_eq!(hook.await_received(&rotated, 1)[0].header("authorization"), next_token);
     let since = json!({ "since": "2026-11-20T00:00:00Z" });
     let since = row["triggeredAt"].as_str().map_or(since, |at| json!({ "since": at }));
-    world.admin.post(&format!("{}/actions/recover", hook.at()), &since).unwrap().expect_status(202).unwrap();
-    send_what_is_wrong(&hook, &refused);
+    context
+        .admin
+        .post(&format!("{}/actions/recover", hook.at()), &since)
+        .unwrap()
+        .expect_status(202)
+        .unwrap();
+    send_invalid_requests(&hook, &refused);
     sign_in(&client.id, &client.secret, &refused);
-    world.nobody.get("/console/").unwrap().expect_status(200).unwrap();
+    context.anonymous.get("/console/").unwrap().expect_status(200).unwrap();
     let secrets = Secrets::new(&secrets);
+    assert_absent_from_tables(&secrets, &hook, &first);
+    assert_absent_from_logs(&secrets);
+}
 
-    // The tables.
+/// Checks all items of both tables, and that the webhook's ciphertext and the redacted row of event `first` are among them.
+fn assert_absent_from_tables(secrets: &Secrets, hook: &Hook, first: &str) {
     let (mut sealed, mut rows) = (0, 0);
-    for table in [&world.stack.tables.webhooks, &world.stack.tables.deliveries] {
-        for item in world.aws.items(table).unwrap() {
+    for table in [&context().stack.tables.webhooks, &context().stack.tables.deliveries] {
+        for item in context().aws.items(table).unwrap() {
             let texts = texts_of(&item);
             sealed += usize::from(texts[0].contains(&hook.id) && texts[0].contains("ciphertext"));
             rows +=
-                usize::from(texts.iter().any(|text| text.contains(&first) && text.contains("**OMITTED**")));
+                usize::from(texts.iter().any(|text| text.contains(first) && text.contains("**OMITTED**")));
             for text in &texts {
                 secrets.assert_absent("a table", text);
             }
         }
     }
-    assert_eq!((sealed, rows), (1, 1), "what was looked for is where it has to be");
+    assert_eq!((sealed, rows), (1, 1), "the expected ciphertext and redaction are there");
+}
 
-    // The logs: an invocation's lines are there a moment after it.
+/// Checks all log lines, after the expected ones have appeared.
+fn assert_absent_from_logs(secrets: &Secrets) {
+    // Logs: an invocation's lines appear a moment after it.
     for (function, field, value) in [
         ("api", "kms", Some("encrypt")),
         ("api", "kms", Some("decrypt")),
@@ -238,7 +250,7 @@ fn nothing_secret_is_in_any_table_or_line_of_log() {
             }
         });
     }
-    for function in world.stack.functions.keys() {
+    for function in context().stack.functions.keys() {
         for line in lines_of(function) {
             secrets.assert_absent(&format!("the log of {function}"), &line);
         }
@@ -252,11 +264,11 @@ fn has_field(line: &str, field: &str, value: Option<&str>) -> bool {
 }
 
 fn lines_of(function: &str) -> Vec<String> {
-    world().aws.log_lines(&format!("/anzol/{}/{function}", world().stack.stack_name)).unwrap()
+    context().aws.log_lines(&format!("/anzol/{}/{function}", context().stack.stack_name)).unwrap()
 }
 
 #[test]
-fn a_secret_is_found_however_it_is_written() {
+fn secret_scan_finds_every_encoding() {
     let secret = "a \"secret\" of/32+characters?&=ção".to_owned();
     let secrets = Secrets::new(std::slice::from_ref(&secret));
     for text in [
@@ -283,21 +295,21 @@ fn a_secret_is_found_however_it_is_written() {
     }
 }
 
-/// Senders there may be at the same time (`small` in the template's `Concurrency`, both lanes), and as many again in their places.
+/// Maximum number of concurrent senders (`small` in the template's `Concurrency`, both lanes), each replaced once.
 const ENVIRONMENTS: usize = 2 * (8 + 4);
 
 #[test]
-fn a_thousand_deliveries_open_secrets_once_in_each_environment() {
+fn thousand_deliveries_open_secrets_once_per_environment() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let space = unique("space");
     let more = json!({ "secret": SECRET, "filter": only_in(&space) });
-    let hook = Hook::new(&world().admin, "thousand", &[APP_EXPORTED], &more);
+    let hook = Hook::new(&context().admin, "thousand", &[APP_EXPORTED], &more);
     let own = |_| event_in(&space, APP_EXPORTED).1;
     for _ in 0..10 {
-        publish(&world().publisher, &(0..100).map(own).collect());
+        publish(&context().publisher, &(0..100).map(own).collect());
     }
     eventually(SOON * 6, "requests for each of 1,000 events", || {
-        let requests = world().control.requests(&hook.path).unwrap();
+        let requests = context().control.requests(&hook.path).unwrap();
         let ids: BTreeSet<_> =
             requests.iter().map(|request| request.header("webhook-id").to_owned()).collect();
         if ids.len() == 1000 { Ok(()) } else { Err(format!("{} of 1,000", ids.len())) }
@@ -307,6 +319,6 @@ fn a_thousand_deliveries_open_secrets_once_in_each_environment() {
         lines.retain(|line| has_field(line, "kms", Some("decrypt")) && line.contains(&hook.id));
         lines.len()
     };
-    eventually(SOON, "line of the sender", || if opened() > 0 { Ok(()) } else { Err("none".to_owned()) });
+    eventually(SOON, "log line of the sender", || if opened() > 0 { Ok(()) } else { Err("none".to_owned()) });
     assert!(opened() <= ENVIRONMENTS, "{} calls", opened());
 }

@@ -1,9 +1,10 @@
-//! Tokens that are not what they seem, and functions called past the gateway.
+//! Forged tokens, and functions invoked without the gateway.
 //!
-//! A local stack keeps its user pool's signing keys in a file, so these tests sign what they like: everything but the one thing that
-//! is wrong is right. Elsewhere nobody has those keys, and the tests say so.
+//! A local stack keeps its user pool's signing keys in a file, so these tests sign tokens that are valid except for one property. On
+//! other stacks the keys are not available and the tests fail with a message that says so.
 
 use anzol_tests::client::{Answer, Api, Http};
+use anzol_tests::gateway;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
@@ -16,11 +17,11 @@ use ureq::http::Method;
 
 use anzol_tests::aws::hmac_sha256;
 
-use crate::world::*;
+use crate::kit::*;
 
 const CORE: &str = "/api/core/webhooks";
 
-/// One part of a token, read.
+/// Decodes one part of a token.
 fn part(token: &str, index: usize) -> Value {
     let part = token.split('.').nth(index).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
@@ -30,17 +31,17 @@ fn written(part: &Value) -> String {
     URL_SAFE_NO_PAD.encode(part.to_string())
 }
 
-/// Header, claims and what signs them, as a token.
+/// Builds a token from a header, claims and a signature.
 fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let signed = format!("{}.{}", written(header), written(claims));
     let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 
-/// A key of the user pool that issued `claims`: the one it signs `access` or `id` tokens with.
+/// Returns the key with which the user pool that issued `claims` signs `access` or `id` tokens.
 fn pool_key(claims: &Value, of: &str) -> RsaKeyPair {
     let pool = claims["iss"].as_str().unwrap().rsplit('/').next().unwrap();
-    let home = world().stack.receiver.ca_file.parent().unwrap();
+    let home = context().stack.receiver.ca_file.parent().unwrap();
     let file = home.join(format!("tmp/state/cognito-pool-keys/{pool}-{of}.pem"));
     let key = PrivatePkcs8KeyDer::from_pem_file(&file).unwrap_or_else(|error| {
         panic!("only a local stack lets tests sign tokens; {}: {error}", file.display())
@@ -56,9 +57,9 @@ fn rs256(key: &RsaKeyPair) -> impl Fn(&[u8]) -> Vec<u8> {
     }
 }
 
-/// The answers that a token gets, on routes of both functions.
+/// Returns the answers to a token on routes of both functions.
 fn answers(token: &str) -> [Answer; 5] {
-    let api = Api::new(&world().stack.api_url, Some(token));
+    let api = Api::new(&context().stack.api_url, Some(token));
     [
         api.get(WEBHOOKS).unwrap(),
         api.get(&format!("{CORE}/event-types")).unwrap(),
@@ -69,15 +70,15 @@ fn answers(token: &str) -> [Answer; 5] {
 }
 
 #[track_caller]
-fn assert_no_way_in(what: &str, token: &str) {
+fn assert_unauthorized(what: &str, token: &str) {
     for answer in answers(token) {
         assert_eq!(answer.status, 401, "{what}: {answer}");
     }
 }
 
-/// The header and claims of an admin's own token, and the key that its like is signed with.
+/// Returns the header and claims of an admin's token, and the key that signs such tokens.
 fn genuine() -> (Value, Value, RsaKeyPair) {
-    let genuine = world().stack.token("acme.admin").unwrap();
+    let genuine = context().stack.token("acme.admin").unwrap();
     let (header, claims) = (part(genuine, 0), part(genuine, 1));
     let key = pool_key(&claims, claims["token_use"].as_str().unwrap());
     (header, claims, key)
@@ -96,10 +97,10 @@ fn without(claims: &Value, names: &[&str]) -> Value {
 }
 
 #[test]
-fn a_token_with_one_wrong_claim_is_refused_however_well_it_is_signed() {
+fn token_with_one_invalid_claim_is_refused() {
     let (header, claims, key) = genuine();
-    // The same claims signed again are let in, so it is the wrong claim that is refused below.
-    let again = Api::new(&world().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
+    // The same claims signed again are accepted, so only the wrong claim causes the refusals below.
+    let again = Api::new(&context().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
     again.get(WEBHOOKS).unwrap().expect_status(200).unwrap();
 
     let now = time::OffsetDateTime::now_utc().unix_timestamp();
@@ -121,12 +122,12 @@ fn a_token_with_one_wrong_claim_is_refused_however_well_it_is_signed() {
         ("no audience", without(&claims, &["aud", "client_id"])),
         ("a list of other audiences", with(&claims, "aud", json!(["one", "two"]))),
     ] {
-        assert_no_way_in(what, &token(&header, &claims, rs256(&key)));
+        assert_unauthorized(what, &token(&header, &claims, rs256(&key)));
     }
 }
 
 #[test]
-fn a_token_that_the_issuer_did_not_sign_is_refused_however_right_its_claims_are() {
+fn token_not_signed_by_the_issuer_is_refused() {
     let (header, claims, key) = genuine();
     let public = key.public().as_ref();
     let pem = format!(
@@ -134,53 +135,53 @@ fn a_token_that_the_issuer_did_not_sign_is_refused_however_right_its_claims_are(
         STANDARD.encode(public)
     );
     let algorithm = |name: &str| with(&header, "alg", json!(name));
-    // By another key, though of the same pool: what it signs other tokens with.
+    // The pool's other key, which signs the other kind of token.
     let other = pool_key(&claims, if claims["token_use"] == "id" { "access" } else { "id" });
     let by_other = |header: &Value| token(header, &claims, rs256(&other));
 
     for name in ["none", "None", "NONE", "nOnE", ""] {
-        assert_no_way_in("no signature", &token(&algorithm(name), &claims, |_| Vec::new()));
-        assert_no_way_in("any signature", &token(&algorithm(name), &claims, |_| b"signed".to_vec()));
+        assert_unauthorized("no signature", &token(&algorithm(name), &claims, |_| Vec::new()));
+        assert_unauthorized("any signature", &token(&algorithm(name), &claims, |_| b"signed".to_vec()));
     }
     for secret in [public, pem.as_bytes(), pem.trim_end().as_bytes(), STANDARD.encode(public).as_bytes(), b""]
     {
-        assert_no_way_in("HS256", &token(&algorithm("HS256"), &claims, |text| hmac_sha256(secret, text)));
-        assert_no_way_in("HS256 as RS256", &token(&header, &claims, |text| hmac_sha256(secret, text)));
+        assert_unauthorized("HS256", &token(&algorithm("HS256"), &claims, |text| hmac_sha256(secret, text)));
+        assert_unauthorized("HS256 as RS256", &token(&header, &claims, |text| hmac_sha256(secret, text)));
     }
-    assert_no_way_in("another key", &by_other(&header));
-    assert_no_way_in("no key id", &by_other(&without(&header, &["kid"])));
+    assert_unauthorized("another key", &by_other(&header));
+    assert_unauthorized("no key id", &by_other(&without(&header, &["kid"])));
     for id in ["", "unknown", "../../../../dev/null", "' or '1'='1"] {
-        assert_no_way_in("an unknown key id", &by_other(&with(&header, "kid", json!(id))));
+        assert_unauthorized("an unknown key id", &by_other(&with(&header, "kid", json!(id))));
     }
     let PublicKeyComponents::<Vec<u8>> { n, e } = other.public().into();
     let (modulus, exponent) = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
     let own = json!({ "kty": "RSA", "alg": "RS256", "kid": header["kid"], "n": modulus, "e": exponent });
-    assert_no_way_in("a key brought along", &by_other(&with(&header, "jwk", own)));
+    assert_unauthorized("a key in the header", &by_other(&with(&header, "jwk", own)));
     for name in ["jku", "x5u"] {
-        let url = world().stack.receiver.url.clone();
-        assert_no_way_in(
-            "a key to be fetched",
+        let url = context().stack.receiver.url.clone();
+        assert_unauthorized(
+            "a URL of keys in the header",
             &by_other(&with(&header, name, json!(format!("{url}/jwks.json")))),
         );
     }
     let mut signature = rs256(&key)(format!("{}.{}", written(&header), written(&claims)).as_bytes());
     for at in [0, signature.len() / 2, signature.len() - 1] {
         signature[at] ^= 1;
-        assert_no_way_in("a bit of the signature", &token(&header, &claims, |_| signature.clone()));
+        assert_unauthorized("a bit of the signature", &token(&header, &claims, |_| signature.clone()));
         signature[at] ^= 1;
     }
 }
 
 #[test]
-fn parts_of_two_tokens_make_none() {
-    let stack = &world().stack;
+fn token_of_mixed_parts_is_refused() {
+    let stack = &context().stack;
     let tokens = ["acme.admin", "globex.admin", "acme.user"].map(|who| stack.token(who).unwrap());
     let split = tokens.map(|token| token.split('.').collect::<Vec<_>>());
     let mut tried = 0;
     for one in &split {
         for other in split.iter().filter(|other| *other != one) {
-            assert_no_way_in("another's claims", &[one[0], other[1], one[2]].join("."));
-            assert_no_way_in("another's signature", &[one[0], one[1], other[2]].join("."));
+            assert_unauthorized("another's claims", &[one[0], other[1], one[2]].join("."));
+            assert_unauthorized("another's signature", &[one[0], one[1], other[2]].join("."));
             tried += 2;
         }
     }
@@ -188,12 +189,12 @@ fn parts_of_two_tokens_make_none() {
     let claims = part(tokens[2], 1);
     for (name, value) in [
         ("cognito:groups", json!(["TenantAdmin"])),
-        ("custom:tenantId", json!(world().globex)),
+        ("custom:tenantId", json!(context().globex)),
         ("scope", json!("anzol/publish.any")),
         ("sub", part(tokens[0], 1)["sub"].clone()),
     ] {
         let claims = written(&with(&claims, name, value));
-        assert_no_way_in(name, &[split[2][0], &claims, split[2][2]].join("."));
+        assert_unauthorized(name, &[split[2][0], &claims, split[2][2]].join("."));
     }
     for text in [
         String::new(),
@@ -205,16 +206,16 @@ fn parts_of_two_tokens_make_none() {
         tokens[0].to_uppercase(),
         "x".repeat(7_000),
     ] {
-        assert_no_way_in("no token", &text);
+        assert_unauthorized("no token", &text);
     }
 }
 
 #[test]
-fn two_authorizations_in_one_request_are_never_more_than_one_caller() {
+fn two_authorizations_act_as_at_most_one_caller() {
     let _alone = globex_alone();
-    let stack = &world().stack;
+    let stack = &context().stack;
     let hooks =
-        [("acme.admin", &world().admin), ("globex.admin", &world().globex_admin)].map(|(who, api)| {
+        [("acme.admin", &context().admin), ("globex.admin", &context().globex_admin)].map(|(who, api)| {
             (
                 format!("Bearer {}", stack.token(who).unwrap()),
                 Hook::new(api, "two", &[APP_CREATED], &json!({ "enabled": false })),
@@ -230,7 +231,7 @@ fn two_authorizations_in_one_request_are_never_more_than_one_caller() {
         let seen = (answer.text.contains(&of_acme.id), answer.text.contains(&of_globex.id));
         assert!(answer.status == 401 || (answer.status == 200 && seen.0 != seen.1), "{answer}");
     }
-    // Nor is a token read anywhere else.
+    // Tokens elsewhere in the request are ignored.
     let raw = stack.token("acme.admin").unwrap();
     for headers in [
         [("x-authorization", acme.as_str())],
@@ -248,16 +249,16 @@ fn two_authorizations_in_one_request_are_never_more_than_one_caller() {
 }
 
 #[test]
-fn a_token_without_a_tenant_opens_none() {
+fn token_without_a_tenant_gives_no_access() {
     let (header, claims, key) = genuine();
-    let hook = Hook::new(&world().admin, "tenantless", &[APP_CREATED], &json!({ "enabled": false }));
-    let acme = &world().acme;
+    let hook = Hook::new(&context().admin, "tenantless", &[APP_CREATED], &json!({ "enabled": false }));
+    let acme = &context().acme;
     for tenant in [
         Value::Null,
         json!(""),
         json!(" "),
         json!([acme]),
-        json!([acme, world().globex]),
+        json!([acme, context().globex]),
         json!({ "id": acme }),
         json!(7),
         json!(true),
@@ -270,7 +271,7 @@ fn a_token_without_a_tenant_opens_none() {
         } else {
             with(&claims, "custom:tenantId", tenant.clone())
         };
-        let api = Api::new(&world().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
+        let api = Api::new(&context().stack.api_url, Some(&token(&header, &claims, rs256(&key))));
         let list = api.get(&format!("{WEBHOOKS}?limit=100")).unwrap();
         assert!(
             list.status == 403 || (list.status == 200 && !list.text.contains(&hook.id)),
@@ -284,22 +285,20 @@ fn a_token_without_a_tenant_opens_none() {
 }
 
 #[test]
-fn a_function_called_past_the_gateway_runs_with_no_claims_but_verified_ones() {
-    let stack = &world().stack;
+fn direct_invocation_needs_verified_claims() {
+    let stack = &context().stack;
     let bearer = format!("Bearer {}", stack.token("acme.admin").unwrap());
-    let event = |method: &str, path: &str, authorizer: Value| {
-        json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "tenantId=acme",
-            "headers": { "host": "hooks.example.com", "authorization": bearer, "x-tenant-id": world().acme, "content-type": "application/json" },
-            "requestContext": {
-                "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
-                "authorizer": authorizer, "routeKey": "$default", "stage": "$default", "requestId": "r",
-                "accountId": "000000000000", "apiId": "a", "domainName": "hooks.example.com", "timeEpoch": 0,
-            },
-            "isBase64Encoded": false, "body": "{}",
-        })
+    let event = |method: &str, path: &str, authorizer: &Value| {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("x-tenant-id", context().acme.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let event = gateway::event(method, &format!("{path}?tenantId=acme"), &headers);
+        gateway::with_body(gateway::with_authorizer(event, authorizer), b"{}")
     };
-    let claims = json!({ "sub": "root", "custom:tenantId": world().acme, "cognito:groups": ["TenantAdmin"] });
+    let claims =
+        json!({ "sub": "root", "custom:tenantId": context().acme, "cognito:groups": ["TenantAdmin"] });
     for (function, method, path) in [
         ("api", "GET", WEBHOOKS),
         ("api", "POST", CORE),
@@ -315,7 +314,7 @@ fn a_function_called_past_the_gateway_runs_with_no_claims_but_verified_ones() {
             json!({ "claims": claims }),
             json!({ "lambda": claims }),
         ] {
-            let answer = world().aws.invoke(name, &event(method, path, authorizer.clone())).unwrap();
+            let answer = context().aws.invoke(name, &event(method, path, &authorizer)).unwrap();
             let refused = answer["statusCode"] == 401 || answer.get("errorMessage").is_some();
             assert!(refused, "{method} {path} as {authorizer}: {answer:#}");
         }
@@ -327,7 +326,7 @@ fn a_function_called_past_the_gateway_runs_with_no_claims_but_verified_ones() {
             json!({ "Records": [] }),
             json!({ "httpMethod": "GET", "path": path }),
         ] {
-            let answer = world().aws.invoke(name, &nonsense).unwrap();
+            let answer = context().aws.invoke(name, &nonsense).unwrap();
             let refused = answer.get("errorMessage").is_some()
                 || answer["statusCode"].as_u64().is_some_and(|status| status >= 400);
             assert!(refused, "{nonsense}: {answer:#}");

@@ -1,14 +1,14 @@
-//! What a webhook may be: every rule of the mission's page, and what is said when one is broken.
+//! Validation rules of a webhook, and the errors that name the violated field.
 
 use serde_json::{Value, json};
 
-use crate::world::*;
+use crate::kit::*;
 
 fn good() -> Value {
     json!({ "name": "n", "url": "https://hooks.receiver.test/n", "eventTypes": [APP_CREATED], "enabled": false })
 }
 
-/// A good request with one member changed, or taken away by `null`.
+/// Returns a valid request with one member changed, or removed by `null`.
 fn with(member: &str, value: Value) -> Value {
     let mut request = good();
     if value.is_null() {
@@ -20,9 +20,9 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 #[test]
-fn wrong_input_is_refused_by_create_and_put_with_the_field_named() {
-    let hook = Hook::new(&world().admin, "valid", &[APP_CREATED], &json!({}));
-    let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
+fn invalid_input_is_refused_with_the_field() {
+    let hook = Hook::new(&context().admin, "valid", &[APP_CREATED], &json!({}));
+    let before = context().admin.get(&hook.at()).unwrap().json().unwrap();
     for (wrong, field) in [
         (with("name", Value::Null), "name"),
         (with("name", json!("")), "name"),
@@ -55,27 +55,27 @@ fn wrong_input_is_refused_by_create_and_put_with_the_field_named() {
         (with("level", json!("planet")), "level"),
         (with("enabled", json!("maybe")), "enabled"),
     ] {
-        assert_refused(&world().admin.post(WEBHOOKS, &wrong).unwrap(), 400, field);
-        assert_refused(&world().admin.put(&hook.at(), &wrong).unwrap(), 400, field);
+        assert_refused(&context().admin.post(WEBHOOKS, &wrong).unwrap(), 400, field);
+        assert_refused(&context().admin.put(&hook.at(), &wrong).unwrap(), 400, field);
     }
     let mut without_types = good();
     without_types["eventTypes"] = json!([]);
     without_types["enabled"] = json!(true);
-    assert_refused(&world().admin.post(WEBHOOKS, &without_types).unwrap(), 400, "eventTypes");
+    assert_refused(&context().admin.post(WEBHOOKS, &without_types).unwrap(), 400, "eventTypes");
     for not_an_object in [json!([]), json!("webhook"), json!(null)] {
-        assert_refused(&world().admin.post(WEBHOOKS, &not_an_object).unwrap(), 400, "");
+        assert_refused(&context().admin.post(WEBHOOKS, &not_an_object).unwrap(), 400, "");
     }
     assert_eq!(
-        world().admin.get(&hook.at()).unwrap().json().unwrap(),
+        context().admin.get(&hook.at()).unwrap().json().unwrap(),
         before,
         "a refused PUT changes nothing"
     );
 }
 
 #[test]
-fn a_patch_whose_result_is_wrong_is_refused_and_changes_nothing() {
-    let hook = Hook::new(&world().admin, "patched", &[APP_CREATED], &json!({}));
-    let before = world().admin.get(&hook.at()).unwrap().json().unwrap();
+fn invalid_patch_result_is_refused() {
+    let hook = Hook::new(&context().admin, "patched", &[APP_CREATED], &json!({}));
+    let before = context().admin.get(&hook.at()).unwrap().json().unwrap();
     for (patch, field) in [
         (json!([{ "op": "replace", "path": "/url", "value": "http://hooks.receiver.test/n" }]), "url"),
         (json!([{ "op": "replace", "path": "/secret", "value": "short" }]), "secret"),
@@ -90,23 +90,23 @@ fn a_patch_whose_result_is_wrong_is_refused_and_changes_nothing() {
         (json!([{ "op": "replace", "path": "/id", "value": "mine" }]), ""),
         (json!({ "name": "not a patch" }), ""),
     ] {
-        assert_refused(&world().admin.patch(&hook.at(), &patch).unwrap(), 400, field);
-        assert_eq!(world().admin.get(&hook.at()).unwrap().json().unwrap(), before, "after {patch}");
+        assert_refused(&context().admin.patch(&hook.at(), &patch).unwrap(), 400, field);
+        assert_eq!(context().admin.get(&hook.at()).unwrap().json().unwrap(), before, "after {patch}");
     }
 }
 
 #[test]
-fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
-    let more = json!({ "description": "Ação", "secret": SECRET, "headers": { "X-Custom": "of my own" } });
-    let hook = Hook::new(&world().admin, "read-back", &[APP_CREATED, USER_DELETED], &more);
-    let read = world().admin.get(&hook.at()).unwrap().expect_status(200).unwrap();
+fn webhook_reads_back_without_its_secret() {
+    let more = json!({ "description": "Ação", "secret": SECRET, "headers": { "X-Custom": "custom" } });
+    let hook = Hook::new(&context().admin, "read-back", &[APP_CREATED, USER_DELETED], &more);
+    let read = context().admin.get(&hook.at()).unwrap().expect_status(200).unwrap();
     assert!(!read.text.contains(SECRET), "{read}");
     let webhook = read.json().unwrap();
     assert_eq!(webhook, hook.created, "create and read agree");
-    assert_eq!(webhook["url"], format!("{}{}", world().stack.receiver.url, hook.path));
+    assert_eq!(webhook["url"], format!("{}{}", context().stack.receiver.url, hook.path));
     for (member, value) in [
         ("description", json!("Ação")),
-        ("headers", json!({ "X-Custom": "of my own" })),
+        ("headers", json!({ "X-Custom": "custom" })),
         ("eventTypes", json!([APP_CREATED, USER_DELETED])),
         ("secretKeyAdded", json!(true)),
         ("enabled", json!(true)),
@@ -119,27 +119,27 @@ fn a_webhook_reads_back_as_it_was_written_but_for_its_secret() {
         assert!(webhook[member].is_string(), "{member} in {webhook:#}");
     }
 
-    // PUT replaces: what it leaves out is gone, `enabled` included.
-    let put = world()
+    // PUT replaces the webhook: omitted members are reset, `enabled` included.
+    let put = context()
         .admin
         .put(&hook.at(), &json!({ "name": "new", "url": "https://hooks.receiver.test/new" }))
         .unwrap();
     let put = put.expect_status(200).unwrap().json().unwrap();
-    assert_eq!(put, world().admin.get(&hook.at()).unwrap().json().unwrap());
+    assert_eq!(put, context().admin.get(&hook.at()).unwrap().json().unwrap());
     assert_eq!(
         (&put["name"], &put["enabled"], &put["secretKeyAdded"]),
         (&json!("new"), &json!(false), &json!(false))
     );
     assert_eq!(put["eventTypes"], json!([]), "{put:#}");
 
-    world().admin.delete(&hook.at()).unwrap().expect_status(204).unwrap();
-    assert_refused(&world().admin.get(&hook.at()).unwrap(), 404, "");
-    assert_refused(&world().admin.delete(&hook.at()).unwrap(), 404, "");
+    context().admin.delete(&hook.at()).unwrap().expect_status(204).unwrap();
+    assert_refused(&context().admin.get(&hook.at()).unwrap(), 404, "");
+    assert_refused(&context().admin.delete(&hook.at()).unwrap(), 404, "");
 }
 
 #[test]
-fn the_event_types_of_the_mission_can_all_be_subscribed_to() {
-    let listed = world()
+fn required_event_types_can_be_subscribed_to() {
+    let listed = context()
         .admin
         .get(&format!("{WEBHOOKS}/event-types"))
         .unwrap()
@@ -152,5 +152,5 @@ fn the_event_types_of_the_mission_can_all_be_subscribed_to() {
     for event_type in EVENT_TYPES {
         assert!(names.contains(&&json!(event_type)), "{event_type} is not in {listed:#}");
     }
-    Hook::new(&world().admin, "all-types", &EVENT_TYPES, &json!({ "enabled": false }));
+    Hook::new(&context().admin, "all-types", &EVENT_TYPES, &json!({ "enabled": false }));
 }

@@ -1,24 +1,24 @@
-//! Secrets as they lie in the table of the deployed stack: sealed for one webhook, and of no use to another.
+//! Secrets as stored in the table of the deployed stack: sealed for one webhook, and unusable for another.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::world::*;
+use crate::kit::*;
 
-/// A minute's wait for secrets that do not open, and the way through the queue.
+/// The minute that deliveries wait when secrets cannot be opened, plus the time in the queue.
 const AFTER_THE_WAIT: Duration = Duration::from_secs(100);
 
 fn key_of(hook: &Hook) -> Value {
-    json!({ "pk": { "S": format!("TENANT#{}", world().acme) }, "sk": { "S": format!("WEBHOOK#{}", hook.id) } })
+    json!({ "pk": { "S": format!("TENANT#{}", context().acme) }, "sk": { "S": format!("WEBHOOK#{}", hook.id) } })
 }
 
-/// What is sealed of a webhook, as the table has it.
+/// Returns the webhook's sealed secrets as stored in the table.
 fn sealed(hook: &Hook) -> Value {
     let request =
-        json!({ "TableName": world().stack.tables.webhooks, "Key": key_of(hook), "ConsistentRead": true });
-    let item = world().aws.call("dynamodb", "DynamoDB_20120810.GetItem", &request).unwrap();
+        json!({ "TableName": context().stack.tables.webhooks, "Key": key_of(hook), "ConsistentRead": true });
+    let item = context().aws.call("dynamodb", "DynamoDB_20120810.GetItem", &request).unwrap();
     let sealed = &item["Item"]["sealed"];
     assert!(sealed["M"]["ciphertext"]["B"].as_str().is_some_and(|text| text.len() > 100), "{item:#}");
     sealed.clone()
@@ -26,54 +26,62 @@ fn sealed(hook: &Hook) -> Value {
 
 fn put_sealed(hook: &Hook, sealed: &Value) {
     let request = json!({
-        "TableName": world().stack.tables.webhooks, "Key": key_of(hook),
+        "TableName": context().stack.tables.webhooks, "Key": key_of(hook),
         "UpdateExpression": "SET sealed = :sealed", "ExpressionAttributeValues": { ":sealed": sealed },
     });
-    world().aws.call("dynamodb", "DynamoDB_20120810.UpdateItem", &request).unwrap();
+    context().aws.call("dynamodb", "DynamoDB_20120810.UpdateItem", &request).unwrap();
 }
 
 #[test]
-fn a_seal_opens_for_its_own_tenant_and_webhook_alone() {
+fn seal_opens_only_for_its_tenant_and_webhook() {
     let more = json!({ "secret": SECRET, "encryptedHeaders": { "X-Token": "for the receiver alone" } });
-    let hook = Hook::new(&world().admin, "sealed", &[APP_CREATED], &more);
-    let other = Hook::new(&world().admin, "sealed-too", &[APP_CREATED], &more);
+    let hook = Hook::new(&context().admin, "sealed", &[APP_CREATED], &more);
+    let other = Hook::new(&context().admin, "sealed-too", &[APP_CREATED], &more);
     let ciphertext = sealed(&hook)["M"]["ciphertext"]["B"].clone();
-    assert_ne!(ciphertext, sealed(&other)["M"]["ciphertext"]["B"], "nobody can tell that they are the same");
-    let open = |context: Value| {
-        let request = json!({ "CiphertextBlob": ciphertext, "EncryptionContext": context });
-        world().aws.call("kms", "TrentService.Decrypt", &request)
+    assert_ne!(
+        ciphertext,
+        sealed(&other)["M"]["ciphertext"]["B"],
+        "equal secrets have different ciphertexts"
+    );
+    let open = |binding: Value| {
+        let request = json!({ "CiphertextBlob": ciphertext, "EncryptionContext": binding });
+        context().aws.call("kms", "TrentService.Decrypt", &request)
     };
-    let opened = open(json!({ "tenant": world().acme, "webhook": hook.id })).unwrap();
+    let opened = open(json!({ "tenant": context().acme, "webhook": hook.id })).unwrap();
     assert!(opened["Plaintext"].as_str().is_some_and(|text| text.len() > SECRET.len()));
-    for context in [
-        json!({ "tenant": world().globex, "webhook": hook.id }),
-        json!({ "tenant": world().acme, "webhook": other.id }),
-        json!({ "tenant": world().acme }),
+    for wrong in [
+        json!({ "tenant": context().globex, "webhook": hook.id }),
+        json!({ "tenant": context().acme, "webhook": other.id }),
+        json!({ "tenant": context().acme }),
         json!({}),
     ] {
-        let refused = open(context.clone()).unwrap_err().to_string();
-        assert!(refused.contains("InvalidCiphertextException"), "{context}: {refused}");
+        let refused = open(wrong.clone()).unwrap_err().to_string();
+        assert!(refused.contains("InvalidCiphertextException"), "{wrong}: {refused}");
     }
 }
 
 #[test]
-fn with_the_seal_of_another_webhook_deliveries_wait_and_with_their_own_they_arrive() {
-    // Nothing comes before its seal is another's.
+fn with_the_seal_of_another_webhook_deliveries_wait() {
+    // The filter keeps other events away until the secrets are swapped.
     let space = unique("space");
     let with = |secret: &str| json!({ "secret": secret, "filter": only_in(&space) });
-    let hook = Hook::new(&world().admin, "swapped", &[USER_DELETED], &with(SECRET));
+    let hook = Hook::new(&context().admin, "swapped", &[USER_DELETED], &with(SECRET));
     let other =
-        Hook::new(&world().admin, "swapped-too", &[APP_CREATED], &with("another-secret-of-32-characters!"));
+        Hook::new(&context().admin, "swapped-too", &[APP_CREATED], &with("another-secret-of-32-characters!"));
     let own = sealed(&hook);
     put_sealed(&hook, &sealed(&other));
     let (id, event) = event_in(&space, USER_DELETED);
-    publish(&world().publisher, &event);
-    let test = world().admin.post_nothing(&format!("{}/actions/test", hook.at())).unwrap();
+    publish(&context().publisher, &event);
+    let test = context().admin.post_nothing(&format!("{}/actions/test", hook.at())).unwrap();
     assert_refused(&test, 503, "");
     assert_eq!(test.header("retry-after"), "1", "{test}");
     sleep(SOON / 2);
-    assert_eq!(world().control.requests(&hook.path).unwrap().len(), 0, "nothing is sent with a wrong secret");
-    assert!(hook.rows(&id).is_empty(), "nothing was tried");
+    assert_eq!(
+        context().control.requests(&hook.path).unwrap().len(),
+        0,
+        "nothing is sent with a wrong secret"
+    );
+    assert!(hook.rows(&id).is_empty(), "there was no attempt");
 
     put_sealed(&hook, &own);
     let received = eventually(AFTER_THE_WAIT, "delivery after the wait", || {

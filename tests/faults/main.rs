@@ -1,19 +1,19 @@
-//! The fault suite: what fails on AWS is made to fail here, and every event is counted. Nothing may be lost, and what arrives twice
-//! has the same `webhook-id`.
+//! The fault suite: injects faults that occur on AWS and counts every event. No event may be lost, and a duplicate must have the same
+//! `webhook-id`.
 //!
-//! Run by `cargo xtask test faults`, on a stack whose functions reach the cloud through the port that `ANZOL_FAULT_PORT` names and
-//! this program listens on. `ANZOL_FAULTS` picks scenarios by name, separated by commas; `ANZOL_SEED` repeats the dice of another run.
+//! Run by `cargo xtask test faults`, on a stack whose functions call AWS through the port in `ANZOL_FAULT_PORT`, on which this program
+//! listens. `ANZOL_FAULTS` selects scenarios by name, separated by commas; `ANZOL_SEED` repeats the random choices of another run.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::indexing_slicing,
-    reason = "nothing here ships; indexing a JSON value that lacks the member gives null"
+    reason = "nothing here ships; indexing a JSON value by a missing member returns null"
 )]
 
 mod process;
 mod proxy;
 mod scenarios;
-mod world;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,14 +24,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::scenarios::SCENARIOS;
-use crate::world::{Line, Trial, World};
+use crate::trial::{FaultHarness, Line, Trial};
 
-/// Events that all scenarios together publish, at least.
-const BAR: usize = 50_000;
+/// Minimum number of events over all scenarios.
+const MIN_EVENTS: usize = 50_000;
 
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--list") {
-        return ExitCode::SUCCESS; // for tools that ask every test program for its tests: these are one
+        return ExitCode::SUCCESS; // tools ask every test program for its tests; this suite has none to list
     }
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether nothing was lost, and all was as it should be.
+/// Runs the scenarios. Returns whether no event was lost and no problem was found.
 fn run() -> Result<bool> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let port = variable("ANZOL_FAULT_PORT")
@@ -51,17 +51,17 @@ fn run() -> Result<bool> {
     let seed = variable("ANZOL_SEED").map_or_else(|| Ok(fastrand::u64(..)), |seed| seed.parse())?;
     let picked = variable("ANZOL_FAULTS");
     let is_picked = |name: &str| picked.as_ref().is_none_or(|names| names.split(',').any(|one| one == name));
-    let world = World::new(port.parse()?, seed)?;
+    let harness = FaultHarness::new(port.parse()?, seed)?;
     println!("seed {seed}\n");
     println!("{}", heading());
     let (began, mut lines) = (Instant::now(), Vec::new());
     for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| is_picked(name)) {
-        let mut trial = Trial::new(&world, name);
+        let mut trial = Trial::new(&harness, name);
         let outcome = scenario(&mut trial);
         if let Err(error) = outcome {
             trial.problem(format!("{error:#}"));
         }
-        let line = trial.end().with_context(|| format!("{name} could not be ended"))?;
+        let line = trial.end().with_context(|| format!("{name} could not be finished"))?;
         println!("{}", row(&line));
         for problem in line.problems.iter().take(5) {
             println!("    ✗ {problem}");
@@ -76,7 +76,11 @@ fn run() -> Result<bool> {
         println!("  {:<24} {}", line.name, said.join("; "));
     }
     write(&lines, &total, seed)?;
-    ensure!(picked.is_some() || total.published >= BAR, "only {} events were published", total.published);
+    ensure!(
+        picked.is_some() || total.published >= MIN_EVENTS,
+        "only {} events were published",
+        total.published
+    );
     Ok(lines.iter().all(|line| line.lost == 0 && line.problems.is_empty()))
 }
 
@@ -111,7 +115,7 @@ fn total(lines: &[Line], seconds: f64) -> Line {
     }
 }
 
-/// The figures, for whoever wants to compare runs.
+/// Writes the figures as JSON, to compare runs.
 fn write(lines: &[Line], total: &Line, seed: u64) -> Result<()> {
     let figures = |line: &Line| -> Value {
         json!({

@@ -1,4 +1,4 @@
-//! Which function's process is at the other end of a connection, and its sudden death. Read from /proc, so this suite takes Linux.
+//! Finds the function's process at the other end of a connection, and kills it. Reads /proc, so this suite needs Linux.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 /// The process at the other end of a connection on this machine.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    /// Its port and ours.
+    /// The peer's port and ours.
     ports: (u16, u16),
     found: OnceLock<Option<Process>>,
 }
@@ -18,12 +18,12 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 struct Process {
     pid: i32,
-    /// The function's name in the cloud.
+    /// The function's name in AWS.
     function: String,
 }
 
 impl Peer {
-    /// Whoever is connected from the one address to the other.
+    /// Returns the peer of a connection between these addresses.
     pub(crate) fn new(from: SocketAddr, to: SocketAddr) -> Self {
         Self { ports: (from.port(), to.port()), found: OnceLock::new() }
     }
@@ -32,28 +32,28 @@ impl Peer {
         self.found.get_or_init(|| find(self.ports)).as_ref()
     }
 
-    /// The name of the function it runs.
+    /// Returns the name of the function that the process runs.
     pub(crate) fn function(&self) -> Option<&str> {
         self.process().map(|process| process.function.as_str())
     }
 
-    /// Kills it as a crash would: SIGKILL, no last words.
+    /// Kills the process with SIGKILL, like a crash.
     pub(crate) fn kill(&self) -> Result<()> {
-        let process = self.process().context("nobody is at the other end")?;
-        // The pid may have passed to somebody else since: only a process that still holds this very connection is killed.
+        let process = self.process().context("there is no process at the other end")?;
+        // The pid may have been reused since, so kill only a process that still holds this connection.
         let still = find(self.ports);
-        ensure!(still.is_some_and(|still| still.pid == process.pid), "the caller is gone already");
+        ensure!(still.is_some_and(|still| still.pid == process.pid), "the caller has exited already");
         kill(Pid::from_raw(process.pid), Signal::SIGKILL)?;
         Ok(())
     }
 }
 
-/// The process of a function that has a TCP connection between these ports.
+/// Finds the process of a function that has a TCP connection between these ports.
 fn find(ports: (u16, u16)) -> Option<Process> {
     let socket = format!("socket:[{}]", inode(ports)?);
     let pids = std::fs::read_dir("/proc").ok()?.flatten();
     pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find_map(|pid| {
-        // The environment first: it tells functions from everything else on the machine.
+        // The environment first: it distinguishes functions from all other processes.
         let function = function_of(pid)?;
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
         let holds = files
@@ -73,7 +73,7 @@ fn function_of(pid: i32) -> Option<String> {
     variables.find_map(|one| one.strip_prefix("AWS_LAMBDA_FUNCTION_NAME=")).map(str::to_owned)
 }
 
-/// The inode of the socket at the first port's end of a connection, from the kernel's table (proc(5)).
+/// Returns the inode of the socket at the first port's end of a connection, from the kernel's table (proc(5)).
 fn inode((from, to): (u16, u16)) -> Option<String> {
     let (from, to) = (format!(":{from:04X}"), format!(":{to:04X}"));
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {

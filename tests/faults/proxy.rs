@@ -1,7 +1,6 @@
-//! A proxy between the functions and the local cloud: lets every call through but those that a fault is set for.
+//! A proxy between the functions and the local cloud: forwards every call, except those for which a fault is set.
 //!
-//! Only the functions come this way; the suite itself, the gateway and the queue poller talk to the cloud directly, so that all is
-//! real but the fault.
+//! Only the functions use it; the suite, the gateway and the queue poller call the cloud directly, so that only the fault is artificial.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -23,64 +22,64 @@ use tokio::sync::Notify;
 
 use crate::process::Peer;
 
-/// What goes wrong.
+/// The effect of a fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum What {
-    /// The cloud answers with this status and error code, and does nothing.
+    /// The call is answered with this status and error code, and not forwarded.
     Answer(u16, &'static str),
     /// The connection is closed before the call reaches the cloud.
     Drop,
-    /// The connection is closed after the cloud has done what was asked, in place of the answer.
+    /// The call is forwarded, and the connection is closed instead of the answer.
     DropAnswer,
-    /// The call reaches the cloud after this time.
+    /// The call is forwarded after this time.
     Hold(Duration),
-    /// Of the entries of a batch, so great a share is answered as not taken: `Failed` of `SendMessageBatch`, which is not the sender's
-    /// fault; `UnprocessedItems` of `BatchWriteItem`.
+    /// This share of a batch's entries is answered as failed: `Failed` of `SendMessageBatch`, not as the sender's fault;
+    /// `UnprocessedItems` of `BatchWriteItem`.
     Refuse(f64),
-    /// The cloud does it twice.
+    /// The call is forwarded twice.
     Twice,
-    /// The caller is killed (SIGKILL) before the call reaches the cloud.
+    /// The caller is killed (SIGKILL) before the call is forwarded.
     KillBefore,
-    /// The caller is killed (SIGKILL) after the cloud has done what was asked, before it hears of it.
+    /// The caller is killed (SIGKILL) after the call, before it receives the answer.
     KillAfter,
 }
 
-/// A fault, and whom it strikes.
+/// A fault, and the calls that it affects.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     /// `dynamodb.GetItem`; or `dynamodb.` for every operation of the service.
     operation: &'static str,
     what: What,
-    /// The function that calls, such as `sender`.
+    /// The calling function, such as `sender`.
     by: Option<&'static str>,
-    /// Text that the call's body holds.
+    /// Text that the call's body contains.
     containing: Option<String>,
     chance: f64,
     left: Option<u64>,
 }
 
 impl Fault {
-    /// Every call of the operation.
+    /// Returns a fault for every call of the operation.
     pub(crate) fn on(operation: &'static str, what: What) -> Self {
         Self { operation, what, by: None, containing: None, chance: 1.0, left: None }
     }
 
-    /// Only calls of this function.
+    /// Restricts the fault to calls by this function.
     pub(crate) fn by(self, function: &'static str) -> Self {
         Self { by: Some(function), ..self }
     }
 
-    /// Only calls whose body holds this text.
+    /// Restricts the fault to calls whose body contains this text.
     pub(crate) fn containing(self, text: impl Into<String>) -> Self {
         Self { containing: Some(text.into()), ..self }
     }
 
-    /// Only so great a share of the calls.
+    /// Restricts the fault to a random share of the calls.
     pub(crate) fn chance(self, chance: f64) -> Self {
         Self { chance, ..self }
     }
 
-    /// Only so many calls.
+    /// Restricts the fault to this many calls.
     pub(crate) fn times(self, times: u64) -> Self {
         Self { left: Some(times), ..self }
     }
@@ -90,7 +89,7 @@ impl Fault {
 struct Shared {
     upstream: SocketAddr,
     aws: Aws,
-    /// Role by the name that a function has in the cloud.
+    /// Role by the function's name in AWS.
     functions: BTreeMap<String, String>,
     state: Mutex<State>,
 }
@@ -98,21 +97,21 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     faults: Vec<Fault>,
-    /// How often each struck, by what it was.
+    /// Number of affected calls by operation and effect.
     struck: BTreeMap<String, u64>,
-    dice: fastrand::Rng,
+    rng: fastrand::Rng,
 }
 
-/// A listening proxy; it ends with the process.
+/// A listening proxy. It runs until the process exits.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxy(Arc<Shared>);
 
 impl Proxy {
-    /// Listens on a port of this machine and hands on to `aws`' endpoint. The seed decides which calls a fault of some chance strikes.
+    /// Listens on a local port and forwards to the endpoint of `aws`. The seed decides which calls a random fault affects.
     pub(crate) fn start(port: u16, aws: Aws, functions: BTreeMap<String, String>, seed: u64) -> Result<Self> {
         let upstream = aws.port().context("the endpoint has no port")?;
         let state =
-            State { faults: Vec::new(), struck: BTreeMap::new(), dice: fastrand::Rng::with_seed(seed) };
+            State { faults: Vec::new(), struck: BTreeMap::new(), rng: fastrand::Rng::with_seed(seed) };
         let shared = Arc::new(Shared {
             upstream: (Ipv4Addr::LOCALHOST, upstream).into(),
             aws,
@@ -140,19 +139,19 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// From now on.
+    /// Adds a fault.
     pub(crate) fn inject(&self, fault: Fault) {
         self.0.state().faults.push(fault);
     }
 
-    /// All is well again; answers how often each fault has struck since the last time.
+    /// Removes all faults. Returns how often each has struck since the last time.
     pub(crate) fn heal(&self) -> BTreeMap<String, u64> {
         let mut state = self.0.state();
         state.faults.clear();
         std::mem::take(&mut state.struck)
     }
 
-    /// How often faults have struck.
+    /// Returns how often faults have struck.
     pub(crate) fn struck(&self) -> u64 {
         self.0.state().struck.values().sum()
     }
@@ -160,7 +159,7 @@ impl Proxy {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        // A failed accept is the peer's doing, or a lack of descriptors that passes.
+        // A failed accept is caused by the peer, or by a temporary lack of descriptors.
         let Ok((stream, address)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
@@ -170,7 +169,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// One connection of a function, and one to the cloud for it.
+/// Serves one connection of a function through one connection to the cloud.
 async fn serve(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>) {
     let (Ok(own), Ok(upstream)) = (stream.local_addr(), connect(shared.upstream).await) else { return };
     let caller = Arc::new(Caller {
@@ -185,7 +184,7 @@ async fn serve(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>) {
             if let Ok(answer) = caller.answer(request).await {
                 return Ok::<_, Infallible>(answer);
             }
-            // No answer, by intent or because the cloud gave none: the connection closes.
+            // No answer, intended or from the cloud: close the connection.
             caller.hang_up.notify_one();
             std::future::pending().await
         }
@@ -259,7 +258,7 @@ impl Caller {
         if state.faults.is_empty() {
             return None;
         }
-        let State { faults, struck, dice } = &mut *state;
+        let State { faults, struck, rng } = &mut *state;
         let fault = faults.iter_mut().find(|fault| {
             let meant = operation == fault.operation
                 || fault.operation.ends_with('.') && operation.starts_with(fault.operation);
@@ -268,7 +267,7 @@ impl Caller {
                 && fault.left != Some(0)
                 && fault.containing.as_ref().is_none_or(holds)
                 && fault.by.is_none_or(|role| self.role() == Some(role))
-                && dice.f64() < fault.chance
+                && rng.f64() < fault.chance
         })?;
         if let Some(left) = &mut fault.left {
             *left -= 1;
@@ -277,7 +276,7 @@ impl Caller {
         Some(fault.what)
     }
 
-    /// The caller's role, such as `sender`.
+    /// Returns the caller's role, such as `sender`.
     fn role(&self) -> Option<&str> {
         self.shared.functions.get(self.peer.function()?).map(String::as_str)
     }
@@ -285,15 +284,15 @@ impl Caller {
     async fn forward(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
         let mut upstream = self.upstream.lock().await;
         if upstream.ready().await.is_err() {
-            *upstream = connect(self.shared.upstream).await?; // it closes connections that idle
+            *upstream = connect(self.shared.upstream).await?; // the cloud closes idle connections
         }
         let (mut head, body) = upstream.send_request(request).await?.into_parts();
-        // Its length is known now.
+        // The body is complete, so its length is known.
         head.headers.remove(hyper::header::TRANSFER_ENCODING);
         Ok(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
     }
 
-    /// Has the cloud take some of a batch's entries, in our own name as the caller has signed for all of them.
+    /// Forwards some of a batch's entries, signed with our credentials because the caller's signature covers all of them.
     async fn refuse(&self, operation: &str, body: &[u8], share: f64) -> Result<Answer> {
         let mut batch: Value = serde_json::from_slice(body)?;
         let entries = match operation {
@@ -302,12 +301,12 @@ impl Caller {
                 .pointer_mut("/RequestItems")
                 .and_then(Value::as_object_mut)
                 .and_then(|tables| tables.values_mut().next()),
-            other => bail!("{other} is no batch"),
+            other => bail!("{other} is not a batch operation"),
         };
         let entries = entries.and_then(Value::as_array_mut).context("a batch without entries")?;
         let (refused, taken): (Vec<_>, Vec<_>) = {
-            let dice = &mut self.shared.state().dice;
-            std::mem::take(entries).into_iter().partition(|_| dice.f64() < share)
+            let rng = &mut self.shared.state().rng;
+            std::mem::take(entries).into_iter().partition(|_| rng.f64() < share)
         };
         let any = !taken.is_empty();
         *entries = taken;
@@ -337,13 +336,13 @@ impl Caller {
 }
 
 impl Shared {
-    /// A panicking holder leaves it whole.
+    /// Locks the state, poisoned or not: a panicking holder leaves it consistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `dynamodb.GetItem`, `sqs.SendMessageBatch`; the scheduler, which has paths instead of targets, is known by one.
+/// Returns the operation, such as `dynamodb.GetItem`. The scheduler is recognized by its path, because it has no targets.
 fn operation(target: Option<&str>, method: &str, path: &str) -> String {
     let Some((service, name)) = target.and_then(|target| target.split_once('.')) else {
         let creates = method == "POST" && path.starts_with("/schedules/");
@@ -358,9 +357,9 @@ fn operation(target: Option<&str>, method: &str, path: &str) -> String {
     format!("{service}.{name}")
 }
 
-/// An error in the form of the JSON protocols, which all three services share.
+/// Builds an error in the form of AWS's JSON protocols.
 fn answer(status: u16, code: &str) -> Result<Answer> {
-    ensure!(status >= 400, "{status} is no error");
+    ensure!(status >= 400, "{status} is not an error status");
     let mut body = json!({ "__type": code, "message": "injected" });
     if code == "TransactionCanceledException" {
         body["CancellationReasons"] = json!([{ "Code": "TransactionConflict", "Message": "injected" }]);

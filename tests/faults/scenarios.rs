@@ -1,4 +1,4 @@
-//! The scenarios, in the order they run.
+//! The scenarios, in the order in which they run.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use anzol_domain::{DeliveryId, DeliveryTask, Event, TenantId, Trigger, WebhookId};
-use anzol_tests::receiver::{Behaviour, Mode};
+use anzol_tests::receiver::{Behavior, Mode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::proxy::{Fault, What};
-use crate::world::{CALL, SECRET, Trial, id_of, publish_calls};
+use crate::trial::{CALL, SECRET, Trial, id_of, publish_calls};
 
 type Scenario = fn(&mut Trial<'_>) -> Result<()>;
 
@@ -33,26 +33,26 @@ pub(crate) const SCENARIOS: [(&str, Scenario); 17] = [
     ("webhook-disabled", webhook_disabled),
     ("secret-changed", secret_changed),
     ("clocks-apart", clocks_apart),
-    ("dead-letters", dlq),
+    ("dlq", dlq),
 ];
 
-/// Long enough for thousands of messages on a machine that has much else to do.
+/// Time for thousands of messages on a busy machine.
 const LONG: Duration = Duration::from_mins(5);
-/// Long enough for a hundred.
+/// Time for a hundred messages.
 const SOON: Duration = Duration::from_mins(2);
 
-fn answering(status: u16) -> Behaviour {
-    Behaviour { status, ..Behaviour::default() }
+fn answering(status: u16) -> Behavior {
+    Behavior { status, ..Behavior::default() }
 }
 
-fn slow(delay_ms: u64) -> Behaviour {
-    Behaviour { delay_ms, ..Behaviour::default() }
+fn slow(delay_ms: u64) -> Behavior {
+    Behavior { delay_ms, ..Behavior::default() }
 }
 
-/// Ten thousand events of one tenant at once, while another's few keep arriving.
+/// Publishes ten thousand events of one tenant at once, while another tenant publishes a few.
 fn burst(trial: &mut Trial<'_>) -> Result<()> {
     const QUIET: usize = 200;
-    trial.world.hide_for(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     let (noisy, quiet) = (trial.hook("acme")?, trial.hook("globex")?);
     let (flood, few) = (trial.events(noisy, 10_000), trial.events(quiet, QUIET));
     let (flooding, trickling) = (trial.hooks[noisy].api.clone(), trial.hooks[quiet].api.clone());
@@ -85,22 +85,22 @@ fn burst(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A sender dies after its POSTs, before it has written the history.
+/// A sender is killed after its POSTs, before it writes the history.
 fn kill_before_write(trial: &mut Trial<'_>) -> Result<()> {
     kill(trial, What::KillBefore)
 }
 
-/// A sender dies after it has written the history, before its messages are acknowledged.
+/// A sender is killed after it writes the history, before its messages are deleted.
 fn kill_after_write(trial: &mut Trial<'_>) -> Result<()> {
     kill(trial, What::KillAfter)
 }
 
 fn kill(trial: &mut Trial<'_>, what: What) -> Result<()> {
     const KILLS: u64 = 10;
-    trial.world.hide_for(10)?;
+    trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
     trial.publish(hook, 500)?;
-    // Whatever was written before the sender died is written over, not added to: one row an attempt.
+    // Rows written before the sender was killed are overwritten: one row per attempt.
     trial.one_row_each = true;
     trial.inject(Fault::on("dynamodb.BatchWriteItem", what).by("sender").chance(0.1).times(KILLS));
     trial.publish(hook, 4_000)?;
@@ -109,11 +109,11 @@ fn kill(trial: &mut Trial<'_>, what: What) -> Result<()> {
     Ok(())
 }
 
-/// Messages that are in the queue twice, and messages that are handed out again while they are being worked on.
+/// Messages that are in the queue twice, and messages that are received again while they are being processed.
 fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.hide_for(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     let hook = trial.hook("acme")?;
-    // A call whose answer is lost is made again.
+    // The SDK retries a call whose answer is lost.
     trial.inject(Fault::on("sqs.SendMessageBatch", What::DropAnswer).by("ingest").chance(0.2));
     trial.inject(Fault::on("sqs.SendMessageBatch", What::Twice).by("ingest").chance(0.2));
     trial.publish(hook, 2_500)?;
@@ -123,66 +123,67 @@ fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
     let twice = |trial: &Trial<'_>| trial.arrived.values().filter(|times| **times > 1).count();
     let before = twice(trial);
     trial.behave(hook, &slow(1_300))?;
-    trial.world.hide_for(1)?;
+    trial.harness.set_visibility_timeout(1)?;
     trial.publish(hook, 300)?;
     sleep(Duration::from_secs(2));
-    trial.world.hide_for(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     trial.settle(SOON)?;
     let again = twice(trial) - before;
     ensure!(again >= 250, "only {again} of the 300 events arrived twice");
     Ok(())
 }
 
-/// Messages that nobody can read, or that name webhooks which are not there, among good ones; on the deliveries and the events queue.
+/// Malformed messages and messages for webhooks that do not exist, among valid ones, on the deliveries queue and the events queue.
 fn poison(trial: &mut Trial<'_>) -> Result<()> {
     const GOOD_CALLS: usize = 30;
     const FOREIGN: usize = 3;
-    trial.world.hide_for(30)?;
+    trial.harness.set_visibility_timeout(30)?;
     let hook = trial.hook("acme")?;
-    let world = trial.world;
-    let queues = &world.stack.queues;
+    let harness = trial.harness;
+    let context = &harness.context;
+    let queues = &context.stack.queues;
     let nested = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
     let unreadable = ["nonsense", "{}", r#"{"v":1}"#, r#"{"v":1,"task":{}}"#, &nested, "\u{fffd}", "null"];
     let events =
         ["nonsense", "{}", "[{}]", r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#, &nested];
-    let (acme, globex) = (world.stack.tenant("acme")?, world.stack.tenant("globex")?);
+    let (acme, globex) = (context.stack.tenant("acme")?, context.stack.tenant("globex")?);
     let own: WebhookId = trial.hooks[hook].id.parse()?;
-    let nobody = WebhookId::mint(OffsetDateTime::now_utc());
-    let misdirected = [task(acme, nobody)?, task(globex, own)?];
+    let unknown = WebhookId::mint(OffsetDateTime::now_utc());
+    let misdirected = [task(acme, unknown)?, task(globex, own)?];
     for call in 0..GOOD_CALLS {
-        world.aws.send_message(&queues.deliveries, unreadable[call % unreadable.len()])?;
-        world.aws.send_message(&queues.deliveries, &misdirected[call % misdirected.len()])?;
-        world.aws.send_message(&queues.events, events[call % events.len()])?;
+        harness.context.aws.send_message(&queues.deliveries, unreadable[call % unreadable.len()])?;
+        harness.context.aws.send_message(&queues.deliveries, &misdirected[call % misdirected.len()])?;
+        harness.context.aws.send_message(&queues.events, events[call % events.len()])?;
         trial.publish(hook, CALL)?;
-        // An array is taken whole.
+        // An array is one message with several events.
         let array = Value::from(trial.events(hook, 50));
-        world.aws.send_message(&queues.events, &array.to_string())?;
+        harness.context.aws.send_message(&queues.events, &array.to_string())?;
     }
     trial.settle(LONG)?;
-    // What another release wrote waits for it: given back, and after five times with the dead letters.
-    world.hide_for(1)?;
+    // A message of a later release is retried, and moved to the dead-letter queue after five receives.
+    harness.set_visibility_timeout(1)?;
     for _ in 0..FOREIGN {
-        world.aws.send_message(&queues.deliveries, r#"{"v":99,"task":{}}"#)?;
+        harness.context.aws.send_message(&queues.deliveries, r#"{"v":99,"task":{}}"#)?;
     }
     trial.settle(SOON)?;
-    let dead = world.take_dead_letters()?;
+    let dead = harness.drain_dlqs()?;
     let reasons =
         dead.iter().filter(|(_, reason)| reason.as_ref().is_some_and(|reason| !reason.is_empty())).count();
     ensure!(
         (dead.len(), reasons) == (2 * GOOD_CALLS + FOREIGN, 2 * GOOD_CALLS),
-        "{} dead letters, {reasons} of them with a reason",
+        "{} messages in the dead-letter queues, {reasons} of them with a reason",
         dead.len()
     );
     trial
         .notes
-        .push(format!("{} messages with the dead letters, {reasons} of them with a reason", dead.len()));
+        .push(format!("{} messages in the dead-letter queues, {reasons} of them with a reason", dead.len()));
     Ok(())
 }
 
-/// A message of a delivery to a webhook.
+/// Returns a message for a delivery to a webhook.
 fn task(tenant: &str, webhook: WebhookId) -> Result<String> {
     let now = OffsetDateTime::now_utc();
-    let event = json!({ "specversion": "1.0", "id": "nobody's", "source": "faults", "type": "t", "tenantid": tenant });
+    let event = json!({ "specversion": "1.0", "id": "misdirected", "source": "faults", "type": "t", "tenantid": tenant });
     Ok(anzol_queue::encode(&DeliveryTask {
         tenant_id: TenantId::parse(tenant)?,
         webhook_id: webhook,
@@ -195,9 +196,9 @@ fn task(tenant: &str, webhook: WebhookId) -> Result<String> {
     }))
 }
 
-/// The tables take a part of what they are asked, and some of that in part.
+/// The tables throttle some calls, and process some batches partially.
 fn table_throttled(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.hide_for(10)?;
+    trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
     let throttled = What::Answer(400, "ProvisionedThroughputExceededException");
     let condition = What::Answer(400, "ConditionalCheckFailedException");
@@ -211,23 +212,23 @@ fn table_throttled(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Thirty creates at once in a tenant that may have twenty webhooks, with transactions that conflict; and the events go on.
+/// Creates thirty webhooks at once in a tenant with a cap of twenty, under transaction conflicts, while events are published.
 fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
     const CAP: usize = 20; // `WebhookCap` of the stack
     const CREATES: usize = 30;
-    trial.world.hide_for(30)?;
+    trial.harness.set_visibility_timeout(30)?;
     let hook = trial.hook("acme")?;
     let conflict = What::Answer(400, "TransactionCanceledException");
     trial.inject(Fault::on("dynamodb.TransactWriteItems", conflict).by("api").chance(0.4));
     trial.inject(Fault::on("dynamodb.TransactWriteItems", What::DropAnswer).by("api").chance(0.3));
-    let globex = trial.world.api("globex.admin")?;
+    let globex = trial.harness.context.api("globex.admin")?;
     let create = |number: usize| -> Result<u16> {
         let url = format!("https://{}-{number}.receiver.test/cap", "cap");
         let webhook =
             json!({ "name": format!("cap {number}"), "url": url, "eventTypes": [], "enabled": false });
         loop {
             match globex.post("/api/v1/webhooks", &webhook)?.status {
-                429 | 500.. => {} // try again, as a client would
+                429 | 500.. => {} // retry, like a client
                 status => return Ok(status),
             }
         }
@@ -248,7 +249,7 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
     })?;
     trial.expect_struck(5);
     trial.settle(LONG)?;
-    trial.heal(); // what follows looks and tidies up, once, and is no part of the trial
+    trial.heal(); // the checks and the cleanup below run without faults
     let count = |status: u16| statuses.iter().filter(|one| **one == status).count();
     let page = globex.get("/api/v1/webhooks?limit=100")?.expect_status(200)?.json()?;
     let there = page["data"].as_array().context("no list")?.clone();
@@ -256,7 +257,7 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
         let id = webhook["id"].as_str().context("no id")?;
         globex.delete(&format!("/api/v1/webhooks/{id}"))?.expect_status(204)?;
     }
-    // One whose answer was lost three times over is done again by the client, as another webhook.
+    // A create whose answer was lost three times is repeated by the client and makes another webhook.
     ensure!(
         there.len() == CAP && count(201) + count(403) == CREATES && (CAP - 3..=CAP).contains(&count(201)),
         "{} webhooks where {CAP} may be; answers {statuses:?}",
@@ -266,9 +267,9 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Connections to tables and queues break before or after the call, and some calls take longer than anyone waits.
+/// Connections to tables and queues break before or after the call, and some calls exceed every timeout.
 fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.hide_for(15)?;
+    trial.harness.set_visibility_timeout(15)?;
     let hook = trial.hook("acme")?;
     for service in ["dynamodb.", "sqs."] {
         trial.inject(Fault::on(service, What::Drop).chance(0.05));
@@ -282,13 +283,13 @@ fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The queues take batches in part, from ingest as from the sender, whose retries go there.
+/// The queues accept batches partially, from ingest and from the sender, which queues retries.
 fn queue_refuses(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.hide_for(10)?;
+    trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
     trial.inject(Fault::on("sqs.SendMessageBatch", What::Refuse(0.4)).chance(0.4));
     trial.inject(Fault::on("sqs.SendMessageBatch", What::Answer(503, "ServiceUnavailable")).chance(0.1));
-    // Now and then one message is refused so often that its function gives up, and the producer or the queue has to try again.
+    // Some messages are refused so often that the function gives up, and the producer or the queue has to retry.
     trial.inject(Fault::on("sqs.SendMessageBatch", What::Refuse(1.0)).chance(0.1));
     trial.behave(hook, &answering(503))?;
     trial.publish(hook, 500)?;
@@ -300,14 +301,14 @@ fn queue_refuses(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Nobody takes schedules for a while, and the waits are too long for the queue.
+/// The scheduler fails for a while, and the waits are too long for the queue.
 fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.hide_for(5)?;
+    trial.harness.set_visibility_timeout(5)?;
     let hook = trial.hook("acme")?;
     trial.behave(hook, &answering(500))?;
     trial.inject(Fault::on("scheduler.CreateSchedule", What::Answer(503, "InternalServerException")));
     trial.publish(hook, 300)?;
-    // The first attempts, two seconds apart by the queue, and the third, whose next one takes the scheduler.
+    // Two attempts by the queue, two seconds apart, and the third, whose retry needs the scheduler.
     trial.await_refused(3 * 300, SOON)?;
     sleep(Duration::from_secs(2));
     trial.expect_struck(100);
@@ -317,57 +318,57 @@ fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
     trial.settle(LONG)
 }
 
-/// For a while nobody can read a secret. What is sent is signed all the same, later: every request's signature is checked.
+/// KMS fails for a while. Deliveries wait and are signed afterwards: every request's signature is checked.
 fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.hide_for(15)?;
+    trial.harness.set_visibility_timeout(15)?;
     let hook = trial.hook("acme")?;
     trial.inject(Fault::on("kms.Decrypt", What::Answer(500, "KMSInternalException")).by("sender"));
     trial.publish(hook, 500)?;
     trial.await_struck(10, SOON)?;
-    trial.look();
+    trial.check_arrivals();
     ensure!(trial.arrived.is_empty(), "{} events arrived without a secret", trial.arrived.len());
     trial.heal();
     trial.settle(LONG)
 }
 
-/// Receivers do what receivers do, and get well.
+/// Receivers fail in several ways, and recover.
 fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
-    trial.world.hide_for(60)?;
-    let ways = [
-        // A 2xx is a success, whatever becomes of its body.
-        Behaviour { mode: Mode::Stall, status: 503, ..Behaviour::default() },
-        Behaviour { mode: Mode::Reset, ..Behaviour::default() },
-        Behaviour { mode: Mode::Endless, ..Behaviour::default() },
-        Behaviour { mode: Mode::Cut, status: 500, body: "half of it".to_owned(), ..Behaviour::default() },
-        Behaviour { mode: Mode::BadTls, ..Behaviour::default() },
+    trial.harness.set_visibility_timeout(60)?;
+    let faults = [
+        // A 2xx would be a success, even with a body that stalls.
+        Behavior { mode: Mode::Stall, status: 503, ..Behavior::default() },
+        Behavior { mode: Mode::Reset, ..Behavior::default() },
+        Behavior { mode: Mode::Endless, ..Behavior::default() },
+        Behavior { mode: Mode::Cut, status: 500, body: "half of it".to_owned(), ..Behavior::default() },
+        Behavior { mode: Mode::BadTls, ..Behavior::default() },
         answering(500),
     ];
-    for way in &ways {
+    for fault in &faults {
         let hook = trial.hook("acme")?;
-        trial.behave(hook, way)?;
+        trial.behave(hook, fault)?;
     }
-    for hook in 0..ways.len() {
+    for hook in 0..faults.len() {
         trial.publish(hook, 200)?;
     }
-    // Reset, cut, and 500, each of 200; those that stall take longer, and of bad TLS no request comes through.
+    // Reset, cut and 500, 200 each. Stalling receivers take longer, and with bad TLS no request arrives.
     trial.await_refused(3 * 200, SOON)?;
     sleep(Duration::from_secs(3));
-    for hook in 0..ways.len() {
-        trial.behave(hook, &Behaviour::default())?;
+    for hook in 0..faults.len() {
+        trial.behave(hook, &Behavior::default())?;
     }
     trial.settle(LONG)?;
-    for (hook, way) in ways.iter().enumerate() {
+    for (hook, fault) in faults.iter().enumerate() {
         let delivered =
             trial.published.iter().filter(|(id, of)| **of == hook && trial.arrived.contains_key(*id));
         let count = delivered.count();
-        ensure!(count == 200, "{count} of 200 events arrived where the receiver was {:?}", way.mode);
+        ensure!(count == 200, "{count} of 200 events arrived where the receiver was {:?}", fault.mode);
     }
     Ok(())
 }
 
-/// A webhook with a thousand messages in flight, a hundred of which have arrived.
+/// Creates a webhook and publishes a thousand events; returns when a hundred have arrived.
 fn in_flight(trial: &mut Trial<'_>) -> Result<usize> {
-    trial.world.hide_for(60)?;
+    trial.harness.set_visibility_timeout(60)?;
     let hook = trial.hook("acme")?;
     trial.behave(hook, &slow(700))?;
     trial.publish(hook, 1_000)?;
@@ -375,10 +376,10 @@ fn in_flight(trial: &mut Trial<'_>) -> Result<usize> {
     Ok(hook)
 }
 
-/// Nothing is sent to a deleted webhook, but for what was being sent already.
+/// Nothing is sent to a deleted webhook, except by batches that were already sending.
 fn webhook_deleted(trial: &mut Trial<'_>) -> Result<()> {
-    /// A batch that has read its webhook sends, whatever becomes of that.
-    const BEING_SENT: i64 = 5;
+    /// Seconds in which a batch may still send to a webhook that it read before the deletion.
+    const STILL_SENDING: i64 = 5;
     let hook = in_flight(trial)?;
     trial.hooks[hook].api.delete(&trial.hooks[hook].at())?.expect_status(204)?;
     let deleted = OffsetDateTime::now_utc();
@@ -387,14 +388,14 @@ fn webhook_deleted(trial: &mut Trial<'_>) -> Result<()> {
     let after: Vec<_> =
         trial.first.values().map(|at| *at - deleted).filter(|after| after.is_positive()).collect();
     let last = after.iter().max().copied().unwrap_or_default();
-    ensure!(last.whole_seconds() < BEING_SENT, "an event arrived {last} after its webhook was deleted");
+    ensure!(last.whole_seconds() < STILL_SENDING, "an event arrived {last} after its webhook was deleted");
     let withheld = trial.published.len() - trial.arrived.len();
-    ensure!(withheld >= 100, "only {withheld} of the events were left when the webhook was deleted");
-    trial.notes.push(format!("{} arrived in the {last:.1} after", after.len()));
+    ensure!(withheld >= 100, "only {withheld} events were pending when the webhook was deleted");
+    trial.notes.push(format!("{} arrived within {last:.1} after the deletion", after.len()));
     Ok(())
 }
 
-/// What was in flight when a webhook was disabled is recorded as such, and a recovery sends it.
+/// Deliveries in flight when a webhook is disabled are recorded as not sent, and a recovery sends them.
 fn webhook_disabled(trial: &mut Trial<'_>) -> Result<()> {
     let since = OffsetDateTime::now_utc();
     let hook = in_flight(trial)?;
@@ -404,7 +405,7 @@ fn webhook_disabled(trial: &mut Trial<'_>) -> Result<()> {
     trial.settle(SOON)?;
     trial.withheld = published;
     let (before, missing) = (trial.arrived.len(), trial.missing());
-    ensure!(missing >= 100, "only {missing} of the events were left when the webhook was disabled");
+    ensure!(missing >= 100, "only {missing} events were pending when the webhook was disabled");
 
     trial.behave(hook, &answering(200))?;
     trial.hooks[hook].patch("/enabled", &json!(true))?;
@@ -416,7 +417,7 @@ fn webhook_disabled(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Requests of before and after verify, and of after by both secrets.
+/// Requests before and after a secret change verify, and those after it with both secrets.
 fn secret_changed(trial: &mut Trial<'_>) -> Result<()> {
     const NEW: &str = "fedcba9876543210fedcba9876543210";
     let hook = in_flight(trial)?;
@@ -424,27 +425,27 @@ fn secret_changed(trial: &mut Trial<'_>) -> Result<()> {
     trial.hooks[hook].patch("/secret", &json!(NEW))?;
     trial.settle(LONG)?;
     let by_new = trial.verified_by(NEW);
-    ensure!(by_new >= 100, "only {by_new} events were left when the secret was changed");
+    ensure!(by_new >= 100, "only {by_new} events were pending when the secret was changed");
 
     trial.behave(hook, &answering(200))?;
     trial.hooks[hook].secrets = vec![NEW.to_owned()];
     trial.hooks[hook].also = Some(SECRET.to_owned());
     trial.publish(hook, 1_000)?;
     trial.settle(LONG)?;
-    trial.notes.push(format!("{by_new} of those in flight were signed with the new secret too"));
+    trial.notes.push(format!("{by_new} of the events in flight were signed with the new secret"));
     Ok(())
 }
 
-/// The clocks of ingest and sender are ten minutes off, either way; so are the times of events; and a sender whose clock is ahead dies
-/// over a probe.
+/// The clocks of ingest and sender are ten minutes off, in both directions, as are the times of events; and a sender whose clock is
+/// ahead is killed during a probe.
 fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
     const OFF: i64 = 600;
-    trial.world.hide_for(10)?;
+    trial.harness.set_visibility_timeout(10)?;
     trial.skew = OFF;
     let hook = trial.hook("acme")?;
     for (ingest, sender) in [(OFF, -OFF), (-OFF, OFF)] {
-        trial.world.set_clock("ingest", ingest)?;
-        trial.world.set_clock("sender", sender)?;
+        trial.harness.set_clock("ingest", ingest)?;
+        trial.harness.set_clock("sender", sender)?;
         let arrived = trial.arrived.len();
         let mut events = trial.events(hook, 800);
         for (index, event) in events.iter_mut().enumerate() {
@@ -452,7 +453,7 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
             let time = OffsetDateTime::now_utc() + time::Duration::seconds(off);
             event["time"] = json!(time.format(&time::format_description::well_known::Rfc3339)?);
         }
-        // With retries, whose waits must not become ten minutes longer.
+        // Includes retries, whose waits must not become ten minutes longer.
         trial.behave(hook, &answering(500))?;
         trial.publish_these(hook, &events[..100])?;
         trial.await_refused(trial.refused + 50, SOON)?;
@@ -465,72 +466,79 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
             "the sender's clock is right: {seen:?}"
         );
     }
-    trial.world.set_clock("ingest", 0)?;
-    trial.world.set_clock("sender", OFF)?;
+    trial.harness.set_clock("ingest", 0)?;
+    trial.harness.set_clock("sender", OFF)?;
     let other = trial.hook("acme")?;
-    // Each finds out that the receiver is quick, and dies before it can say so: its claim to be finding out stands.
+    // Each sender is killed after its probe found the receiver fast, before it can record that: its probe lease remains.
     trial.inject(Fault::on("dynamodb.UpdateItem", What::KillBefore).by("sender").containing("quickUntil"));
     trial.publish(other, 100)?;
     trial.await_struck(1, SOON)?;
-    trial.world.set_clock("sender", 0)?;
+    trial.harness.set_clock("sender", 0)?;
     trial.heal();
     trial.publish(other, 200)?;
     trial.settle(SOON)
 }
 
-/// What could not be worked off five times is with the dead letters, and `cargo xtask redrive` has it delivered; what nobody can read
-/// stays there, with the reason.
+/// A message that could not be processed five times is moved to the dead-letter queue, and `cargo xtask redrive` has it delivered; a
+/// malformed message stays there, with the reason.
 fn dlq(trial: &mut Trial<'_>) -> Result<()> {
     const UNREADABLE: usize = 5;
-    let world = trial.world;
+    let harness = trial.harness;
     let dead = || -> Result<u64> {
-        world.dead_letter_queues().into_iter().map(|queue| world.aws.queue_length(queue)).sum()
+        harness.dlqs().into_iter().map(|queue| harness.context.aws.queue_length(queue)).sum()
     };
     let await_dead = |count: u64| -> Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         while dead()? != count {
-            ensure!(begun.elapsed() < SOON, "{} messages are with the dead letters, not {count}", dead()?);
+            ensure!(
+                started.elapsed() < SOON,
+                "{} messages are in the dead-letter queues, not {count}",
+                dead()?
+            );
             sleep(Duration::from_millis(300));
         }
         Ok(())
     };
     let hook = trial.hook("acme")?;
-    world.hide_for(60)?;
+    harness.set_visibility_timeout(60)?;
     for number in 0..UNREADABLE {
-        world.aws.send_message(&world.stack.queues.deliveries, &format!("nonsense {number}"))?;
+        harness
+            .context
+            .aws
+            .send_message(&harness.context.stack.queues.deliveries, &format!("nonsense {number}"))?;
     }
     let unreadable = u64::try_from(UNREADABLE)?;
     await_dead(unreadable)?;
-    world.hide_for(1)?;
-    // One that nobody tries again by himself: or invocations would still be at it when all is well again.
+    harness.set_visibility_timeout(1)?;
+    // An error that the SDK does not retry: otherwise invocations would still be retrying after the fault is removed.
     trial.inject(Fault::on("dynamodb.BatchGetItem", What::Answer(400, "AccessDeniedException")).by("sender"));
     trial.publish(hook, 100)?;
     let all = u64::try_from(trial.published.len())? + unreadable;
     await_dead(all)?;
     trial.heal();
-    world.hide_for(60)?;
-    trial.look();
+    harness.set_visibility_timeout(60)?;
+    trial.check_arrivals();
     ensure!(trial.arrived.is_empty(), "{} events arrived", trial.arrived.len());
 
     let said = redrive(&["--dry-run"])?;
     ensure!(
         dead()? == all && said.contains(&format!("{all} in all")),
-        "a dry run moved something, or did not say {all}: {said}"
+        "a dry run moved something, or did not report {all}: {said}"
     );
     redrive(&[])?;
     trial.settle(SOON)?;
     await_dead(unreadable)?;
-    let left = world.take_dead_letters()?;
+    let left = harness.drain_dlqs()?;
     let explained = left.iter().filter(|(body, reason)| {
         body.starts_with("nonsense")
             && reason.as_ref().is_some_and(|reason| reason.contains("not a delivery message"))
     });
     ensure!(explained.count() == UNREADABLE, "{left:?}");
-    trial.notes.push(format!("{} redriven, {UNREADABLE} stay with their reason", trial.arrived.len()));
+    trial.notes.push(format!("{} redriven, {UNREADABLE} stayed with their reason", trial.arrived.len()));
     Ok(())
 }
 
-/// Runs `cargo xtask redrive` on this stack; what it said.
+/// Runs `cargo xtask redrive` on this stack and returns its output.
 fn redrive(words: &[&str]) -> Result<String> {
     let xtask = std::env::var_os("ANZOL_XTASK").context("ANZOL_XTASK does not name xtask")?;
     let output = Command::new(xtask).arg("redrive").args(words).output()?;

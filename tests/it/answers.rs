@@ -1,4 +1,4 @@
-//! Answers as receivers really write them, byte for byte: what each counts as, what history keeps of it, and how many requests it took.
+//! Unusual answers of receivers, byte for byte: the outcome of each, its history row, and the number of requests.
 
 use std::time::Duration;
 
@@ -7,66 +7,66 @@ use anzol_domain::{Delivery, FailureKind, Status, WebhookUrl};
 use anzol_egress::Settings;
 use anzol_pipeline::Deliverer;
 use anzol_runtime::now;
-use anzol_tests::receiver::{Behaviour, End, Mode};
+use anzol_tests::receiver::{Behavior, End, Mode};
 use anzol_vault::Vault;
 
-use crate::cloud::{EgressHarness, webhook};
-use crate::functions::task;
+use crate::kit::{EgressHarness, task, webhook_with};
 
-/// Long enough for every answer here, short enough to wait for those that never end.
+/// Long enough for every answer here, short enough to wait for endless ones.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
 struct Receiver {
-    way_out: EgressHarness,
+    egress: EgressHarness,
     vault: Vault,
 }
 
 impl Receiver {
     async fn start() -> Self {
-        let way_out = EgressHarness::start(Settings { timeout: TIMEOUT, ..Settings::default() }).await;
-        Self { way_out, vault: Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed") }
+        let egress = EgressHarness::start(Settings { timeout: TIMEOUT, ..Settings::default() }).await;
+        Self { egress, vault: Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed") }
     }
 
-    async fn behaves(&self, target: &str, behaviour: Behaviour) {
+    async fn behaves(&self, target: &str, behavior: Behavior) {
         let target = target.to_owned();
-        self.way_out.control(move |control| control.behave(&target, &behaviour)).await.unwrap();
+        self.egress.control(move |control| control.behave(&target, &behavior)).await.unwrap();
     }
 
-    /// One delivery, as the sender makes it, without a secret.
+    /// Makes one delivery like the sender, without a secret.
     async fn deliver(&self, url: &str) -> Delivery {
-        let mut webhook = webhook("acme");
-        webhook.sealed = None;
-        webhook.spec.url = WebhookUrl::parse(url).unwrap();
+        let webhook = webhook_with("acme", |webhook| {
+            webhook.sealed = None;
+            webhook.spec.url = WebhookUrl::parse(url).unwrap();
+        });
         let opened = self.vault.open(&webhook).await.unwrap();
-        Deliverer::new(self.way_out.egress.clone(), now).deliver(&opened, &task(&webhook)).await
+        Deliverer::new(self.egress.client.clone(), now).deliver(&opened, &task(&webhook)).await
     }
 
     async fn posts(&self, path: &str) -> usize {
         let path = path.to_owned();
-        self.way_out.control(move |control| control.requests(&path)).await.unwrap().len()
+        self.egress.control(move |control| control.requests(&path)).await.unwrap().len()
     }
 
-    /// One delivery to a receiver that answers so, and how many requests it took.
-    async fn answered(&self, path: &str, behaviour: Behaviour) -> (Delivery, usize) {
-        self.behaves(path, behaviour).await;
+    /// Makes one delivery to a receiver that behaves like this. Returns the number of requests too.
+    async fn answered(&self, path: &str, behavior: Behavior) -> (Delivery, usize) {
+        self.behaves(path, behavior).await;
         let delivery = self.deliver(&format!("https://hooks.receiver.test{path}")).await;
         (delivery, self.posts(path).await)
     }
 }
 
-fn raw(text: impl Into<Vec<u8>>, end: End) -> Behaviour {
-    Behaviour::raw(text, end)
+fn raw(text: impl Into<Vec<u8>>, end: End) -> Behavior {
+    Behavior::raw(text, end)
 }
 
-/// An answer that came: its status decides, and its body is kept as far as it came.
+/// Checks answers whose status decides the outcome and whose body is kept as far as it came.
 async fn counts_as(
     receiver: &Receiver,
     under: &str,
-    rows: Vec<(&str, Behaviour, u16, &str, Option<BodyError>)>,
+    rows: Vec<(&str, Behavior, u16, &str, Option<BodyError>)>,
 ) {
     let checks =
-        rows.into_iter().enumerate().map(|(number, (what, behaviour, status, body, error))| async move {
-            let (row, posts) = receiver.answered(&format!("{under}/{number}"), behaviour).await;
+        rows.into_iter().enumerate().map(|(number, (what, behavior, status, body, error))| async move {
+            let (row, posts) = receiver.answered(&format!("{under}/{number}"), behavior).await;
             let response = row.response.as_ref().unwrap_or_else(|| panic!("{what}: no answer in {row:?}"));
             assert_eq!(response.status_code, status, "{what}: {row:?}");
             let failure = (!(200..300).contains(&status)).then_some(FailureKind::HttpStatus);
@@ -80,7 +80,7 @@ async fn counts_as(
 }
 
 #[tokio::test]
-async fn k1_status_counts_whatever_ends_the_body() {
+async fn k1_status_counts_however_the_body_ends() {
     use BodyError::{Cut, Encoding, Length, Timeout};
     let receiver = Receiver::start().await;
     let until_close = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nthanks";
@@ -93,7 +93,7 @@ async fn k1_status_counts_whatever_ends_the_body() {
         "/ends",
         vec![
             ("no close_notify", raw(until_close, End::Abrupt), 200, "thanks", Some(Cut)),
-            ("closed as it should be", raw(until_close, End::Close), 200, "thanks", None),
+            ("closed properly", raw(until_close, End::Close), 200, "thanks", None),
             ("reset in the body", raw(half, End::Reset), 200, "thanks", Some(Cut)),
             ("closed in the body", raw(half, End::Close), 200, "thanks", Some(Cut)),
             ("cut by TCP in the body", raw(half, End::Abrupt), 200, "thanks", Some(Cut)),
@@ -103,10 +103,10 @@ async fn k1_status_counts_whatever_ends_the_body() {
             ("chunks without an end", raw(chunks, End::Close), 200, "thanks", Some(Cut)),
             ("chunks that stall", raw(chunks, End::Open), 200, "thanks", Some(Timeout)),
             ("a bad chunk", raw(format!("{chunks}zz\r\nmore\r\n0\r\n\r\n"), End::Close), 200, "thanks", Some(Length)),
-            ("no gzip", raw(gzip, End::Open), 200, "thanks", Some(Encoding)),
+            ("not gzip", raw(gzip, End::Open), 200, "thanks", Some(Encoding)),
             ("a whole body, then cut", raw("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nthanks", End::Abrupt), 200, "thanks", None),
             ("no body, then reset", raw("HTTP/1.1 204 No Content\r\n\r\n", End::Reset), 204, "", None),
-            ("a length that is none", raw("HTTP/1.1 200 OK\r\nContent-Length: six\r\n\r\nthanks", End::Close), 200, "thanks", Some(Length)),
+            ("an invalid length", raw("HTTP/1.1 200 OK\r\nContent-Length: six\r\n\r\nthanks", End::Close), 200, "thanks", Some(Length)),
             ("two lengths", raw("HTTP/1.1 503 No\r\nContent-Length: 6\r\nContent-Length: 7\r\n\r\nthanks", End::Close), 503, "thanks", Some(Length)),
             ("HTTP/1.0", raw("HTTP/1.0 200 OK\r\n\r\nthanks", End::Close), 200, "thanks", None),
             ("after 1xx", raw("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok", End::Open), 201, "ok", None),
@@ -116,7 +116,7 @@ async fn k1_status_counts_whatever_ends_the_body() {
 }
 
 #[tokio::test]
-async fn k2_headers_that_browsers_tolerate_are_tolerated() {
+async fn k2_headers_tolerated_by_browsers_are_accepted() {
     let receiver = Receiver::start().await;
     let with =
         |headers: &str| raw(format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 2\r\n\r\nok"), End::Open);
@@ -125,10 +125,10 @@ async fn k2_headers_that_browsers_tolerate_are_tolerated() {
         &receiver,
         "/headers",
         vec![
-            ("a space before the colon", with("X-Foo : bar\r\n"), 200, "ok", None),
+            ("a space before the colon", with("X-Foo : value\r\n"), 200, "ok", None),
             ("a line without a colon", with("nonsense\r\n"), 200, "ok", None),
-            ("a name with spaces", with("X Foo: bar\r\n"), 200, "ok", None),
-            ("a folded value", with("X-Foo: bar\r\n  baz\r\n"), 200, "ok", None),
+            ("a name with spaces", with("X Foo: value\r\n"), 200, "ok", None),
+            ("a folded value", with("X-Foo: value\r\n  more\r\n"), 200, "ok", None),
             ("a control character", with("X-Foo: b\u{1}r\r\n"), 200, "ok", None),
             ("bytes beyond ASCII", with("X-Foo: b\u{e4}r\r\n"), 200, "ok", None),
             ("an empty value", with("X-Foo:\r\n"), 200, "ok", None),
@@ -147,7 +147,7 @@ async fn k2_headers_that_browsers_tolerate_are_tolerated() {
         ],
     )
     .await;
-    // What hyper refuses is read nevertheless.
+    // Answers that hyper refuses are parsed by our fallback.
     counts_as(
         &receiver,
         "/unusual",
@@ -199,7 +199,7 @@ async fn k2_headers_that_browsers_tolerate_are_tolerated() {
 }
 
 #[tokio::test]
-async fn k2_l7_no_second_post_after_a_byte_of_an_answer() {
+async fn k2_l7_no_second_post_after_the_first_answer_byte() {
     use FailureKind::{Body, Protocol};
     let receiver = Receiver::start().await;
     for (number, (bytes, end, kind, says)) in [
@@ -233,20 +233,20 @@ async fn k2_l7_no_second_post_after_a_byte_of_an_answer() {
 }
 
 #[tokio::test]
-async fn k2_answer_that_never_begins_may_be_tried_once_more() {
+async fn k2_post_without_an_answer_byte_is_repeated_once() {
     let receiver = Receiver::start().await;
     for (path, end) in [("/close", End::Close), ("/abrupt", End::Abrupt), ("/reset", End::Reset)] {
         let (row, posts) = receiver.answered(path, raw("", end)).await;
         assert_eq!((row.failure, posts), (Some(FailureKind::Connect), 2), "{path}: {row:?}");
         assert!(row.status_message.as_ref().unwrap().ends_with("(tried twice)"), "{row:?}");
     }
-    // One that begins and does not go on is out of time, and nothing else.
+    // An answer that starts and stalls is a timeout.
     let (row, posts) = receiver.answered("/slow", raw("HTTP/1.1 200 OK\r\nX-Foo", End::Open)).await;
     assert_eq!((row.failure, posts), (Some(FailureKind::Timeout), 1), "{row:?}");
 }
 
 #[tokio::test]
-async fn k3_small_headers_after_a_big_one_are_kept_and_all_decide() {
+async fn k3_headers_after_an_oversized_one_are_kept_and_used() {
     let receiver = Receiver::start().await;
     let big = "v".repeat(9_000);
     let answer = |status: &str, rest: &str| {
@@ -257,7 +257,7 @@ async fn k3_small_headers_after_a_big_one_are_kept_and_all_decide() {
     let response = row.response.unwrap();
     let names: Vec<_> = response.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!((names, response.headers_cut), (vec!["retry-after", "x-small", "content-length"], true));
-    // Even where none of it is kept.
+    // A header decides the outcome even when it is too large to keep.
     let (row, _) =
         receiver.answered("/moved", answer("301", &format!("Location: https://a.example/{big}\r\n"))).await;
     assert_eq!(row.failure, Some(FailureKind::Redirect));
@@ -265,11 +265,11 @@ async fn k3_small_headers_after_a_big_one_are_kept_and_all_decide() {
 }
 
 #[tokio::test]
-async fn k7_second_try_takes_a_new_connection() {
+async fn k7_second_try_uses_a_new_connection() {
     let receiver = Receiver::start().await;
     for (path, end) in [("/reset", End::Reset), ("/close", End::Close), ("/abrupt", End::Abrupt)] {
         receiver.behaves(path, raw("", end).from_request(2)).await;
-        // A host of its own, whose connections nobody else has used.
+        // A new host, without connections of other deliveries.
         let url = format!("https://{}.receiver.test{path}", &path[1..]);
         let first = futures::future::join_all((0..10).map(|_| receiver.deliver(&url))).await;
         assert!(first.iter().all(|row| row.status == Status::Success), "{first:?}");
@@ -281,20 +281,20 @@ async fn k7_second_try_takes_a_new_connection() {
 }
 
 #[tokio::test]
-async fn k7_connection_closed_while_idle_costs_no_second_post() {
+async fn k7_close_while_idle_causes_no_second_post() {
     let receiver = Receiver::start().await;
     receiver.behaves("/in", raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", End::Close)).await;
     for count in 1..=5 {
         let row = receiver.deliver("https://hooks.receiver.test/in").await;
         assert_eq!(row.status, Status::Success, "{row:?}");
-        assert_eq!(receiver.posts("/in").await, count, "the end of the connection was seen");
+        assert_eq!(receiver.posts("/in").await, count, "the close was noticed before the next request");
     }
 }
 
 #[tokio::test]
-async fn k7_whole_answer_leaves_its_connection_for_the_next() {
+async fn k7_complete_answer_keeps_the_connection() {
     let receiver = Receiver::start().await;
-    // Were the connection not kept, `from_request` would never come to pass.
+    // `from_request` applies only if the connection is kept.
     let second = raw("HTTP/1.1 299 Kept\r\nContent-Length: 0\r\n\r\n", End::Open);
     receiver.behaves("/in", second.from_request(2)).await;
     let url = "https://hooks.receiver.test/in";
@@ -305,7 +305,7 @@ async fn k7_whole_answer_leaves_its_connection_for_the_next() {
 }
 
 #[tokio::test]
-async fn tls_failures_say_what_to_do() {
+async fn tls_failures_name_the_remedy() {
     let receiver = Receiver::start().await;
     for (name, mode, says) in [
         ("plain", Mode::PlainHttp, "does it serve plain HTTP there?"),
@@ -316,7 +316,7 @@ async fn tls_failures_say_what_to_do() {
         ("client", Mode::WantsClientCert, "requires a client certificate, and webhooks have none"),
     ] {
         let host = format!("{name}.receiver.test");
-        receiver.behaves(&format!("/host:{host}"), Behaviour { mode, ..Behaviour::default() }).await;
+        receiver.behaves(&format!("/host:{host}"), Behavior { mode, ..Behavior::default() }).await;
         let row = receiver.deliver(&format!("https://{host}/{name}")).await;
         let message = row.status_message.unwrap();
         assert_eq!(row.failure, Some(FailureKind::Tls), "{name}: {message}");

@@ -1,4 +1,4 @@
-//! How AWS is called when the way there is bad: connections that close, answers that break off.
+//! Calls to AWS over failing connections: closed connections and truncated answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,11 +9,11 @@ use anzol_store::Webhooks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cloud::config;
+use crate::kit::config;
 
-const NOTHING: &str =
+const EMPTY: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";
-const BROKEN_OFF: &str =
+const TRUNCATED: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 200\r\n\r\n{\"Item\":";
 
 /// Reads one request to its end.
@@ -33,7 +33,7 @@ async fn read(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// A table behind a bad way: the nth request of all gets the nth answer, the last one for good, and `close` ends each connection after it.
+/// Starts a table whose nth request gets the nth answer, further ones the last; `close` closes the connection after each answer.
 async fn table(answers: &'static [&'static str], close: bool) -> (Webhooks, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -47,7 +47,7 @@ async fn table(answers: &'static [&'static str], close: bool) -> (Webhooks, Arc<
                 while read(&mut stream).await {
                     let index = counted.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
                     stream.write_all(answers[index].as_bytes()).await.unwrap();
-                    if close || answers[index] != NOTHING {
+                    if close || answers[index] != EMPTY {
                         break;
                     }
                 }
@@ -63,23 +63,23 @@ async fn get(table: &Webhooks) {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_asked_for_again() {
-    let (table, requests) = table(&[BROKEN_OFF, NOTHING], false).await;
+async fn truncated_answer_is_retried() {
+    let (table, requests) = table(&[TRUNCATED, EMPTY], false).await;
     get(&table).await;
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
-async fn a_connection_that_closes_before_an_answer_is_made_again() {
-    let (table, requests) = table(&["", NOTHING], false).await;
+async fn connection_closed_before_the_answer_is_retried() {
+    let (table, requests) = table(&["", EMPTY], false).await;
     get(&table).await;
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
-/// As AWS closes connections that were idle for long, a frozen function's among them.
+/// AWS closes connections that have been idle for long, such as those of a frozen function.
 #[tokio::test]
-async fn connections_that_close_after_each_answer_do_not_matter() {
-    let (table, requests) = table(&[NOTHING], true).await;
+async fn connection_closed_after_the_answer_causes_no_retry() {
+    let (table, requests) = table(&[EMPTY], true).await;
     for _ in 0..20 {
         get(&table).await;
     }

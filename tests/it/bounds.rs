@@ -1,4 +1,4 @@
-//! What one caller may take of what there is for all: tests and resends under way, webhooks of a tenant; and what bounds may not tell.
+//! Limits per caller: concurrent tests and resends, webhooks of a tenant; and limits that must not reveal secrets.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anzol_domain::{TenantId, UserId};
-use anzol_egress::Settings;
 use anzol_runtime::now;
 use anzol_store::{LEASE_TIME, LeaseError, TENANT_LEASES, USER_LEASES};
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness};
+use crate::kit::{Answer, Api, As, TestContext};
 
 const WEBHOOKS: &str = "/api/v1/webhooks";
 
@@ -23,12 +22,6 @@ fn acme() -> TenantId {
 
 fn user(name: impl std::fmt::Display) -> UserId {
     UserId::parse(&name.to_string()).unwrap()
-}
-
-async fn start() -> (Cloud, EgressHarness, Api) {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
-    (cloud, way_out, api)
 }
 
 async fn create(api: &Api, who: &As, name: &str) -> Answer {
@@ -44,13 +37,14 @@ fn path(created: &Answer) -> String {
     format!("{WEBHOOKS}/{}", created.body["id"].as_str().unwrap())
 }
 
-/// The item with the leases, as the database has it.
-async fn leases(cloud: &Cloud, tenant: &str) -> Value {
-    let (raw, key) =
-        (cloud.raw.clone(), json!({ "pk": { "S": format!("TENANT#{tenant}") }, "sk": { "S": "LEASES" } }));
-    let request = json!({ "TableName": cloud.webhooks_table, "Key": key });
-    let read = move || raw.call("dynamodb", "DynamoDB_20120810.GetItem", &request);
-    tokio::task::spawn_blocking(read).await.unwrap().unwrap()["Item"].clone()
+/// Returns the item with the leases as stored in the database.
+async fn leases(context: &TestContext, tenant: &str) -> Value {
+    context.dynamodb("GetItem", leases_key(context, tenant)).await["Item"].clone()
+}
+
+fn leases_key(context: &TestContext, tenant: &str) -> Value {
+    let key = json!({ "pk": { "S": format!("TENANT#{tenant}") }, "sk": { "S": "LEASES" } });
+    json!({ "TableName": context.webhooks_table, "Key": key })
 }
 
 fn held(item: &Value) -> usize {
@@ -58,14 +52,14 @@ fn held(item: &Value) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn h3_no_more_leases_are_held_than_may_be() {
-    let cloud = Arc::new(Cloud::start().await);
+async fn h3_leases_never_exceed_their_limits() {
+    let context = Arc::new(TestContext::start().await);
     let (under_way, most, taken) =
         (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let users: Arc<Mutex<BTreeMap<usize, usize>>> = Arc::default();
     let callers = (0..60_usize).map(|n| {
-        let (cloud, under_way, most, taken, users) = (
-            Arc::clone(&cloud),
+        let (context, under_way, most, taken, users) = (
+            Arc::clone(&context),
             Arc::clone(&under_way),
             Arc::clone(&most),
             Arc::clone(&taken),
@@ -73,7 +67,7 @@ async fn h3_no_more_leases_are_held_than_may_be() {
         );
         tokio::spawn(async move {
             for _ in 0..3 {
-                let lease = match cloud.webhooks.lease(&acme(), &user(n % 4), now()).await {
+                let lease = match context.webhooks.lease(&acme(), &user(n % 4), now()).await {
                     Ok(lease) => lease,
                     Err(LeaseError::TenantFull | LeaseError::UserFull | LeaseError::Store(_)) => continue,
                 };
@@ -84,7 +78,7 @@ async fn h3_no_more_leases_are_held_than_may_be() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 *users.lock().unwrap().entry(n % 4).or_default() -= 1;
                 under_way.fetch_sub(1, Ordering::SeqCst);
-                cloud.webhooks.release(&lease).await.unwrap();
+                context.webhooks.release(&lease).await.unwrap();
             }
         })
     });
@@ -93,26 +87,26 @@ async fn h3_no_more_leases_are_held_than_may_be() {
     }
     let (most, taken) = (most.load(Ordering::SeqCst), taken.load(Ordering::SeqCst));
     assert!(most <= TENANT_LEASES && most > 1 && taken >= TENANT_LEASES, "{most} at once, {taken} in all");
-    assert_eq!(held(&leases(&cloud, "acme").await), 0, "all came free");
+    assert_eq!(held(&leases(&context, "acme").await), 0, "all leases were released");
     let again = join_all((0..30).map(|n| {
-        let cloud = Arc::clone(&cloud);
-        async move { cloud.webhooks.lease(&acme(), &user(n), now()).await }
+        let context = Arc::clone(&context);
+        async move { context.webhooks.lease(&acme(), &user(n), now()).await }
     }));
     let mut granted = again.await.iter().filter(|lease| lease.is_ok()).count();
-    // Somebody may have given up, with so many in each other's way.
-    while granted < TENANT_LEASES && cloud.webhooks.lease(&acme(), &user(100), now()).await.is_ok() {
+    // Callers may have given up under this much contention.
+    while granted < TENANT_LEASES && context.webhooks.lease(&acme(), &user(100), now()).await.is_ok() {
         granted += 1;
     }
-    assert_eq!((granted, held(&leases(&cloud, "acme").await)), (TENANT_LEASES, TENANT_LEASES));
+    assert_eq!((granted, held(&leases(&context, "acme").await)), (TENANT_LEASES, TENANT_LEASES));
 }
 
 #[tokio::test]
-async fn h3_leases_end_by_themselves_and_nobody_frees_anothers() {
-    let cloud = Cloud::start().await;
+async fn h3_leases_expire_and_only_holders_release_them() {
+    let context = TestContext::start().await;
     let begin = now();
     let take = |who: &'static str, at| {
-        let cloud = &cloud;
-        async move { cloud.webhooks.lease(&acme(), &user(who), at).await }
+        let context = &context;
+        async move { context.webhooks.lease(&acme(), &user(who), at).await }
     };
     let mut first = Vec::new();
     for _ in 0..USER_LEASES {
@@ -124,57 +118,54 @@ async fn h3_leases_end_by_themselves_and_nobody_frees_anothers() {
     }
     assert!(matches!(take("root", begin).await, Err(LeaseError::TenantFull)));
     // Another tenant has its own.
-    cloud.webhooks.lease(&TenantId::parse("globex").unwrap(), &user("ann"), begin).await.unwrap();
+    context.webhooks.lease(&TenantId::parse("globex").unwrap(), &user("ann"), begin).await.unwrap();
     let before = begin + LEASE_TIME - Duration::from_millis(1);
     assert!(matches!(take("ann", before).await, Err(LeaseError::TenantFull)));
     let after = begin + LEASE_TIME;
     for _ in 0..USER_LEASES {
         take("ann", after).await.unwrap();
     }
-    assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES, "those that had ended are gone");
-    // Whoever thought to hold one still gives back what is nobody's.
+    assert_eq!(held(&leases(&context, "acme").await), USER_LEASES, "expired leases are removed");
+    // Releasing an expired lease does not release another caller's.
     for lease in &first {
-        cloud.webhooks.release(lease).await.unwrap();
+        context.webhooks.release(lease).await.unwrap();
     }
-    assert_eq!(held(&leases(&cloud, "acme").await), USER_LEASES);
-    assert_eq!(cloud.webhooks.revision(&acme()).await.unwrap(), 0, "nothing of it moves the revision");
-    // No lease is believed that ends later than any can.
+    assert_eq!(held(&leases(&context, "acme").await), USER_LEASES);
+    assert_eq!(context.webhooks.revision(&acme()).await.unwrap(), 0, "leases do not change the revision");
+    // A lease that ends later than any valid one does not count.
     take("root", begin + Duration::from_hours(1)).await.unwrap();
     take("ann", begin).await.unwrap();
-    // A tenant that was deleted stays so.
-    cloud.webhooks.release(&first[0]).await.unwrap();
+    // Releasing a lease does not recreate a deleted item.
+    context.webhooks.release(&first[0]).await.unwrap();
     let gone = TenantId::parse("gone").unwrap();
-    let lease = cloud.webhooks.lease(&gone, &user("ann"), begin).await.unwrap();
-    let key = json!({ "pk": { "S": "TENANT#gone" }, "sk": { "S": "LEASES" } });
-    let (raw, request) = (cloud.raw.clone(), json!({ "TableName": cloud.webhooks_table, "Key": key }));
-    let delete = move || raw.call("dynamodb", "DynamoDB_20120810.DeleteItem", &request);
-    tokio::task::spawn_blocking(delete).await.unwrap().unwrap();
-    cloud.webhooks.release(&lease).await.unwrap();
-    assert_eq!(leases(&cloud, "gone").await, Value::Null);
+    let lease = context.webhooks.lease(&gone, &user("ann"), begin).await.unwrap();
+    context.dynamodb("DeleteItem", leases_key(&context, "gone")).await;
+    context.webhooks.release(&lease).await.unwrap();
+    assert_eq!(leases(&context, "gone").await, Value::Null);
 }
 
 #[tokio::test]
-async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
-    let (cloud, way_out, api) = start().await;
+async fn h3_user_limit_leaves_leases_for_admins() {
+    let (context, egress, api) = TestContext::with_api().await;
     let (ann, admin) = (As::user("acme", "ann"), As::admin("acme"));
     let created = create(&api, &ann, "slow").await;
     let test = format!("{}/actions/test", path(&created));
-    // Longer than it takes all of them to ask for their lease, also on a busy machine.
-    let slow = Behaviour { delay_ms: 5_000, ..Behaviour::default() };
-    way_out.control(move |receiver| receiver.behave("/slow", &slow)).await.unwrap();
+    // Longer than all callers take to ask for their lease, also on a busy machine.
+    let slow = Behavior { delay_ms: 9_000, ..Behavior::default() };
+    egress.control(move |receiver| receiver.behave("/slow", &slow)).await.unwrap();
     let post = |who: As| {
         let (api, test) = (&api, test.clone());
         async move { api.exchange(Some(&who), "POST", &test, None, None).await }
     };
     let anns = join_all((0..24).map(|_| post(ann.clone())));
     let admins = async {
-        // When the users' leases are given out, and none came back.
-        while held(&leases(&cloud, "acme").await) < USER_LEASES {
+        // Wait until the users' leases are taken; none has been released.
+        while held(&leases(&context, "acme").await) < USER_LEASES {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let mut answer = post(admin.clone()).await;
         while answer.status == 429 && answer.rules() == [("", "rate_limit")] {
-            answer = post(admin.clone()).await; // the others' calls kept getting in the way
+            answer = post(admin.clone()).await; // lost against the other callers' writes
         }
         answer
     };
@@ -192,42 +183,42 @@ async fn h3_a_user_has_five_tests_under_way_and_an_admin_more() {
     let full = refused.iter().find(|answer| answer.rules() == [("", "too_many_under_way_of_user")]).unwrap();
     assert_eq!(full.params()["max"], 5);
     assert_eq!(admins.status, 201, "{admins:?}");
-    let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
-    assert_eq!(requests, sent.len() + 1, "nothing is sent that is refused");
-    assert_eq!(held(&leases(&cloud, "acme").await), 0);
+    let requests = egress.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    assert_eq!(requests, sent.len() + 1, "refused calls send nothing");
+    assert_eq!(held(&leases(&context, "acme").await), 0);
 
-    // A resend takes a lease too, and calls that do not send take none.
-    let version = leases(&cloud, "acme").await["version"].clone();
+    // A resend takes a lease too; calls that send nothing take none.
+    let version = leases(&context, "acme").await["version"].clone();
     let delivery = sent[0].body["id"].as_str().unwrap();
     let history = format!("{}/deliveries/{delivery}", path(&created));
     let none = format!("{}/deliveries/none/actions/resend", path(&created));
     for (method, path) in [("GET", history.as_str()), ("GET", WEBHOOKS), ("POST", none.as_str())] {
         api.call(Some(&ann), method, path, None).await;
     }
-    assert_eq!(leases(&cloud, "acme").await["version"], version);
-    way_out.control(|receiver| receiver.behave("/slow", &Behaviour::default())).await.unwrap();
+    assert_eq!(leases(&context, "acme").await["version"], version);
+    egress.control(|receiver| receiver.behave("/slow", &Behavior::default())).await.unwrap();
     let resend = format!("{history}/actions/resend");
     assert_eq!(api.call(Some(&ann), "POST", &resend, None).await.0, 201);
-    assert_ne!(leases(&cloud, "acme").await["version"], version);
-    assert_eq!(held(&leases(&cloud, "acme").await), 0);
+    assert_ne!(leases(&context, "acme").await["version"], version);
+    assert_eq!(held(&leases(&context, "acme").await), 0);
 }
 
 #[tokio::test]
-async fn h3_a_lease_of_a_call_that_was_broken_off_ends_in_time() {
-    let (cloud, way_out, api) = start().await;
+async fn h3_lease_of_an_aborted_call_expires() {
+    let (context, egress, api) = TestContext::with_api().await;
     let ann = As::user("acme", "ann");
     let created = create(&api, &ann, "stuck").await;
     let test = format!("{}/actions/test", path(&created));
-    let slow = Behaviour { delay_ms: 5_000, ..Behaviour::default() };
-    way_out.control(move |receiver| receiver.behave("/stuck", &slow)).await.unwrap();
+    let slow = Behavior { delay_ms: 5_000, ..Behavior::default() };
+    egress.control(move |receiver| receiver.behave("/stuck", &slow)).await.unwrap();
     let call = api.exchange(Some(&ann), "POST", &test, None, None);
     let broken_off = async {
-        while held(&leases(&cloud, "acme").await) == 0 {
+        while held(&leases(&context, "acme").await) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     futures::future::select(Box::pin(call), Box::pin(broken_off)).await;
-    let item = leases(&cloud, "acme").await;
+    let item = leases(&context, "acme").await;
     assert_eq!(held(&item), 1, "{item}");
     let lease = item.as_object().unwrap().iter().find(|(name, _)| name.starts_with("lease")).unwrap().1;
     let end: i128 = lease["M"]["end"]["N"].as_str().unwrap().parse().unwrap();
@@ -237,12 +228,12 @@ async fn h3_a_lease_of_a_call_that_was_broken_off_ends_in_time() {
 }
 
 #[tokio::test]
-async fn l3_users_leave_admins_the_last_ten_webhooks() {
-    let (_cloud, _way_out, api) = start().await;
+async fn l3_last_ten_webhooks_are_reserved_for_admins() {
+    let (_context, _egress, api) = TestContext::with_api().await;
     let (ann, bob, admin) = (As::user("acme", "ann"), As::user("acme", "bob"), As::admin("acme"));
     let anns = join_all((0..98).map(|n| create(&api, if n % 2 == 0 { &ann } else { &bob }, "mine"))).await;
     let (made, refused): (Vec<_>, Vec<_>) = anns.into_iter().partition(|answer| answer.status == 201);
-    assert_eq!((made.len(), refused.len()), (90, 8), "under any concurrency");
+    assert_eq!((made.len(), refused.len()), (90, 8), "exact under concurrency");
     for answer in refused {
         assert_eq!(answer.status, 403);
         assert_eq!(answer.rules(), [("", "webhook_cap_for_users_reached")]);
@@ -252,7 +243,7 @@ async fn l3_users_leave_admins_the_last_ten_webhooks() {
     assert_eq!(admins.iter().filter(|answer| answer.status == 201).count(), 10);
     let full = admins.iter().find(|answer| answer.status == 403).unwrap();
     assert_eq!((full.rules(), full.params()), (vec![("", "webhook_cap_reached")], &json!({ "max": 100 })));
-    // One that is deleted is free for whose turn it is: of 99, users still get none.
+    // A deletion frees a webhook for admins only: with 99 left, users still get none.
     assert_eq!(api.call(Some(&ann), "DELETE", &path(&made[0]), None).await.0 / 100, 2);
     assert_eq!(create(&api, &bob, "mine").await.status, 403);
     assert_eq!(create(&api, &admin, "ours").await.status, 201);
@@ -261,15 +252,15 @@ async fn l3_users_leave_admins_the_last_ten_webhooks() {
 #[expect(
     clippy::needless_pass_by_value,
     clippy::unnecessary_wraps,
-    reason = "callers make it on the spot, for a parameter that may be nothing"
+    reason = "callers build the value in the call, for an optional parameter"
 )]
 fn patch(op: &str, path: &str, value: Value) -> Option<Value> {
     Some(json!([{ "op": op, "path": path, "value": value }]))
 }
 
 #[tokio::test]
-async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
-    let (_cloud, way_out, api) = start().await;
+async fn l8_patch_errors_do_not_reveal_value_lengths() {
+    let (_context, egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     let mut answers = Vec::new();
     for length in [0, 1, 37, 1500, 2000] {
@@ -295,7 +286,7 @@ async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
         let traces: Vec<_> =
             series.iter().map(|(status, body)| (*status, body["errors"].to_string())).collect();
         answers.push(traces);
-        // What came of it is sent, whatever its size.
+        // The resulting headers are sent, of any size.
         let (status, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
         assert_eq!((status, &sent["status"]), (201, &json!("success")), "{sent}");
     }
@@ -305,39 +296,34 @@ async fn l8_no_series_of_patches_tells_how_long_a_value_is() {
         statuses[..9],
         [204, 204, 204, 204, 204, 204, 204, 400, 400].map(|status| if status == 204 { 204 } else { 400 })
     );
-    assert_eq!(statuses.iter().skip(9).take(12).filter(|status| **status == 204).count(), 6, "eight in all");
-    let requests = way_out.control(|receiver| receiver.requests("/long")).await.unwrap();
+    assert_eq!(
+        statuses.iter().skip(9).take(12).filter(|status| **status == 204).count(),
+        6,
+        "eight in total"
+    );
+    let requests = egress.control(|receiver| receiver.requests("/long")).await.unwrap();
     assert_eq!(requests.last().unwrap().header("authorization").len(), 2000);
 }
 
 #[tokio::test]
-async fn info_a_webhook_keeps_a_header_that_was_reserved_later() {
-    let (cloud, way_out, api) = start().await;
+async fn info_header_reserved_later_is_kept_and_sent() {
+    let (context, egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     let created = create(&api, &admin, "forwarded").await;
     let path = path(&created);
-    // As the release before let it be stored.
-    let key = json!({ "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{}", created.body["id"].as_str().unwrap()) } });
-    let raw = cloud.raw.clone();
-    let table = cloud.webhooks_table.clone();
-    let plant = move || {
-        let place = json!({ "TableName": table, "Key": key });
-        let mut item = raw.call("dynamodb", "DynamoDB_20120810.GetItem", &place).unwrap()["Item"].clone();
-        let body = item["webhook"]["S"]
-            .as_str()
-            .unwrap()
-            .replace(r#""headers":{}"#, r#""headers":{"X-Real-IP":"10.0.0.1"}"#);
-        assert!(body.contains("X-Real-IP"), "{body}");
-        item["webhook"]["S"] = json!(body);
-        raw.call("dynamodb", "DynamoDB_20120810.PutItem", &json!({ "TableName": table, "Item": item }))
-            .unwrap();
-    };
-    tokio::task::spawn_blocking(plant).await.unwrap();
+    // As the previous release stored it.
+    let key = context.webhook_key("acme", created.body["id"].as_str().unwrap());
+    let mut item = context.dynamodb("GetItem", key).await["Item"].clone();
+    let stored = item["webhook"]["S"].as_str().unwrap();
+    let stored = stored.replace(r#""headers":{}"#, r#""headers":{"X-Real-IP":"10.0.0.1"}"#);
+    assert!(stored.contains("X-Real-IP"), "{stored}");
+    item["webhook"]["S"] = json!(stored);
+    context.dynamodb("PutItem", json!({ "TableName": context.webhooks_table, "Item": item })).await;
     let get = || api.call(Some(&admin), "GET", &path, None);
     assert_eq!(get().await.1["headers"], json!({ "X-Real-IP": "10.0.0.1" }));
     let (_, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
     assert_eq!(sent["status"], "success", "{sent}");
-    let requests = way_out.control(|receiver| receiver.requests("/forwarded")).await.unwrap();
+    let requests = egress.control(|receiver| receiver.requests("/forwarded")).await.unwrap();
     assert_eq!(requests[0].header("x-real-ip"), "10.0.0.1");
     assert_eq!(
         api.call(Some(&admin), "PATCH", &path, patch("replace", "/name", json!("Other"))).await.0,
@@ -357,8 +343,8 @@ async fn info_a_webhook_keeps_a_header_that_was_reserved_later() {
 }
 
 #[tokio::test]
-async fn info_answers_with_tenants_data_are_kept_nowhere() {
-    let (_cloud, _way_out, api) = start().await;
+async fn info_tenant_answers_are_not_cacheable() {
+    let (_context, _egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     for (who, path) in [(Some(&admin), WEBHOOKS), (Some(&admin), "/api/core/webhooks/none"), (None, WEBHOOKS)]
     {

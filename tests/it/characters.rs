@@ -1,87 +1,47 @@
-//! Characters and sizes that the queues refuse, on every way into one (K4, M1), and names by Unicode's rules (K8).
-
-use std::sync::Arc;
+//! Characters and sizes that the queues refuse, for every sender of messages (K4, M1), and names by Unicode's rules (K8).
 
 use anzol_domain::event::{MAX_EVENT, parse_one_or_many};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{DeliveryId, DeliveryTask, Event, TenantId, Trigger, Webhook, WebhookId};
-use anzol_egress::Settings;
-use anzol_fanout::Fanout;
-use anzol_http::Claims;
-use anzol_ingest::IngestState;
 use anzol_runtime::now;
 use anzol_tests::receiver::Received;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, SECRET, webhook};
-use crate::engine::{Engine, task};
-use crate::functions::{batch, failed};
-use crate::queue_rules;
-use crate::queues::{DEAD, EVENTS, FAST, SLOW, Sent};
+use crate::kit::queue_rules;
+use crate::kit::queues::{DEAD, EVENTS, SLOW};
+use crate::kit::{
+    Answer, As, Engine, Publisher, SECRET, TestContext, batch, failed, task, webhook, webhook_at,
+};
 
 const PUBLISH: &str = "/api/v1/events";
 const TYPE: &str = "com.qlik.v1.app.created";
 
-/// An event of acme's as JSON, with more members.
+/// Returns an event of acme as JSON, with more members.
 fn event(id: &str, more: &str) -> String {
     format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"{TYPE}","tenantid":"acme"{more}}}"#)
 }
 
-/// An engine, a webhook that hears the events, and both doors they come in by.
-struct Doors {
-    engine: Engine,
-    ingest: Api,
-    fanout: Fanout,
-}
-
-impl Doors {
-    async fn open() -> Self {
-        Self::within(MAX_EVENT).await
-    }
-
-    async fn within(largest_event: usize) -> Self {
-        let engine = Engine::start(DisablePolicy::default()).await;
-        engine.create("in").await;
-        let ingest = Api(anzol_ingest::router(IngestState {
-            dispatcher: Arc::new(engine.dispatcher()),
-            claims: Claims::default().into(),
-            clock: now,
-            largest_event,
-            signature: None,
-        }));
-        let fanout = Fanout {
-            dispatcher: engine.dispatcher(),
-            dlq: engine.queues.queue(DEAD),
-            clock: now,
-            largest_event,
-        };
-        Self { engine, ingest, fanout }
-    }
-
+impl Publisher {
     async fn publish(&self, body: &str) -> Answer {
         let kind = Some("application/json");
         self.ingest.exchange(Some(&As::admin("acme")), "POST", PUBLISH, kind, Some(json!(body))).await
     }
 
-    fn queued(&self) -> Vec<Sent> {
-        self.engine.queues.on(FAST)
-    }
-
-    /// Sends what is on the fast lane; answers what arrived.
+    /// Sends the messages on the fast lane and returns the requests that arrived.
     async fn deliver(&self) -> Vec<Received> {
         let bodies: Vec<_> = self.queued().into_iter().map(|sent| sent.body).collect();
         assert!(self.engine.handle(&bodies, "fast").await.is_empty());
-        self.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap()
+        self.engine.requests("in").await
     }
 }
 
 #[tokio::test]
 async fn k4_raw_ffff_in_data_arrives_once_and_signed() {
-    let doors = Doors::open().await;
-    let answer = doors.publish(&event("1", ",\"data\":{\"t\":\"a\u{ffff}b\"}")).await;
+    let publisher = Publisher::start().await;
+    let answer = publisher.publish(&event("1", ",\"data\":{\"t\":\"a\u{ffff}b\"}")).await;
     assert_eq!((answer.status, &answer.body["deliveries"]), (202, &json!(1)), "{answer:?}");
-    let [request] = &doors.deliver().await[..] else { panic!("not one POST") };
+    let [request] = &publisher.deliver().await[..] else { panic!("not one POST") };
     let body = request.body().unwrap();
     let payload: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(payload["data"]["t"], "a\u{ffff}b");
@@ -90,8 +50,8 @@ async fn k4_raw_ffff_in_data_arrives_once_and_signed() {
 }
 
 #[tokio::test]
-async fn m1_every_place_of_an_event_may_hold_what_sqs_refuses() {
-    let doors = Doors::open().await;
+async fn m1_characters_refused_by_sqs_are_accepted_everywhere() {
+    let publisher = Publisher::start().await;
     let raw = "x\u{fffe}\u{ffff}";
     let hybrid = format!(
         r#"{{"cloudEventsVersion":"0.1","specversion":"1.0","id":"h","source":"s","type":"{TYPE}","extensions":{{"tenantId":"acme","userId":"{raw}","{raw}":["{raw}"]}},"eventTypeVersion":"{raw}"}}"#
@@ -109,33 +69,33 @@ async fn m1_every_place_of_an_event_may_hold_what_sqs_refuses() {
         legacy,
     ];
     for (count, body) in bodies.iter().enumerate() {
-        let answer = doors.publish(body).await;
+        let answer = publisher.publish(body).await;
         assert_eq!(answer.status, 202, "{body:?}: {answer:?}");
-        assert_eq!(doors.queued().len(), count + 1);
+        assert_eq!(publisher.queued().len(), count + 1);
     }
-    // What is queued is the event that came.
-    for (sent, body) in doors.queued().iter().zip(&bodies) {
+    // The queued event is the published one.
+    for (sent, body) in publisher.queued().iter().zip(&bodies) {
         let came = Event::parse(body, now()).unwrap().payload(true);
         let mut expected: Value = serde_json::from_str(&came).unwrap();
         let mut queued: Value = serde_json::from_str(&sent.task().event.payload(true)).unwrap();
         (expected["time"], queued["time"]) = (Value::Null, Value::Null);
         assert_eq!(queued, expected, "{body:?}");
     }
-    assert_eq!(doors.deliver().await.len(), bodies.len());
-    // Names of attributes have letters and digits alone, so there it is refused, and named.
+    assert_eq!(publisher.deliver().await.len(), bodies.len());
+    // Attribute names have letters and digits only, so it is refused there, with the name.
     for name in [r"x\uffff", "x\u{ffff}", "\u{fffe}"] {
-        let answer = doors.publish(&event("3", &format!(",\"{name}\":1"))).await;
+        let answer = publisher.publish(&event("3", &format!(",\"{name}\":1"))).await;
         assert_eq!((answer.status, answer.rules()[0].1), (400, "attribute_name"), "{answer:?}");
     }
-    // By the events queue, all of them at once.
+    // All of them at once, through the events queue.
     let many = format!("[{}]", bodies.join(","));
-    assert!(failed(doors.fanout.handle(batch(&[many])).await).is_empty());
-    assert_eq!((doors.queued().len(), doors.engine.queues.on(DEAD).len()), (2 * bodies.len(), 0));
+    assert!(failed(publisher.fanout.handle(batch(&[many])).await).is_empty());
+    assert_eq!((publisher.queued().len(), publisher.engine.queues.on(DEAD).len()), (2 * bodies.len(), 0));
 }
 
 #[tokio::test]
-async fn m1_binary_mode_with_ffff_in_a_header_is_queued() {
-    let doors = Doors::open().await;
+async fn m1_binary_mode_header_with_ffff_is_queued() {
+    let publisher = Publisher::start().await;
     let headers = [
         ("ce-specversion", "1.0"),
         ("ce-id", "%EF%BF%BF"),
@@ -145,23 +105,26 @@ async fn m1_binary_mode_with_ffff_in_a_header_is_queued() {
         ("content-type", "text/plain"),
     ];
     let admin = As::admin("acme");
-    let answer =
-        doors.ingest.exchange_with(Some(&admin), "POST", PUBLISH, &headers, Some(json!("d\u{ffff}"))).await;
+    let answer = publisher
+        .ingest
+        .exchange_with(Some(&admin), "POST", PUBLISH, &headers, Some(json!("d\u{ffff}")))
+        .await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let sent = doors.queued()[0].task();
+    let sent = publisher.queued()[0].task();
     assert_eq!((sent.event.id(), sent.event.source()), ("\u{ffff}", "s\u{fffe}"));
-    // A tenant or user of an identity provider cannot have such a name: the member is named.
+    // A tenant or user of an identity provider cannot have such an id: the error names the member.
     let mut foreign = headers;
     foreign[4] = ("ce-tenantid", "acme%EF%BF%BF");
-    let answer = doors.ingest.exchange_with(Some(&admin), "POST", PUBLISH, &foreign, Some(json!(""))).await;
+    let answer =
+        publisher.ingest.exchange_with(Some(&admin), "POST", PUBLISH, &foreign, Some(json!(""))).await;
     assert_eq!((answer.status, answer.rules()), (400, vec![("tenantid", "identifier")]), "{answer:?}");
 }
 
-/// A client that does as it is told: it sends again after 429 and 503, and after nothing else.
-async fn send_as_told(doors: &Doors, body: &str) -> Vec<u16> {
+/// Publishes like a conforming client: it retries after 429 and 503 only.
+async fn publish_with_retries(publisher: &Publisher, body: &str) -> Vec<u16> {
     let mut statuses = Vec::new();
     for _ in 0..3 {
-        statuses.push(doors.publish(body).await.status);
+        statuses.push(publisher.publish(body).await.status);
         if ![429, 503].contains(statuses.last().unwrap()) {
             break;
         }
@@ -170,71 +133,71 @@ async fn send_as_told(doors: &Doors, body: &str) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn m1_24_good_events_beside_such_a_one_are_not_copied() {
-    let doors = Doors::open().await;
+async fn m1_events_beside_one_with_ffff_are_queued_once() {
+    let publisher = Publisher::start().await;
     let mut events: Vec<_> = (0..24).map(|n| event(&n.to_string(), "")).collect();
     events.push(event("24", ",\"data\":{\"id\":\"\u{ffff}\"}"));
-    assert_eq!(send_as_told(&doors, &format!("[{}]", events.join(","))).await, [202]);
-    assert_eq!(doors.deliver().await.len(), 25);
+    assert_eq!(publish_with_retries(&publisher, &format!("[{}]", events.join(","))).await, [202]);
+    assert_eq!(publisher.deliver().await.len(), 25);
 }
 
 #[tokio::test]
-async fn m1_what_sqs_refuses_for_good_is_a_400_and_no_copies() {
-    let doors = Doors::open().await;
-    doors.engine.queues.refuse_permanently("unwanted");
+async fn m1_event_refused_by_sqs_is_400_without_duplicates() {
+    let publisher = Publisher::start().await;
+    publisher.engine.queues.refuse_permanently("unwanted");
     let mut events: Vec<_> = (0..24).map(|n| event(&n.to_string(), "")).collect();
     events.insert(7, event("7b", r#","data":"unwanted""#));
     let body = format!("[{}]", events.join(","));
-    assert_eq!(send_as_told(&doors, &body).await, [400]);
-    assert_eq!(doors.queued().len(), 24, "each good one once");
-    let answer = doors.publish(&events[7]).await;
-    assert_eq!((answer.status, doors.queued().len()), (400, 24));
+    assert_eq!(publish_with_retries(&publisher, &body).await, [400]);
+    assert_eq!(publisher.queued().len(), 24, "each valid event once");
+    let answer = publisher.publish(&events[7]).await;
+    assert_eq!((answer.status, publisher.queued().len()), (400, 24));
     assert_eq!(answer.rules(), [("[0]", "not_queued")]);
     assert_eq!(*answer.params(), json!({ "code": "InvalidMessageContents" }));
-    assert_eq!(doors.publish(&body).await.rules(), [("[7]", "not_queued")]);
+    assert_eq!(publisher.publish(&body).await.rules(), [("[7]", "not_queued")]);
 }
 
 #[tokio::test]
-async fn m1_what_is_busy_is_still_a_503() {
-    let doors = Doors::open().await;
-    doors.engine.queues.refuse(r#""id":"1""#);
-    let answer = doors.publish(&event("1", "")).await;
+async fn m1_throttled_queue_is_503() {
+    let publisher = Publisher::start().await;
+    publisher.engine.queues.refuse(r#""id":"1""#);
+    let answer = publisher.publish(&event("1", "")).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
 }
 
 #[tokio::test]
-async fn m1_fanout_buries_the_refused_event_alone_with_its_reason() {
-    let doors = Doors::open().await;
-    doors.engine.create("other").await; // two webhooks hear them
-    doors.engine.queues.refuse_permanently("unwanted-by-fast");
-    // The dead-letter queue takes it: there it is another text.
+async fn m1_fanout_sends_only_refused_events_to_dlq() {
+    let publisher = Publisher::start().await;
+    publisher.engine.create("other").await; // two webhooks match the events
+    publisher.engine.queues.refuse_permanently("unwanted-by-fast");
+    // The dead-letter queue accepts the event, whose text differs there.
     let mut events: Vec<_> = (0..20).map(|n| event(&n.to_string(), "")).collect();
     events.push(event("20", r#","data":{"x\uffff":"unwanted-by\u002dfast"}"#));
     let message = format!("[{}]", events.join(","));
-    doors.engine.queues.refuse_permanently(r"unwanted-by\u002dfast");
+    publisher.engine.queues.refuse_permanently(r"unwanted-by\u002dfast");
     assert_eq!(
-        failed(doors.fanout.handle(batch(std::slice::from_ref(&message))).await),
+        failed(publisher.fanout.handle(batch(std::slice::from_ref(&message))).await),
         ["m0"],
-        "where it cannot be buried"
+        "the dead-letter queue refuses it too"
     );
-    doors.engine.queues.accept_all();
-    doors.engine.queues.refuse_permanently(r#""trigger":"event","acceptedAt""#);
+    publisher.engine.queues.accept_all();
+    publisher.engine.queues.refuse_permanently(r#""trigger":"event","acceptedAt""#);
     let alone = event("a", "");
-    let before = doors.queued().len();
-    assert!(failed(doors.fanout.handle(batch(&[message, alone.clone()])).await).is_empty());
-    assert_eq!(doors.queued().len(), before);
-    let buried = doors.engine.queues.on(DEAD);
-    assert_eq!(buried.len(), 22, "each event of the array, and the one alone");
-    assert!(buried.iter().any(|letter| letter.body == alone), "as it came");
-    for letter in &buried {
-        let reason = letter.attributes["reason"]["StringValue"].as_str().unwrap();
-        assert!(reason.contains("InvalidMessageContents"), "{reason}");
-        assert_eq!(parse_one_or_many(&letter.body, now(), MAX_EVENT).unwrap().len(), 1, "may be put back");
+    let before = publisher.queued().len();
+    assert!(failed(publisher.fanout.handle(batch(&[message, alone.clone()])).await).is_empty());
+    assert_eq!(publisher.queued().len(), before);
+    let dead = publisher.engine.queues.on(DEAD);
+    assert_eq!(dead.len(), 22, "each event of the array, and the single one");
+    assert!(dead.iter().any(|message| message.body == alone), "unchanged");
+    for message in &dead {
+        let reason = message.attributes["reason"]["StringValue"].as_str().unwrap();
+        assert!(reason.contains("cannot be queued: InvalidMessageContents"), "{reason}");
+        assert_eq!(parse_one_or_many(&message.body, now(), MAX_EVENT).unwrap().len(), 1, "can be redriven");
     }
 }
 
 #[tokio::test]
-async fn m1_a_retry_refused_for_good_does_not_come_back() {
+async fn m1_retry_refused_by_sqs_is_dropped() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -245,7 +208,7 @@ async fn m1_a_retry_refused_for_good_does_not_come_back() {
     for row in engine.history(&hook).await {
         assert_eq!(row.next_attempt.is_some(), row.id == tasks[0].delivery_id, "{row:?}");
     }
-    // Moved to another lane nothing was sent yet: its queue keeps it.
+    // A message that could not move to the slow lane was not sent yet, so it stays in its queue.
     let mut moved = engine.stored(&hook).await;
     moved.spec.enabled = true;
     assert!(
@@ -258,29 +221,28 @@ async fn m1_a_retry_refused_for_good_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn k4_news_of_a_webhook_named_with_ffff_goes_out() {
+async fn k4_operational_event_of_name_with_ffff_is_sent() {
     let engine = Engine::start(DisablePolicy::new(1, 0)).await;
-    let mut hook = webhook("acme");
-    hook.spec.name = "n\u{ffff}x".to_owned(); // as an older release took it
-    hook.spec.url = anzol_domain::WebhookUrl::parse("https://hooks.receiver.test/gone").unwrap();
-    engine.cloud.webhooks.create(&hook, 100).await.unwrap();
+    let mut hook = webhook_at("acme", "gone");
+    hook.spec.name = "n\u{ffff}x".to_owned(); // accepted by an earlier release
+    engine.context.webhooks.create(&hook, 100).await.unwrap();
     engine.answers("gone", 410).await;
     engine.send(&[task(&hook)]).await;
     assert!(!engine.stored(&hook).await.spec.enabled);
-    let [news] = &engine.queues.on(EVENTS)[..] else { panic!("nobody is told") };
-    let news: Value = serde_json::from_str(&news.body).unwrap();
+    let [sent] = &engine.queues.on(EVENTS)[..] else { panic!("no operational event") };
+    let event: Value = serde_json::from_str(&sent.body).unwrap();
     assert_eq!(
-        (&news["type"], &news["data"]["name"]),
+        (&event["type"], &event["data"]["name"]),
         (&json!("anzol.webhook.disabled"), &json!("n\u{ffff}x"))
     );
 }
 
 #[tokio::test]
-async fn k4_dead_letters_are_taken_whatever_they_hold() {
-    let doors = Doors::open().await;
-    let queue = doors.engine.queues.queue(DEAD);
+async fn k4_dlq_message_with_any_content_is_sent() {
+    let publisher = Publisher::start().await;
+    let queue = publisher.engine.queues.queue(DEAD);
     let whole = "é".repeat(512 * 1024);
-    for (body, reason, buried) in [
+    for (body, reason, dead) in [
         ("", "", " "),
         ("no\u{0} JSON\u{ffff}", "bad \u{ffff}\u{1b}", "no\u{fffd} JSON\u{fffd}"),
         ("{\"a\":\"\u{ffff}\"}", "\u{0}", r#"{"a":"\uffff"}"#),
@@ -289,28 +251,30 @@ async fn k4_dead_letters_are_taken_whatever_they_hold() {
         ("long reason", &"\u{ffff}".repeat(300_000), "long reason"),
     ] {
         queue.send_to_dlq(body, reason).await.unwrap();
-        let letter = doors.engine.queues.on(DEAD).pop().unwrap();
-        assert!(letter.body == buried, "{reason}");
-        let said = letter.attributes["reason"]["StringValue"].as_str().unwrap_or_default();
+        let message = publisher.engine.queues.on(DEAD).pop().unwrap();
+        assert!(message.body == dead, "{reason}");
+        let said = message.attributes["reason"]["StringValue"].as_str().unwrap_or_default();
         assert!(
-            said.len() <= 4096 && said.is_empty() == (reason.is_empty() || buried.len() > 1_000_000),
+            said.len() <= 4096 && said.is_empty() == (reason.is_empty() || dead.len() > 1_000_000),
             "{said}"
         );
     }
-    // Another implementation takes less, and the letter without its reason.
-    doors.engine.queues.take_at_most(100);
+    // An implementation with a smaller limit gets the message without its reason.
+    publisher.engine.queues.take_at_most(100);
     queue.send_to_dlq(&"b".repeat(98), "why").await.unwrap();
-    assert_eq!(doors.engine.queues.on(DEAD).pop().unwrap().attributes, Value::Null);
-    // A message of a sender's queue that nobody can read.
-    doors.engine.queues.take_at_most(queue_rules::MAX_BYTES);
-    assert!(doors.engine.handle(&["{\"v\":1,\"task\":\"\u{ffff}\"}".to_owned()], "fast").await.is_empty());
-    assert_eq!(doors.engine.queues.on(DEAD).pop().unwrap().body, r#"{"v":1,"task":"\uffff"}"#);
+    assert_eq!(publisher.engine.queues.on(DEAD).pop().unwrap().attributes, Value::Null);
+    // A malformed message on a sender's queue.
+    publisher.engine.queues.take_at_most(queue_rules::MAX_BYTES);
+    assert!(
+        publisher.engine.handle(&["{\"v\":1,\"task\":\"\u{ffff}\"}".to_owned()], "fast").await.is_empty()
+    );
+    assert_eq!(publisher.engine.queues.on(DEAD).pop().unwrap().body, r#"{"v":1,"task":"\uffff"}"#);
 }
 
 #[tokio::test]
-async fn k4_what_outgrows_the_bound_by_its_escapes_is_a_400() {
-    let doors = Doors::open().await;
-    // 3 bytes each as they come, 6 as they are queued.
+async fn k4_event_too_large_after_escaping_is_400() {
+    let publisher = Publisher::start().await;
+    // 3 bytes each when published, 6 when queued.
     let raw = |count: usize| event("1", &format!(",\"data\":\"{}\"", "\u{ffff}".repeat(count)));
     for (body, status) in [
         (raw(10_000), 202),
@@ -325,45 +289,45 @@ async fn k4_what_outgrows_the_bound_by_its_escapes_is_a_400() {
             400,
         ),
     ] {
-        let answer = doors.publish(&body).await;
+        let answer = publisher.publish(&body).await;
         assert_eq!(answer.status, status, "{} bytes: {answer:?}", body.len());
         if status == 400 {
             assert_eq!(answer.rules(), [("event", "event_max_bytes")]);
             assert_eq!(*answer.params(), json!({ "max": MAX_EVENT }));
         }
-        assert!(doors.queued().iter().all(|sent| sent.body.len() < MAX_EVENT + 2048));
+        assert!(publisher.queued().iter().all(|sent| sent.body.len() < MAX_EVENT + 2048));
     }
-    // A whole request of the largest: 1 MiB of it.
+    // A request of the maximum size, 1 MiB.
     let one = event("1", &format!(",\"data\":\"{}\"", "\u{ffff}".repeat(10_000)));
     let many = format!("[{}]", vec![one; 30].join(","));
-    let before = doors.queued().len();
-    assert_eq!(doors.publish(&many).await.status, 202);
-    assert_eq!(doors.queued().len(), before + 30);
+    let before = publisher.queued().len();
+    assert_eq!(publisher.publish(&many).await.status, 202);
+    assert_eq!(publisher.queued().len(), before + 30);
 }
 
 #[tokio::test]
-async fn k4_a_queue_that_takes_less_than_sqs_is_told_apart_by_message() {
-    let doors = Doors::within(128 * 1024).await;
-    doors.engine.queues.take_at_most(100_000);
+async fn k4_smaller_queue_limit_is_applied_per_message() {
+    let publisher = Publisher::with(128 * 1024, None).await;
+    publisher.engine.queues.take_at_most(100_000);
     let sized = |id: &str, bytes| event(id, &format!(r#","data":"{}""#, "x".repeat(bytes)));
     let body = format!("[{},{},{}]", sized("0", 50_000), sized("1", 110_000), sized("2", 60_000));
-    assert_eq!(send_as_told(&doors, &body).await, [400]);
-    let queued: Vec<_> = doors.queued().iter().map(|sent| sent.task().event.id().to_owned()).collect();
+    assert_eq!(publish_with_retries(&publisher, &body).await, [400]);
+    let queued: Vec<_> = publisher.queued().iter().map(|sent| sent.task().event.id().to_owned()).collect();
     assert_eq!(queued, ["0", "2"]);
 }
 
-/// A task of a failing delivery's last attempts, which wait in the scheduler.
+/// Returns a task for one of the last attempts of a failing delivery, whose retries wait in the scheduler.
 fn late(hook: &Webhook, data: &str) -> DeliveryTask {
     let event = Event::from_payload(&event("late", &format!(r#","data":"{data}""#)), now()).unwrap();
     DeliveryTask { attempt: 6, trigger: Trigger::Retry, event, ..task(hook) }
 }
 
 #[tokio::test]
-async fn k4_html_is_scheduled_and_what_is_too_large_comes_early() {
+async fn k4_html_is_scheduled_and_oversized_input_is_queued() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
-    // HTML of the usual bound, and context attributes, as far as they fit.
+    // HTML of the maximum size, and text like the scheduler's context attributes.
     let html = late(&hook, &"<p>".repeat(MAX_EVENT / 3));
     let odd = late(&hook, "<aws.scheduler.attempt-number>\u{ffff}<AWS.x>");
     assert!(engine.send(&[html, odd]).await.is_empty());
@@ -374,18 +338,18 @@ async fn k4_html_is_scheduled_and_what_is_too_large_comes_early() {
         .into_iter()
         .map(|(_, made)| made["Target"]["Input"].as_str().unwrap().to_owned());
     let input = inputs.min_by_key(String::len).unwrap();
-    let back: Value = serde_json::from_str(&crate::queues::task_in(&input).event.payload(true)).unwrap();
+    let back: Value = serde_json::from_str(&crate::kit::queues::task_in(&input).event.payload(true)).unwrap();
     assert_eq!(back["data"], "<aws.scheduler.attempt-number>\u{ffff}<AWS.x>");
-    // What the scheduler will never take comes early, and only once.
+    // A task that the scheduler cannot hold is queued early, and only once.
     let large = late(&hook, &"<aws.".repeat(240 * 1024 / 5 - 100));
     assert!(engine.send(std::slice::from_ref(&large)).await.is_empty());
-    let [early] = &engine.queues.on(SLOW)[..] else { panic!("it is lost") };
+    let [early] = &engine.queues.on(SLOW)[..] else { panic!("the task is lost") };
     assert_eq!((early.delay, early.task().attempt, engine.queues.schedules().len()), (900, 7, 2));
     assert_eq!(engine.received("down").await, 3);
 }
 
 #[tokio::test]
-async fn k4_every_tenant_is_a_message_group() {
+async fn k4_every_tenant_id_is_a_valid_message_group() {
     for c in ' '..='\u{ff}' {
         if let Ok(tenant) = TenantId::parse(&format!("a{c}")) {
             assert!(queue_rules::is_group(tenant.as_str()), "{c}");
@@ -404,7 +368,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn k4_any_event_that_is_taken_can_be_queued(
+    fn k4_any_accepted_event_can_be_queued(
         texts in proptest::collection::vec("[\u{0}-\u{7f}\u{fff0}-\u{10010}]{0,12}", 4), form in 0..3_u8, times in 1..400_usize,
     ) {
         let [id, name, value, user] = &texts[..] else { unreachable!() };
@@ -433,14 +397,14 @@ proptest! {
 }
 
 #[tokio::test]
-async fn k8_names_are_found_and_sorted_by_either_form() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
+async fn k8_names_match_and_sort_in_any_normalization_form() {
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, admin) = (context.api(&egress), As::admin("acme"));
     let composed = ["Café Ünï", "Zebra", "Cafe\u{301} B", "ＡＢＣ"];
     for name in composed {
         let mut hook = webhook("acme");
         hook.spec.name = name.to_owned();
-        cloud.webhooks.create(&hook, 100).await.unwrap();
+        context.webhooks.create(&hook, 100).await.unwrap();
     }
     let names = async |query: &str| {
         let (status, page) =
@@ -462,14 +426,14 @@ async fn k8_names_are_found_and_sorted_by_either_form() {
 }
 
 #[tokio::test]
-async fn k8_an_old_name_is_shown_and_the_webhook_can_be_changed() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
+async fn k8_earlier_name_stays_readable_and_changeable() {
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, admin) = (context.api(&egress), As::admin("acme"));
     let mut old = webhook("acme");
     old.sealed = None;
     old.spec.name = "\u{200b}".to_owned();
     old.spec.description = Some("to \u{202e}left".to_owned());
-    cloud.webhooks.create(&old, 100).await.unwrap();
+    context.webhooks.create(&old, 100).await.unwrap();
     let at = format!("/api/core/webhooks/{}", old.id);
     let (status, mut shown) = api.call(Some(&admin), "GET", &at, None).await;
     assert_eq!((status, &shown["name"]), (200, &json!("\u{200b}")));
@@ -490,9 +454,9 @@ async fn k8_an_old_name_is_shown_and_the_webhook_can_be_changed() {
 }
 
 #[tokio::test]
-async fn k8_the_api_refuses_names_of_nothing_and_turned_text() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, admin) = (cloud.api(&way_out), As::admin("acme"));
+async fn k8_invisible_and_bidi_names_are_refused() {
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, admin) = (context.api(&egress), As::admin("acme"));
     let body =
         |name: &str| json!({ "name": name, "url": "https://hooks.receiver.test/in", "eventTypes": [TYPE] });
     for (name, status) in [

@@ -1,20 +1,13 @@
-//! The public contract's rules, on both base paths, and where the two differ (contract sections 1, 2 and 6.4).
+//! The public contract's rules on both base paths, and their differences (contract sections 1, 2 and 6.4).
 
 use anzol_domain::{Disabled, TenantId};
-use anzol_egress::Settings;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness};
+use crate::kit::{Answer, Api, As, TestContext};
 
 const V1: &str = "/api/v1/webhooks";
 const CORE: &str = "/api/core/webhooks";
 const CREATED: &str = "com.qlik.v1.app.created";
-
-async fn api() -> (Cloud, EgressHarness, Api) {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
-    (cloud, way_out, api)
-}
 
 fn body() -> Value {
     json!({ "name": "Hook", "url": "https://hooks.receiver.test/in", "eventTypes": [CREATED] })
@@ -26,13 +19,13 @@ fn with(member: &str, value: Value) -> Value {
     body
 }
 
-/// An admin of acme at one of the base paths.
-struct At<'a> {
+/// The API of one base path, called by an admin of acme.
+struct BasePath<'a> {
     api: &'a Api,
     base: &'a str,
 }
 
-impl At<'_> {
+impl BasePath<'_> {
     async fn call(&self, method: &str, tail: &str, body: Option<Value>) -> Answer {
         let path = format!("{}{tail}", self.base);
         self.api.exchange(Some(&As::admin("acme")), method, &path, Some("application/json"), body).await
@@ -69,13 +62,13 @@ fn replace(path: &str, value: impl Into<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn both_base_paths_lead_to_the_same_webhooks_and_v1_says_that_it_ends() {
-    let (_cloud, _way_out, api) = api().await;
-    let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
+async fn base_paths_share_webhooks_and_v1_is_deprecated() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let (v1, core) = (BasePath { api: &api, base: V1 }, BasePath { api: &api, base: CORE });
     let created = v1.create(body()).await;
     assert_eq!(core.get(&created["id"]).await, created);
     let at = created["createdAt"].as_str().unwrap();
-    assert!(at.len() <= "2026-11-24T10:00:00.000Z".len(), "{at}: some date parsers take no more digits");
+    assert!(at.len() <= "2026-11-24T10:00:00.000Z".len(), "{at}: some date parsers accept no more digits");
 
     for (at, method, path) in [
         (&v1, "GET", ""),
@@ -101,9 +94,9 @@ async fn both_base_paths_lead_to_the_same_webhooks_and_v1_says_that_it_ends() {
 }
 
 #[tokio::test]
-async fn patches_of_core_reach_members_that_those_of_v1_do_not() {
-    let (_cloud, _way_out, api) = api().await;
-    let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
+async fn core_patch_changes_members_that_v1_refuses() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let (v1, core) = (BasePath { api: &api, base: V1 }, BasePath { api: &api, base: CORE });
     let id = v1.create(body()).await["id"].clone();
     for (path, value) in [
         ("/filter", json!("id eq \"a\"")),
@@ -123,7 +116,7 @@ async fn patches_of_core_reach_members_that_those_of_v1_do_not() {
         (&json!("id eq \"a\""), &json!("user"), &json!("ann"))
     );
 
-    // Single members, by name and by place.
+    // Single members, by name and by index.
     let operations = json!([
         { "op": "add", "path": "/headers/X-Key", "value": "1" },
         { "op": "add", "path": "/encryptedHeaders/X-Token", "value": "secret" },
@@ -138,9 +131,9 @@ async fn patches_of_core_reach_members_that_those_of_v1_do_not() {
 }
 
 #[tokio::test]
-async fn what_cannot_change_is_a_conflict_in_core() {
-    let (_cloud, _way_out, api) = api().await;
-    let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
+async fn immutable_member_is_a_conflict_in_core() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let (v1, core) = (BasePath { api: &api, base: V1 }, BasePath { api: &api, base: CORE });
     let created = v1.create(with("origin", json!("automations"))).await;
     let id = &created["id"];
     assert_eq!(created["origin"], "automations");
@@ -165,35 +158,35 @@ async fn what_cannot_change_is_a_conflict_in_core() {
         ["id", "origin", "createdAt", "createdByUserId", "updatedAt", "updatedByUserId", "disabledReason"]
     {
         let changed = with(name, json!("2020-01-01T00:00:00Z"));
-        // An `origin` of another kind is no origin at all.
+        // A date is not a valid `origin`.
         let expected = if name == "origin" { (400, "unreadable") } else { (409, "read_only") };
         let answer = core.put(id, changed).await;
         assert_eq!((answer.status, answer.rules()), (expected.0, vec![(name, expected.1)]));
     }
     assert_eq!(core.put(id, with("origin", json!("api"))).await.status, 409);
-    assert_eq!(core.get(id).await, created, "nothing was done");
+    assert_eq!(core.get(id).await, created, "nothing was changed");
 
-    // What clients were given they may send back, and v1 minds nothing that it does not know.
+    // Clients may send back a webhook as they read it, and v1 ignores unknown members.
     let mut echo = created.clone();
     echo["name"] = json!("Echoed");
     assert_eq!(core.put(id, echo).await.status, 200);
     let stale = created.clone();
-    assert_eq!(core.put(id, stale.clone()).await.status, 409, "it was changed since: updatedAt");
+    assert_eq!(core.put(id, stale.clone()).await.status, 409, "`updatedAt` shows a change since");
     let answer = v1.put(id, stale).await;
     assert_eq!((answer.status, &answer.body["origin"]), (200, &json!("automations")));
 }
 
 #[tokio::test]
-async fn pure_cloudevents_cannot_be_turned_off_again() {
-    let (_cloud, _way_out, api) = api().await;
-    let (v1, core) = (At { api: &api, base: V1 }, At { api: &api, base: CORE });
+async fn cloud_event_delivery_cannot_be_disabled() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let (v1, core) = (BasePath { api: &api, base: V1 }, BasePath { api: &api, base: CORE });
     let (member, path) = ("enableCloudEventDelivery", "/enableCloudEventDelivery");
     let created = v1.create(body()).await;
     let id = &created["id"];
     assert_eq!(created[member], false);
     assert_eq!(core.put(id, body()).await.body[member], false);
     assert_eq!(v1.patch(id, replace(path, json!(true))).await.status, 204);
-    // Left out, it stays as it is in v1, and means `false` in core.
+    // An omitted member is unchanged in v1, and means `false` in core.
     assert_eq!(v1.put(id, body()).await.body[member], true);
     assert_eq!(core.put(id, body()).await.status, 403);
     assert_eq!(core.put(id, with(member, json!(true))).await.status, 200);
@@ -205,10 +198,10 @@ async fn pure_cloudevents_cannot_be_turned_off_again() {
 }
 
 #[tokio::test]
-async fn put_resets_what_it_leaves_out() {
-    let (_cloud, _way_out, api) = api().await;
+async fn put_resets_omitted_members() {
+    let (_context, _egress, api) = TestContext::with_api().await;
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         let whole = json!({
             "name": "Whole", "description": "d", "url": "https://hooks.receiver.test/in", "eventTypes": [CREATED],
             "level": "user", "filter": "id eq \"a\"", "secret": "s".repeat(32), "headers": { "X-A": "1" },
@@ -241,7 +234,7 @@ async fn put_resets_what_it_leaves_out() {
         ] {
             assert_eq!(answer.body[name], value, "{name}");
         }
-        // Neither form of an answer can be taken for a request.
+        // The header names of an answer are not valid in a request.
         let names = with("encryptedHeaders", json!(["X-B"]));
         assert_eq!(at.put(&created["id"], names).await.status, 400);
         assert_eq!(at.put(&created["id"], with("encryptedHeaders", json!([]))).await.status, 200);
@@ -249,10 +242,10 @@ async fn put_resets_what_it_leaves_out() {
 }
 
 #[tokio::test]
-async fn a_new_url_takes_new_encrypted_headers() {
-    let (cloud, _way_out, api) = api().await;
+async fn new_url_requires_new_encrypted_headers() {
+    let (context, _egress, api) = TestContext::with_api().await;
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         let tokens = json!({ "X-One": "first secret", "X-Two~": "second secret" });
         let id = at.create(with("encryptedHeaders", tokens)).await["id"].clone();
         let url = |path: &str| json!({ "op": "replace", "path": "/url", "value": format!("https://other.receiver.test/{path}") });
@@ -268,8 +261,11 @@ async fn a_new_url_takes_new_encrypted_headers() {
             let lacking = format!("encryptedHeaders.{lacking}");
             assert!(answer.rules().contains(&(lacking.as_str(), "header_value_required")), "{answer:?}");
         }
-        assert!(at.get(&id).await["url"].as_str().unwrap().starts_with("https://hooks."), "nothing was done");
-        // The same URL in other words is the same URL.
+        assert!(
+            at.get(&id).await["url"].as_str().unwrap().starts_with("https://hooks."),
+            "nothing was changed"
+        );
+        // A URL that normalizes to the same value is not a change.
         assert_eq!(
             at.patch(&id, replace("/url", json!("https://HOOKS.receiver.test:443/in"))).await.status,
             204
@@ -280,44 +276,44 @@ async fn a_new_url_takes_new_encrypted_headers() {
             json!([{ "op": "replace", "path": "/encryptedHeaders", "value": { "X-Four": "4" } }, url("c")]);
         assert_eq!(at.patch(&id, whole).await.status, 204);
         assert_eq!(at.get(&id).await["encryptedHeaders"], json!(["X-Four"]));
-        // PUT cannot carry a value over, so it cannot carry one to another place.
+        // PUT does not keep values, so it cannot send them to another URL.
         let answer = at.put(&id, with("url", json!("https://third.receiver.test/"))).await;
         assert_eq!((answer.status, &answer.body["encryptedHeaders"]), (200, &json!([])));
         let tenant = TenantId::parse("acme").unwrap();
-        let stored = cloud.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await;
+        let stored = context.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await;
         assert_eq!(stored.unwrap().unwrap().sealed, None);
     }
 }
 
 #[tokio::test]
-async fn no_answer_ever_shows_a_secret() {
-    let (_cloud, _way_out, api) = api().await;
-    let at = At { api: &api, base: CORE };
+async fn answers_never_show_secrets() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let at = BasePath { api: &api, base: CORE };
     let secret = "correct-horse-battery-staple-0123";
     let mut hidden = with("secret", json!(secret));
-    hidden["encryptedHeaders"] = json!({ "Authorization": "Bearer tell-no-one" });
+    hidden["encryptedHeaders"] = json!({ "Authorization": "Bearer hidden-value" });
     let created = at.create(hidden.clone()).await;
-    hidden["headers"] = json!({ "authorization": "Bearer tell-no-one" });
+    hidden["headers"] = json!({ "authorization": "Bearer hidden-value" });
     hidden["secret"] = json!(format!("{secret}{secret}"));
     let wrong_kind =
-        json!([{ "op": "replace", "path": "/encryptedHeaders/Authorization", "value": ["tell-no-one"] }]);
+        json!([{ "op": "replace", "path": "/encryptedHeaders/Authorization", "value": ["hidden-value"] }]);
     for answer in [
         at.call("GET", &tail(&created["id"]), None).await,
         at.call("GET", "", None).await,
         at.call("POST", "", Some(hidden)).await,
         at.patch(&created["id"], wrong_kind).await,
-        at.patch(&created["id"], replace("/encryptedHeaders/Nothing", json!("tell-no-one"))).await,
+        at.patch(&created["id"], replace("/encryptedHeaders/Nothing", json!("hidden-value"))).await,
     ] {
         let text = format!("{}", answer.body);
-        assert!(!text.contains("tell-no-one") && !text.contains("battery"), "{text}");
+        assert!(!text.contains("hidden-value") && !text.contains("battery"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn promises_that_are_not_kept_are_not_made() {
-    let (_cloud, _way_out, api) = api().await;
+async fn certificate_revocation_check_is_refused() {
+    let (_context, _egress, api) = TestContext::with_api().await;
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         let wanted = with("checkCertificateRevocation", json!(true));
         let answer = at.call("POST", "", Some(wanted.clone())).await;
         assert_eq!(answer.status, 400);
@@ -328,9 +324,9 @@ async fn promises_that_are_not_kept_are_not_made() {
 }
 
 #[tokio::test]
-async fn event_types_go_by_either_name() {
-    let (_cloud, _way_out, api) = api().await;
-    let at = At { api: &api, base: V1 };
+async fn event_types_accept_old_and_new_names() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let at = BasePath { api: &api, base: V1 };
     let created = at
         .create(with("eventTypes", json!(["com.qlik.app.created", "com.qlik.core.user.deleted", CREATED])))
         .await;
@@ -344,34 +340,34 @@ async fn event_types_go_by_either_name() {
         assert_eq!(list.body["data"].as_array().unwrap().len(), 1, "{query}: {list:?}");
     }
     let list = at.call("GET", "?eventTypes=com.qlik.app.created,com.qlik.v1.app.exported", None).await;
-    assert_eq!(list.body["data"], json!([]), "every one of them is wanted");
+    assert_eq!(list.body["data"], json!([]), "a webhook must have all of them");
     let unknown = at.call("GET", "?eventTypes=com.qlik.v1.app.opened", None).await;
     assert_eq!((unknown.status, unknown.rules()), (400, vec![("eventTypes", "event_types_unknown")]));
 }
 
 #[tokio::test]
-async fn enabling_a_webhook_clears_why_it_was_disabled() {
-    let (cloud, _way_out, api) = api().await;
+async fn enabling_clears_the_disabled_reason() {
+    let (context, _egress, api) = TestContext::with_api().await;
     let tenant = TenantId::parse("acme").unwrap();
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         for by_patch in [true, false] {
             let id = at.create(body()).await["id"].clone();
             let stored =
-                cloud.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
-            // What the sender will do when deliveries keep failing.
+                context.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
+            // As the sender does when deliveries keep failing.
             let mut disabled = stored.clone();
             disabled.spec.enabled = false;
             disabled.version += 1;
             disabled.disabled =
                 Some(Disabled { reason: "the receiver answered 410".to_owned(), code: "GONE".to_owned() });
-            cloud.webhooks.replace(&stored, &disabled).await.unwrap();
+            context.webhooks.replace(&stored, &disabled).await.unwrap();
             let shown = at.get(&id).await;
             assert_eq!((&shown["enabled"], &shown["disabledReasonCode"]), (&json!(false), &json!("GONE")));
             assert_eq!(shown["disabledReason"], "the receiver answered 410");
 
             assert_eq!(at.patch(&id, replace("/name", json!("Renamed"))).await.status, 204);
-            assert_eq!(at.get(&id).await["disabledReasonCode"], "GONE", "still not enabled");
+            assert_eq!(at.get(&id).await["disabledReasonCode"], "GONE", "still disabled");
             if by_patch {
                 assert_eq!(at.patch(&id, replace("/enabled", json!(true))).await.status, 204);
             } else {
@@ -385,10 +381,9 @@ async fn enabling_a_webhook_clears_why_it_was_disabled() {
 }
 
 #[tokio::test]
-async fn errors_say_what_where_and_all_of_it() {
-    let (_cloud, _way_out, api) = api().await;
-    let at = At { api: &api, base: CORE };
-    let admin = As::admin("acme");
+async fn syntax_error_is_reported_with_its_position() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let at = BasePath { api: &api, base: CORE };
     let answer = at.call("POST", "", Some(json!("{\n  \"name\": oops }"))).await;
     assert_eq!(answer.status, 400);
     assert_eq!((answer.rules(), &answer.params()["line"]), (vec![("body", "json")], &json!(2)));
@@ -398,7 +393,12 @@ async fn errors_say_what_where_and_all_of_it() {
         (filter.rules(), &filter.params()["position"]),
         (vec![("filter", "filter_syntax")], &json!(15))
     );
+}
 
+#[tokio::test]
+async fn every_invalid_field_is_named() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let at = BasePath { api: &api, base: CORE };
     let bad = json!({
         "name": "n".repeat(513), "description": "d".repeat(1025), "url": "https://10.0.0.1/", "secret": "short",
         "eventTypes": [CREATED, "no.such.type"], "headers": { "Host": "x" }, "encryptedHeaders": { "X Y": "x" },
@@ -424,7 +424,12 @@ async fn errors_say_what_where_and_all_of_it() {
 
     let answer = at.call("GET", "?limit=0&sort=x&level=y&enabled=maybe&eventType=z&origins=q", None).await;
     assert_eq!(answer.fields(), ["enabled", "level", "eventType", "origins", "sort", "limit"]);
+}
 
+#[tokio::test]
+async fn wrong_method_media_type_or_path_has_its_status() {
+    let (_context, _egress, api) = TestContext::with_api().await;
+    let admin = As::admin("acme");
     let path = format!("{CORE}/event-types");
     for (method, path, allowed) in [
         ("DELETE", CORE, "GET,HEAD,POST"),
@@ -449,14 +454,14 @@ async fn errors_say_what_where_and_all_of_it() {
 }
 
 #[tokio::test]
-async fn the_habits_of_qliks_clients_are_taken_as_they_are() {
-    let (_cloud, _way_out, api) = api().await;
+async fn qlik_client_requests_are_accepted() {
+    let (_context, _egress, api) = TestContext::with_api().await;
     let admin = As::admin("acme");
     for base in [V1, CORE] {
-        let at = At { api: &api, base };
+        let at = BasePath { api: &api, base };
         let created = at.create(with("enabled", json!(true))).await;
         let path = format!("{base}{}", tail(&created["id"]));
-        // A content type without a body, a body without a content type, parameters nobody knows, booleans of Python.
+        // A content type without a body, a body without a content type, unknown parameters, Python's booleans.
         for (method, path, content_type, status) in [
             ("GET", format!("{base}?enabled=True&limit=5&unknown=1&filter="), Some("application/json"), 200),
             ("GET", format!("{base}?enabled=TRUE&sort=+name&origins=api,automations"), None, 200),
@@ -473,7 +478,7 @@ async fn the_habits_of_qliks_clients_are_taken_as_they_are() {
             let created = api.exchange(Some(&admin), "POST", base, content_type, Some(body())).await;
             assert_eq!(created.status, 201, "{content_type:?}: {created:?}");
         }
-        // A webhook as it was read, with a new name, and what qlik-saas-api makes of `enabled: false`.
+        // A webhook as it was read with a new name, and the patch that qlik-saas-api sends for `enabled: false`.
         let mut read = at.create(body()).await;
         read["name"] = json!("Renamed");
         assert_eq!(at.put(&read["id"], read.clone()).await.status, 200);
@@ -483,18 +488,18 @@ async fn the_habits_of_qliks_clients_are_taken_as_they_are() {
 }
 
 #[tokio::test]
-async fn edits_at_the_same_time_are_all_there_or_told_to_start_over() {
-    let (cloud, way_out, _) = api().await;
-    let first = cloud.api(&way_out);
-    let at = At { api: &first, base: CORE };
+async fn concurrent_edits_are_applied_or_reported() {
+    let (context, egress, _) = TestContext::with_api().await;
+    let first = context.api(&egress);
+    let at = BasePath { api: &first, base: CORE };
     let id = at.create(body()).await["id"].clone();
     let edits = (0..12).map(|n| {
-        // Environments of their own, as Lambda would have them.
-        let (api, id) = (cloud.api(&way_out), id.clone());
+        // A router per edit, like separate Lambda environments.
+        let (api, id) = (context.api(&egress), id.clone());
         tokio::spawn(async move {
             let operations =
                 json!([{ "op": "add", "path": format!("/headers/X-{n}"), "value": n.to_string() }]);
-            let answer = At { api: &api, base: CORE }.patch(&id, operations).await;
+            let answer = BasePath { api: &api, base: CORE }.patch(&id, operations).await;
             (format!("X-{n}"), answer)
         })
     });
@@ -512,5 +517,5 @@ async fn edits_at_the_same_time_are_all_there_or_told_to_start_over() {
     expected.sort();
     let now = at.get(&id).await;
     let names: Vec<_> = now["headers"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names, expected, "what was answered 204 is there, and nothing else");
+    assert_eq!(names, expected, "exactly the edits answered with 204");
 }

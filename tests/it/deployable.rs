@@ -1,5 +1,5 @@
-//! The programs that are deployed, built for release without the feature `local`: no name of the local stack leads anywhere, whatever
-//! the environment says. `cargo xtask test deployable` builds them, and the local ones, which show that the test would notice.
+//! The deployed programs, built for release without the feature `local`: they resolve no name of the local stack, in any environment.
+//! `cargo xtask test deployable` builds them, and local builds as a control.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,12 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anzol_domain::page::{Order, Position};
 use anzol_domain::{FailureKind, WebhookUrl};
-use anzol_egress::Settings;
 use anzol_runtime::config::optional;
 use anzol_runtime::now;
-use anzol_store::{DeliveryFilter, DeliveryQuery};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -21,13 +18,12 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::cloud::{Cloud, EgressHarness, webhook};
-use crate::functions::task;
-use crate::kms::KEY;
+use crate::kit::kms::KEY;
+use crate::kit::{TestContext, task, webhook_with};
 
 const URLS: [&str; 2] = ["https://hooks.receiver.test/in", "https://1-1-1-1.address.test/in"];
 
-/// A program by what names it: `ANZOL_DEPLOYABLE_SENDER`, say.
+/// Returns the program that a variable such as `ANZOL_DEPLOYABLE_SENDER` names.
 fn program(variable: &str) -> PathBuf {
     optional(variable)
         .unwrap_or_else(|| panic!("{variable} is not set: use cargo xtask test deployable"))
@@ -36,39 +32,38 @@ fn program(variable: &str) -> PathBuf {
 
 #[test]
 #[ignore = "cargo xtask test deployable builds what it needs"]
-fn what_is_deployed_knows_no_variable_of_the_local_stack() {
+fn deployed_build_has_no_local_variables() {
     let clock = "ANZOL_CLOCK_AHEAD";
     let all = &[clock, "ANZOL_RECEIVER_ADDRESS", "ANZOL_RECEIVER_CA_FILE"];
-    for (function, told) in [("SENDER", all.as_slice()), ("API", all), ("INGEST", &[clock])] {
+    for (function, names) in [("SENDER", all.as_slice()), ("API", all), ("INGEST", &[clock])] {
         for (build, expected) in [("DEPLOYABLE", false), ("LOCAL", true)] {
             let program = std::fs::read(program(&format!("ANZOL_{build}_{function}"))).unwrap();
             let program = String::from_utf8_lossy(&program);
-            for text in told {
+            for text in names {
                 assert_eq!(program.contains(text), expected, "{text} in {build} {function}");
             }
         }
     }
 }
 
-/// By what it does: an optimized build compares short names piece by piece, and has none of them as text. The api is built together
-/// with the sender, and has the same way out.
+/// Observes the behavior, because an optimized build does not contain short names as text. The api is built together with the sender and
+/// has the same egress client.
 #[tokio::test]
 #[ignore = "cargo xtask test deployable builds what it needs"]
-async fn what_is_deployed_resolves_no_name_of_the_local_stack() {
+async fn deployed_build_resolves_no_local_names() {
     let deployed = outcomes("ANZOL_DEPLOYABLE_SENDER").await;
     assert_eq!(deployed, URLS.map(|url| (url.to_owned(), Some(FailureKind::Dns))).into());
     let local = outcomes("ANZOL_LOCAL_SENDER").await;
     assert_eq!(local, URLS.map(|url| (url.to_owned(), None)).into());
 }
 
-/// Has a sender work off one message for each of [`URLS`], under everything that would lead a local build to a receiver; why each failed.
+/// Runs a sender on one message for each of [`URLS`], with the variables that lead a local build to a receiver. Returns each failure.
 async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
+    let (context, egress) = TestContext::with_egress().await;
     let mut webhooks = Vec::new();
     for url in URLS {
-        let mut webhook = webhook("acme");
-        webhook.spec.url = WebhookUrl::parse(url).unwrap();
-        cloud.webhooks.create(&webhook, 100).await.unwrap();
+        let webhook = webhook_with("acme", |webhook| webhook.spec.url = WebhookUrl::parse(url).unwrap());
+        context.webhooks.create(&webhook, 100).await.unwrap();
         webhooks.push(webhook);
     }
     let records = webhooks.iter().map(|webhook| {
@@ -79,7 +74,7 @@ async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
     let mut sender = Command::new(program(variable));
     sender
         .env_clear()
-        .envs(way_out.variables())
+        .envs(egress.variables())
         .envs([
             ("AWS_LAMBDA_RUNTIME_API", runtime.address.as_str()),
             ("AWS_LAMBDA_FUNCTION_NAME", "sender"),
@@ -88,13 +83,13 @@ async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_ENDPOINT_URL", cloud.config.endpoint_url().unwrap()),
-            ("AWS_ENDPOINT_URL_KMS", cloud.kms.endpoint()),
+            ("AWS_ENDPOINT_URL", context.config.endpoint_url().unwrap()),
+            ("AWS_ENDPOINT_URL_KMS", context.kms.endpoint()),
             ("SECRETS_KEY_ARN", KEY),
-            // Nobody listens: the retries that follow from `dns` come back, when the rows are written.
+            // Nothing listens here: retries after `dns` failures cannot be queued, but the rows are written.
             ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:1"),
-            ("WEBHOOKS_TABLE", &cloud.deliveries_table.replace("deliveries", "webhooks")),
-            ("DELIVERIES_TABLE", &cloud.deliveries_table),
+            ("WEBHOOKS_TABLE", &context.webhooks_table),
+            ("DELIVERIES_TABLE", &context.deliveries_table),
             ("SLOW_LANE_QUEUE_ARN", "arn:aws:sqs:us-east-1:1:slow"),
             ("SLOW_LANE_DLQ_ARN", "arn:aws:sqs:us-east-1:1:slow-dead"),
             ("SCHEDULE_GROUP", "retries"),
@@ -105,37 +100,31 @@ async fn outcomes(variable: &str) -> BTreeMap<String, Option<FailureKind>> {
                 .map(|name| (name, "http://127.0.0.1:1/1/queue")),
         )
         .stdout(Stdio::null());
-    let _sender = Ended(sender.spawn().unwrap());
+    let _sender = KilledOnDrop(sender.spawn().unwrap());
     tokio::time::timeout(Duration::from_mins(1), runtime.answered).await.unwrap().unwrap();
 
     let mut outcomes = BTreeMap::new();
     for webhook in webhooks {
-        let query = DeliveryQuery {
-            filter: DeliveryFilter::default(),
-            order: Order::Ascending,
-            position: Position::Start,
-            limit: 10,
-        };
-        let rows = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap().items;
+        let rows = context.history(&webhook).await;
         let [row] = rows.as_slice() else { panic!("{rows:?}") };
         outcomes.insert(webhook.spec.url.to_string(), row.failure);
     }
-    let received = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    let received = egress.control(|receiver| receiver.all_requests()).await.unwrap().len();
     assert_eq!(received, outcomes.values().filter(|failure| failure.is_none()).count());
     outcomes
 }
 
-/// A process that ends with its test.
-struct Ended(Child);
+/// A process that is killed when its test ends.
+struct KilledOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();
     }
 }
 
-/// Lambda's runtime API with one event to hand out.
+/// The Lambda Runtime API with one event.
 struct Runtime {
     address: String,
     answered: oneshot::Receiver<()>,
@@ -150,7 +139,7 @@ impl Runtime {
         let (answer, answered) = oneshot::channel();
         let answer = Arc::new(Mutex::new(Some((answer, events))));
         let take = async move || {
-            // The event's sender goes along, so that the next look waits for ever until now.
+            // Dropping the event's sender lets the next poll return; until now it waits.
             if let Some((answer, _events)) = answer.lock().await.take() {
                 answer.send(()).ok();
             }
@@ -158,7 +147,7 @@ impl Runtime {
         };
         let base = "/2018-06-01/runtime/invocation";
         let router = Router::new()
-            .route(&format!("{base}/next"), get(hand_out))
+            .route(&format!("{base}/next"), get(next_event))
             .route(&format!("{base}/{{id}}/response"), post(take))
             .with_state(Arc::new(Mutex::new(next)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -168,7 +157,7 @@ impl Runtime {
     }
 }
 
-async fn hand_out(State(events): State<Events>) -> impl IntoResponse {
+async fn next_event(State(events): State<Events>) -> impl IntoResponse {
     let Some(event) = events.lock().await.recv().await else { return std::future::pending().await };
     let deadline = now().unix_timestamp() * 1000 + 60_000;
     let headers = [

@@ -11,21 +11,20 @@ use anzol_domain::{Delivery, FailureKind, Webhook, WebhookUrl};
 use anzol_egress::{Answer, Answers, Egress, Reuse, Settings};
 use anzol_pipeline::Deliverer;
 use anzol_runtime::now;
-use anzol_tests::receiver::{Behaviour, Mode};
+use anzol_tests::receiver::{Behavior, Mode};
 use anzol_vault::Vault;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use url::Url;
 
-use crate::cloud::{EgressHarness, webhook};
-use crate::functions::task;
+use crate::kit::{EgressHarness, task, webhook};
 
-async fn post(way_out: &EgressHarness, url: &str) -> Answer {
+async fn post(egress: &EgressHarness, url: &str) -> Answer {
     let headers = [("Content-Type".to_owned(), "application/json".to_owned())];
-    way_out.egress.post(&Url::parse(url).unwrap(), &headers, r#"{"a":1}"#.to_owned(), Reuse::Allowed).await
+    egress.client.post(&Url::parse(url).unwrap(), &headers, r#"{"a":1}"#.to_owned(), Reuse::Allowed).await
 }
 
-async fn behave(way_out: &EgressHarness, target: &'static str, behaviour: Behaviour) {
-    way_out.control(move |receiver| receiver.behave(target, &behaviour)).await.unwrap();
+async fn behave(egress: &EgressHarness, target: &'static str, behavior: Behavior) {
+    egress.control(move |receiver| receiver.behave(target, &behavior)).await.unwrap();
 }
 
 fn kind(answer: &Answer) -> FailureKind {
@@ -34,19 +33,15 @@ fn kind(answer: &Answer) -> FailureKind {
 
 #[tokio::test]
 async fn post_delivers_the_request_and_returns_the_answer() {
-    let way_out = EgressHarness::start(Settings::default()).await;
+    let egress = EgressHarness::start(Settings::default()).await;
     let headers = [("x-answer".to_owned(), "yes".to_owned())].into();
-    behave(
-        &way_out,
-        "/in",
-        Behaviour { status: 418, headers, body: "tea".to_owned(), ..Behaviour::default() },
-    )
-    .await;
-    let answer = post(&way_out, "https://hooks.receiver.test/in?x=1").await;
+    behave(&egress, "/in", Behavior { status: 418, headers, body: "tea".to_owned(), ..Behavior::default() })
+        .await;
+    let answer = post(&egress, "https://hooks.receiver.test/in?x=1").await;
     let response = answer.outcome.unwrap().kept;
     assert_eq!((response.status_code, response.body.as_str(), response.body_cut), (418, "tea", false));
     assert!(response.headers.contains(&("x-answer".to_owned(), "yes".to_owned())));
-    let requests = way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let requests = egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     let [request] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!(
         (request.method.as_str(), request.path.as_str(), request.host.as_str()),
@@ -59,14 +54,10 @@ async fn post_delivers_the_request_and_returns_the_answer() {
 
 #[tokio::test]
 async fn endless_body_is_read_up_to_16_kib() {
-    let way_out = EgressHarness::start(Settings::default()).await;
-    behave(
-        &way_out,
-        "/in",
-        Behaviour { mode: Mode::Endless, body: "more ".to_owned(), ..Behaviour::default() },
-    )
-    .await;
-    let answer = post(&way_out, "https://hooks.receiver.test/in").await;
+    let egress = EgressHarness::start(Settings::default()).await;
+    behave(&egress, "/in", Behavior { mode: Mode::Endless, body: "more ".to_owned(), ..Behavior::default() })
+        .await;
+    let answer = post(&egress, "https://hooks.receiver.test/in").await;
     let response = answer.outcome.unwrap().kept;
     assert_eq!((response.body.len(), response.body_cut), (MAX_RESPONSE_BODY, true));
     assert!(answer.duration < Duration::from_secs(5));
@@ -74,32 +65,31 @@ async fn endless_body_is_read_up_to_16_kib() {
 
 #[tokio::test]
 async fn headers_are_kept_up_to_8_kib() {
-    let way_out = EgressHarness::start(Settings::default()).await;
+    let egress = EgressHarness::start(Settings::default()).await;
     let headers = (0..50).map(|n| (format!("x-{n:02}"), "v".repeat(1000))).collect();
-    behave(&way_out, "/in", Behaviour { headers, ..Behaviour::default() }).await;
-    let response = post(&way_out, "https://hooks.receiver.test/in").await.outcome.unwrap().kept;
+    behave(&egress, "/in", Behavior { headers, ..Behavior::default() }).await;
+    let response = post(&egress, "https://hooks.receiver.test/in").await.outcome.unwrap().kept;
     let size: usize = response.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     assert!(size <= MAX_RESPONSE_HEADERS && response.headers.len() > 5, "{size}");
 }
 
 #[tokio::test]
 async fn redirect_is_returned_not_followed() {
-    let way_out = EgressHarness::start(Settings::default()).await;
+    let egress = EgressHarness::start(Settings::default()).await;
     let headers = [("location".to_owned(), "https://hooks.receiver.test/elsewhere".to_owned())].into();
-    behave(&way_out, "/in", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
-    let answer = post(&way_out, "https://hooks.receiver.test/in").await;
+    behave(&egress, "/in", Behavior { status: 308, headers, ..Behavior::default() }).await;
+    let answer = post(&egress, "https://hooks.receiver.test/in").await;
     assert_eq!(answer.outcome.unwrap().kept.status_code, 308);
-    assert!(way_out.control(|receiver| receiver.requests("/elsewhere")).await.unwrap().is_empty());
+    assert!(egress.control(|receiver| receiver.requests("/elsewhere")).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn failures_have_distinct_kinds() {
     let settings = Settings { timeout: Duration::from_millis(600), ..Settings::default() };
-    let way_out = EgressHarness::start(settings).await;
-    behave(&way_out, "/late", Behaviour { delay_ms: 5_000, ..Behaviour::default() }).await;
-    behave(&way_out, "/reset", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
-    behave(&way_out, "/host:bad.receiver.test", Behaviour { mode: Mode::BadTls, ..Behaviour::default() })
-        .await;
+    let egress = EgressHarness::start(settings).await;
+    behave(&egress, "/late", Behavior { delay_ms: 5_000, ..Behavior::default() }).await;
+    behave(&egress, "/reset", Behavior { mode: Mode::Reset, ..Behavior::default() }).await;
+    behave(&egress, "/host:bad.receiver.test", Behavior { mode: Mode::BadTls, ..Behavior::default() }).await;
     for (url, expected) in [
         ("https://hooks.receiver.test/late", FailureKind::Timeout),
         ("https://hooks.receiver.test/reset", FailureKind::Connect),
@@ -107,7 +97,7 @@ async fn failures_have_distinct_kinds() {
         ("https://no-such-name.invalid/", FailureKind::Dns),
         ("https://10-0-0-1.address.test/", FailureKind::Blocked),
     ] {
-        let answer = post(&way_out, url).await;
+        let answer = post(&egress, url).await;
         assert_eq!(kind(&answer), expected, "{url}: {answer:?}");
         assert!(answer.duration < Duration::from_secs(3), "{url}: {answer:?}");
     }
@@ -157,7 +147,7 @@ async fn internal_address_is_blocked_without_a_connection() {
     // An attempt to connect to loopback would show as an accepted connection here.
     let open = TcpListener::bind("127.0.0.1:0").unwrap();
     open.set_nonblocking(true).unwrap();
-    let way_out = EgressHarness::start(Settings::default()).await;
+    let egress = EgressHarness::start(Settings::default()).await;
     for name in [
         "10-0-0-1",
         "127-0-0-1",
@@ -177,58 +167,58 @@ async fn internal_address_is_blocked_without_a_connection() {
         "10-0-0-1.1-1-1-1",
         "2606-4700-0-0-0-0-0-1111.0-0-0-0-0-0-0-1",
     ] {
-        let answer = post(&way_out, &format!("https://{name}.address.test/in")).await;
+        let answer = post(&egress, &format!("https://{name}.address.test/in")).await;
         let failure = answer.outcome.unwrap_err();
         assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Blocked, NOT_PUBLIC), "{name}");
         assert!(answer.duration < Duration::from_millis(500), "{name}: {:?}", answer.duration);
     }
     assert!(open.accept().is_err());
-    assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
+    assert!(egress.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
     for name in ["1-1-1-1", "2606-4700-0-0-0-0-0-1111", "64-ff9b-0-0-0-0-808-808"] {
-        let answer = post(&way_out, &format!("https://{name}.address.test/in")).await;
+        let answer = post(&egress, &format!("https://{name}.address.test/in")).await;
         assert_eq!(answer.outcome.unwrap().kept.status_code, 200, "{name}");
     }
-    let unknown = post(&way_out, "https://no-such-name.address.test/in").await;
+    let unknown = post(&egress, "https://no-such-name.address.test/in").await;
     assert_eq!(kind(&unknown), FailureKind::Dns);
 }
 
 #[tokio::test]
 async fn rebinding_name_connects_to_the_checked_address() {
     let (settings, asked) = in_turn(&[&["1.1.1.1"], &["127.0.0.1"]]);
-    let way_out = EgressHarness::start(settings).await;
-    let first = post(&way_out, "https://rebinding.address.test/in").await;
+    let egress = EgressHarness::start(settings).await;
+    let first = post(&egress, "https://rebinding.address.test/in").await;
     assert_eq!((first.outcome.unwrap().kept.status_code, asked.load(Ordering::SeqCst)), (200, 1));
     // The next POST uses the open connection to the checked address, without a look-up.
-    let second = post(&way_out, "https://rebinding.address.test/in").await;
+    let second = post(&egress, "https://rebinding.address.test/in").await;
     assert_eq!((second.outcome.unwrap().kept.status_code, asked.load(Ordering::SeqCst)), (200, 1));
     // Another name needs another connection, and its own check.
-    let other = post(&way_out, "https://other.address.test/in").await;
+    let other = post(&egress, "https://other.address.test/in").await;
     assert_eq!((kind(&other), asked.load(Ordering::SeqCst)), (FailureKind::Blocked, 2));
 }
 
 /// Makes an attempt for a webhook without secrets.
-async fn deliver(way_out: &EgressHarness, webhook: &mut Webhook) -> Delivery {
+async fn deliver(egress: &EgressHarness, webhook: &mut Webhook) -> Delivery {
     webhook.sealed = None;
     let vault = Vault::new(&anzol_runtime::aws::config().unwrap(), "no key is needed");
     let opened = vault.open(webhook).await.unwrap();
-    Deliverer::new(way_out.egress.clone(), now).deliver(&opened, &task(webhook)).await
+    Deliverer::new(egress.client.clone(), now).deliver(&opened, &task(webhook)).await
 }
 
 #[tokio::test]
 async fn second_try_checks_the_address_again() {
     let (settings, asked) = in_turn(&[&["1.1.1.1"], &["1.1.1.1", "10.0.0.1"]]);
-    let way_out = EgressHarness::start(settings).await;
-    behave(&way_out, "/in", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
+    let egress = EgressHarness::start(settings).await;
+    behave(&egress, "/in", Behavior { mode: Mode::Reset, ..Behavior::default() }).await;
     let mut webhook = webhook("acme");
     webhook.spec.url = WebhookUrl::parse("https://rebinding.address.test/in").unwrap();
-    let delivery = deliver(&way_out, &mut webhook).await;
+    let delivery = deliver(&egress, &mut webhook).await;
     assert_eq!((delivery.failure, asked.load(Ordering::SeqCst)), (Some(FailureKind::Blocked), 2));
     assert_eq!(delivery.status_message.unwrap(), format!("{NOT_PUBLIC} (tried twice)"));
 }
 
 #[tokio::test]
 async fn redirect_to_internal_address_is_not_followed() {
-    let way_out = EgressHarness::start(Settings::default()).await;
+    let egress = EgressHarness::start(Settings::default()).await;
     for target in [
         "http://169.254.169.254/latest/meta-data/",
         "https://127-0-0-1.address.test/",
@@ -237,18 +227,18 @@ async fn redirect_to_internal_address_is_not_followed() {
     ] {
         for status in [301, 302, 303, 307, 308] {
             let headers = [("location".to_owned(), target.to_owned())].into();
-            behave(&way_out, "/away", Behaviour { status, headers, ..Behaviour::default() }).await;
-            let answer = post(&way_out, "https://hooks.receiver.test/away").await;
+            behave(&egress, "/away", Behavior { status, headers, ..Behavior::default() }).await;
+            let answer = post(&egress, "https://hooks.receiver.test/away").await;
             assert_eq!(answer.outcome.unwrap().kept.status_code, status);
         }
     }
-    let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap();
+    let requests = egress.control(|receiver| receiver.all_requests()).await.unwrap();
     assert!(requests.len() == 20 && requests.iter().all(|request| request.path == "/away"), "{requests:?}");
 }
 
 #[tokio::test]
 async fn stored_url_and_headers_are_checked_before_sending() {
-    let way_out = EgressHarness::start(Settings::default()).await;
+    let egress = EgressHarness::start(Settings::default()).await;
     for url in [
         "http://hooks.receiver.test/in",
         "https://hooks.receiver.test:8443/in",
@@ -266,7 +256,7 @@ async fn stored_url_and_headers_are_checked_before_sending() {
     ] {
         let mut webhook = webhook("acme");
         webhook.spec.url = serde_json::from_str(&format!("{url:?}")).unwrap();
-        let delivery = deliver(&way_out, &mut webhook).await;
+        let delivery = deliver(&egress, &mut webhook).await;
         let message = delivery.status_message.unwrap();
         assert_eq!(delivery.failure, Some(FailureKind::Blocked), "{url}: {message}");
         assert!(message.contains("`url`"), "{url}: {message}");
@@ -281,11 +271,11 @@ async fn stored_url_and_headers_are_checked_before_sending() {
         let headers = [(name.to_owned(), value.to_owned())];
         let url = Url::parse("https://hooks.receiver.test/in").unwrap();
         let failure =
-            way_out.egress.post(&url, &headers, String::new(), Reuse::Allowed).await.outcome.unwrap_err();
+            egress.client.post(&url, &headers, String::new(), Reuse::Allowed).await.outcome.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Blocked, "{failure:?}");
         assert!(!failure.message.contains(['\r', '\n', 'é']), "{failure:?}");
     }
-    assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
+    assert!(egress.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
 }
 
 #[test]

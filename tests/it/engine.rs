@@ -8,149 +8,24 @@ use std::time::Duration;
 use anzol_domain::delivery::BodyError;
 use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_domain::health::{DisablePolicy, FAST_SUCCESSES, Pace};
-use anzol_domain::page::{Order, Position};
-use anzol_domain::retry::Schedule;
 use anzol_domain::{
-    Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Health, Lane, Status, Trigger, Webhook,
-    WebhookUrl,
+    DeliveryId, DeliveryTask, FailureKind, Health, Lane, Status, Trigger, Webhook, WebhookUrl,
 };
-use anzol_egress::Settings;
 use anzol_fanout::Fanout;
-use anzol_pipeline::{Accepted, Deliverer, Dispatcher, HealthTracker, Recoverer, Settler, SlowAfter};
+use anzol_pipeline::{Accepted, Deliverer};
 use anzol_runtime::now;
-use anzol_sender::Sender;
-use anzol_store::{DeliveryFilter, DeliveryQuery};
-use anzol_tests::receiver::{Behaviour, Mode};
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use anzol_tests::receiver::{Behavior, Mode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::cloud::{Cloud, EgressHarness, webhook};
-use crate::queues::{DEAD, EVENTS, FAST, Queues, SLOW, SLOW_ARN, SLOW_DEAD_ARN, task_in};
-
-pub(crate) struct Engine {
-    pub(crate) cloud: Cloud,
-    pub(crate) way_out: EgressHarness,
-    pub(crate) queues: Queues,
-    pub(crate) sender: Sender,
-}
-
-impl Engine {
-    pub(crate) async fn start(policy: DisablePolicy) -> Self {
-        let settings = Settings { timeout: Duration::from_secs(5), ..Settings::default() };
-        let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(settings).await);
-        let queues = Queues::start(&cloud.config).await;
-        let sender = Sender {
-            webhooks: cloud.webhooks.clone(),
-            vault: cloud.vault.clone(),
-            deliverer: Deliverer::new(way_out.egress.clone(), now),
-            settler: Settler::new(
-                cloud.deliveries.clone(),
-                queues.with_scheduler(),
-                Schedule::default(),
-                now,
-            ),
-            recoverer: Recoverer::new(cloud.deliveries.clone(), queues.with_scheduler(), now),
-            health: HealthTracker::new(cloud.webhooks.clone(), queues.queue(EVENTS), policy, now),
-            dlq: queues.queue(DEAD),
-            slow_lane_arn: SLOW_ARN.to_owned(),
-            slow_after: SlowAfter::default(),
-            clock: now,
-        };
-        Self { cloud, way_out, queues, sender }
-    }
-
-    pub(crate) fn dispatcher(&self) -> Dispatcher {
-        let Cloud { webhooks, deliveries, .. } = &self.cloud;
-        Dispatcher::new(webhooks.clone(), self.queues.both(), deliveries.match_records(), now)
-    }
-
-    pub(crate) async fn create(&self, path: &str) -> Webhook {
-        let mut webhook = webhook("acme");
-        webhook.spec.url = WebhookUrl::parse(&format!("https://hooks.receiver.test/{path}")).unwrap();
-        self.cloud.webhooks.create(&webhook, 100).await.unwrap();
-        webhook
-    }
-
-    pub(crate) async fn behaves(&self, path: &str, behaviour: Behaviour) {
-        let path = format!("/{path}");
-        self.way_out.control(move |receiver| receiver.behave(&path, &behaviour)).await.unwrap();
-    }
-
-    pub(crate) async fn answers(&self, path: &str, status: u16) {
-        self.behaves(path, Behaviour { status, ..Behaviour::default() }).await;
-    }
-
-    pub(crate) async fn received(&self, path: &str) -> usize {
-        let path = format!("/{path}");
-        self.way_out.control(move |receiver| receiver.requests(&path)).await.unwrap().len()
-    }
-
-    pub(crate) async fn handle(&self, bodies: &[String], source: &str) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        failed(self.sender.handle(batch(bodies, source), deadline).await)
-    }
-
-    /// Sends these from the slow lane, which may send to every webhook.
-    pub(crate) async fn send(&self, tasks: &[DeliveryTask]) -> Vec<String> {
-        let bodies: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
-        self.handle(&bodies, SLOW_ARN).await
-    }
-
-    pub(crate) async fn stored(&self, webhook: &Webhook) -> Webhook {
-        self.cloud.webhooks.get(&webhook.tenant_id, webhook.id).await.unwrap().unwrap()
-    }
-
-    pub(crate) async fn history(&self, webhook: &Webhook) -> Vec<Delivery> {
-        let query = DeliveryQuery {
-            filter: DeliveryFilter::default(),
-            order: Order::Ascending,
-            position: Position::Start,
-            limit: 100,
-        };
-        self.cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap().items
-    }
-
-    fn operational_events(&self) -> Vec<Value> {
-        self.queues.on(EVENTS).iter().map(|sent| serde_json::from_str(&sent.body).unwrap()).collect()
-    }
-}
+use crate::kit::queues::{DEAD, EVENTS, FAST, SLOW, SLOW_ARN, SLOW_DEAD_ARN, task_in};
+use crate::kit::{Engine, batch_from, failed, task, webhook};
 
 /// Waits until `condition` holds.
 async fn until(condition: impl AsyncFn() -> bool) {
     while !condition().await {
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-fn batch(bodies: &[String], source: &str) -> SqsEvent {
-    let record = |(index, body): (usize, &String)| json!({ "messageId": format!("m{index}"), "body": body, "eventSourceARN": source });
-    let records: Vec<_> = bodies.iter().enumerate().map(record).collect();
-    serde_json::from_value(json!({ "Records": records })).unwrap()
-}
-
-fn failed(response: SqsBatchResponse) -> Vec<String> {
-    let failures = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier);
-    let mut ids: Vec<_> = failures.collect();
-    ids.sort();
-    ids
-}
-
-pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
-    let id = DeliveryId::mint(now());
-    let event = json!({
-        "specversion": "1.0", "id": id.to_string(), "source": "s", "type": "com.qlik.v1.app.created", "tenantid": "acme",
-    });
-    DeliveryTask {
-        tenant_id: webhook.tenant_id.clone(),
-        webhook_id: webhook.id,
-        delivery_id: id,
-        attempt: 1,
-        trigger: Trigger::Event,
-        accepted_at: None,
-        trace: None,
-        event: Event::parse(&event.to_string(), now()).unwrap(),
     }
 }
 
@@ -198,7 +73,7 @@ async fn retries_use_the_queue_for_short_and_schedules_for_long_waits() {
     assert_eq!((retries.len(), engine.received("down").await), (8, 9), "nine attempts and no more");
     for (retry, plain) in retries.iter().zip(anzol_domain::retry::DEFAULT_WAITS) {
         assert!((plain..=plain + plain / 5 + 1).contains(&retry.wait), "{retries:?}");
-        assert_eq!(retry.scheduled, plain > crate::queues::LONGEST_DELAY.as_secs(), "{retry:?}");
+        assert_eq!(retry.scheduled, plain > crate::kit::queues::LONGEST_DELAY.as_secs(), "{retry:?}");
     }
     assert_eq!((engine.queues.on(SLOW).len(), engine.queues.schedules().len()), (4, 4));
 }
@@ -270,8 +145,7 @@ async fn scheduler_without_groups_gets_the_message_without_one() {
 async fn k1_success_with_a_cut_body_is_one_post_and_no_retry() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("cut").await;
-    let cut =
-        Behaviour { mode: Mode::Cut, body: "half of this is missing".to_owned(), ..Behaviour::default() };
+    let cut = Behavior { mode: Mode::Cut, body: "half of this is missing".to_owned(), ..Behavior::default() };
     engine.behaves("cut", cut).await;
     assert!(engine.send(&[task(&hook)]).await.is_empty());
     let row = &engine.history(&hook).await[0];
@@ -296,8 +170,7 @@ async fn k1_status_decides_even_if_the_body_is_unreadable() {
     ] {
         let hook = engine.create(name).await;
         let headers = headers.into_iter().collect();
-        let answer =
-            Behaviour { status, mode, headers, body: "not quite".to_owned(), ..Behaviour::default() };
+        let answer = Behavior { status, mode, headers, body: "not quite".to_owned(), ..Behavior::default() };
         engine.behaves(name, answer).await;
         engine.send(&[task(&hook)]).await;
         let row = &engine.history(&hook).await[0];
@@ -326,14 +199,14 @@ async fn k1_k3_retry_after_is_respected_in_any_answer() {
         (503, Mode::Ok, Some(("x-huge".to_owned(), "v".repeat(60_000)))),
     ] {
         let headers = [wait.clone()].into_iter().chain(more).collect();
-        let answer = Behaviour { status, mode, headers, body: "not now".to_owned(), ..Behaviour::default() };
+        let answer = Behavior { status, mode, headers, body: "not now".to_owned(), ..Behavior::default() };
         engine.behaves("busy", answer).await;
         engine.send(&[task(&hook)]).await;
         let delay = engine.queues.on(SLOW).last().unwrap().delay;
         assert!((600..=601).contains(&delay), "{status}: {delay}");
     }
     let headers = [wait, big].into_iter().collect();
-    engine.behaves("busy", Behaviour { status: 429, headers, ..Behaviour::default() }).await;
+    engine.behaves("busy", Behavior { status: 429, headers, ..Behavior::default() }).await;
     let asked = task(&hook);
     engine.send(std::slice::from_ref(&asked)).await;
     let rows = engine.history(&hook).await;
@@ -349,10 +222,10 @@ async fn batch_of_any_size_sends_ten_requests_at_a_time() {
     const DELAY: time::Duration = time::Duration::SECOND;
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("counted").await;
-    engine.behaves("counted", Behaviour { delay_ms: 1_000, ..Behaviour::default() }).await;
+    engine.behaves("counted", Behavior { delay_ms: 1_000, ..Behavior::default() }).await;
     let tasks: Vec<_> = (0..25).map(|_| task(&hook)).collect();
     assert!(engine.send(&tasks).await.is_empty());
-    let received = engine.way_out.control(|receiver| receiver.requests("/counted")).await.unwrap();
+    let received = engine.egress.control(|receiver| receiver.requests("/counted")).await.unwrap();
     let mut times: Vec<_> = received.iter().map(|request| request.time).collect();
     times.sort();
     assert_eq!(times.len(), 25);
@@ -368,7 +241,7 @@ async fn retry_after_is_respected_for_429_and_503() {
     let hook = engine.create("busy").await;
     for (status, seconds, expected) in [(429, "120", 120..=121), (503, "1", 5..=6), (500, "120", 5..=6)] {
         let headers = [("Retry-After".to_owned(), seconds.to_owned())].into();
-        engine.behaves("busy", Behaviour { status, headers, ..Behaviour::default() }).await;
+        engine.behaves("busy", Behavior { status, headers, ..Behavior::default() }).await;
         engine.send(&[task(&hook)]).await;
         let delay = engine.queues.on(SLOW).last().unwrap().delay;
         assert!(expected.contains(&delay), "{status} {seconds}: {delay}");
@@ -380,10 +253,10 @@ async fn final_failures_are_not_retried() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let mut disabled = webhook("acme");
     disabled.spec.enabled = false;
-    engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    engine.context.webhooks.create(&disabled, 100).await.unwrap();
     let moved = engine.create("moved").await;
     let headers = [("Location".to_owned(), "https://elsewhere.example/x".to_owned())].into();
-    engine.behaves("moved", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
+    engine.behaves("moved", Behavior { status: 308, headers, ..Behavior::default() }).await;
     let asked = engine.create("asked").await;
     engine.answers("asked", 500).await;
     let resend = DeliveryTask { trigger: Trigger::Resend, ..task(&asked) };
@@ -411,7 +284,7 @@ async fn unqueued_retry_fails_its_message_alone() {
 async fn connection_reset_is_retried_once_immediately() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("reset").await;
-    engine.behaves("reset", Behaviour { mode: Mode::Reset, ..Behaviour::default() }).await;
+    engine.behaves("reset", Behavior { mode: Mode::Reset, ..Behavior::default() }).await;
     engine.send(&[task(&hook)]).await;
     let row = &engine.history(&hook).await[0];
     assert_eq!(row.failure, Some(FailureKind::Connect));
@@ -429,7 +302,7 @@ async fn slow_answer_moves_a_webhook_while_it_is_awaited() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
     engine.sender.slow_after.single = Duration::from_millis(200);
     let hook = engine.create("slow").await;
-    engine.behaves("slow", Behaviour { delay_ms: 2_500, ..Behaviour::default() }).await;
+    engine.behaves("slow", Behavior { delay_ms: 2_500, ..Behavior::default() }).await;
     let body = anzol_queue::encode(&task(&hook));
     let answered = Cell::new(false);
     let sending = async {
@@ -451,7 +324,7 @@ async fn slow_answer_moves_a_webhook_while_it_is_awaited() {
 async fn fast_lane_hands_slow_webhooks_to_the_slow_lane() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("slow").await;
-    assert!(engine.cloud.webhooks.set_lane(&hook.tenant_id, hook.id, Lane::Slow).await.unwrap());
+    assert!(engine.context.webhooks.set_lane(&hook.tenant_id, hook.id, Lane::Slow).await.unwrap());
     let waiting: Vec<_> = (0..3).map(|_| task(&hook)).collect();
     let bodies: Vec<_> = waiting.iter().map(anzol_queue::encode).collect();
     assert!(engine.handle(&bodies, "fast").await.is_empty());
@@ -475,7 +348,7 @@ async fn burst_for_a_slow_receiver_occupies_one_sender() {
     engine.sender.slow_after.burst = anzol_domain::health::PROBE;
     let hook = engine.create("slow").await;
     let other = engine.create("fast").await;
-    engine.behaves("slow", Behaviour { delay_ms: 3_500, ..Behaviour::default() }).await;
+    engine.behaves("slow", Behavior { delay_ms: 3_500, ..Behavior::default() }).await;
     let (first, first_bodies) = burst_and_one(&hook, &other);
     let (second, second_bodies) = burst_and_one(&hook, &other);
     let probed = Cell::new(false);
@@ -516,7 +389,7 @@ async fn probe_by_a_clock_far_ahead_is_ignored() {
     let announce = async |ahead: time::Duration| {
         let at = now() + ahead;
         let until = at + anzol_domain::health::PROBE;
-        engine.cloud.webhooks.acquire_probe(&hook.tenant_id, hook.id, at, until).await.unwrap()
+        engine.context.webhooks.acquire_probe(&hook.tenant_id, hook.id, at, until).await.unwrap()
     };
     assert!(announce(time::Duration::ZERO).await);
     assert!(engine.handle(&burst(), "fast").await.is_empty());
@@ -532,7 +405,7 @@ async fn burst_for_a_fast_receiver_is_sent_and_remembered() {
     let hook = engine.create("fast-receiver").await;
     let burst = || (0..10).map(|_| anzol_queue::encode(&task(&hook))).collect::<Vec<_>>();
     assert!(engine.handle(&burst(), "fast").await.is_empty());
-    let pace = async || engine.cloud.webhooks.pace(&hook.tenant_id, hook.id).await.unwrap();
+    let pace = async || engine.context.webhooks.pace(&hook.tenant_id, hook.id).await.unwrap();
     let known = pace().await;
     assert!(known.is_known_fast(now()) && !known.is_probed(now()), "{known:?}");
     // Now several at once, without a write.
@@ -543,11 +416,11 @@ async fn burst_for_a_fast_receiver_is_sent_and_remembered() {
     assert_eq!((pace().await, engine.stored(&hook).await), (known, hook.clone()), "success writes nothing");
     assert!(engine.queues.on(FAST).is_empty() && engine.queues.on(SLOW).is_empty());
     // Until it becomes slow, which is detected.
-    engine.behaves("fast-receiver", Behaviour { delay_ms: 1_500, ..Behaviour::default() }).await;
+    engine.behaves("fast-receiver", Behavior { delay_ms: 1_500, ..Behavior::default() }).await;
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
     // The pace is deleted with the webhook.
-    engine.cloud.webhooks.delete(&hook.tenant_id, hook.id).await.unwrap();
+    engine.context.webhooks.delete(&hook.tenant_id, hook.id).await.unwrap();
     assert_eq!(pace().await, Pace::default());
 }
 
@@ -571,12 +444,12 @@ async fn fast_successes_in_a_row_restore_the_fast_lane() {
     let hook = engine.create("shaky").await;
     let other = engine.create("well").await;
     engine.answers("shaky", 500).await;
-    let revision = engine.cloud.webhooks.revision(&hook.tenant_id).await.unwrap();
+    let revision = engine.context.webhooks.revision(&hook.tenant_id).await.unwrap();
     engine.send(&[task(&hook), task(&other)]).await;
     let health = engine.stored(&hook).await.health;
     assert_eq!((health.lane, health.failures), (Lane::Slow, 1));
     assert_eq!(engine.stored(&other).await, other, "success writes nothing");
-    let after = engine.cloud.webhooks.revision(&hook.tenant_id).await.unwrap();
+    let after = engine.context.webhooks.revision(&hook.tenant_id).await.unwrap();
     assert_eq!(after, revision + 1, "dispatch reads the lane again");
 
     engine.answers("shaky", 200).await;
@@ -616,8 +489,8 @@ async fn dispatch_to_a_slow_webhook_uses_the_slow_lane() {
     let dispatcher = engine.dispatcher();
     let event = task(&slow).event;
     dispatcher.dispatch(std::slice::from_ref(&event), &Accepted::new(now(), None)).await.unwrap();
-    assert!(engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
-    assert!(!engine.cloud.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
+    assert!(engine.context.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
+    assert!(!engine.context.webhooks.set_lane(&slow.tenant_id, slow.id, Lane::Slow).await.unwrap());
     dispatcher.dispatch(&[event], &Accepted::new(now(), None)).await.unwrap();
     let to = |queue| engine.queues.on(queue).iter().map(|sent| sent.task().webhook_id).collect::<Vec<_>>();
     assert_eq!((to(FAST).len(), to(FAST)[2], to(SLOW)), (3, fast.id, vec![slow.id]));
@@ -714,7 +587,7 @@ async fn gone_receiver_disables_its_webhook_at_once() {
     let mut elsewhere = hook.clone();
     elsewhere.spec.url = WebhookUrl::parse("https://hooks.receiver.test/elsewhere").unwrap();
     elsewhere.version += 1;
-    engine.cloud.webhooks.replace(&hook, &elsewhere).await.unwrap();
+    engine.context.webhooks.replace(&hook, &elsewhere).await.unwrap();
     let verdict = anzol_pipeline::Verdict { gone: true, ..Default::default() };
     engine.sender.health.record(&hook, verdict).await;
     assert!(engine.stored(&hook).await.spec.enabled);
@@ -747,7 +620,7 @@ async fn unreadable_messages_go_to_the_dlq_alone() {
     let mut without_tenant: Value = serde_json::from_str(&event("acme")).unwrap();
     without_tenant.as_object_mut().unwrap().remove("tenantid");
     let messages = ["{}".to_owned(), event("acme"), without_tenant.to_string(), event("not a tenant")];
-    assert!(failed(fanout.handle(batch(&messages, "events")).await).is_empty());
+    assert!(failed(fanout.handle(batch_from(&messages, "events")).await).is_empty());
     let reasons: Vec<_> = engine.queues.on(DEAD)[3..]
         .iter()
         .map(|sent| sent.attributes["reason"]["StringValue"].clone())
@@ -787,7 +660,7 @@ async fn largest_configurable_event_is_delivered_and_retried() {
     };
     let without_data = event(0).len();
     let (fits, too_large) = (event(largest_event - without_data), event(largest_event - without_data + 2));
-    assert_eq!(fanout.handle(batch(&[fits, too_large], EVENTS)).await.batch_item_failures.len(), 0);
+    assert_eq!(fanout.handle(batch_from(&[fits, too_large], EVENTS)).await.batch_item_failures.len(), 0);
 
     let [refused] = &engine.queues.on(DEAD)[..] else { panic!("one is too large") };
     assert!(refused.attributes.to_string().contains("245760"), "{}", refused.attributes);
@@ -813,10 +686,10 @@ async fn attempt_starts_only_if_it_ends_before_the_deadline() {
     let bodies = [anzol_queue::encode(&task(&hook))];
     let longest = engine.sender.attempts().longest_attempt();
     let too_soon = Instant::now() + longest;
-    assert_eq!(failed(engine.sender.handle(batch(&bodies, "fast"), too_soon).await), ["m0"]);
+    assert_eq!(failed(engine.sender.handle(batch_from(&bodies, "fast"), too_soon).await), ["m0"]);
     assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (0, 0));
     let in_time = Instant::now() + longest + Duration::from_secs(20);
-    assert!(failed(engine.sender.handle(batch(&bodies, "fast"), in_time).await).is_empty());
+    assert!(failed(engine.sender.handle(batch_from(&bodies, "fast"), in_time).await).is_empty());
     assert_eq!(engine.received("fine").await, 1);
 }
 
@@ -824,7 +697,7 @@ async fn attempt_starts_only_if_it_ends_before_the_deadline() {
 async fn endless_answer_is_read_only_as_far_as_it_is_kept() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("endless").await;
-    let endless = Behaviour { mode: Mode::Endless, body: "x".repeat(1000), ..Behaviour::default() };
+    let endless = Behavior { mode: Mode::Endless, body: "x".repeat(1000), ..Behavior::default() };
     engine.behaves("endless", endless).await;
     engine.send(&[task(&hook)]).await;
     let row = &engine.history(&hook).await[0];
@@ -849,7 +722,7 @@ fn failing_clock() -> OffsetDateTime {
 #[tokio::test]
 async fn panic_in_an_attempt_retries_its_message_alone() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
-    engine.sender.deliverer = Deliverer::new(engine.way_out.egress.clone(), failing_clock);
+    engine.sender.deliverer = Deliverer::new(engine.egress.client.clone(), failing_clock);
     let hook = engine.create("fine").await;
     let tasks: Vec<_> = (0..9).map(|_| task(&hook)).collect();
     let to_retry = engine.send(&tasks).await;

@@ -1,29 +1,16 @@
-//! The other functions, handed the events that Lambda hands them: what they refuse, what they give back, and what they do when
-//! the queues cannot be reached.
+//! Ingest, fanout, sender and console, invoked with Lambda's events: refused input, reported failures, and unreachable queues.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use anzol_domain::event::{MAX_EVENT, MAX_EVENTS};
-use anzol_domain::health::DisablePolicy;
-use anzol_domain::page::{Order, Position};
-use anzol_domain::retry::Schedule;
-use anzol_domain::{Delivery, DeliveryId, DeliveryTask, Event, FailureKind, Status, Trigger, Webhook};
-use anzol_egress::Settings;
-use anzol_fanout::Fanout;
-use anzol_http::Claims;
-use anzol_ingest::{IngestState, MAX_BODY};
-use anzol_pipeline::{Deliverer, Dispatcher, Recoverer, Settler, SlowAfter};
-use anzol_runtime::now;
-use anzol_sender::Sender;
-use anzol_store::{DeliveryFilter, DeliveryQuery};
-use anzol_tests::receiver::Behaviour;
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use anzol_domain::event::MAX_EVENTS;
+use anzol_domain::{FailureKind, Status};
+use anzol_ingest::MAX_BODY;
+use anzol_tests::receiver::Behavior;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-use crate::cloud::{Api, As, Cloud, EgressHarness, webhook};
-use crate::queues::{FAST, Queues};
+use crate::kit::queues::{FAST, Queues};
+use crate::kit::{
+    Api, As, TestContext, batch, deadline, failed, fanout, ingest_state, task, webhook, webhook_at,
+    webhook_with,
+};
 
 const EVENTS: &str = "/api/v1/events";
 
@@ -36,101 +23,23 @@ fn event(tenant: Option<&str>) -> Value {
     event
 }
 
-/// The router of `ingest`, with queues that nobody listens at.
-pub(crate) fn ingest(cloud: &Cloud) -> Api {
-    let dispatcher = Dispatcher::new(
-        cloud.webhooks.clone(),
-        cloud.no_queues.clone(),
-        cloud.deliveries.match_records(),
-        now,
-    );
-    let state = IngestState {
-        dispatcher: Arc::new(dispatcher),
-        claims: Claims::default().into(),
-        clock: now,
-        largest_event: MAX_EVENT,
-        signature: None,
-    };
-    Api(anzol_ingest::router(state))
-}
-
-/// A batch of messages with the ids `m0`, `m1`, … and these bodies.
-pub(crate) fn batch(bodies: &[String]) -> SqsEvent {
-    let records: Vec<_> = bodies
-        .iter()
-        .enumerate()
-        .map(|(index, body)| json!({ "messageId": format!("m{index}"), "body": body }))
-        .collect();
-    serde_json::from_value(json!({ "Records": records })).unwrap()
-}
-
-pub(crate) fn failed(response: SqsBatchResponse) -> Vec<String> {
-    let mut ids: Vec<_> =
-        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-    ids.sort();
-    ids
-}
-
-pub(crate) fn task(webhook: &Webhook) -> DeliveryTask {
-    DeliveryTask {
-        tenant_id: webhook.tenant_id.clone(),
-        webhook_id: webhook.id,
-        delivery_id: DeliveryId::mint(now()),
-        attempt: 1,
-        trigger: Trigger::Event,
-        accepted_at: None,
-        trace: None,
-        event: Event::parse(&event(Some(webhook.tenant_id.as_str())).to_string(), now()).unwrap(),
-    }
-}
-
-fn sender(cloud: &Cloud, way_out: &EgressHarness) -> Sender {
-    Sender {
-        webhooks: cloud.webhooks.clone(),
-        vault: cloud.vault.clone(),
-        deliverer: Deliverer::new(way_out.egress.clone(), now),
-        settler: Settler::new(cloud.deliveries.clone(), cloud.no_queues.clone(), Schedule::default(), now),
-        recoverer: Recoverer::new(cloud.deliveries.clone(), cloud.no_queues.clone(), now),
-        health: cloud.health(DisablePolicy::default()),
-        dlq: cloud.no_queue.clone(),
-        slow_lane_arn: "arn:aws:sqs:us-east-1:1:slow".to_owned(),
-        slow_after: SlowAfter::default(),
-        clock: now,
-    }
-}
-
-/// As long as a function may take.
-fn deadline() -> Instant {
-    Instant::now() + Duration::from_secs(30)
-}
-
-async fn history(cloud: &Cloud, webhook: &Webhook) -> Vec<Delivery> {
-    let query = DeliveryQuery {
-        filter: DeliveryFilter::default(),
-        order: Order::Ascending,
-        position: Position::Start,
-        limit: 100,
-    };
-    cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap().items
-}
-
 #[tokio::test]
-async fn ingest_answers_202_only_when_every_delivery_is_queued() {
-    let cloud = Cloud::start().await;
-    let (api, admin) = (ingest(&cloud), As::admin("acme"));
-    let nobody_listens = api.call(Some(&admin), "POST", EVENTS, Some(event(None))).await;
-    assert_eq!(nobody_listens, (202, json!({ "accepted": 1, "deliveries": 0 })));
-    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
+async fn ingest_is_202_only_when_all_deliveries_are_queued() {
+    let context = TestContext::start().await;
+    let (api, admin) = (context.ingest(), As::admin("acme"));
+    let without_webhooks = api.call(Some(&admin), "POST", EVENTS, Some(event(None))).await;
+    assert_eq!(without_webhooks, (202, json!({ "accepted": 1, "deliveries": 0 })));
+    context.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let (status, answer) = api.call(Some(&admin), "POST", EVENTS, Some(event(None))).await;
     assert_eq!((status, &answer["errors"][0]["code"]), (503, &json!("HTTP-503")));
-    // Another tenant's webhook does not concern this one.
+    // Another tenant has no webhook.
     assert_eq!(api.call(Some(&As::admin("globex")), "POST", EVENTS, Some(event(None))).await.0, 202);
 }
 
 #[tokio::test]
-async fn ingest_refuses_what_is_no_event_and_whoever_may_not_publish() {
-    let cloud = Cloud::start().await;
-    let api = ingest(&cloud);
+async fn ingest_refuses_invalid_events_and_publishers() {
+    let context = TestContext::start().await;
+    let api = context.ingest();
     let admin = As::admin("acme");
     let publisher = As::claims(json!({ "sub": "p", "custom:tenantId": "acme", "scope": "anzol/publish" }));
     let platform = As::claims(json!({ "sub": "p", "client_id": "p", "scope": "openid anzol/publish.any" }));
@@ -164,23 +73,11 @@ async fn ingest_refuses_what_is_no_event_and_whoever_may_not_publish() {
 }
 
 #[tokio::test]
-async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itself() {
-    let cloud = Cloud::start().await;
-    let queues = Queues::start(&cloud.config).await;
-    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    let dispatcher = Arc::new(Dispatcher::new(
-        cloud.webhooks.clone(),
-        queues.both(),
-        cloud.deliveries.match_records(),
-        now,
-    ));
-    let api = Api(anzol_ingest::router(IngestState {
-        dispatcher,
-        claims: Claims::default().into(),
-        clock: now,
-        largest_event: MAX_EVENT,
-        signature: None,
-    }));
+async fn ingest_reads_binary_mode_and_refuses_reserved_types() {
+    let context = TestContext::start().await;
+    let queues = Queues::start(&context.config).await;
+    context.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let api = Api(anzol_ingest::router(ingest_state(context.dispatcher(queues.both()))));
     let admin = As::admin("acme");
     let head = [
         ("ce-specversion", "1.0"),
@@ -218,22 +115,17 @@ async fn ingest_reads_events_of_headers_and_body_and_keeps_our_own_names_to_itse
 }
 
 #[tokio::test]
-async fn fanout_gives_back_only_the_messages_it_could_not_take() {
-    let cloud = Cloud::start().await;
-    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    let dispatcher = Dispatcher::new(
-        cloud.webhooks.clone(),
-        cloud.no_queues.clone(),
-        cloud.deliveries.match_records(),
-        now,
-    );
-    let fanout = Fanout { dispatcher, dlq: cloud.no_queue.clone(), clock: now, largest_event: MAX_EVENT };
+async fn fanout_reports_only_unqueued_messages() {
+    let context = TestContext::start().await;
+    context.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let dispatcher = context.dispatcher(context.unreachable_queues.clone());
+    let fanout = fanout(dispatcher, context.unreachable_queue.clone());
     let messages = [
         "not an event".to_owned(),
         event(None).to_string(),
         event(Some("globex")).to_string(),
         json!([event(Some("globex")), event(Some("initech"))]).to_string(),
-        // Acme has a webhook for it, and the queue cannot be reached.
+        // Acme has a webhook for this event, and the queue is unreachable.
         event(Some("acme")).to_string(),
     ];
     let response = fanout.handle(batch(&messages)).await;
@@ -241,85 +133,80 @@ async fn fanout_gives_back_only_the_messages_it_could_not_take() {
 }
 
 #[tokio::test]
-async fn sender_gives_back_only_the_messages_it_could_not_settle() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let good = webhook("acme");
-    let mut disabled = webhook("acme");
-    disabled.spec.enabled = false;
-    let deleted = webhook("acme");
+async fn sender_reports_only_unsettled_messages() {
+    let (context, egress) = TestContext::with_egress().await;
+    let disabled = webhook_with("acme", |webhook| webhook.spec.enabled = false);
+    let (good, deleted) = (webhook("acme"), webhook("acme"));
     for webhook in [&good, &disabled] {
-        cloud.webhooks.create(webhook, 100).await.unwrap();
+        context.webhooks.create(webhook, 100).await.unwrap();
     }
-    // An id of acme's under another tenant's name leads nowhere.
+    // An id of acme under another tenant is not found.
     let mut foreign = task(&good);
     foreign.tenant_id = anzol_domain::TenantId::parse("globex").unwrap();
     let tasks = [task(&good), task(&disabled), task(&deleted), foreign];
     let mut messages: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
     messages.push("poison".to_owned());
-    messages.push(messages[0].clone()); // received twice in one batch
-    let response = sender(&cloud, &way_out).handle(batch(&messages), deadline()).await;
+    messages.push(messages[0].clone()); // a duplicate in the batch
+    let response = context.sender_without_queues(&egress).handle(batch(&messages), deadline()).await;
     assert_eq!(failed(response), ["m4"]);
 
-    let rows = history(&cloud, &good).await;
+    let rows = context.history(&good).await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((row.id, row.status, row.attempt), (tasks[0].delivery_id, Status::Success, 1));
-    let rows = history(&cloud, &disabled).await;
+    let rows = context.history(&disabled).await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((row.failure, &row.response), (Some(FailureKind::Disabled), &None));
-    assert!(history(&cloud, &deleted).await.is_empty());
-    let requests = way_out.control(|receiver| receiver.all_requests()).await.unwrap();
+    assert!(context.history(&deleted).await.is_empty());
+    let requests = egress.control(|receiver| receiver.all_requests()).await.unwrap();
     let ids: std::collections::BTreeSet<_> =
         requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!(
         (requests.len(), ids.len()),
         (2, 1),
-        "the double is sent again, under the same webhook-id: {requests:?}"
+        "the duplicate is sent again with the same webhook-id: {requests:?}"
     );
 }
 
 #[tokio::test]
-async fn a_stored_webhook_that_nobody_can_read_holds_up_its_own_messages_alone() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
+async fn unreadable_webhook_delays_only_its_messages() {
+    let (context, egress) = TestContext::with_egress().await;
     let (broken, good) = (webhook("acme"), webhook("globex"));
     for webhook in [&good, &broken] {
-        cloud.webhooks.create(webhook, 100).await.unwrap();
+        context.webhooks.create(webhook, 100).await.unwrap();
     }
-    let update = json!({
-        "TableName": cloud.deliveries_table.replace("deliveries", "webhooks"),
-        "Key": { "pk": { "S": "TENANT#acme" }, "sk": { "S": format!("WEBHOOK#{}", broken.id) } },
-        "UpdateExpression": "REMOVE webhook",
-    });
-    let raw = cloud.raw.clone();
-    let call = move || raw.call("dynamodb", "DynamoDB_20120810.UpdateItem", &update).unwrap();
-    tokio::task::spawn_blocking(call).await.unwrap();
+    let mut update = context.webhook_key("acme", broken.id);
+    update["UpdateExpression"] = json!("REMOVE webhook");
+    context.dynamodb("UpdateItem", update).await;
     let messages = [&good, &broken].map(|webhook| anzol_queue::encode(&task(webhook)));
-    let back = failed(sender(&cloud, &way_out).handle(batch(&messages), deadline()).await);
-    assert_eq!(back, ["m1"], "it may be mended");
-    assert_eq!(history(&cloud, &good).await[0].status, Status::Success);
-    assert!(history(&cloud, &broken).await.is_empty());
+    let back = failed(context.sender_without_queues(&egress).handle(batch(&messages), deadline()).await);
+    assert_eq!(back, ["m1"], "it may be fixed later");
+    assert_eq!(context.history(&good).await[0].status, Status::Success);
+    assert!(context.history(&broken).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobody_up() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
+async fn webhook_violating_newer_rules_is_blocked_alone() {
+    let (context, egress) = TestContext::with_egress().await;
     let good = webhook("acme");
     let mut refused = webhook("acme");
     refused.spec.url = serde_json::from_value(json!("https://169.254.169.254/latest/meta-data/")).unwrap();
     for webhook in [&good, &refused] {
-        cloud.webhooks.create(webhook, 100).await.unwrap();
+        context.webhooks.create(webhook, 100).await.unwrap();
     }
     let messages = [&good, &refused].map(|webhook| anzol_queue::encode(&task(webhook)));
-    assert!(failed(sender(&cloud, &way_out).handle(batch(&messages), deadline()).await).is_empty());
-    assert_eq!(history(&cloud, &good).await[0].status, Status::Success);
-    let rows = history(&cloud, &refused).await;
+    assert!(
+        failed(context.sender_without_queues(&egress).handle(batch(&messages), deadline()).await).is_empty()
+    );
+    assert_eq!(context.history(&good).await[0].status, Status::Success);
+    let rows = context.history(&refused).await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((row.failure, row.next_attempt), (Some(FailureKind::Blocked), None));
     assert_eq!(
         row.status_message.as_deref(),
         Some("not sent: `url` must have a domain name, not an IP address")
     );
-    // Its tenant sees it, and can mend it.
-    let api = cloud.api(&way_out);
+    // Its tenant can read and fix it.
+    let api = context.api(&egress);
     let at = format!("/api/core/webhooks/{}", refused.id);
     let admin = As::admin("acme");
     assert_eq!(api.call(Some(&admin), "GET", &at, None).await.0, 200);
@@ -333,34 +220,30 @@ async fn a_stored_webhook_that_the_rules_refuse_by_now_is_blocked_and_holds_nobo
 }
 
 #[tokio::test]
-async fn a_failure_is_recorded_and_comes_back_when_its_retry_cannot_be_queued() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (failing, gone) = (webhook("acme"), {
-        let mut gone = webhook("acme");
-        gone.spec.url = anzol_domain::WebhookUrl::parse("https://hooks.receiver.test/gone").unwrap();
-        gone
-    });
+async fn failure_without_queued_retry_is_recorded_and_reported() {
+    let (context, egress) = TestContext::with_egress().await;
+    let (failing, gone) = (webhook("acme"), webhook_at("acme", "gone"));
     for webhook in [&failing, &gone] {
-        cloud.webhooks.create(webhook, 100).await.unwrap();
+        context.webhooks.create(webhook, 100).await.unwrap();
     }
     for (path, status) in [("/in", 500), ("/gone", 410)] {
-        let behaviour = Behaviour { status, ..Behaviour::default() };
-        way_out.control(move |receiver| receiver.behave(path, &behaviour)).await.unwrap();
+        let behavior = Behavior { status, ..Behavior::default() };
+        egress.control(move |receiver| receiver.behave(path, &behavior)).await.unwrap();
     }
     let messages = [anzol_queue::encode(&task(&failing)), anzol_queue::encode(&task(&gone))];
-    let response = sender(&cloud, &way_out).handle(batch(&messages), deadline()).await;
-    // 410 is not tried again, so there was nothing to queue for it.
+    let response = context.sender_without_queues(&egress).handle(batch(&messages), deadline()).await;
+    // 410 is not retried, so nothing had to be queued.
     assert_eq!(failed(response), ["m0"]);
-    let rows = history(&cloud, &failing).await;
+    let rows = context.history(&failing).await;
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!((row.status, row.response.as_ref().map(|r| r.status_code)), (Status::Fail, Some(500)));
     let wait = row.next_attempt.unwrap().at - row.triggered_at();
     assert!(wait >= time::Duration::seconds(5) && wait < time::Duration::seconds(8), "{wait}");
-    assert_eq!(history(&cloud, &gone).await[0].next_attempt, None);
+    assert_eq!(context.history(&gone).await[0].next_attempt, None);
 }
 
 #[tokio::test]
-async fn the_console_serves_its_files_and_nothing_else() {
+async fn console_serves_only_its_files() {
     let config = anzol_console::Config {
         sign_in_url: Some("https://cognito-idp.us-east-1.amazonaws.com/".to_owned()),
         hosted_ui_url: None,

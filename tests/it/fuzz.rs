@@ -1,7 +1,7 @@
-//! The fuzz targets' checks on stable Rust: every seed, then mutants of seeds for as many cases, or seconds, as one likes.
+//! The fuzz targets' checks on stable Rust: every seed file, then mutants of them.
 //!
-//! Mutants follow from a seed number, which is printed: `ANZOL_FUZZ_SEED` runs the same ones again, `ANZOL_FUZZ_SECONDS` runs on for
-//! longer than the default [`CASES`]. With nightly and cargo-fuzz, `cargo xtask fuzz` has coverage guide the mutations instead.
+//! Mutants follow from a seed number, which is printed: `ANZOL_FUZZ_SEED` repeats them, `ANZOL_FUZZ_SECONDS` runs longer than the default
+//! [`CASES`]. With nightly and cargo-fuzz, `cargo xtask fuzz` mutates guided by coverage instead.
 
 use std::fmt;
 use std::path::Path;
@@ -14,13 +14,13 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestRunner};
 
 #[path = "../fuzz/checks.rs"]
-#[expect(unreachable_pub, reason = "a crate of its own for cargo-fuzz")]
+#[expect(unreachable_pub, reason = "a separate crate for cargo-fuzz")]
 mod checks;
 
-/// Mutants tried of each target when nobody says for how long.
+/// Mutants per round of each target.
 const CASES: u32 = 2_000;
 
-/// What mutants are made of, beside bytes: what the things that are read give a meaning to.
+/// Tokens that mutations insert: text that the parsers give a meaning to.
 const TOKENS: [&str; 50] = [
     "\"",
     "\\",
@@ -106,7 +106,7 @@ impl Change {
     }
 }
 
-/// Shown as text, where proptest shows what failed.
+/// Bytes that proptest prints as text.
 struct Mutant(Vec<u8>);
 
 impl fmt::Debug for Mutant {
@@ -135,7 +135,7 @@ fn mutants(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Mutant> {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "whoever wants the same mutants again has to know the seed")]
+#[expect(clippy::print_stdout, reason = "the seed is needed to repeat the mutants")]
 fn run(target: &str) {
     let (_, check) = checks::TARGETS.into_iter().find(|(name, _)| *name == target).unwrap();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);

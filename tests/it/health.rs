@@ -1,4 +1,4 @@
-//! How a receiver is doing, as the API shows it.
+//! A receiver's health as the API shows it.
 
 use anzol_api::AppState;
 use anzol_domain::health::DisablePolicy;
@@ -7,16 +7,15 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cloud::{Api, As};
-use crate::engine::{Engine, task};
+use crate::kit::{Api, As, Engine, task};
 
 #[tokio::test]
-async fn a_webhook_shows_how_its_receiver_is_doing() {
-    // Hours cannot be waited for here: failures alone decide.
+async fn webhook_shows_its_health() {
+    // Without a minimum time, only the number of failures decides.
     let policy = DisablePolicy::new(4, 0);
     let engine = Engine::start(policy).await;
     let health = engine.sender.health.clone();
-    let api = Api(anzol_api::router(AppState { health, ..engine.cloud.state(&engine.way_out) }));
+    let api = Api(anzol_api::router(AppState { health, ..engine.context.state(&engine.egress) }));
     let (hook, admin) = (engine.create("shaky").await, As::admin("acme"));
     let show = async |base: &str| {
         let (status, shown) = api.call(Some(&admin), "GET", &format!("{base}/{}", hook.id), None).await;
@@ -37,7 +36,7 @@ async fn a_webhook_shows_how_its_receiver_is_doing() {
         let failing_since =
             OffsetDateTime::parse(health["failingSince"].as_str().unwrap(), &Rfc3339).unwrap();
         assert!(now() - failing_since < time::Duration::minutes(1));
-        assert_eq!(*since.get_or_insert(failing_since), failing_since, "the first of them");
+        assert_eq!(*since.get_or_insert(failing_since), failing_since, "the time of the first failure");
         assert_eq!(shown["enabled"], failures < 4);
     }
     let shown = show("/api/v1/webhooks").await;
@@ -45,7 +44,7 @@ async fn a_webhook_shows_how_its_receiver_is_doing() {
     let (_, list) = api.call(Some(&admin), "GET", "/api/v1/webhooks", None).await;
     assert_eq!(list["data"], json!([shown]));
 
-    // Clients send back what they were given, and it may have changed meanwhile: that is neither a conflict nor a way to write it.
+    // Clients may send back `health` as they read it. It is ignored: neither a conflict nor a write.
     let mut back = shown.clone();
     (back["enabled"], back["health"]["consecutiveFailures"]) = (json!(true), json!(77));
     for read_only in ["disabledReason", "disabledReasonCode", "encryptedHeaders"] {
@@ -53,7 +52,7 @@ async fn a_webhook_shows_how_its_receiver_is_doing() {
     }
     let path = format!("/api/core/webhooks/{}", hook.id);
     let (status, replaced) = api.call(Some(&admin), "PUT", &path, Some(back)).await;
-    assert_eq!((status, &replaced["health"]), (200, &well), "enabled again, it starts anew: {replaced}");
+    assert_eq!((status, &replaced["health"]), (200, &well), "enabling resets the health: {replaced}");
 
     engine.answers("shaky", 200).await;
     engine.send(&[task(&hook)]).await;

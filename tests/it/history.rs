@@ -1,60 +1,12 @@
-//! The deliveries table: one write unit a row, 7 days, pages in both directions, failures by their index.
+//! The deliveries table: one write unit per row, 7 days of retention, pages in both directions, failures through their index.
 
-use anzol_domain::delivery::{ReceivedResponse, SentRequest};
 use anzol_domain::page::{Order, Position};
-use anzol_domain::{Delivery, DeliveryId, Event, FailureKind, Status, Trigger, Webhook};
+use anzol_domain::{DeliveryId, Status};
 use anzol_runtime::now;
 use anzol_store::{DeliveryFilter, DeliveryQuery, StatusQuery};
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
-use crate::cloud::{Cloud, webhook};
-
-const SEED: &str = include_str!("../events/app-deleted.json");
-
-pub(crate) fn delivery(webhook: &Webhook, at: OffsetDateTime, status: Status) -> Delivery {
-    let body = Event::parse(SEED, now()).unwrap().outgoing(false);
-    let signature = "04d0cb10af02069aabc4eb1b185d379574f9cc812bb3e4a346d4f6e1271e1805";
-    let headers = [
-        ("Content-Type", "application/json"),
-        ("User-Agent", "Qlik Webhook"),
-        ("webhook-id", "msg_KvIfq6wmPGoSJ2PfVqtvFw"),
-        ("webhook-timestamp", "1795514400"),
-        ("Qlik-Signature", signature),
-        ("traceparent", "00-5759e988bd862e3fe1be46a994272793-9f3c61d2b07e45aa-01"),
-        ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
-        ("X-Key", "value"),
-    ];
-    let pairs =
-        |list: &[(&str, &str)]| list.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let fail = status == Status::Fail;
-    Delivery {
-        id: DeliveryId::mint(at),
-        tenant_id: webhook.tenant_id.clone(),
-        webhook_id: webhook.id,
-        event_type: "com.qlik.v1.app.deleted".to_owned(),
-        status,
-        failure: fail.then_some(FailureKind::HttpStatus),
-        status_message: fail.then(|| "the receiver answered 500".to_owned()),
-        attempt: 1,
-        trigger: Trigger::Event,
-        duration_ms: 87,
-        next_attempt: None,
-        retry_after: None,
-        request: SentRequest { url: webhook.spec.url.to_string(), headers: pairs(&headers), body },
-        response: Some(ReceivedResponse {
-            status_code: if fail { 500 } else { 200 },
-            headers: pairs(&[
-                ("content-type", "text/plain"),
-                ("content-length", "2"),
-                ("date", "Tue, 24 Nov 2026 10:00:00 GMT"),
-            ]),
-            body: "OK".to_owned(),
-            headers_cut: false,
-            body_cut: false,
-            body_error: None,
-        }),
-    }
-}
+use crate::kit::{TestContext, delivery, webhook};
 
 fn query(
     filter: DeliveryFilter,
@@ -66,28 +18,28 @@ fn query(
 }
 
 #[tokio::test]
-async fn a_delivery_comes_back_as_it_went_in() {
-    let cloud = Cloud::start().await;
+async fn delivery_is_read_as_written() {
+    let context = TestContext::start().await;
     let webhook = webhook("acme");
     for status in [Status::Success, Status::Fail] {
         let written = delivery(&webhook, now(), status);
-        assert!(cloud.deliveries.put_all(std::slice::from_ref(&written)).await.is_empty());
-        let read = cloud.deliveries.get(&webhook.tenant_id, webhook.id, written.id, now()).await.unwrap();
+        context.put_deliveries(std::slice::from_ref(&written)).await;
+        let read = context.deliveries.get(&webhook.tenant_id, webhook.id, written.id, now()).await.unwrap();
         assert_eq!(read, Some(written));
     }
 }
 
 #[tokio::test]
-async fn the_seeds_example_fits_one_write_unit_and_carries_its_expiry() {
-    let cloud = Cloud::start().await;
+async fn example_row_fits_one_write_unit_and_expires() {
+    let context = TestContext::start().await;
     let webhook = webhook("oZcMPa_1PwH4FUdrh6839YHHdEJN");
     let written = delivery(&webhook, now(), Status::Success);
-    assert!(cloud.deliveries.put_all(std::slice::from_ref(&written)).await.is_empty());
-    let items = cloud.raw_deliveries(written.id.to_string()).await;
+    context.put_deliveries(std::slice::from_ref(&written)).await;
+    let items = context.raw_deliveries(written.id.to_string()).await;
     let [item] = items.as_slice() else { panic!("{items:?}") };
     let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
     assert_eq!(expires, written.triggered_at().unix_timestamp() + 7 * 24 * 60 * 60);
-    // Item size as DynamoDB counts it: names and values in bytes; a number takes about a byte for two digits, plus one.
+    // Item size by DynamoDB's rules: names and values in bytes; a number takes about one byte per two digits, plus one.
     let size: usize = item
         .as_object()
         .unwrap()
@@ -108,25 +60,25 @@ async fn the_seeds_example_fits_one_write_unit_and_carries_its_expiry() {
 }
 
 #[tokio::test]
-async fn rows_older_than_seven_days_are_never_shown() {
-    let cloud = Cloud::start().await;
+async fn rows_older_than_seven_days_are_not_listed() {
+    let context = TestContext::start().await;
     let webhook = webhook("acme");
     let fresh = delivery(&webhook, now() - Duration::days(7) + Duration::minutes(1), Status::Fail);
     let stale = delivery(&webhook, now() - Duration::days(7) - Duration::minutes(1), Status::Fail);
-    assert!(cloud.deliveries.put_all(&[fresh.clone(), stale.clone()]).await.is_empty());
+    context.put_deliveries(&[fresh.clone(), stale.clone()]).await;
     for status in [None, Some(Status::Fail)] {
         for order in [Order::Ascending, Order::Descending] {
             let query = query(DeliveryFilter { status, event_types: vec![] }, order, Position::Start, 10);
-            let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
+            let page = context.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
             assert_eq!(page.items, std::slice::from_ref(&fresh));
         }
     }
-    assert_eq!(cloud.deliveries.get(&webhook.tenant_id, webhook.id, stale.id, now()).await.unwrap(), None);
+    assert_eq!(context.deliveries.get(&webhook.tenant_id, webhook.id, stale.id, now()).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn pages_show_every_row_once_in_both_directions_with_and_without_filters() {
-    let cloud = Cloud::start().await;
+async fn pages_list_every_row_once_in_both_directions() {
+    let context = TestContext::start().await;
     let webhook = webhook("acme");
     let start = now() - Duration::hours(1);
     let (deleted, exported) = ("com.qlik.v1.app.deleted", "com.qlik.v1.app.exported");
@@ -138,7 +90,7 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
             row
         })
         .collect();
-    assert!(cloud.deliveries.put_all(&rows).await.is_empty());
+    context.put_deliveries(&rows).await;
     let filters = [
         DeliveryFilter::default(),
         DeliveryFilter { status: Some(Status::Fail), event_types: vec![] },
@@ -162,7 +114,7 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
                 }
                 let list = async |position| {
                     let query = query(filter.clone(), order, position, limit);
-                    cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap()
+                    context.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap()
                 };
                 let mut page = list(Position::Start).await;
                 assert_eq!(page.prev, None);
@@ -187,24 +139,24 @@ async fn pages_show_every_row_once_in_both_directions_with_and_without_filters()
 }
 
 #[tokio::test]
-async fn a_page_of_large_rows_ends_before_it_outgrows_an_answer() {
-    let cloud = Cloud::start().await;
+async fn page_of_large_rows_stays_within_answer_size() {
+    let context = TestContext::start().await;
     let webhook = webhook("acme");
     let rows: Vec<_> = (0..60)
         .map(|n| {
             let status = if n % 2 == 0 { Status::Fail } else { Status::Success };
             let mut row = delivery(&webhook, now() - Duration::seconds(n), status);
-            // Compresses well in the table, and grows sixfold in JSON.
+            // Compresses well in the table and grows sixfold in JSON.
             row.response.as_mut().unwrap().body = "\u{1}".repeat(16 * 1024);
             row
         })
         .collect();
-    assert!(cloud.deliveries.put_all(&rows).await.is_empty());
+    context.put_deliveries(&rows).await;
     let wanted: Vec<_> = rows.iter().map(|row| row.id).collect();
     let (mut seen, mut position, mut pages) = (Vec::new(), Position::Start, 0);
     loop {
         let query = query(DeliveryFilter::default(), Order::Descending, position, 100);
-        let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
+        let page = context.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
         assert!((1..=16).contains(&page.items.len()), "{}", page.items.len());
         seen.extend(page.items.iter().map(|row| row.id));
         pages += 1;
@@ -220,7 +172,7 @@ async fn a_page_of_large_rows_ends_before_it_outgrows_an_answer() {
         let query =
             StatusQuery { filter: DeliveryFilter::default(), first: Status::Fail, position, limit: 100 };
         let page =
-            cloud.deliveries.list_by_status(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
+            context.deliveries.list_by_status(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
         seen += page.items.len();
         match page.next {
             Some(next) => position = Position::After(next),
@@ -231,8 +183,8 @@ async fn a_page_of_large_rows_ends_before_it_outgrows_an_answer() {
 }
 
 #[tokio::test]
-async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
-    let cloud = Cloud::start().await;
+async fn pages_by_status_list_every_row_once() {
+    let context = TestContext::start().await;
     let webhook = webhook("acme");
     let start = now() - Duration::hours(1);
     let row = |n: i64| {
@@ -241,11 +193,11 @@ async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
     };
     let rows: Vec<_> = (0..23).map(row).collect();
     let expired = delivery(&webhook, now() - Duration::days(8), Status::Fail);
-    assert!(cloud.deliveries.put_all(&rows).await.is_empty());
-    assert!(cloud.deliveries.put_all(&[expired]).await.is_empty());
+    context.put_deliveries(&rows).await;
+    context.put_deliveries(&[expired]).await;
     for first in [Status::Fail, Status::Success] {
         for status in [None, Some(Status::Fail), Some(Status::Success)] {
-            // Eight failures and fifteen successes: pages that end within one, at its end, and span both.
+            // Eight failures and fifteen successes: pages that end within a status, at its end, and span both.
             for limit in [1, 4, 7, 8, 9, 15, 50] {
                 let mut wanted: Vec<_> =
                     rows.iter().filter(|row| status.is_none_or(|status| status == row.status)).collect();
@@ -255,7 +207,7 @@ async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
                     let filter = DeliveryFilter { status, event_types: vec![] };
                     let query = StatusQuery { filter, first, position, limit };
                     let (tenant, now) = (&webhook.tenant_id, now());
-                    cloud.deliveries.list_by_status(tenant, webhook.id, &query, now).await.unwrap()
+                    context.deliveries.list_by_status(tenant, webhook.id, &query, now).await.unwrap()
                 };
                 let mut page = list(Position::Start).await;
                 assert_eq!(page.prev, None);
@@ -280,11 +232,11 @@ async fn sorted_by_status_every_row_is_shown_once_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_cursor_older_than_the_history_leads_to_an_empty_page() {
-    let cloud = Cloud::start().await;
+async fn cursor_before_retention_gives_an_empty_page() {
+    let context = TestContext::start().await;
     let webhook = webhook("acme");
     let row = delivery(&webhook, now(), Status::Success);
-    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+    context.put_deliveries(std::slice::from_ref(&row)).await;
     let old = DeliveryId::mint(now() - Duration::days(8));
     for (order, position, expected) in [
         (Order::Descending, Position::After(old), 0),
@@ -293,33 +245,33 @@ async fn a_cursor_older_than_the_history_leads_to_an_empty_page() {
         (Order::Descending, Position::Before(old), 1),
     ] {
         let query = query(DeliveryFilter::default(), order, position, 10);
-        let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
+        let page = context.deliveries.list(&webhook.tenant_id, webhook.id, &query, now()).await.unwrap();
         assert_eq!(page.items.len(), expected, "{query:?}");
     }
 }
 
 #[tokio::test]
-async fn a_row_written_twice_is_one_row_also_within_a_batch() {
-    let cloud = Cloud::start().await;
+async fn row_written_twice_is_stored_once() {
+    let context = TestContext::start().await;
     let webhook = webhook("acme");
     let row = delivery(&webhook, now(), Status::Success);
-    assert!(cloud.deliveries.put_all(&[row.clone(), row.clone()]).await.is_empty());
-    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+    context.put_deliveries(&[row.clone(), row.clone()]).await;
+    context.put_deliveries(std::slice::from_ref(&row)).await;
     let all = query(DeliveryFilter::default(), Order::Ascending, Position::Start, 10);
     assert_eq!(
-        cloud.deliveries.list(&webhook.tenant_id, webhook.id, &all, now()).await.unwrap().items,
+        context.deliveries.list(&webhook.tenant_id, webhook.id, &all, now()).await.unwrap().items,
         [row]
     );
 }
 
 #[tokio::test]
-async fn more_rows_than_one_call_takes_are_all_written() {
-    let cloud = Cloud::start().await;
+async fn rows_beyond_one_batch_are_all_written() {
+    let context = TestContext::start().await;
     let webhook = webhook("acme");
     let rows: Vec<_> =
         (0..60).map(|n| delivery(&webhook, now() - Duration::seconds(n), Status::Success)).collect();
-    assert!(cloud.deliveries.put_all(&rows).await.is_empty());
+    context.put_deliveries(&rows).await;
     let all = query(DeliveryFilter::default(), Order::Ascending, Position::Start, 100);
-    let page = cloud.deliveries.list(&webhook.tenant_id, webhook.id, &all, now()).await.unwrap();
+    let page = context.deliveries.list(&webhook.tenant_id, webhook.id, &all, now()).await.unwrap();
     assert_eq!((page.items.len(), page.next), (60, None));
 }

@@ -1,62 +1,47 @@
-//! What no honest client sends: too much, too deep, not UTF-8, twice; and events that did not come from the gateway.
+//! Hostile input: too large, too deep, not UTF-8, duplicate members; and invocations that did not come from the gateway.
 
 use std::time::{Duration, Instant};
 
-use anzol_domain::event::MAX_EVENT;
-use anzol_egress::Settings;
-use anzol_fanout::Fanout;
 use anzol_http::MAX_TARGET;
-use anzol_pipeline::Dispatcher;
-use anzol_runtime::now;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anzol_tests::gateway;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, webhook};
-use crate::functions::{batch, failed, ingest};
-use crate::queues::{DEAD, FAST, Queues};
+use crate::kit::queues::{DEAD, FAST, Queues};
+use crate::kit::{Answer, Api, As, TestContext, batch, failed, fanout, webhook};
 
 const WEBHOOKS: &str = "/api/core/webhooks";
 const EVENTS: &str = "/api/v1/events";
 
-/// Most bytes that anyone is told of what is wrong.
+/// Maximum size of an error answer.
 const MAX_ANSWER: usize = 300 * 1024;
 
-/// Longest that any body may take: far above what the largest takes unoptimized on a busy machine, far below what quadratic work would.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time for any body: far above the largest body's time in an unoptimized build, far below that of quadratic work.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An event of the gateway's for an admin of acme.
+/// Returns the gateway's event for a request of an admin of acme.
 fn request(method: &str, path: &str, body: &[u8]) -> Value {
-    json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
-        "headers": { "host": "hooks.example.com", "content-type": "application/json" },
-        "requestContext": {
-            "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
-            "authorizer": { "jwt": { "claims": { "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" }, "scopes": null } },
-            "routeKey": "$default", "stage": "$default", "requestId": "r", "accountId": "1", "apiId": "a",
-            "domainName": "hooks.example.com", "timeEpoch": 0,
-        },
-        "isBase64Encoded": true, "body": STANDARD.encode(body),
-    })
+    let claims = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]" });
+    let event = gateway::event(method, path, &[("content-type", "application/json")]);
+    gateway::with_body(gateway::with_claims(event, &claims), body)
 }
 
 async fn post(api: &Api, path: &str, body: &[u8]) -> Answer {
     let began = Instant::now();
     let answer = api.invoke(&request("POST", path, body)).await.unwrap();
-    assert!(began.elapsed() < PATIENCE, "{} bytes took {:?}", body.len(), began.elapsed());
+    assert!(began.elapsed() < TIMEOUT, "{} bytes took {:?}", body.len(), began.elapsed());
     assert!(
         answer.body.to_string().len() < MAX_ANSWER,
-        "{} bytes are answered",
+        "an answer of {} bytes",
         answer.body.to_string().len()
     );
     answer
 }
 
-/// Bodies that are refused everywhere, whatever they are read as.
+/// Bodies that every parser refuses.
 fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("nothing", Vec::new()),
-        ("no JSON", b"{".to_vec()),
+        ("incomplete JSON", b"{".to_vec()),
         ("not UTF-8", b"{\"name\":\"\xff\xfe\"}".to_vec()),
         ("UTF-16", b"\xff\xfe{\0}\0".to_vec()),
         ("a byte-order mark", b"\xef\xbb\xbf{}".to_vec()),
@@ -73,19 +58,25 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refused_shortly() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
+async fn unreadable_body_is_refused() {
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     for path in [WEBHOOKS, "/api/v1/webhooks"] {
         for (what, body) in unreadable() {
             assert_eq!(post(&api, path, &body).await.status, 400, "{what}");
         }
     }
+}
+
+#[tokio::test]
+async fn body_size_and_number_of_errors_are_bounded() {
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     for (size, status) in [(64 * 1024, 400), (64 * 1024 + 1, 413), (5 * 1024 * 1024, 413)] {
         assert_eq!(post(&api, WEBHOOKS, &vec![b' '; size]).await.status, status, "{size}");
         assert_eq!(post(&api, WEBHOOKS, &vec![b'['; size]).await.status, status, "{size}");
     }
-    // As many problems as a body can hold, each with as long a name.
+    // The maximum number of problems in a body, each with a long name.
     let crowd: serde_json::Map<_, _> = (0..5_000).map(|n| (format!("é{n}"), json!("\u{7f}"))).collect();
     let crowd = json!({ "name": "n", "url": "https://hooks.example.com/", "headers": crowd }).to_string();
     let refused = post(&api, WEBHOOKS, crowd.as_bytes()).await;
@@ -93,7 +84,12 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
     let long =
         json!({ "name": "n", "url": "https://hooks.example.com/", "headers": { "é".repeat(20_000): "1" } });
     assert_eq!(post(&api, WEBHOOKS, long.to_string().as_bytes()).await.status, 400);
+}
 
+#[tokio::test]
+async fn control_characters_and_duplicate_members_are_refused() {
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     for name in ["\u{0}", "a\r\nb", "a\u{85}b"] {
         let body = json!({ "name": name, "url": "https://hooks.example.com/", "enabled": false }).to_string();
         let refused = post(&api, WEBHOOKS, body.as_bytes()).await;
@@ -104,9 +100,14 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
     let refused = post(&api, WEBHOOKS, twice).await;
     assert_eq!((refused.status, refused.rules()), (400, vec![("body", "duplicate_member")]), "{refused:?}");
     assert_eq!(*refused.params(), json!({ "name": "url" }));
+}
 
+#[tokio::test]
+async fn malformed_patch_is_refused_and_changes_nothing() {
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     let stored = webhook("acme");
-    cloud.webhooks.create(&stored, 100).await.unwrap();
+    context.webhooks.create(&stored, 100).await.unwrap();
     let path = format!("{WEBHOOKS}/{}", stored.id);
     for patch in [
         br#"[{"op":"replace","path":"/name","path":"/url","value":"https://evil.example.com/"}]"#.as_slice(),
@@ -120,13 +121,13 @@ async fn bodies_are_bounded_before_they_are_read_and_what_cannot_be_read_is_refu
         let refused = api.invoke(&request("PATCH", &path, patch)).await.unwrap();
         assert_eq!(refused.status, 400, "{}: {refused:?}", String::from_utf8_lossy(patch));
     }
-    assert_eq!(cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored));
+    assert_eq!(context.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored));
 }
 
 #[tokio::test]
-async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_like_any_other() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
+async fn invalid_paths_queries_and_cursors_are_refused() {
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     let get = async |path: &str, query: &str| {
         let mut event = request("GET", path, b"");
         event["rawQueryString"] = json!(query);
@@ -148,7 +149,7 @@ async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_
     ] {
         assert_eq!(get(&at(tail), "").await.0, 404, "{tail}");
     }
-    assert_eq!(get(&at("%ff"), "").await.0, 400, "no UTF-8");
+    assert_eq!(get(&at("%ff"), "").await.0, 400, "not UTF-8");
     for cursor in ["x", "%00", "%ff%fe", "AAAA", &"A".repeat(8_000), "eyJhIjoxfQ", "..", "%F0%9F%98%80"] {
         for which in ["next", "prev"] {
             let (status, rules) = get(WEBHOOKS, &format!("{which}={cursor}")).await;
@@ -161,16 +162,16 @@ async fn paths_queries_and_cursors_are_bounded_and_garbage_in_them_is_an_answer_
 }
 
 #[tokio::test]
-async fn events_are_bounded_before_they_are_read_and_no_event_of_two_meanings_is_taken() {
-    let cloud = Cloud::start().await;
-    let api = ingest(&cloud);
+async fn oversized_or_ambiguous_events_are_refused() {
+    let context = TestContext::start().await;
+    let api = context.ingest();
     for (what, body) in unreadable() {
         assert_eq!(post(&api, EVENTS, &body).await.status, 400, "{what}");
     }
     for (size, status) in [(1024 * 1024, 400), (1024 * 1024 + 1, 413), (5 * 1024 * 1024, 413)] {
         assert_eq!(post(&api, EVENTS, &vec![b' '; size]).await.status, status, "{size}");
     }
-    // As much work as a megabyte can ask for.
+    // The most expensive bodies of a megabyte.
     let head = r#""specversion":"1.0","id":"1","source":"s","type":"t""#;
     let many = |member: &dyn Fn(usize) -> String| (0..90_000).map(member).collect::<Vec<_>>().join(",");
     for body in [
@@ -186,19 +187,17 @@ async fn events_are_bounded_before_they_are_read_and_no_event_of_two_meanings_is
     let refused =
         api.exchange_with(Some(&As::admin("acme")), "POST", EVENTS, &headers, Some(json!("{}"))).await;
     assert_eq!((refused.status, refused.rules()), (400, vec![("ce-source", "percent_encoding")]));
-    // Numbers pass as they are, however large: nothing here reads them.
+    // Numbers are forwarded unparsed, however large.
     let large = format!("{{{head},\"data\":[1e999,-0.0,{}]}}", "9".repeat(400));
     assert_eq!(post(&api, EVENTS, large.as_bytes()).await.status, 202);
 }
 
 #[tokio::test]
-async fn messages_that_are_no_events_are_buried_with_a_short_reason_and_hold_nobody_up() {
-    let cloud = Cloud::start().await;
-    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
-    let queues = Queues::start(&cloud.config).await;
-    let dispatcher =
-        Dispatcher::new(cloud.webhooks.clone(), queues.both(), cloud.deliveries.match_records(), now);
-    let fanout = Fanout { dispatcher, dlq: queues.queue(DEAD), clock: now, largest_event: MAX_EVENT };
+async fn malformed_queue_messages_go_to_dlq_alone() {
+    let context = TestContext::start().await;
+    context.webhooks.create(&webhook("acme"), 100).await.unwrap();
+    let queues = Queues::start(&context.config).await;
+    let fanout = fanout(context.dispatcher(queues.both()), queues.queue(DEAD));
     let mut messages: Vec<String> =
         unreadable().into_iter().filter_map(|(_, body)| String::from_utf8(body).ok()).collect();
     messages.push(" ".repeat(1024 * 1024 + 1));
@@ -208,12 +207,12 @@ async fn messages_that_are_no_events_are_buried_with_a_short_reason_and_hold_nob
             .to_string(),
     );
     assert!(failed(fanout.handle(batch(&messages)).await).is_empty());
-    let buried = queues.on(DEAD);
-    assert_eq!((buried.len(), queues.on(FAST).len()), (poison, 1));
-    assert!(buried.iter().all(|message| message.attributes.to_string().len() < 4_096), "{buried:?}");
+    let dead = queues.on(DEAD);
+    assert_eq!((dead.len(), queues.on(FAST).len()), (poison, 1));
+    assert!(dead.iter().all(|message| message.attributes.to_string().len() < 4_096), "{dead:?}");
 }
 
-/// Every route of the functions that take claims, with a body that would do.
+/// Every route of the functions that check claims.
 fn routes() -> Vec<(&'static str, &'static str)> {
     vec![
         ("GET", WEBHOOKS),
@@ -237,9 +236,9 @@ fn routes() -> Vec<(&'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, ingest) = (cloud.api(&way_out), ingest(&cloud));
+async fn invocation_without_verified_claims_is_401() {
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, ingest) = (context.api(&egress), context.ingest());
     let verified = json!({ "sub": "root", "custom:tenantId": "acme", "cognito:groups": "[TenantAdmin]", "scope": "anzol/publish.any" });
     let jwt = |claims: Value| json!({ "jwt": { "claims": claims, "scopes": null } });
     let authorizers = [
@@ -270,7 +269,7 @@ async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
         for authorizer in &authorizers {
             let mut event = request(method, path, b"{}");
             event["requestContext"]["authorizer"] = authorizer.clone();
-            // What a gateway would have checked and a function must not read.
+            // Credentials that the gateway checks and a function must not read.
             for (name, value) in [
                 (
                     "authorization",
@@ -295,21 +294,21 @@ async fn an_event_without_verified_claims_is_refused_whatever_else_it_says() {
             }
             asked += 1;
         }
-        // The same event with claims gets past the door: it is the claims that were lacking.
+        // With claims the same event is authorized.
         let mut event = request(method, path, b"{}");
         event["requestContext"]["authorizer"] = jwt(verified.clone());
         let answer = function.invoke(&event).await.unwrap();
         assert_ne!(answer.status, 401, "{method} {path}: {answer:?}");
     }
     assert_eq!(asked, routes().len() * authorizers.len());
-    assert!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
+    assert!(egress.control(|receiver| receiver.all_requests()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn claims_that_are_no_tenant_open_no_tenant() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
-    cloud.webhooks.create(&webhook("acme"), 100).await.unwrap();
+async fn invalid_tenant_claim_gives_no_access() {
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
+    context.webhooks.create(&webhook("acme"), 100).await.unwrap();
     for tenant in [
         json!(null),
         json!(""),

@@ -1,13 +1,13 @@
-//! In process: the real store and the real router against DynamoDB's API, the real way out against the TLS receiver.
+//! In-process tests: the real store and the real routers against DynamoDB's API, the real egress client against the TLS receiver.
 //!
-//! By default each test gets a database of its own, in memory. With `AWS_ENDPOINT_URL` set, tables are made there instead, so the
-//! same tests run against any other implementation.
+//! By default each test gets its own database in memory. With `AWS_ENDPOINT_URL` set, the tables are created there instead, so the same
+//! tests run against any implementation.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on should stop where it is; indexing a JSON value that lacks the member gives null"
+    reason = "a failed test panics; indexing a JSON value by a missing member returns null"
 )]
 
 mod answers;
@@ -15,7 +15,6 @@ mod api;
 mod aws_http;
 mod bounds;
 mod characters;
-mod cloud;
 mod cloudevents;
 mod contract;
 mod deployable;
@@ -26,12 +25,10 @@ mod fuzz;
 mod health;
 mod history;
 mod input;
-mod kms;
+mod kit;
 mod openapi;
 mod paging;
 mod platform;
-mod queue_rules;
-mod queues;
 mod recover;
 mod roles;
 mod stats;

@@ -2,14 +2,11 @@
 
 use anzol_api::openapi::OPENAPI;
 use anzol_domain::Status;
-use anzol_egress::Settings;
 use anzol_runtime::now;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, Cloud, EgressHarness, webhook};
-use crate::functions::ingest;
-use crate::history::delivery;
+use crate::kit::{Api, As, EgressHarness, TestContext, delivery, webhook};
 
 const METHODS: [&str; 7] = ["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 const UNKNOWN_ID: &str = "01a20d4e-0000-7000-8000-000000000000";
@@ -20,17 +17,17 @@ fn document() -> Value {
 
 struct Routers {
     document: Value,
-    cloud: Cloud,
-    _way_out: EgressHarness,
+    context: TestContext,
+    _egress: EgressHarness,
     api: Api,
     ingest: Api,
 }
 
 impl Routers {
     async fn start() -> Self {
-        let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-        let (api, ingest) = (cloud.api(&way_out), ingest(&cloud));
-        Self { document: document(), cloud, _way_out: way_out, api, ingest }
+        let (context, egress) = TestContext::with_egress().await;
+        let (api, ingest) = (context.api(&egress), context.ingest());
+        Self { document: document(), context, _egress: egress, api, ingest }
     }
 
     fn of(&self, path: &str) -> &Api {
@@ -132,9 +129,9 @@ async fn webhook_responses_match_the_document() {
         let mut stored = webhook("acme");
         stored.disabled = Some(anzol_domain::Disabled { reason: "It is gone.".into(), code: "GONE".into() });
         stored.spec.enabled = false;
-        routers.cloud.webhooks.create(&stored, 100).await.unwrap();
+        routers.context.webhooks.create(&stored, 100).await.unwrap();
         let sent = [Status::Success, Status::Fail].map(|status| delivery(&stored, now(), status));
-        assert!(routers.cloud.deliveries.put_all(&sent).await.is_empty());
+        routers.context.put_deliveries(&sent).await;
         let path = format!("{base}/{}", stored.id);
         assert_eq!(call("GET", one, &path, None, 200).await["disabledReasonCode"], "GONE");
         call("PATCH", one, &path, Some(json!([{ "op": "replace", "path": "/name", "value": "New" }])), 204)

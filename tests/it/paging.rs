@@ -1,10 +1,9 @@
-//! Cursors: signed, independent of the limit, and steady while webhooks come and go.
+//! Cursors: signed, independent of the limit, and stable while webhooks are created and deleted.
 
 use anzol_api::CursorKey;
-use anzol_egress::Settings;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, Cloud, EgressHarness};
+use crate::kit::{Api, As, TestContext};
 
 const WEBHOOKS: &str = "/api/core/webhooks";
 
@@ -28,7 +27,7 @@ fn names(page: &Value) -> Vec<&str> {
     page["data"].as_array().unwrap().iter().map(|webhook| webhook["name"].as_str().unwrap()).collect()
 }
 
-/// The cursor in one of a page's links.
+/// Returns the cursor in one of a page's links.
 fn cursor(page: &Value, link: &str) -> Option<String> {
     let href = page["links"][link]["href"].as_str()?;
     let (_, cursor) = href.split_once(&format!("{link}=")).unwrap();
@@ -36,9 +35,9 @@ fn cursor(page: &Value, link: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let (api, other) = (cloud.api(&way_out), cloud.api(&way_out));
+async fn cursor_survives_other_limits_and_deleted_items() {
+    let (context, egress) = TestContext::with_egress().await;
+    let (api, other) = (context.api(&egress), context.api(&egress));
     let admin = As::admin("acme");
     let mut made = Vec::new();
     for name in ["b", "d", "f", "h", "j"] {
@@ -50,12 +49,12 @@ async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
     let next = cursor(&first, "next").unwrap();
     assert!(next.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{next}");
 
-    // Qlik's Python client keeps the cursor and asks for 100 of them; another environment answers.
+    // Qlik's Python client keeps the cursor and asks for 100 items; another environment answers.
     let rest = page(&other, &admin, &format!("sort=name&limit=100&next={next}")).await;
     assert_eq!(names(&rest), ["f", "h", "j"]);
     assert_eq!(cursor(&rest, "next"), None);
 
-    // The item the cursor names goes, others come before and after it.
+    // The item that the cursor names is deleted, and others are created before and after it.
     let gone = format!("{WEBHOOKS}/{}", made[1]["id"].as_str().unwrap());
     assert_eq!(api.call(Some(&admin), "DELETE", &gone, None).await.0, 204);
     for name in ["a", "c", "e", "k"] {
@@ -70,9 +69,9 @@ async fn a_cursor_outlives_its_limit_its_neighbours_and_the_item_it_names() {
 }
 
 #[tokio::test]
-async fn a_cursor_counts_in_its_own_list_and_nowhere_else() {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let api = cloud.api(&way_out);
+async fn cursor_is_valid_only_for_its_list() {
+    let (context, egress) = TestContext::with_egress().await;
+    let api = context.api(&egress);
     let (admin, foreign) = (As::admin("acme"), As::admin("globex"));
     for name in ["a", "b", "c"] {
         create(&api, &admin, name).await;
@@ -100,10 +99,10 @@ async fn a_cursor_counts_in_its_own_list_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn all_environments_come_to_share_one_key() {
-    let cloud = Cloud::start().await;
+async fn environments_share_one_cursor_key() {
+    let context = TestContext::start().await;
     let keys = (0..8).map(|n: u8| {
-        let webhooks = cloud.webhooks.clone();
+        let webhooks = context.webhooks.clone();
         tokio::spawn(async move { webhooks.cursor_key([n; 32]).await.unwrap() })
     });
     let mut found = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anzol_api::AppState;
-use anzol_egress::{MAX_TOKEN_ANSWER, Settings, TokenEndpoint};
+use anzol_egress::{MAX_TOKEN_ANSWER, TokenEndpoint};
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use url::form_urlencoded;
 
-use crate::cloud::{Api, As, Cloud, EgressHarness};
+use crate::kit::{Api, As, EgressHarness, TestContext};
 
 const ID: &str = "client-1";
 /// Contains the characters that form encoding and HTTP Basic escape.
@@ -77,14 +77,14 @@ struct Platform {
     base: String,
     seen: Seen,
     // Keeps the receiver's CA file.
-    _way_out: EgressHarness,
+    _egress: EgressHarness,
 }
 
 impl Platform {
     async fn start() -> Self {
-        let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
+        let (context, egress) = TestContext::with_egress().await;
         let (base, seen) = stub().await;
-        Self { state: cloud.state(&way_out), base, seen, _way_out: way_out }
+        Self { state: context.state(&egress), base, seen, _egress: egress }
     }
 
     /// Returns the router of a deployment whose user pool is `path` of the stub.

@@ -12,15 +12,13 @@ use anzol_domain::{
 use anzol_pipeline::SentPayload;
 use anzol_runtime::now;
 use anzol_store::StoreError;
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::cloud::{Answer, Api, As, webhook};
-use crate::engine::Engine;
-use crate::history::delivery;
-use crate::queues::{SLOW, SLOW_ARN, Sent};
+use crate::kit::queues::{SLOW, SLOW_ARN, Sent};
+use crate::kit::{Answer, Api, As, Engine, delivery, webhook};
 
 const BASE: &str = "/api/v1/webhooks";
 
@@ -35,12 +33,12 @@ impl Recovering {
         let engine = Box::pin(Engine::start(DisablePolicy::default())).await;
         let hook = engine.create("in").await;
         let recoverer = engine.sender.recoverer.clone();
-        let state = AppState { recoverer, ..engine.cloud.state(&engine.way_out) };
+        let state = AppState { recoverer, ..engine.context.state(&engine.egress) };
         Self { engine, api: Api(anzol_api::router(state)), hook }
     }
 
     async fn put(&self, rows: &[Delivery]) {
-        assert!(self.engine.cloud.deliveries.put_all(rows).await.is_empty());
+        self.engine.context.put_deliveries(rows).await;
     }
 
     async fn post(&self, body: Value) -> Answer {
@@ -51,7 +49,7 @@ impl Recovering {
     /// Makes the receiver redirect, which is a final failure.
     async fn sends_elsewhere(&self) {
         let headers = [("location".to_owned(), "https://elsewhere.example/".to_owned())].into();
-        self.engine.behaves("in", Behaviour { status: 308, headers, ..Behaviour::default() }).await;
+        self.engine.behaves("in", Behavior { status: 308, headers, ..Behavior::default() }).await;
     }
 
     /// Starts a recovery of everything since `ago`, and runs it to its end.
@@ -80,12 +78,12 @@ impl Recovering {
     async fn forget_running(&self) {
         let pk = format!("{}#{}#RECOVERIES", self.hook.tenant_id, self.hook.id);
         let key = json!({ "pk": { "S": pk }, "sk": { "S": "RUNNING" } });
-        let request = json!({ "TableName": self.engine.cloud.deliveries_table, "Key": key });
+        let request = json!({ "TableName": self.engine.context.deliveries_table, "Key": key });
         self.dynamodb("DeleteItem", request).await;
     }
 
     async fn dynamodb(&self, call: &str, request: Value) -> Value {
-        let (raw, target) = (self.engine.cloud.raw.clone(), format!("DynamoDB_20120810.{call}"));
+        let (raw, target) = (self.engine.context.raw.clone(), format!("DynamoDB_20120810.{call}"));
         tokio::task::spawn_blocking(move || raw.call("dynamodb", &target, &request)).await.unwrap().unwrap()
     }
 
@@ -251,7 +249,7 @@ async fn recovered_events_arrive_once() {
         row.request.headers.iter().find(|(name, _)| name == "webhook-id").map(|(_, id)| id.clone()).unwrap()
     };
     let ids: BTreeSet<_> = recovered.iter().map(|row| id(row)).collect();
-    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     assert_eq!(ids, requests.iter().map(|request| request.header("webhook-id").to_owned()).collect());
 }
 
@@ -383,7 +381,7 @@ async fn concurrent_steps_send_no_event_twice() {
     let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
     assert_eq!((events.len(), ids.len()), (230, 230), "possibly queued twice, but as the same delivery");
     it.process_batch(&it.queued().0).await;
-    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     let seen: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!(seen.len(), 230, "everything arrives");
 }
@@ -445,7 +443,7 @@ async fn invalid_recovery_is_refused_with_field_and_rule() {
 
     let mut disabled = webhook("acme");
     disabled.spec.enabled = false;
-    it.engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    it.engine.context.webhooks.create(&disabled, 100).await.unwrap();
     let path = format!("{BASE}/{}/actions/recover", disabled.id);
     let (status, answer) = it.api.call(Some(&As::admin("acme")), "POST", &path, since).await;
     assert_eq!(status, 409, "{answer}");
@@ -460,7 +458,7 @@ async fn recovery_stops_when_its_webhook_is_disabled_or_deleted() {
     let started = it.recover(HOUR).await;
     let mut disabled = it.hook.clone();
     (disabled.spec.enabled, disabled.version) = (false, disabled.version + 1);
-    it.engine.cloud.webhooks.replace(&it.hook, &disabled).await.unwrap();
+    it.engine.context.webhooks.replace(&it.hook, &disabled).await.unwrap();
     assert_eq!(it.run_all_steps().await, 1);
     let stopped = it.progress(&started).await;
     assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
@@ -472,21 +470,21 @@ async fn recovery_stops_when_its_webhook_is_disabled_or_deleted() {
     // Enabled again, a new recovery finds both the rest and what was not sent. The other queued deliveries are sent.
     let mut enabled = disabled.clone();
     (enabled.spec.enabled, enabled.version) = (true, disabled.version + 1);
-    it.engine.cloud.webhooks.replace(&disabled, &enabled).await.unwrap();
+    it.engine.context.webhooks.replace(&disabled, &enabled).await.unwrap();
     let rest = it.recover(HOUR).await;
     it.run_all_steps().await;
     assert_eq!(counts(&it.progress(&rest).await), (400, 200, 200));
     it.process_batch(&it.queued().0[150..]).await;
-    let requests = it.engine.way_out.control(|receiver| receiver.requests("/in")).await.unwrap();
+    let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     let events: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     assert_eq!((events.len(), requests.len()), (250, 250));
 
     let started = it.recover(HOUR).await;
     let steps = it.queued().1;
-    it.engine.cloud.webhooks.delete(&it.hook.tenant_id, it.hook.id).await.unwrap();
+    it.engine.context.webhooks.delete(&it.hook.tenant_id, it.hook.id).await.unwrap();
     it.process_batch(&steps[steps.len() - 1..]).await;
     assert_eq!(it.queued().1.len(), steps.len(), "no step follows");
-    let read = it.engine.cloud.deliveries.recovery(
+    let read = it.engine.context.deliveries.recovery(
         &it.hook.tenant_id,
         it.hook.id,
         started["id"].as_str().unwrap().parse().unwrap(),
@@ -500,7 +498,7 @@ async fn failing_queue_loses_nothing() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
     // Without a queue nothing is claimed, so another recovery can claim everything.
-    let state = it.engine.cloud.state(&it.engine.way_out);
+    let state = it.engine.context.state(&it.engine.egress);
     let unreachable = Api(anzol_api::router(state));
     let path = format!("{BASE}/{}/actions/recover", it.hook.id);
     let body = json!({ "since": rfc3339(now() - HOUR) });
@@ -540,14 +538,14 @@ async fn recovery_expires_with_the_history() {
     let (tenant, id) = (&it.hook.tenant_id, it.hook.id);
     let old = now() - RETENTION - Duration::MINUTE;
     let gone = Recovery::new(tenant.clone(), id, old - HOUR, old);
-    assert_eq!(it.engine.cloud.deliveries.start_recovery(&gone, now()).await.unwrap(), None);
-    assert_eq!(it.engine.cloud.deliveries.recovery(tenant, id, gone.id, now()).await.unwrap(), None);
+    assert_eq!(it.engine.context.deliveries.start_recovery(&gone, now()).await.unwrap(), None);
+    assert_eq!(it.engine.context.deliveries.recovery(tenant, id, gone.id, now()).await.unwrap(), None);
     it.put(&many(&it.hook, 1)).await;
     let started = it.recover(HOUR).await;
     let failed = it.engine.history(&it.hook).await[0].id;
     let items = [
-        it.engine.cloud.raw_deliveries(started["id"].as_str().unwrap().to_owned()).await,
-        it.engine.cloud.raw_deliveries("msg_".to_owned()).await,
+        it.engine.context.raw_deliveries(started["id"].as_str().unwrap().to_owned()).await,
+        it.engine.context.raw_deliveries("msg_".to_owned()).await,
     ];
     for (item, from) in items.concat().iter().zip([now(), failed.time()]) {
         let expires: i64 = item["expiresAt"]["N"].as_str().unwrap().parse().unwrap();
@@ -560,7 +558,7 @@ async fn recovery_expires_with_the_history() {
 #[tokio::test]
 async fn step_run_twice_is_counted_once() {
     let it = Recovering::start().await;
-    let deliveries = &it.engine.cloud.deliveries;
+    let deliveries = &it.engine.context.deliveries;
     let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
     assert_eq!(deliveries.start_recovery(&read, now()).await.unwrap(), None);
     let above = DeliveryId::mint(now() - Duration::MINUTE);
@@ -736,14 +734,14 @@ async fn k9_repeated_step_queues_and_counts_the_same() {
 }
 
 #[tokio::test]
-async fn k9_rows_that_have_expired_are_not_recovered() {
+async fn k9_expired_rows_are_not_recovered() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
     // It has expired, but the store has removed neither it nor its index entry yet.
     let rows = it.engine.history(&it.hook).await;
     let key = json!({ "pk": { "S": format!("acme#{}", it.hook.id) }, "sk": { "S": rows[0].id } });
     let expired = json!({ ":over": { "N": (now() - HOUR).unix_timestamp().to_string() } });
-    let table = it.engine.cloud.deliveries_table.clone();
+    let table = it.engine.context.deliveries_table.clone();
     let request = json!({
         "TableName": table, "Key": key, "UpdateExpression": "SET expiresAt = :over", "ExpressionAttributeValues": expired,
     });
@@ -769,7 +767,7 @@ async fn k9_recovery_of_the_previous_release_continues() {
         "since": text(rfc3339(old.since)), "until": text(rfc3339(old.until)), "status": text("running".to_owned()),
         "olderThan": text(old.older_than.to_string()), "found": { "N": "100" }, "requeued": { "N": "100" }, "skipped": { "N": "0" },
     });
-    let table = it.engine.cloud.deliveries_table.clone();
+    let table = it.engine.context.deliveries_table.clone();
     it.dynamodb("PutItem", json!({ "TableName": table, "Item": item })).await;
     let step = anzol_queue::encode_recovery(&old.task());
     assert!(it.engine.handle(&[step], SLOW_ARN).await.is_empty());
@@ -805,7 +803,7 @@ async fn h3_only_one_of_forty_concurrent_recoveries_starts() {
 #[tokio::test]
 async fn h3_lost_recovery_blocks_others_for_an_hour() {
     let it = Recovering::start().await;
-    let deliveries = &it.engine.cloud.deliveries;
+    let deliveries = &it.engine.context.deliveries;
     let at =
         |ago: Duration| Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR * 5, now() - ago);
     let lost = at(HOUR * 4);

@@ -1,22 +1,20 @@
-//! Every route × every role × whose webhook it is, on both base paths: who may what, and that tenants never see each other.
+//! Every route × every role × every owner, on both base paths: access rights, and isolation of tenants.
 //!
-//! The expectations are worked out from the rules of contract section 1.8, not written down case by case.
+//! The expectations are computed from the rules of contract section 1.8, not listed case by case.
 
 use anzol_api::AppState;
 use anzol_domain::recovery::RecoveryStatus;
 use anzol_domain::{Level, Recovery, Status, UserId, Webhook};
-use anzol_egress::Settings;
 use anzol_pipeline::Recoverer;
 use anzol_runtime::now;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, Cloud, EgressHarness, webhook};
-use crate::history::delivery;
-use crate::queues::Queues;
+use crate::kit::queues::Queues;
+use crate::kit::{Answer, Api, As, EgressHarness, TestContext, delivery, webhook_with};
 
 const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
 
-/// A caller, and what the rules need to know of them.
+/// A caller, with the properties that the rules use.
 #[derive(Clone)]
 struct Role {
     name: &'static str,
@@ -36,7 +34,7 @@ fn roles() -> Vec<Role> {
     };
     let (acme, globex) = (Some("acme"), Some("globex"));
     vec![
-        Role { name: "nobody", claims: None, tenant: None, user: "", admin: false },
+        Role { name: "anonymous", claims: None, tenant: None, user: "", admin: false },
         role("admin", acme, "root", "[TenantAdmin]", ""),
         role("ann", acme, "ann", "", ""),
         role("bob", acme, "bob", "[]", ""),
@@ -46,19 +44,19 @@ fn roles() -> Vec<Role> {
         role("platform with a tenant", acme, "platform", "", "anzol/publish.any"),
         role("admin without a tenant", None, "root", "[TenantAdmin]", ""),
         role("foreign admin", globex, "root", "[TenantAdmin]", ""),
-        // The same subject in another tenant is another person.
+        // The same subject in another tenant is another user.
         role("foreign ann", globex, "ann", "", ""),
         role("almost an admin", acme, "bob", "[NotTenantAdmin tenantadmin]", "TenantAdmin"),
     ]
 }
 
-/// Whose webhook it is, in acme.
+/// A webhook of acme, by owner.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     Anns,
     Bobs,
     Roots,
-    /// Of level `tenant`, from when ann was an admin.
+    /// A webhook of level `tenant` that ann created as an admin.
     AnnsAsAdmin,
 }
 
@@ -74,10 +72,10 @@ impl Target {
     }
 
     fn webhook(self) -> Webhook {
-        let mut webhook = webhook("acme");
-        webhook.spec.owner_id = UserId::parse(self.owner()).unwrap();
-        webhook.spec.level = self.level();
-        webhook
+        webhook_with("acme", |webhook| {
+            webhook.spec.owner_id = UserId::parse(self.owner()).unwrap();
+            webhook.spec.level = self.level();
+        })
     }
 
     fn level(self) -> Level {
@@ -88,14 +86,14 @@ impl Target {
     }
 }
 
-/// One call on a webhook: method, what comes after its id, body, and the status when it is allowed.
+/// One call on a webhook: method, path after the id, body, and the status when it is allowed.
 #[derive(Clone, Debug)]
 struct Operation {
     method: &'static str,
     tail: &'static str,
     body: Option<Value>,
     done: u16,
-    /// Takes an admin, also on a webhook of one's own.
+    /// Requires an admin, also on the caller's webhooks.
     admins_only: bool,
 }
 
@@ -124,7 +122,7 @@ fn operations() -> Vec<Operation> {
         of("PATCH", "", Some(patch("/description", "new")), 204),
         of("PUT", "", Some(whole("user", None)), 200),
         admins("PUT", whole("tenant", None), 200),
-        admins("PUT", whole("user", Some("somebody-else")), 200),
+        admins("PUT", whole("user", Some("another-user")), 200),
         of("GET", "/stats", None, 200),
         of("GET", "/deliveries", None, 200),
         of("GET", "/deliveries/{delivery}", None, 200),
@@ -136,9 +134,9 @@ fn operations() -> Vec<Operation> {
     ]
 }
 
-/// What only patches of core can say.
+/// Patches that only core accepts.
 fn operations_of_core() -> Vec<Operation> {
-    [("/level", "tenant"), ("/ownerId", "somebody-else")]
+    [("/level", "tenant"), ("/ownerId", "another-user")]
         .map(|(path, value)| Operation {
             method: "PATCH",
             tail: "",
@@ -164,22 +162,22 @@ fn expected(role: &Role, target: Target, operation: &Operation) -> u16 {
     }
 }
 
-async fn start() -> (Cloud, EgressHarness, Api) {
-    let (cloud, way_out) = (Cloud::start().await, EgressHarness::start(Settings::default()).await);
-    let queues = Queues::start(&cloud.config).await;
-    let recoverer = Recoverer::new(cloud.deliveries.clone(), queues.with_scheduler(), now);
-    let api = Api(anzol_api::router(AppState { recoverer, ..cloud.state(&way_out) }));
-    (cloud, way_out, api)
+async fn start() -> (TestContext, EgressHarness, Api) {
+    let (context, egress) = TestContext::with_egress().await;
+    let queues = Queues::start(&context.config).await;
+    let recoverer = Recoverer::new(context.deliveries.clone(), queues.with_scheduler(), now);
+    let api = Api(anzol_api::router(AppState { recoverer, ..context.state(&egress) }));
+    (context, egress, api)
 }
 
-/// Stores a webhook with a delivery and a recovery of its own; where an operation on them is called.
-async fn set_up(cloud: &Cloud, stored: &Webhook, base: &str, operation: &Operation) -> String {
-    cloud.webhooks.create(stored, 100).await.unwrap();
+/// Stores a webhook with a delivery and a recovery. Returns the path of an operation on them.
+async fn set_up(context: &TestContext, stored: &Webhook, base: &str, operation: &Operation) -> String {
+    context.webhooks.create(stored, 100).await.unwrap();
     let row = delivery(stored, now(), Status::Fail);
-    assert!(cloud.deliveries.put_all(std::slice::from_ref(&row)).await.is_empty());
+    context.put_deliveries(std::slice::from_ref(&row)).await;
     let recovery = Recovery::new(stored.tenant_id.clone(), stored.id, now(), now());
     let recovery = recovery.finished(RecoveryStatus::Done, now());
-    cloud.deliveries.start_recovery(&recovery, now()).await.unwrap();
+    context.deliveries.start_recovery(&recovery, now()).await.unwrap();
     let tail = operation.tail.replace("{delivery}", &row.id.to_string());
     let tail = tail.replace("{recovery}", &recovery.id.to_string());
     format!("{base}/{}{tail}", stored.id)
@@ -190,8 +188,8 @@ async fn call(api: &Api, role: &Role, method: &str, path: &str, body: Option<Val
 }
 
 #[tokio::test]
-async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
-    let (cloud, way_out, api) = start().await;
+async fn every_operation_follows_the_access_rules() {
+    let (context, egress, api) = start().await;
     let mut asked = 0;
     for base in BASES {
         let mut all = operations();
@@ -202,7 +200,7 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
             for target in Target::ALL {
                 for operation in &all {
                     let stored = target.webhook();
-                    let path = set_up(&cloud, &stored, base, operation).await;
+                    let path = set_up(&context, &stored, base, operation).await;
                     let answer = call(&api, &role, operation.method, &path, operation.body.clone()).await;
                     let wanted = expected(&role, target, operation);
                     let what = format!(
@@ -212,9 +210,9 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
                     assert_eq!(answer.status, wanted, "{what}: {answer:?}");
                     asked += 1;
 
-                    let after = cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap();
+                    let after = context.webhooks.get(&stored.tenant_id, stored.id).await.unwrap();
                     if wanted >= 400 {
-                        assert_eq!(after.as_ref(), Some(&stored), "{what}: a refusal does nothing");
+                        assert_eq!(after.as_ref(), Some(&stored), "{what}: a refusal changes nothing");
                         let text = answer.body.to_string();
                         assert!(
                             !text.contains(stored.spec.url.as_str()),
@@ -227,7 +225,7 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
                         );
                     }
                     if after.is_some() {
-                        cloud.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
+                        context.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
                     }
                 }
             }
@@ -237,20 +235,20 @@ async fn nobody_can_do_to_a_webhook_what_the_rules_do_not_give_them() {
         asked,
         roles().len() * Target::ALL.len() * (2 * operations().len() + operations_of_core().len())
     );
-    // Nothing went out but the resends and tests that were allowed.
-    let sent = way_out.control(|receiver| receiver.all_requests()).await.unwrap().len();
+    // Only the allowed resends and tests were sent.
+    let sent = egress.control(|receiver| receiver.all_requests()).await.unwrap().len();
     let all = roles();
     let allowed = all.iter().map(|role| Target::ALL.iter().filter(|target| sees(role, **target)).count());
     assert_eq!(sent, 2 * BASES.len() * allowed.sum::<usize>());
 }
 
 #[tokio::test]
-async fn lists_show_what_the_caller_may_see_and_creation_takes_the_right_role() {
-    let (cloud, _way_out, api) = start().await;
+async fn lists_and_creation_follow_the_access_rules() {
+    let (context, _egress, api) = start().await;
     let mut ours = Vec::new();
     for target in Target::ALL {
         let stored = target.webhook();
-        cloud.webhooks.create(&stored, 100).await.unwrap();
+        context.webhooks.create(&stored, 100).await.unwrap();
         ours.push((target, stored));
     }
     let body = |level: Option<&str>, owner: Option<&str>| {
@@ -315,8 +313,8 @@ async fn lists_show_what_the_caller_may_see_and_creation_takes_the_right_role() 
 }
 
 #[tokio::test]
-async fn m3_who_was_an_admin_has_no_more_of_the_tenants_webhooks() {
-    let (cloud, way_out, api) = start().await;
+async fn m3_former_admin_loses_tenant_webhooks() {
+    let (context, egress, api) = start().await;
     let all = roles();
     let ann = all.iter().find(|role| role.name == "ann").unwrap();
     let mut asked = 0;
@@ -327,16 +325,19 @@ async fn m3_who_was_an_admin_has_no_more_of_the_tenants_webhooks() {
         }
         for operation in calls {
             let stored = Target::AnnsAsAdmin.webhook();
-            let path = set_up(&cloud, &stored, base, &operation).await;
+            let path = set_up(&context, &stored, base, &operation).await;
             let answer = call(&api, ann, operation.method, &path, operation.body.clone()).await;
             assert_eq!(answer.status, 404, "{} {path} {:?}: {answer:?}", operation.method, operation.body);
-            assert_eq!(cloud.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(), Some(stored.clone()));
+            assert_eq!(
+                context.webhooks.get(&stored.tenant_id, stored.id).await.unwrap(),
+                Some(stored.clone())
+            );
             let list = call(&api, ann, "GET", base, None).await;
             assert_eq!(list.body["data"], json!([]), "{list:?}");
             asked += 1;
-            cloud.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
+            context.webhooks.delete(&stored.tenant_id, stored.id).await.unwrap();
         }
     }
     assert_eq!(asked, 2 * operations().len() + operations_of_core().len());
-    assert_eq!(way_out.control(|receiver| receiver.all_requests()).await.unwrap().len(), 0);
+    assert_eq!(egress.control(|receiver| receiver.all_requests()).await.unwrap().len(), 0);
 }

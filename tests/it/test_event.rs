@@ -1,20 +1,19 @@
-//! Test events: asked for by `actions/test`, sent at once, signed and recorded like any other.
+//! Test events: requested by `actions/test`, sent at once, signed and recorded like any other event.
 
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{Health, Lane};
 use anzol_tests::aws::hmac_sha256;
 use serde_json::{Value, json};
 
-use crate::cloud::{Answer, Api, As, SECRET, webhook};
-use crate::engine::Engine;
-use crate::queues::SLOW;
+use crate::kit::queues::SLOW;
+use crate::kit::{Answer, Api, As, Engine, SECRET, webhook};
 
 const BASES: [&str; 2] = ["/api/v1/webhooks", "/api/core/webhooks"];
 const CREATED: &str = "com.qlik.v1.app.created";
 
 async fn start() -> (Engine, Api) {
     let engine = Engine::start(DisablePolicy::default()).await;
-    let api = engine.cloud.api(&engine.way_out);
+    let api = engine.context.api(&engine.egress);
     (engine, api)
 }
 
@@ -24,7 +23,7 @@ async fn test(api: &Api, at: &str, content_type: Option<&str>, body: Option<Valu
 }
 
 #[tokio::test]
-async fn a_test_is_sent_at_once_signed_and_recorded_and_says_that_it_is_one() {
+async fn test_event_is_signed_marked_and_recorded() {
     let (engine, api) = start().await;
     let hook = engine.create("tested").await;
     let mut rows = Vec::new();
@@ -50,7 +49,15 @@ async fn a_test_is_sent_at_once_signed_and_recorded_and_says_that_it_is_one() {
             rows.push(row);
         }
     }
-    let requests = engine.way_out.control(|receiver| receiver.requests("/tested")).await.unwrap();
+    insta::assert_json_snapshot!("test_event_row", rows[0], {
+        ".id" => "[id]", ".webhookId" => "[id]", ".triggeredAt" => "[time]", ".durationMs" => "[ms]",
+        ".request.headers[\"webhook-id\"]" => "[id]", ".request.headers[\"webhook-timestamp\"]" => "[time]",
+        ".request.headers[\"webhook-signature\"]" => "[signature]", ".request.headers[\"Qlik-Signature\"]" => "[signature]",
+        ".request.headers.traceparent" => "[trace]", ".request.body.id" => "[id]", ".request.body.eventId" => "[id]",
+        ".request.body.time" => "[time]", ".request.body.eventTime" => "[time]", ".request.body.data" => "[data]",
+        ".response.headers.date" => "[time]",
+    });
+    let requests = engine.requests("tested").await;
     assert_eq!(requests.len(), rows.len());
     let secret = SECRET.as_bytes();
     for (request, row) in requests.iter().zip(&rows) {
@@ -63,29 +70,26 @@ async fn a_test_is_sent_at_once_signed_and_recorded_and_says_that_it_is_one() {
     }
     let mut ids: Vec<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
     ids.dedup();
-    assert_eq!(ids.len(), requests.len(), "no receiver takes one for another");
+    assert_eq!(ids.len(), requests.len(), "receivers see different events");
     assert_eq!(engine.stored(&hook).await, hook, "success costs no write");
 }
 
 #[tokio::test]
-async fn a_test_of_a_type_that_the_webhook_does_not_hear_is_refused() {
+async fn test_event_of_unsubscribed_type_is_refused() {
     let (engine, api) = start().await;
     let hook = engine.create("tested").await;
     let mut none = hook.clone();
     none.id = anzol_domain::WebhookId::mint(anzol_runtime::now());
     (none.spec.event_types, none.spec.enabled) = (Vec::new(), false);
-    engine.cloud.webhooks.create(&none, 100).await.unwrap();
+    engine.context.webhooks.create(&none, 100).await.unwrap();
+    let other = ("eventType", "event_type_of_webhook");
     for (webhook, body, problem) in [
-        (
-            &hook,
-            Some(json!({ "eventType": "com.qlik.v1.app.deleted" })),
-            ("eventType", "event_type_of_webhook"),
-        ),
-        (&hook, Some(json!({ "eventType": "no such type" })), ("eventType", "event_type_of_webhook")),
+        (&hook, Some(json!({ "eventType": "com.qlik.v1.app.deleted" })), other),
+        (&hook, Some(json!({ "eventType": "no such type" })), other),
         (&hook, Some(json!({ "eventType": 1 })), ("eventType", "unreadable")),
         (&hook, Some(json!([])), ("body", "object")),
         (&hook, Some(json!("{")), ("body", "json")),
-        (&none, Some(json!({ "eventType": CREATED })), ("eventType", "event_type_of_webhook")),
+        (&none, Some(json!({ "eventType": CREATED })), other),
         (&none, None, ("eventTypes", "no_event_types")),
     ] {
         let at = format!("{}/{}", BASES[0], webhook.id);
@@ -99,7 +103,7 @@ async fn a_test_of_a_type_that_the_webhook_does_not_hear_is_refused() {
 }
 
 #[tokio::test]
-async fn a_test_that_fails_counts_as_a_resend_does_and_is_not_tried_again() {
+async fn failed_test_event_affects_health_without_retry() {
     let (engine, api) = start().await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -111,12 +115,12 @@ async fn a_test_that_fails_counts_as_a_resend_does_and_is_not_tried_again() {
     assert_eq!((health.failures, health.lane), (1, Lane::Slow));
     assert!(engine.queues.on(SLOW).is_empty());
 
-    // A disabled webhook can be tested too, and has nothing to lose by it. Its filter is not asked.
+    // A disabled webhook can be tested too, without an effect on its health. Its filter is ignored.
     let mut disabled = webhook("acme");
     disabled.spec.url = hook.spec.url.clone();
     disabled.spec.enabled = false;
     disabled.spec.filter = Some(anzol_domain::Filter::parse("id eq \"another\"").unwrap());
-    engine.cloud.webhooks.create(&disabled, 100).await.unwrap();
+    engine.context.webhooks.create(&disabled, 100).await.unwrap();
     let at = format!("{}/{}", BASES[0], disabled.id);
     let answer = test(&api, &at, None, None).await;
     assert_eq!((answer.status, &answer.body["status"]), (201, &json!("fail")), "{answer:?}");

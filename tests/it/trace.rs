@@ -1,27 +1,22 @@
-//! A trace from the producer's request to the receiver's, over retries, and what is logged of it on the way.
+//! A trace from the producer's request to the receiver's, across retries, and the log lines on the way.
 
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use anzol_domain::event::MAX_EVENT;
 use anzol_domain::headers::{HeaderName, Headers};
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{DeliveryId, DeliveryTask, Event, TraceContext, Webhook};
-use anzol_fanout::Fanout;
-use anzol_http::Claims;
-use anzol_ingest::IngestState;
 use anzol_pipeline::DeliveryHeaders;
 use anzol_runtime::now;
 use anzol_runtime::telemetry::subscriber;
-use anzol_tests::receiver::{Behaviour, Received};
+use anzol_tests::receiver::Behavior;
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::{Value, json};
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing::{Dispatch, Level};
 
-use crate::cloud::{Api, As, SECRET, TOKEN};
-use crate::engine::{Engine, task};
-use crate::queues::{DEAD, FAST, Queues, SLOW};
+use crate::kit::queues::{FAST, Queues, SLOW};
+use crate::kit::{As, Engine, SECRET, TOKEN, task};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -36,20 +31,9 @@ fn event(id: &str) -> Value {
         "data": { "note": "only-for-the-receiver" } })
 }
 
-/// The span of a delivery, as it is documented.
+/// Returns the span of a delivery, as documented.
 fn span(id: DeliveryId) -> String {
     id.to_string().replace('-', "")[16..].to_owned()
-}
-
-fn ingest(engine: &Engine) -> Api {
-    let dispatcher = Arc::new(engine.dispatcher());
-    Api(anzol_ingest::router(IngestState {
-        dispatcher,
-        claims: Claims::default().into(),
-        clock: now,
-        largest_event: MAX_EVENT,
-        signature: None,
-    }))
 }
 
 fn only(queues: &Queues, queue: &str) -> DeliveryTask {
@@ -58,27 +42,23 @@ fn only(queues: &Queues, queue: &str) -> DeliveryTask {
     sent.task()
 }
 
-async fn received(engine: &Engine, path: &'static str) -> Vec<Received> {
-    engine.way_out.control(move |receiver| receiver.requests(path)).await.unwrap()
-}
-
 async fn changed(engine: &Engine, webhook: &Webhook, change: impl FnOnce(&mut Webhook)) -> Webhook {
     let before = engine.stored(webhook).await;
     let mut after = before.clone();
     change(&mut after);
     after.version += 1;
-    engine.cloud.webhooks.replace(&before, &after).await.unwrap();
+    engine.context.webhooks.replace(&before, &after).await.unwrap();
     after
 }
 
 #[tokio::test]
-async fn a_producers_trace_reaches_the_receiver_and_every_retry() {
+async fn producer_trace_reaches_receiver_and_retries() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("traced").await;
     engine.answers("traced", 500).await;
     let headers = [("content-type", "application/json"), ("traceparent", PARENT), ("tracestate", STATE)];
     let before = now();
-    let (api, admin, body) = (ingest(&engine), As::admin("acme"), Some(event("e1")));
+    let (api, admin, body) = (engine.ingest(), As::admin("acme"), Some(event("e1")));
     let answer = api.exchange_with(Some(&admin), "POST", "/api/v1/events", &headers, body).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let first = only(&engine.queues, FAST);
@@ -90,7 +70,7 @@ async fn a_producers_trace_reaches_the_receiver_and_every_retry() {
     let retry = only(&engine.queues, SLOW);
     assert_eq!((retry.attempt, &retry.trace, retry.accepted_at), (2, &first.trace, first.accepted_at));
     assert!(engine.send(std::slice::from_ref(&retry)).await.is_empty());
-    let requests = received(&engine, "/traced").await;
+    let requests = engine.requests("traced").await;
     assert_eq!(requests.len(), 2);
     for (request, sent) in requests.iter().zip([&first, &retry]) {
         assert_eq!(request.header("traceparent"), format!("00-{TRACE}-{}-01", span(sent.delivery_id)));
@@ -103,28 +83,23 @@ async fn a_producers_trace_reaches_the_receiver_and_every_retry() {
 }
 
 #[tokio::test]
-async fn a_retry_of_a_delivery_without_a_trace_stays_in_the_one_it_began() {
+async fn retry_without_trace_keeps_the_derived_trace() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("untraced").await;
     engine.answers("untraced", 500).await;
-    let first = task(&hook); // as a message of an older release
+    let first = task(&hook); // like a message of an earlier release
     assert!(engine.send(std::slice::from_ref(&first)).await.is_empty());
     let retry = only(&engine.queues, SLOW);
     assert_eq!(retry.trace, Some(TraceContext::of(first.delivery_id)));
-    let request = received(&engine, "/untraced").await.remove(0);
+    let request = engine.requests("untraced").await.remove(0);
     assert_eq!(request.header("traceparent"), TraceContext::of(first.delivery_id).traceparent());
 }
 
 #[tokio::test]
-async fn a_message_of_the_events_queue_brings_its_trace_and_its_time() {
+async fn queue_message_passes_on_trace_and_time() {
     let engine = Engine::start(DisablePolicy::default()).await;
     engine.create("queued").await;
-    let fanout = Fanout {
-        dispatcher: engine.dispatcher(),
-        dlq: engine.queues.queue(DEAD),
-        clock: now,
-        largest_event: MAX_EVENT,
-    };
+    let fanout = engine.fanout();
     let (xray, own) = ("5759e988bd862e3fe1be46a994272793", "0af7651916cd43dd8448eb211c80319c");
     let mut in_event = event("e3");
     in_event["traceparent"] = json!(format!("00-{own}-b7ad6b7169203331-00"));
@@ -141,30 +116,33 @@ async fn a_message_of_the_events_queue_brings_its_trace_and_its_time() {
     ];
     let batch: SqsEvent = serde_json::from_value(json!({ "Records": messages })).unwrap();
     assert!(fanout.handle(batch).await.batch_item_failures.is_empty());
-    let mut tasks: Vec<_> = engine.queues.on(FAST).iter().map(crate::queues::Sent::task).collect();
+    let mut tasks: Vec<_> = engine.queues.on(FAST).iter().map(crate::kit::queues::Sent::task).collect();
     tasks.sort_by(|a, b| a.event.id().cmp(b.event.id()));
     let traces: Vec<_> = tasks.iter().map(|task| task.trace().trace_id().to_owned()).collect();
     assert_eq!(traces[..3], [xray, TRACE, own]);
-    assert!(![xray, TRACE, own].contains(&traces[3].as_str()), "a new one");
+    assert!(![xray, TRACE, own].contains(&traces[3].as_str()), "a new trace");
     let sent_at = tasks[0].accepted_at.unwrap().unix_timestamp_nanos();
-    assert_eq!(sent_at, 1_763_978_400_123_000_000, "latency counts from when the producer put it there");
+    assert_eq!(
+        sent_at, 1_763_978_400_123_000_000,
+        "latency counts from the time when the producer sent the message"
+    );
 }
 
 #[tokio::test]
-async fn a_webhooks_own_header_wins_over_ours() {
+async fn webhook_header_overrides_traceparent() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("own").await;
     let own = [("TraceParent".to_owned(), "its own".to_owned())];
     let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
     let task = DeliveryTask { trace: Some(trace()), ..task(&hook) };
     assert!(engine.send(&[task]).await.is_empty());
-    let request = received(&engine, "/own").await.remove(0);
-    // The receiver joins the values of a header that comes twice.
+    let request = engine.requests("own").await.remove(0);
+    // The receiver joins the values of a repeated header.
     assert_eq!((request.header("traceparent"), request.header("tracestate")), ("its own", ""));
 }
 
 #[tokio::test]
-async fn a_deployment_may_call_itself_and_its_signature_otherwise() {
+async fn user_agent_and_signature_name_are_configurable() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("named").await;
     let own = [("x-Acme-signature".to_owned(), "forged".to_owned())];
@@ -173,16 +151,16 @@ async fn a_deployment_may_call_itself_and_its_signature_otherwise() {
         DeliveryHeaders { user_agent: "Acme/1.0".parse().ok(), signature: "X-Acme-Signature".parse().ok() };
     engine.sender.deliverer = engine.sender.deliverer.with_headers(names);
     assert!(engine.send(&[task(&hook)]).await.is_empty());
-    let request = received(&engine, "/named").await.remove(0);
+    let request = engine.requests("named").await.remove(0);
     assert_eq!((request.header("user-agent"), request.header("qlik-signature")), ("Acme/1.0", ""));
     let expected = anzol_tests::aws::hmac_sha256(SECRET.as_bytes(), &request.body().unwrap());
-    assert_eq!(request.header("x-acme-signature"), hex::encode(expected), "ours, once");
+    assert_eq!(request.header("x-acme-signature"), hex::encode(expected), "our signature, once");
     for taken in ["host", "Content-Type", "webhook-id", "a b", "", "x:y"] {
         assert!(taken.parse::<HeaderName>().is_err(), "{taken}");
     }
 }
 
-/// What is logged while the guard is there.
+/// Log output while the guard lives.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -197,8 +175,8 @@ impl io::Write for Log {
 
 impl Log {
     fn start(level: Level) -> (Self, DefaultGuard) {
-        // While there is one subscriber only, whoever comes to a line of log first, on whatever thread, decides for all whether it is
-        // wanted. A second one has everybody asked.
+        // With a single subscriber, tracing caches for all threads whether a log line is enabled, at its first use on any thread. A
+        // second subscriber disables that cache.
         static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
         LazyLock::force(&SECOND);
         let log = Self::default();
@@ -218,10 +196,10 @@ impl Log {
 }
 
 #[tokio::test]
-async fn every_attempt_is_one_line_of_the_log_without_anything_secret() {
+async fn attempt_is_logged_in_one_line_without_secrets() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("logged?key=in-the-query").await;
-    engine.behaves("logged", Behaviour { body: "in-the-answer".to_owned(), ..Behaviour::default() }).await;
+    engine.behaves("logged", Behavior { body: "in-the-answer".to_owned(), ..Behavior::default() }).await;
     let own = [("X-Key".to_owned(), "in-a-header".to_owned())];
     let hook = changed(&engine, &hook, |hook| hook.spec.headers = Headers::parse(own.into()).unwrap()).await;
     let (log, guard) = Log::start(Level::TRACE);
@@ -283,11 +261,11 @@ async fn every_attempt_is_one_line_of_the_log_without_anything_secret() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_not_recorded_says_so() {
+async fn attempt_without_queued_retry_is_logged_as_unrecorded() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("unrecorded").await;
     engine.answers("unrecorded", 500).await;
-    engine.queues.refuse(hook.id.to_string()); // its retry cannot be queued
+    engine.queues.refuse(hook.id.to_string()); // the retry cannot be queued
     let (log, guard) = Log::start(Level::INFO);
     assert_eq!(engine.send(&[task(&hook)]).await, ["m0"]);
     drop(guard);
@@ -297,19 +275,19 @@ async fn an_attempt_that_is_not_recorded_says_so() {
 }
 
 #[tokio::test]
-async fn a_warm_up_says_how_long_of_the_start_it_took_and_fails_nothing() {
+async fn failed_warm_up_is_logged_with_its_duration() {
     let (log, guard) = Log::start(Level::DEBUG);
     anzol_runtime::warm_up("a table", async {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        Err::<(), _>("nobody answers")
+        Err::<(), _>("no answer")
     })
     .await;
     drop(guard);
     let text = log.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [failure, end] = lines.as_slice() else { panic!("{text}") };
-    let told = |line: &Value| (line["message"].clone(), line["what"].clone());
-    assert_eq!(told(failure), (json!("the warm-up call failed"), json!("a table")), "{text}");
-    assert_eq!(told(end), (json!("warmed up"), json!("a table")), "{text}");
-    assert!(end["took_us"].as_u64().is_some_and(|took| took >= 20_000), "a number, of microseconds: {text}");
+    let logged = |line: &Value| (line["message"].clone(), line["what"].clone());
+    assert_eq!(logged(failure), (json!("the warm-up call failed"), json!("a table")), "{text}");
+    assert_eq!(logged(end), (json!("warmed up"), json!("a table")), "{text}");
+    assert!(end["took_us"].as_u64().is_some_and(|took| took >= 20_000), "a number of microseconds: {text}");
 }

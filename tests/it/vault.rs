@@ -1,18 +1,17 @@
-//! Secrets sealed under KMS: how often it is asked, that they open for their own webhook alone, and that nothing is sent while they
-//! do not open.
+//! Secrets sealed with KMS: the number of calls, opening only for the webhook's own secrets, and no delivery while they cannot be
+//! opened.
 
 use anzol_api::AppState;
 use anzol_domain::health::DisablePolicy;
-use anzol_domain::{DeliveryTask, FailureKind, Health, Lane, Webhook, WebhookUrl};
-use anzol_tests::receiver::{Behaviour, Received};
+use anzol_domain::{DeliveryTask, FailureKind, Health, Lane, Webhook};
+use anzol_tests::receiver::{Behavior, Received};
 use anzol_vault::Vault;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::cloud::{Api, As, SECRET, TOKEN, webhook};
-use crate::engine::{Engine, task};
-use crate::kms::Calls;
-use crate::queues::{SLOW, Sent};
+use crate::kit::kms::Calls;
+use crate::kit::queues::{SLOW, Sent};
+use crate::kit::{Api, As, Engine, SECRET, TOKEN, task, webhook, webhook_at, webhook_with};
 
 const WEBHOOKS: &str = "/api/core/webhooks";
 const OTHER: &str = "another-secret-of-32-characters!";
@@ -25,18 +24,14 @@ async fn engine() -> Engine {
     Engine::start(DisablePolicy::default()).await
 }
 
-/// The API in an execution environment of its own: nothing is open yet.
+/// Returns the API in a new execution environment, without opened secrets.
 fn api(engine: &Engine) -> Api {
-    let state = engine.cloud.state(&engine.way_out);
-    Api(anzol_api::router(AppState { vault: engine.cloud.kms.vault(), ..state }))
+    let state = engine.context.state(&engine.egress);
+    Api(anzol_api::router(AppState { vault: engine.context.kms.vault(), ..state }))
 }
 
 fn tasks(webhook: &Webhook, count: usize) -> Vec<DeliveryTask> {
     (0..count).map(|_| task(webhook)).collect()
-}
-
-async fn requests(engine: &Engine, path: &'static str) -> Vec<Received> {
-    engine.way_out.control(move |receiver| receiver.requests(path)).await.unwrap()
 }
 
 fn assert_complete(request: &Received, secret: &str) {
@@ -46,14 +41,14 @@ fn assert_complete(request: &Received, secret: &str) {
 }
 
 #[tokio::test]
-async fn a_revision_of_a_webhooks_secrets_takes_one_call_in_each_environment() {
+async fn secrets_are_opened_once_per_environment() {
     let engine = engine().await;
-    let (hook, kms) = (engine.create("in").await, engine.cloud.kms.clone());
+    let (hook, kms) = (engine.create("in").await, engine.context.kms.clone());
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
     assert_eq!(kms.take_calls(), DECRYPT, "ten messages at once");
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
-    assert_eq!(kms.take_calls(), NONE, "ten later ones");
-    // Of another version, with the same secrets.
+    assert_eq!(kms.take_calls(), NONE, "ten later messages");
+    // Another version with the same secrets.
     let (api, admin, path) = (api(&engine), As::admin("acme"), format!("{WEBHOOKS}/{}", hook.id));
     let replace = |path: &str, value: Value| Some(json!([{ "op": "replace", "path": path, "value": value }]));
     assert_eq!(api.call(Some(&admin), "PATCH", &path, replace("/name", json!("Other"))).await.0, 204);
@@ -63,7 +58,7 @@ async fn a_revision_of_a_webhooks_secrets_takes_one_call_in_each_environment() {
     assert_eq!(kms.take_calls(), BOTH);
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
     assert_eq!(kms.take_calls(), DECRYPT, "another secret");
-    let received = requests(&engine, "/in").await;
+    let received = engine.requests("in").await;
     assert_eq!(received.len(), 40);
     for request in &received[..30] {
         assert_complete(request, SECRET);
@@ -71,25 +66,28 @@ async fn a_revision_of_a_webhooks_secrets_takes_one_call_in_each_environment() {
     for request in &received[30..] {
         assert_complete(request, OTHER);
     }
-    assert_eq!(received[30].header("webhook-signature").split(' ').count(), 2, "the old one signs on");
+    assert_eq!(
+        received[30].header("webhook-signature").split(' ').count(),
+        2,
+        "the old secret still signs too"
+    );
 
     let (stored, new) = (engine.stored(&hook).await, kms.vault());
     let opened = join_all((0..10).map(|_| new.open(&stored))).await;
     assert!(opened.into_iter().all(|opened| opened.is_ok()));
-    assert_eq!(kms.take_calls(), DECRYPT, "ten at the same time, in a new environment");
+    assert_eq!(kms.take_calls(), DECRYPT, "ten at once in a new environment");
 }
 
 #[tokio::test]
-async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_against_the_receiver() {
+async fn deliveries_wait_while_secrets_cannot_be_opened() {
     let mut engine = engine().await;
     let hook = engine.create("in").await;
-    let mut bare = webhook("acme");
+    let mut bare = webhook_at("acme", "bare");
     bare.sealed = None;
-    bare.spec.url = WebhookUrl::parse("https://hooks.receiver.test/bare").unwrap();
-    engine.cloud.webhooks.create(&bare, 100).await.unwrap();
+    engine.context.webhooks.create(&bare, 100).await.unwrap();
     let mut waiting = tasks(&hook, 3);
     let works = engine.sender.vault.clone();
-    let nowhere = engine.cloud.config.to_builder().endpoint_url("http://127.0.0.1:1").build();
+    let nowhere = engine.context.config.to_builder().endpoint_url("http://127.0.0.1:1").build();
     let mut rounds = 0;
     for code in [
         None,
@@ -103,11 +101,14 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
             None => engine.sender.vault = Vault::new(&nowhere, "key"),
             Some(code) => {
                 engine.sender.vault = works.clone();
-                engine.cloud.kms.refuse(code);
+                engine.context.kms.refuse(code);
             }
         }
         let with_bare = [waiting.as_slice(), &tasks(&bare, 1)].concat();
-        assert!(engine.send(&with_bare).await.is_empty(), "{code:?}: acknowledged, so no receive is used up");
+        assert!(
+            engine.send(&with_bare).await.is_empty(),
+            "{code:?}: deleted from the queue, so the receive count does not grow"
+        );
         rounds += 1;
         let queued = engine.queues.on(SLOW);
         assert_eq!(queued.len(), 3 * rounds, "{code:?}");
@@ -124,18 +125,18 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
         waiting = back;
     }
     assert_eq!(engine.received("in").await, 0);
-    assert_eq!(engine.received("bare").await, rounds, "who has no secrets does not wait");
+    assert_eq!(engine.received("bare").await, rounds, "a webhook without secrets does not wait");
     assert!(engine.history(&hook).await.is_empty());
-    assert_eq!(engine.stored(&hook).await, hook, "health included");
+    assert_eq!(engine.stored(&hook).await, hook, "its health is unchanged too");
 
-    // One that cannot be queued again comes back by itself.
+    // A message that cannot be queued again is reported as failed.
     engine.queues.refuse(waiting[1].delivery_id.to_string());
     assert_eq!(engine.send(&waiting).await, ["m1"]);
     engine.queues.accept_all();
 
-    engine.cloud.kms.recover();
+    engine.context.kms.recover();
     assert!(engine.send(&waiting).await.is_empty());
-    let received = requests(&engine, "/in").await;
+    let received = engine.requests("in").await;
     assert_eq!(received.len(), 3);
     for request in &received {
         assert_complete(request, SECRET);
@@ -145,38 +146,38 @@ async fn while_secrets_cannot_be_opened_deliveries_wait_and_nothing_is_held_agai
 }
 
 #[tokio::test]
-async fn what_was_sealed_for_one_webhook_opens_for_no_other() {
+async fn seal_of_another_webhook_does_not_open() {
     let engine = engine().await;
     let (one, other) = (engine.create("one").await, engine.create("other").await);
     let foreign = webhook("globex");
-    engine.cloud.webhooks.create(&foreign, 100).await.unwrap();
+    engine.context.webhooks.create(&foreign, 100).await.unwrap();
     for (thief, owner) in [(&one, &other), (&other, &one), (&foreign, &one)] {
         let mut swapped = thief.clone();
         swapped.sealed = owner.sealed.clone();
         swapped.version += 1;
-        engine.cloud.webhooks.replace(thief, &swapped).await.unwrap();
-        assert!(engine.cloud.vault.open(&swapped).await.is_err());
-        assert!(engine.cloud.vault.open(owner).await.is_ok());
+        engine.context.webhooks.replace(thief, &swapped).await.unwrap();
+        assert!(engine.context.vault.open(&swapped).await.is_err());
+        assert!(engine.context.vault.open(owner).await.is_ok());
     }
     assert!(engine.send(&[task(&one), task(&other)]).await.is_empty());
     assert_eq!((engine.received("one").await, engine.received("other").await), (0, 0));
-    assert_eq!(engine.queues.on(SLOW).len(), 2, "they wait");
+    assert_eq!(engine.queues.on(SLOW).len(), 2, "both wait");
 
-    // Names beside the seal are held against what is in it.
+    // The header names beside the seal must match the sealed ones.
     let mut renamed = engine.create("renamed").await;
     renamed.sealed.as_mut().unwrap().header_names.push("X-More".to_owned());
-    assert!(engine.cloud.kms.vault().open(&renamed).await.is_err());
+    assert!(engine.context.kms.vault().open(&renamed).await.is_err());
 }
 
 #[tokio::test]
-async fn m2_an_echo_in_another_spelling_is_not_in_the_history() {
+async fn m2_encoded_echo_of_a_secret_is_redacted() {
     let engine = engine().await;
     let hook = engine.create("echo").await;
     let percent = TOKEN.replace(' ', "%20");
     engine
         .behaves(
             "echo",
-            Behaviour {
+            Behavior {
                 status: 308,
                 headers: [
                     ("location".to_owned(), format!("https://hooks.receiver.test/?t={percent}")),
@@ -185,7 +186,7 @@ async fn m2_an_echo_in_another_spelling_is_not_in_the_history() {
                 ]
                 .into(),
                 body: format!("<p>{}</p>", TOKEN.to_uppercase().replace(' ', "&#32;")),
-                ..Behaviour::default()
+                ..Behavior::default()
             },
         )
         .await;
@@ -203,13 +204,12 @@ async fn m2_an_echo_in_another_spelling_is_not_in_the_history() {
 }
 
 #[tokio::test]
-async fn a_disabled_webhook_is_skipped_unopened() {
+async fn disabled_webhook_is_skipped_without_kms() {
     let engine = engine().await;
-    let mut hook = webhook("acme");
-    hook.spec.enabled = false;
-    engine.cloud.webhooks.create(&hook, 100).await.unwrap();
+    let hook = webhook_with("acme", |webhook| webhook.spec.enabled = false);
+    engine.context.webhooks.create(&hook, 100).await.unwrap();
     assert!(engine.send(&[task(&hook)]).await.is_empty());
-    assert_eq!(engine.cloud.kms.take_calls(), NONE);
+    assert_eq!(engine.context.kms.take_calls(), NONE);
     let rows = engine.history(&hook).await;
     let header = |name: &str| {
         let mut headers = rows[0].request.headers.iter();
@@ -221,9 +221,9 @@ async fn a_disabled_webhook_is_skipped_unopened() {
 }
 
 #[tokio::test]
-async fn the_api_asks_kms_only_where_secrets_come_or_go() {
+async fn api_calls_kms_only_when_secrets_change() {
     let engine = engine().await;
-    let (admin, kms) = (As::admin("acme"), engine.cloud.kms.clone());
+    let (admin, kms) = (As::admin("acme"), engine.context.kms.clone());
     let first = api(&engine);
     let bare = json!({ "name": "n", "url": "https://hooks.receiver.test/in", "eventTypes": ["com.qlik.v1.app.created"] });
     let with = |more: Value| {
@@ -252,19 +252,19 @@ async fn the_api_asks_kms_only_where_secrets_come_or_go() {
         { "op": "remove", "path": "/encryptedHeaders/X-Other" },
         { "op": "replace", "path": "/encryptedHeaders/X-Token", "value": TOKEN },
     ]);
-    // Each in an environment that has nothing open yet, so this is the most that it takes.
+    // Each call runs in a new environment without opened secrets, so these are upper bounds.
     for (method, path, body, status, calls) in [
         ("GET", &path, None, 200, NONE),
         ("GET", &WEBHOOKS.to_owned(), None, 200, NONE),
         ("PATCH", &path, operation("replace", "/name", json!("Other")), 204, NONE),
         ("PATCH", &path, operation("replace", "/headers", json!({ "X-Plain": "1" })), 204, NONE),
-        // The names that are taken are known without a call.
+        // Conflicting header names are known without a call.
         ("PATCH", &path, operation("replace", "/headers", json!({ "x-token": "1" })), 400, NONE),
         ("PATCH", &path, operation("replace", "/url", json!("https://hooks.receiver.test/moved")), 400, NONE),
         ("PATCH", &path, operation("replace", "/enabled", json!(false)), 204, NONE),
         ("PATCH", &path, operation("replace", "/enabled", json!(true)), 204, NONE),
         ("PATCH", &path, operation("replace", "/secret", json!(SECRET)), 204, DECRYPT),
-        ("PUT", &path, with(all), 200, DECRYPT), // they turn out to be the same
+        ("PUT", &path, with(all), 200, DECRYPT), // the secrets are unchanged
         ("PATCH", &path, operation("replace", "/secret", json!(OTHER)), 204, BOTH),
         ("PATCH", &path, operation("add", "/encryptedHeaders/X-Third", json!("3")), 204, BOTH),
         ("PATCH", &path, operation("add", "/encryptedHeaders/X-Fourth", json!(true)), 400, DECRYPT),
@@ -292,7 +292,7 @@ async fn the_api_asks_kms_only_where_secrets_come_or_go() {
         let (got, answer) = api(&engine).call(Some(&admin), method, path, body.clone()).await;
         assert_eq!((got, kms.take_calls()), (status, calls), "{method} {path} {body:?}: {answer}");
     }
-    let received = requests(&engine, "/in").await;
+    let received = engine.requests("in").await;
     assert_complete(&received[0], SECRET);
     assert!(
         !received[1].headers.contains_key("qlik-signature") && !received[1].headers.contains_key("x-token")
@@ -300,7 +300,7 @@ async fn the_api_asks_kms_only_where_secrets_come_or_go() {
 }
 
 #[tokio::test]
-async fn without_kms_the_api_says_so_and_neither_stores_nor_sends() {
+async fn api_without_kms_is_503_and_changes_nothing() {
     let engine = engine().await;
     let (hook, admin) = (engine.create("in").await, As::admin("acme"));
     assert!(engine.send(&[task(&hook)]).await.is_empty());
@@ -309,7 +309,7 @@ async fn without_kms_the_api_says_so_and_neither_stores_nor_sends() {
     let new = json!({ "name": "n", "url": "https://hooks.receiver.test/in", "eventTypes": [], "enabled": false, "secret": OTHER });
     let secret = json!([{ "op": "replace", "path": "/secret", "value": OTHER }]);
     for code in ["ThrottlingException", "DisabledException"] {
-        engine.cloud.kms.refuse(code);
+        engine.context.kms.refuse(code);
         for (method, path, body) in [
             ("POST", WEBHOOKS.to_owned(), Some(new.clone())),
             ("PUT", path.clone(), Some(new.clone())),
@@ -327,7 +327,7 @@ async fn without_kms_the_api_says_so_and_neither_stores_nor_sends() {
             assert_eq!(answer.body["errors"][0]["code"], "HTTP-503", "{answer:?}");
         }
     }
-    let stored = engine.cloud.webhooks.list(&hook.tenant_id).await.unwrap();
+    let stored = engine.context.webhooks.list(&hook.tenant_id).await.unwrap();
     assert_eq!(stored, std::slice::from_ref(&hook));
     assert_eq!(stored[0].health.lane, Lane::Fast);
     assert_eq!(engine.history(&hook).await.len(), 1);

@@ -1,7 +1,7 @@
-//! The cloud's own endpoints, called without the product's code: what a producer sends to SQS, what `DynamoDB` really holds.
+//! A client of AWS that uses none of the product's code: suites send messages to SQS and read `DynamoDB` tables with it.
 //!
-//! A suite that read the history through `anzol-store` would only learn that the store agrees with itself. Signature Version 4
-//! and the JSON protocol are little enough to do by hand.
+//! A suite that read the history through `anzol-store` would only check the store against itself. Signature Version 4 and the JSON
+//! protocol are small enough to implement here.
 
 use anyhow::{Context, Result, ensure};
 use ring::{digest, hmac};
@@ -13,7 +13,7 @@ use ureq::http::{Method, Uri};
 use crate::client::{Answer, Http};
 use crate::stack::Stack;
 
-/// A caller with the credentials of the environment, or else the ones a local cloud takes.
+/// A client with the credentials of the environment, or with those that a local cloud accepts.
 #[derive(Debug, Clone)]
 pub struct Aws {
     http: Http,
@@ -25,13 +25,13 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// A caller of the stack's endpoint.
+    /// Returns a client of the stack's endpoint.
     #[must_use]
     pub fn new(stack: &Stack) -> Self {
         Self::at(&stack.aws_endpoint_url, &stack.region)
     }
 
-    /// A caller of any endpoint.
+    /// Returns a client of any endpoint.
     #[must_use]
     pub fn at(endpoint: &str, region: &str) -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -45,18 +45,18 @@ impl Aws {
         }
     }
 
-    /// Puts one message on a queue.
+    /// Sends one message to a queue.
     pub fn send_message(&self, queue_url: &str, body: &str) -> Result<Value> {
         self.call("sqs", "AmazonSQS.SendMessage", &json!({ "QueueUrl": queue_url, "MessageBody": body }))
     }
 
-    /// The endpoint's port, when it names one.
+    /// Returns the endpoint's port, when it names one.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.endpoint.parse::<Uri>().ok()?.port_u16()
     }
 
-    /// How many messages a queue holds, waiting, in flight and delayed.
+    /// Returns the number of messages in a queue: waiting, in flight and delayed.
     pub fn queue_length(&self, queue_url: &str) -> Result<u64> {
         let names = [
             "ApproximateNumberOfMessages",
@@ -76,7 +76,7 @@ impl Aws {
         Ok(length)
     }
 
-    /// Every item of a table whose sort key contains `needle`, as `DynamoDB` writes it.
+    /// Returns every item of a table whose sort key contains `needle`, in `DynamoDB`'s JSON.
     pub fn items_with_sort_key_like(&self, table: &str, needle: &str) -> Result<Vec<Value>> {
         self.scan(json!({
             "TableName": table,
@@ -86,16 +86,16 @@ impl Aws {
         }))
     }
 
-    /// Every item of a table, as `DynamoDB` writes it.
+    /// Returns every item of a table, in `DynamoDB`'s JSON.
     pub fn items(&self, table: &str) -> Result<Vec<Value>> {
         self.scan(json!({ "TableName": table, "ConsistentRead": true }))
     }
 
-    /// Every line of a log group.
+    /// Returns every line of a log group.
     ///
-    /// The local cloud gives the oldest 10,000 events and no `nextToken`; there, the next call begins at the time of the last.
+    /// The local cloud returns the oldest 10,000 events and no `nextToken`; the next call then starts at the time of the last event.
     pub fn log_lines(&self, group: &str) -> Result<Vec<String>> {
-        const MOST: usize = 10_000;
+        const MAX_EVENTS: usize = 10_000;
         let time = |event: &Value| event.get("timestamp").and_then(Value::as_u64).unwrap_or_default();
         let (mut request, mut known) = (json!({ "logGroupName": group }), 0);
         let mut lines = Vec::new();
@@ -109,11 +109,11 @@ impl Aws {
                 Some(Value::String(token)) if request.get("nextToken") != Some(&json!(token)) => {
                     request = json!({ "logGroupName": group, "nextToken": token });
                 }
-                _ if events.len() == MOST => {
+                _ if events.len() == MAX_EVENTS => {
                     let last = events.last().map(time).unwrap_or_default();
-                    // The order is the same each time, so the next answer begins with these again.
+                    // The order is stable, so the next page starts with these events again.
                     known = events.iter().rev().take_while(|event| time(event) == last).count();
-                    ensure!(known < MOST, "more events in a millisecond than an answer holds");
+                    ensure!(known < MAX_EVENTS, "more events in one millisecond than a page holds");
                     request = json!({ "logGroupName": group, "startTime": last });
                 }
                 _ => return Ok(lines),
@@ -139,7 +139,7 @@ impl Aws {
         }
     }
 
-    /// How many items of a partition of the history are of successful deliveries.
+    /// Returns the number of successful deliveries in a partition of the history.
     pub fn successes(&self, table: &str, partition: &str) -> Result<u64> {
         let mut request = json!({
             "TableName": table,
@@ -165,7 +165,7 @@ impl Aws {
         }
     }
 
-    /// Sets a variable of a function's environment, or takes it away; processes that run keep what they have.
+    /// Sets or removes a variable of a function's environment. Running processes keep their environment.
     pub fn set_variable(&self, function: &str, name: &str, value: Option<&str>) -> Result<()> {
         let path = format!("/2015-03-31/functions/{function}/configuration");
         let now = self.signed(&Method::GET, &path, "lambda", None)?.expect_status(200)?.json()?;
@@ -184,7 +184,7 @@ impl Aws {
             .map(drop)
     }
 
-    /// Names of the schedules there are, in any group.
+    /// Returns the names of all schedules, in any group.
     pub fn schedules(&self) -> Result<Vec<String>> {
         let answer =
             self.signed(&Method::GET, "/schedules", "scheduler", None)?.expect_status(200)?.json()?;
@@ -197,7 +197,7 @@ impl Aws {
             .collect()
     }
 
-    /// Calls a function past every gateway, as whoever may invoke it can; its answer, or its error.
+    /// Invokes a function directly, without the gateway, and returns its response or its error.
     pub fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
         let event = event.to_string();
         let path = format!("/2015-03-31/functions/{function}/invocations");
@@ -206,16 +206,16 @@ impl Aws {
             .json()
     }
 
-    /// Calls one operation; anything but 200 is an error.
+    /// Calls one operation. Any status other than 200 is an error.
     pub fn call(&self, service: &str, target: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
         let content = Some((Some(target), body.as_bytes()));
         let answer = self.signed(&Method::POST, "/", service, content)?.expect_status(200)?;
-        // What has nothing to say is `{}` on AWS, and nothing at all at some other endpoints.
+        // An empty response is `{}` on AWS, and an empty body at some other endpoints.
         if answer.text.is_empty() { Ok(json!({})) } else { answer.json() }
     }
 
-    /// `content` is JSON, and the operation for services whose paths do not say it.
+    /// Sends a signed request. `content` is the JSON body, with the operation for services that name it in a header.
     fn signed(
         &self,
         method: &Method,
@@ -227,7 +227,7 @@ impl Aws {
         let host = uri.authority().context("the endpoint has no host")?.as_str();
         let moment = OffsetDateTime::now_utc()
             .format(format_description!("[year][month][day]T[hour][minute][second]Z"))?;
-        // In the order of their names, as the canonical request wants them.
+        // Sorted by name, as the canonical request requires.
         let mut headers = Vec::new();
         headers.extend(content.map(|_| ("content-type", "application/x-amz-json-1.0")));
         headers.extend([("host", host), ("x-amz-date", moment.as_str())]);
@@ -270,7 +270,7 @@ impl Aws {
     }
 }
 
-/// HMAC-SHA256 by ring: another implementation than the one the product signs with.
+/// Computes HMAC-SHA256 with ring: the product signs with another implementation.
 #[must_use]
 pub fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_the_one_that_botocore_makes() {
+    fn signature_matches_botocore() {
         let aws = Aws {
             http: Http::new(),
             endpoint: "http://localhost:4566".to_owned(),

@@ -1,4 +1,4 @@
-//! Blocking clients for suites: the API with a token, and the receiver's control API. A status is an answer, not an error.
+//! Blocking clients for suites: the API with a token, and the receiver's control API. Error statuses are answers, not errors.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use ureq::http::{Method, Request, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
-use crate::receiver::{Behaviour, Received};
+use crate::receiver::{Behavior, Received};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const LARGEST_ANSWER: u64 = 256 * 1024 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
-/// What a server answered.
+/// A server's answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// Status code.
@@ -29,18 +29,18 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.text).with_context(|| format!("not JSON: {self}"))
     }
 
-    /// A header by its lower-case name; empty when absent.
+    /// Returns a header by its lower-case name; empty when absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// The answer again, or an error that shows it when its status is another.
+    /// Returns the answer, or an error that shows it when it has another status.
     pub fn expect_status(self, status: u16) -> Result<Self> {
         ensure!(self.status == status, "expected status {status}, but {self}");
         Ok(self)
@@ -53,26 +53,26 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Sends requests as they are given, `*.localhost` always to this machine, each on a connection of its own.
+/// Sends requests unchanged, each on a new connection; `*.localhost` always resolves to this machine.
 #[derive(Debug, Clone)]
 pub struct Http(ureq::Agent);
 
 impl Http {
-    /// A client.
+    /// Returns a client.
     #[must_use]
     pub fn new() -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
-            .timeout_global(Some(PATIENCE))
-            // A server may close an idle connection just as we reuse it, which would look like a failed test.
+            .timeout_global(Some(TIMEOUT))
+            // A server may close an idle connection just as it is reused, which would fail the test.
             .max_idle_connections(0)
             .build();
         Self(ureq::Agent::with_parts(config, DefaultConnector::new(), LocalNames::default()))
     }
 
-    /// One request, one answer.
+    /// Sends one request and returns its answer.
     pub fn send(
         &self,
         method: &Method,
@@ -103,7 +103,7 @@ impl Http {
         let text = answer
             .body_mut()
             .with_config()
-            .limit(LARGEST_ANSWER)
+            .limit(MAX_ANSWER)
             .lossy_utf8(true)
             .read_to_string()
             .with_context(|| format!("{asked} got {status} with an unreadable body"))?;
@@ -117,7 +117,7 @@ impl Default for Http {
     }
 }
 
-/// RFC 6761 says `*.localhost` is this machine; not every resolver knows.
+/// Resolves `*.localhost` to this machine (RFC 6761), which not every resolver does.
 #[derive(Debug, Default)]
 struct LocalNames(DefaultResolver);
 
@@ -139,7 +139,7 @@ impl Resolver for LocalNames {
     }
 }
 
-/// The API as one caller sees it.
+/// A client of the API with one caller's token.
 #[derive(Debug, Clone)]
 pub struct Api {
     http: Http,
@@ -148,7 +148,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// A caller with a token, or nobody.
+    /// Returns a client that sends this token, or none.
     #[must_use]
     pub fn new(base: &str, token: Option<&str>) -> Self {
         Self {
@@ -158,37 +158,37 @@ impl Api {
         }
     }
 
-    /// `path` is relative to the API, or a whole URL as a page's links carry it.
+    /// Sends GET. `path` is relative to the API, or an absolute URL from a page's links.
     pub fn get(&self, path: &str) -> Result<Answer> {
         self.send(&Method::GET, path, None)
     }
 
-    /// POST with a JSON body.
+    /// Sends POST with a JSON body.
     pub fn post(&self, path: &str, body: &Value) -> Result<Answer> {
         self.post_as(path, "application/json", body)
     }
 
-    /// POST with a JSON body of another media type.
+    /// Sends POST with a JSON body of another media type.
     pub fn post_as(&self, path: &str, content_type: &str, body: &Value) -> Result<Answer> {
         self.send(&Method::POST, path, Some((content_type, body.to_string().as_bytes())))
     }
 
-    /// POST without a body, the way `resend` is called.
+    /// Sends POST without a body, as `resend` is called.
     pub fn post_nothing(&self, path: &str) -> Result<Answer> {
         self.send(&Method::POST, path, Some(("", b"")))
     }
 
-    /// PUT with a JSON body.
+    /// Sends PUT with a JSON body.
     pub fn put(&self, path: &str, body: &Value) -> Result<Answer> {
         self.send(&Method::PUT, path, Some(("application/json", body.to_string().as_bytes())))
     }
 
-    /// PATCH with a JSON body.
+    /// Sends PATCH with a JSON body.
     pub fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
         self.send(&Method::PATCH, path, Some(("application/json", body.to_string().as_bytes())))
     }
 
-    /// DELETE.
+    /// Sends DELETE.
     pub fn delete(&self, path: &str) -> Result<Answer> {
         self.send(&Method::DELETE, path, None)
     }
@@ -207,7 +207,7 @@ impl Api {
     }
 }
 
-/// The receiver's control API.
+/// A client of the receiver's control API.
 #[derive(Debug, Clone)]
 pub struct Control {
     http: Http,
@@ -215,63 +215,56 @@ pub struct Control {
 }
 
 impl Control {
-    /// A client of the control API at `base`.
+    /// Returns a client of the control API at `base`.
     #[must_use]
     pub fn new(base: &str) -> Self {
         Self { http: Http::new(), base: base.trim_end_matches('/').to_owned() }
     }
 
-    /// What came in on `path`, newest last.
+    /// Returns the requests received on `path`, newest last.
     pub fn requests(&self, path: &str) -> Result<Vec<Received>> {
-        let answer = self
-            .http
-            .send(&Method::GET, &format!("{}/requests?path={path}", self.base), &[], None)?
-            .expect_status(200)?;
-        serde_json::from_str(&answer.text).with_context(|| format!("not a list of requests: {answer}"))
+        self.list(&format!("?path={path}"))
     }
 
-    /// Everything that came in, newest last.
+    /// Returns all requests received, newest last.
     pub fn all_requests(&self) -> Result<Vec<Received>> {
-        let answer = self
-            .http
-            .send(&Method::GET, &format!("{}/requests", self.base), &[], None)?
-            .expect_status(200)?;
-        serde_json::from_str(&answer.text).with_context(|| format!("not a list of requests: {answer}"))
+        self.list("")
     }
 
-    /// What came in after the request of this number, newest last; 0 is before the first.
+    /// Returns the requests received after the one with this number, newest last; 0 is before the first.
     pub fn requests_after(&self, number: u64) -> Result<Vec<Received>> {
-        let answer = self
-            .http
-            .send(&Method::GET, &format!("{}/requests?after={number}", self.base), &[], None)?
-            .expect_status(200)?;
+        self.list(&format!("?after={number}"))
+    }
+
+    fn list(&self, query: &str) -> Result<Vec<Received>> {
+        let url = format!("{}/requests{query}", self.base);
+        let answer = self.http.send(&Method::GET, &url, &[], None)?.expect_status(200)?;
         serde_json::from_str(&answer.text).with_context(|| format!("not a list of requests: {answer}"))
     }
 
     /// Forgets all requests.
     pub fn forget_requests(&self) -> Result<()> {
-        self.http
-            .send(&Method::DELETE, &format!("{}/requests", self.base), &[], None)?
-            .expect_status(204)
-            .map(drop)
+        self.forget("requests")
     }
 
-    /// How `target`, a path such as `/x` or a host such as `/host:bad.receiver.test`, answers from now on.
-    pub fn behave(&self, target: &str, behaviour: &Behaviour) -> Result<()> {
-        self.put_behaviour(target, &serde_json::to_value(behaviour)?)?.expect_status(204).map(drop)
+    fn forget(&self, what: &str) -> Result<()> {
+        let url = format!("{}/{what}", self.base);
+        self.http.send(&Method::DELETE, &url, &[], None)?.expect_status(204).map(drop)
     }
 
-    /// The same with JSON of the caller's making, right or wrong.
-    pub fn put_behaviour(&self, target: &str, behaviour: &Value) -> Result<Answer> {
+    /// Sets how `target` answers: a path such as `/x`, or a host such as `/host:bad.receiver.test`.
+    pub fn behave(&self, target: &str, behavior: &Behavior) -> Result<()> {
+        self.put_behavior(target, &serde_json::to_value(behavior)?)?.expect_status(204).map(drop)
+    }
+
+    /// Sends any JSON as a behavior, valid or not, and returns the answer.
+    pub fn put_behavior(&self, target: &str, behavior: &Value) -> Result<Answer> {
         let url = format!("{}/behaviours{target}", self.base);
-        self.http.send(&Method::PUT, &url, &[], Some(behaviour.to_string().as_bytes()))
+        self.http.send(&Method::PUT, &url, &[], Some(behavior.to_string().as_bytes()))
     }
 
-    /// Back to 200 everywhere.
-    pub fn forget_behaviours(&self) -> Result<()> {
-        self.http
-            .send(&Method::DELETE, &format!("{}/behaviours", self.base), &[], None)?
-            .expect_status(204)
-            .map(drop)
+    /// Resets every target to 200.
+    pub fn forget_behaviors(&self) -> Result<()> {
+        self.forget("behaviours")
     }
 }

@@ -1,4 +1,4 @@
-//! The Lambda Runtime API for one process of a function: starts its binary, and hands it events one at a time.
+//! The Lambda Runtime API for one process of a function: starts its binary and passes it events one at a time.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -20,9 +20,9 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// How long a function may take to start.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// Time a function has for an event, as the template gives it.
+/// Time that a function has to start.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// Time that a function has for one event, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running process of a function; it is killed when this is dropped.
@@ -35,12 +35,12 @@ pub struct Process {
     owner: JoinHandle<()>,
 }
 
-/// What a function made of an event.
+/// A function's response to an event.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Whether it says that it failed; the payload then holds `errorType` and `errorMessage`.
+    /// Whether the function reported an error; the payload then holds `errorType` and `errorMessage`.
     pub failed: bool,
-    /// Its answer.
+    /// The response body.
     pub payload: Bytes,
 }
 
@@ -58,10 +58,10 @@ struct Api {
 }
 
 impl Process {
-    /// Starts a function with this environment and no more, and waits until it asks for an event. Its log goes to the end of `log`.
+    /// Starts a function with exactly this environment and waits until it asks for an event. Its log is appended to `log`.
     ///
     /// # Errors
-    /// When it cannot be started, ends, or asks for nothing within a minute.
+    /// When the function cannot be started, exits, or does not ask for an event within a minute.
     pub async fn start(binary: &Path, environment: &BTreeMap<String, String>, log: &Path) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?.to_string();
@@ -86,7 +86,7 @@ impl Process {
             .kill_on_drop(true);
         let started = Instant::now();
         let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
-        let id = child.id().context("it ended at once")?;
+        let id = child.id().context("it exited at once")?;
         let owner = tokio::spawn(async move {
             let of_server = Arc::clone(&api);
             let serving = async move {
@@ -101,52 +101,52 @@ impl Process {
                 () = serving => {}
                 _ = child.wait() => {}
             }
-            // Whoever waits for an answer, or for the first question, is told that there will be none.
+            // Callers that wait for an answer or for the start get an error.
             drop((api.first.lock().await.take(), api.running.lock().await.take()));
             api.events.lock().await.close();
         });
         let mut process = Self { id, started, ready: started, events, owner };
-        match tokio::time::timeout(PATIENCE, ready).await {
+        match tokio::time::timeout(START_TIMEOUT, ready).await {
             Ok(Ok(ready)) => process.ready = ready,
-            Ok(Err(_)) => bail!("{} ended at once, see its log", binary.display()),
+            Ok(Err(_)) => bail!("{} exited at once, see its log", binary.display()),
             Err(_) => bail!("{} never asks for an event", binary.display()),
         }
         Ok(process)
     }
 
-    /// The process's id.
+    /// Returns the process's id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// When it was started.
+    /// Returns when the process was started.
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
     }
 
-    /// When it asked for its first event.
+    /// Returns when the process asked for its first event.
     #[must_use]
     pub fn ready(&self) -> Instant {
         self.ready
     }
 
-    /// Hands it an event and waits for what it makes of it.
+    /// Passes an event to the function and waits for its response.
     ///
     /// # Errors
-    /// When it ends over the event, or takes too long. It is of no more use then.
+    /// When the function exits or takes too long. The process cannot be used afterwards.
     pub async fn invoke(&self, event: impl Into<Bytes>) -> Result<Outcome> {
         let (outcome, answered) = oneshot::channel();
         self.events.send(Invocation { event: event.into(), outcome }).ok().context("the function is gone")?;
         let outcome = tokio::time::timeout(TIMEOUT, answered).await.context("the function took too long")?;
-        outcome.context("the function ended over the event")
+        outcome.context("the function exited during the event")
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.owner.abort(); // and with it the process, which it owns
+        self.owner.abort(); // drops the process too, which kills it
     }
 }
 

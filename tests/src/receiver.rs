@@ -1,22 +1,22 @@
-//! A customer's HTTPS endpoint for tests: keeps every request it gets and answers each path as told, badly if need be.
+//! A customer's HTTPS endpoint for tests: records every request and answers each path as configured, including faults.
 //!
-//! One TLS listener serves `receiver.test`, `*.receiver.test` and `*.address.test` with a certificate of its own CA; one plain HTTP listener is
-//! the control API. Both listen on loopback only, and everything kept is bounded.
+//! One TLS listener serves `receiver.test`, `*.receiver.test` and `*.address.test` with a certificate of a private CA; one plain HTTP listener is
+//! the control API. Both listen on loopback only, and all records are bounded.
 //!
-//! | control call | what it does |
+//! | control call | effect |
 //! |---|---|
-//! | `GET /requests[?path=/x]` | the requests kept (of that path, query ignored), newest last: `{number, method, path, host, headers, bodyBase64, time, answered}` |
-//! | `GET /requests?after=N` | those that came after number N, for whoever reads along |
+//! | `GET /requests[?path=/x]` | returns the recorded requests (of that path, ignoring queries), newest last: `{number, method, path, host, headers, bodyBase64, time, answered}` |
+//! | `GET /requests?after=N` | returns those after number N, for clients that poll |
 //! | `DELETE /requests` | forgets them |
-//! | `PUT /behaviours/<path>` | how `/<path>` answers from now on: [`Behaviour`] as JSON, all of it optional |
-//! | `PUT /behaviours/host:<name>` | the same for every path of that host which has no behaviour of its own |
-//! | `DELETE /behaviours` | back to 200 everywhere |
+//! | `PUT /behaviours/<path>` | sets how `/<path>` answers: [`Behavior`] as JSON, all members optional |
+//! | `PUT /behaviours/host:<name>` | sets it for every path of that host without a behavior of the path |
+//! | `DELETE /behaviours` | resets everything to 200 |
 //!
-//! Members of a behaviour, all optional: `status`, `headers`, `body`, `delayMs`, `mode`, `fromRequest`, and for `raw` alone `raw`,
-//! `end`, `pauseMs`. With `"fromRequest": 2` the first request of a connection gets status, headers and body, and the mode begins
-//! with the second: a server that has forgotten a connection kept open. For no answer at all, headers included, give a long `delayMs`.
+//! Members of a behavior, all optional: `status`, `headers`, `body`, `delayMs`, `mode`, `fromRequest`, and for `raw` alone `raw`,
+//! `end`, `pauseMs`. With `"fromRequest": 2` the first request of a connection gets status, headers and body, and the mode applies
+//! from the second: a server that has dropped a kept-alive connection. A long `delayMs` means no answer at all.
 //!
-//! | mode | what the client sees |
+//! | mode | effect for the client |
 //! |---|---|
 //! | `ok` | status, headers, body |
 //! | `stall` | status and headers, then nothing more |
@@ -24,14 +24,14 @@
 //! | `cut` | status, headers and half of the body, then the end of the connection |
 //! | `reset` | RST after its request |
 //! | `raw` | exactly the bytes of `raw` (base64, or a list of base64 pieces with `pauseMs` between them), then as `end` says: `close` (TLS `close_notify`, FIN), `abrupt` (FIN alone), `reset` (RST) or `open` (kept open, and the next request on it is served) |
-//! | `plain-http` | HTTP without TLS where TLS was begun |
+//! | `plain-http` | plain HTTP in answer to a TLS handshake |
 //! | `bad-tls` | a certificate of an unknown issuer |
 //! | `expired-cert` | a certificate that expired yesterday |
 //! | `wrong-name-cert` | a certificate of another name |
 //! | `missing-intermediate` | a certificate whose issuer is an intermediate that is not sent |
 //! | `wants-client-cert` | a handshake that asks for a client certificate and fails without |
 //!
-//! The last six have to be decided before there is a path, so they are taken only in the `host:` form, and go by SNI.
+//! The last six are decided before the path is known, so they are accepted only in the `host:` form and selected by SNI.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
@@ -65,34 +65,34 @@ use self::raw::Rewound;
 pub use self::raw::{End, Raw};
 use self::tls::{Ca, Handshakes};
 
-/// The domain of the receiver; every name below it leads here too.
+/// The domain of the receiver; every name below it resolves to the receiver too.
 pub const DOMAIN: &str = "receiver.test";
 
-/// Names below it spell addresses; the receiver stands in for those that webhooks may reach.
+/// Names below it spell addresses; the receiver plays those that webhooks may reach.
 const ADDRESSES: &str = "*.address.test";
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-const LARGEST_BODY: usize = 2 * 1024 * 1024;
-const LARGEST_CONTROL_BODY: usize = 4 * 1024 * 1024;
-const LARGEST_DELAY_MS: u64 = 600_000;
+const MAX_BODY: usize = 2 * 1024 * 1024;
+const MAX_CONTROL_BODY: usize = 4 * 1024 * 1024;
+const MAX_DELAY_MS: u64 = 600_000;
 const ENDLESS_CHUNK: usize = 8 * 1024;
-/// How long a connection that a raw answer left open may stay without a request.
+/// Time that a connection left open by a raw answer may stay without a request.
 const OPEN_LIMIT: Duration = Duration::from_mins(1);
 const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 31\r\nConnection: close\r\n\r\n\
     this port speaks HTTP, not TLS\n";
-/// How long a body that breaks off stands still before it does.
+/// Pause before a `cut` body closes the connection.
 const HALFWAY: Duration = Duration::from_millis(100);
 
-/// Where to listen and how much to keep. Port 0 is any free port.
+/// Ports and bounds of the records. Port 0 is any free port.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Port of the TLS listener.
     pub tls_port: u16,
     /// Port of the control API.
     pub control_port: u16,
-    /// Most requests kept; older ones go first.
+    /// Maximum number of recorded requests; the oldest are dropped first.
     pub kept_requests: usize,
-    /// Most body bytes kept over all requests; older ones go first.
+    /// Maximum number of body bytes over all recorded requests; the oldest are dropped first.
     pub kept_bytes: usize,
 }
 
@@ -102,7 +102,7 @@ impl Default for Options {
     }
 }
 
-/// What the receiver writes into its state file.
+/// The content of the receiver's state file.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
@@ -118,7 +118,7 @@ pub struct State {
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Received {
-    /// Counts from 1 on, over all paths, and never again from the start: a gap is a request that is no longer kept.
+    /// Counts from 1 over all paths and never restarts: a gap is a request that was dropped.
     pub number: u64,
     /// `POST`, usually.
     pub method: String,
@@ -130,20 +130,20 @@ pub struct Received {
     pub headers: BTreeMap<String, String>,
     /// The raw body.
     pub body_base64: String,
-    /// RFC 3339, when the last byte had been read.
+    /// The time when the last byte was read, in RFC 3339.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
-    /// The status that was decided on, when a whole answer was, an endless one included; nothing when the answer was to fail.
+    /// The status of the answer, endless ones included; none when the answer was to fail.
     pub answered: Option<u16>,
 }
 
 impl Received {
-    /// The raw body.
+    /// Decodes the raw body.
     pub fn body(&self) -> Result<Vec<u8>> {
         STANDARD.decode(&self.body_base64).context("bodyBase64 is not base64")
     }
 
-    /// A header by its lower-case name; empty when absent.
+    /// Returns a header by its lower-case name; empty when absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
@@ -157,29 +157,29 @@ impl Received {
 /// How a path or a host answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Behaviour {
+pub struct Behavior {
     /// 200…599.
     pub status: u16,
     /// Response headers.
     pub headers: BTreeMap<String, String>,
-    /// Response body; what `endless` repeats.
+    /// Response body; `endless` repeats it.
     pub body: String,
-    /// Wait this long before the answer.
+    /// Milliseconds to wait before the answer.
     pub delay_ms: u64,
-    /// What happens then.
+    /// How to answer.
     pub mode: Mode,
-    /// The first request of a connection, counted from 1, that the mode is for; those before get status, headers and body.
+    /// The first request of a connection, counted from 1, to which the mode applies; earlier ones get status, headers and body.
     pub from_request: u32,
-    /// What [`Mode::Raw`] writes.
+    /// The bytes for [`Mode::Raw`].
     #[serde(skip_serializing_if = "Raw::is_empty")]
     pub raw: Raw,
-    /// What becomes of the connection after that.
+    /// How [`Mode::Raw`] ends the connection.
     pub end: End,
-    /// Wait this long between two pieces of `raw`.
+    /// Milliseconds to wait between two pieces of `raw`.
     pub pause_ms: u64,
 }
 
-impl Default for Behaviour {
+impl Default for Behavior {
     fn default() -> Self {
         Self {
             status: 200,
@@ -195,14 +195,14 @@ impl Default for Behaviour {
     }
 }
 
-impl Behaviour {
-    /// Writes exactly these bytes, then brings the connection to that end.
+impl Behavior {
+    /// Returns a behavior that writes exactly these bytes, then ends the connection.
     #[must_use]
     pub fn raw(bytes: impl Into<Vec<u8>>, end: End) -> Self {
         Self { mode: Mode::Raw, raw: Raw(vec![bytes.into()]), end, ..Self::default() }
     }
 
-    /// The same in pieces, with a pause between them.
+    /// Returns a behavior that writes pieces with a pause between them.
     #[must_use]
     pub fn raw_pieces(
         pieces: impl IntoIterator<Item = impl Into<Vec<u8>>>,
@@ -214,13 +214,13 @@ impl Behaviour {
         Self { mode: Mode::Raw, raw, end, pause_ms, ..Self::default() }
     }
 
-    /// The same, but only from that request of a connection on; those before get status, headers and body.
+    /// Applies the mode only from this request of a connection on; earlier ones get status, headers and body.
     #[must_use]
     pub fn from_request(self, number: u32) -> Self {
         Self { from_request: number, ..self }
     }
 
-    /// The mode for the request of that number on its connection.
+    /// Returns the mode for a connection's request by its number.
     fn mode_of(&self, number: u32) -> Mode {
         if number < self.from_request { Mode::Ok } else { self.mode }
     }
@@ -243,22 +243,22 @@ pub enum Mode {
     Reset,
     /// The bytes of `raw`, then `end`.
     Raw,
-    /// The listener answers in plain HTTP where TLS was begun.
+    /// The listener answers a TLS handshake with plain HTTP.
     PlainHttp,
-    /// The handshake shows a certificate nobody trusts.
+    /// The handshake presents a certificate of an unknown issuer.
     BadTls,
-    /// The handshake shows a certificate that has expired.
+    /// The handshake presents a certificate that has expired.
     ExpiredCert,
-    /// The handshake shows a certificate of another name.
+    /// The handshake presents a certificate for another name.
     WrongNameCert,
-    /// The handshake shows a certificate without the intermediate that issued it.
+    /// The handshake presents a certificate without the intermediate that issued it.
     MissingIntermediate,
-    /// The handshake asks for a client's certificate.
+    /// The handshake requires a client certificate.
     WantsClientCert,
 }
 
 impl Mode {
-    /// Whether it is decided before there is a request.
+    /// Returns whether the mode is decided before there is a request.
     fn is_of_host(self) -> bool {
         match self {
             Self::Ok | Self::Stall | Self::Endless | Self::Cut | Self::Reset | Self::Raw => false,
@@ -272,7 +272,7 @@ impl Mode {
     }
 }
 
-/// A listening receiver. Dropping it, or the future of [`Receiver::run`], ends it.
+/// A listening receiver. It stops when it, or the future of [`Receiver::run`], is dropped.
 #[derive(Debug)]
 pub struct Receiver {
     tls: TcpListener,
@@ -284,7 +284,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Binds both listeners and makes a CA.
+    /// Binds both listeners and creates a CA.
     pub async fn start(options: Options) -> Result<Self> {
         let tls = listen(options.tls_port).await?;
         let control = listen(options.control_port).await?;
@@ -299,13 +299,13 @@ impl Receiver {
         Ok(Self { tls, control, handshakes, ca_pem: ca.pem, state, shared })
     }
 
-    /// The CA to trust.
+    /// Returns the CA to trust.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
-    /// Where it listens, and where the caller keeps [`Receiver::ca_pem`].
+    /// Returns the addresses, with the file in which the caller stores [`Receiver::ca_pem`].
     #[must_use]
     pub fn state(&self, ca_file: &Path) -> State {
         State { ca_file: ca_file.to_owned(), ..self.state.clone() }
@@ -333,7 +333,7 @@ async fn listen(port: u16) -> Result<TcpListener> {
         .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))
 }
 
-/// A failed accept is the peer's doing or a lack of descriptors; neither may end the receiver or spin it.
+/// Returns an accepted connection. A failed accept (the peer, or no descriptors) must neither stop the receiver nor spin it.
 async fn accepted(stream: std::io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {
     if let Ok((stream, _)) = stream {
         stream.set_nodelay(true).ok();
@@ -343,20 +343,20 @@ async fn accepted(stream: std::io::Result<(TcpStream, std::net::SocketAddr)>) ->
     None
 }
 
-// ---------------------------------------------------------------- what is kept
+// ---------------------------------------------------------------- records
 
 #[derive(Debug)]
 struct Shared {
     options: Options,
     kept: Mutex<Kept>,
-    behaviours: Mutex<HashMap<Target, Behaviour>>,
+    behaviors: Mutex<HashMap<Target, Behavior>>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     requests: VecDeque<Received>,
     bytes: usize,
-    /// The number of the newest request.
+    /// Number of the newest request.
     newest: u64,
 }
 
@@ -368,7 +368,7 @@ enum Target {
 
 impl Shared {
     fn new(options: Options) -> Self {
-        Self { options, kept: Mutex::default(), behaviours: Mutex::default() }
+        Self { options, kept: Mutex::default(), behaviors: Mutex::default() }
     }
 
     fn keep(&self, mut request: Received) {
@@ -385,39 +385,39 @@ impl Shared {
         }
     }
 
-    fn behaviour(&self, path: &str, host: &str) -> Behaviour {
-        let behaviours = lock(&self.behaviours);
-        behaviours
+    fn behavior(&self, path: &str, host: &str) -> Behavior {
+        let behaviors = lock(&self.behaviors);
+        behaviors
             .get(&Target::Path(path.to_owned()))
-            .or_else(|| behaviours.get(&Target::Host(host.to_ascii_lowercase())))
+            .or_else(|| behaviors.get(&Target::Host(host.to_ascii_lowercase())))
             .cloned()
             .unwrap_or_default()
     }
 
-    /// The mode a handshake goes by.
+    /// Returns the mode that decides a host's handshake.
     fn mode_of_host(&self, host: &str) -> Mode {
-        let behaviours = lock(&self.behaviours);
-        behaviours.get(&Target::Host(host.to_ascii_lowercase())).map_or(Mode::Ok, |behaviour| behaviour.mode)
+        let behaviors = lock(&self.behaviors);
+        behaviors.get(&Target::Host(host.to_ascii_lowercase())).map_or(Mode::Ok, |behavior| behavior.mode)
     }
 }
 
-/// A panicking holder leaves these maps whole, so a poisoned lock is as good as any.
+/// Locks a mutex, poisoned or not: a panicking holder leaves these maps consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-// ---------------------------------------------------------------- the customer's side
+// ---------------------------------------------------------------- the TLS listener
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
-/// One connection as its requests see it.
+/// One connection, shared by its requests.
 #[derive(Debug, Clone)]
 struct Line {
     shared: Arc<Shared>,
-    /// How many requests have come on it.
+    /// Number of requests so far.
     count: Arc<AtomicU32>,
-    /// What is to be done to the connection past the HTTP server, which a request has found out.
-    orders: mpsc::UnboundedSender<Behaviour>,
+    /// Requests send the behavior here that the connection must carry out without the HTTP server.
+    orders: mpsc::UnboundedSender<Behavior>,
 }
 
 async fn serve_tls(stream: TcpStream, handshakes: Arc<Handshakes>, shared: Arc<Shared>) {
@@ -430,7 +430,7 @@ async fn serve_tls(stream: TcpStream, handshakes: Arc<Handshakes>, shared: Arc<S
         let service = service_fn(|request| answer(request, line.clone()));
         let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         let order = tokio::select! {
-            // The connection first: what it has to write for earlier requests goes out before an order is carried out.
+            // The connection first: earlier answers are written before an order is carried out.
             biased;
             _ = &mut connection => return,
             order = ordered.recv() => order,
@@ -447,7 +447,7 @@ async fn serve_tls(stream: TcpStream, handshakes: Arc<Handshakes>, shared: Arc<S
     }
 }
 
-/// Shakes hands as the host behaves that is asked for; nothing when that leads to no connection.
+/// Performs the handshake that the requested host's behavior asks for. Returns none when there is no connection afterwards.
 async fn shake_hands(stream: TcpStream, handshakes: &Handshakes, shared: &Shared) -> Option<Rewound> {
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.ok()?;
     let mode = hello.client_hello().server_name().map_or(Mode::Ok, |name| shared.mode_of_host(name));
@@ -458,14 +458,14 @@ async fn shake_hands(stream: TcpStream, handshakes: &Handshakes, shared: &Shared
     match hello.into_stream(config).into_fallible().await {
         Ok(stream) => Some(Rewound::new(stream)),
         Err((_, mut socket)) => {
-            // The alert that says why is to arrive.
+            // Gives the TLS alert time to arrive.
             raw::linger(&mut socket).await;
             None
         }
     }
 }
 
-/// Ends when no request has come for so long.
+/// Returns when no request has come for `limit`.
 async fn idle(count: &AtomicU32, limit: Duration) {
     loop {
         let before = count.load(Ordering::Relaxed);
@@ -480,8 +480,8 @@ async fn answer(request: Request<Incoming>, line: Line) -> Result<Answer, Infall
     let Line { shared, count, orders } = line;
     let number = count.fetch_add(1, Ordering::Relaxed) + 1;
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
-        return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the receiver keeps no body this large\n"));
+    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+        return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the receiver accepts no body this large\n"));
     };
     let mut headers = BTreeMap::<String, String>::new();
     for (name, value) in &head.headers {
@@ -495,11 +495,11 @@ async fn answer(request: Request<Incoming>, line: Line) -> Result<Answer, Infall
             .or_insert_with(|| value.clone().into_owned());
     }
     let host = headers.get("host").cloned().unwrap_or_default();
-    let behaviour = shared.behaviour(head.uri.path(), host.split(':').next().unwrap_or_default());
-    let mode = behaviour.mode_of(number);
-    let answered = matches!(mode, Mode::Ok | Mode::Endless).then_some(behaviour.status);
+    let behavior = shared.behavior(head.uri.path(), host.split(':').next().unwrap_or_default());
+    let mode = behavior.mode_of(number);
+    let answered = matches!(mode, Mode::Ok | Mode::Endless).then_some(behavior.status);
     shared.keep(Received {
-        number: 0, // given when it is kept
+        number: 0, // assigned when it is recorded
         method: head.method.to_string(),
         path: head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), ToString::to_string),
         host,
@@ -508,28 +508,28 @@ async fn answer(request: Request<Incoming>, line: Line) -> Result<Answer, Infall
         time: OffsetDateTime::now_utc(),
         answered,
     });
-    if behaviour.delay_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await;
+    if behavior.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(behavior.delay_ms)).await;
     }
     if matches!(mode, Mode::Reset | Mode::Raw) {
-        orders.send(behaviour).ok();
+        orders.send(behavior).ok();
         return std::future::pending().await;
     }
-    Ok(behave(&behaviour, mode))
+    Ok(behave(&behavior, mode))
 }
 
-fn behave(behaviour: &Behaviour, mode: Mode) -> Answer {
+fn behave(behavior: &Behavior, mode: Mode) -> Answer {
     let body = match mode {
-        Mode::Stall => Silence.boxed(),
-        Mode::Endless => Endless::of(&behaviour.body).boxed(),
-        Mode::Cut => Half::of(&behaviour.body).boxed(),
-        _ => Full::new(Bytes::from(behaviour.body.clone())).boxed(),
+        Mode::Stall => NeverEnding.boxed(),
+        Mode::Endless => Endless::of(&behavior.body).boxed(),
+        Mode::Cut => Half::of(&behavior.body).boxed(),
+        _ => Full::new(Bytes::from(behavior.body.clone())).boxed(),
     };
-    let mut response = Response::builder().status(behaviour.status);
-    for (name, value) in &behaviour.headers {
+    let mut response = Response::builder().status(behavior.status);
+    for (name, value) in &behavior.headers {
         response = response.header(name, value);
     }
-    // The control API lets nothing through that could fail here.
+    // The control API accepts no header that could fail here.
     response
         .body(body)
         .unwrap_or_else(|error| plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")))
@@ -541,10 +541,10 @@ fn plain(status: StatusCode, text: &str) -> Answer {
     response
 }
 
-/// A body that never comes.
-struct Silence;
+/// A body of which nothing is ever sent.
+struct NeverEnding;
 
-impl Body for Silence {
+impl Body for NeverEnding {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -556,11 +556,11 @@ impl Body for Silence {
     }
 }
 
-/// A body that is announced whole and ends halfway.
+/// A body that announces its full length and ends halfway.
 struct Half {
     announced: u64,
     sent: Option<Bytes>,
-    /// What has been sent so far goes out while the rest is waited for.
+    /// Gives the first half time to be written before the connection closes.
     pause: Pin<Box<tokio::time::Sleep>>,
 }
 
@@ -618,7 +618,7 @@ impl Body for Endless {
 
 async fn serve_control(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(|request| control(request, Arc::clone(&shared)));
-    // A caller that hangs up is no concern of ours.
+    // A client that hangs up is not an error.
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
@@ -653,17 +653,17 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Re
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
         (&Method::DELETE, "/behaviours") => {
-            lock(&shared.behaviours).clear();
+            lock(&shared.behaviors).clear();
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
         (&Method::PUT, _) if path.starts_with("/behaviours/") => {
             let target = target(path.trim_start_matches("/behaviours"))?;
-            let body = Limited::new(body, LARGEST_CONTROL_BODY).collect().await.map_err(|error| {
+            let body = Limited::new(body, MAX_CONTROL_BODY).collect().await.map_err(|error| {
                 let what = if error.is::<LengthLimitError>() { "larger than 4 MiB" } else { "not complete" };
                 Refusal::bad(format!("the body is {what}"))
             })?;
-            let behaviour = behaviour(&target, &body.to_bytes())?;
-            lock(&shared.behaviours).insert(target, behaviour);
+            let behavior = behavior(&target, &body.to_bytes())?;
+            lock(&shared.behaviors).insert(target, behavior);
             Ok(plain(StatusCode::NO_CONTENT, ""))
         }
         (method, path) => Err(Refusal(
@@ -676,7 +676,7 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Re
     }
 }
 
-/// Which requests are asked for.
+/// The requests that a query selects.
 enum Wanted {
     All,
     Of(String),
@@ -710,9 +710,7 @@ fn wanted(query: Option<&str>) -> Result<Wanted, Refusal> {
             .parse()
             .map(Wanted::After)
             .map_err(|_| Refusal::bad(format!("after={value} is not the number of a request"))),
-        _ => Err(Refusal::bad(format!(
-            "the query {query:?} is neither path=/… nor after=N, the only ones there are"
-        ))),
+        _ => Err(Refusal::bad(format!("the query {query:?} is neither path=/… nor after=N"))),
     }
 }
 
@@ -742,21 +740,21 @@ fn target(path: &str) -> Result<Target, Refusal> {
     Err(Refusal::bad(format!("the host {host:?} is neither {DOMAIN} nor below it")))
 }
 
-fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
-    // By way of a map, because serde would take an array for a struct too.
-    let behaviour: Behaviour = serde_json::from_slice(json)
+fn behavior(target: &Target, json: &[u8]) -> Result<Behavior, Refusal> {
+    // Through a map, because serde would accept an array for a struct too.
+    let behavior: Behavior = serde_json::from_slice(json)
         .and_then(|members: serde_json::Map<_, _>| serde_json::from_value(members.into()))
-        .map_err(|error| Refusal::bad(format!("not a behaviour: {error}")))?;
-    if !(200..=599).contains(&behaviour.status) {
-        return Err(Refusal::bad(format!("status {} is not within 200…599", behaviour.status)));
+        .map_err(|error| Refusal::bad(format!("not a behavior: {error}")))?;
+    if !(200..=599).contains(&behavior.status) {
+        return Err(Refusal::bad(format!("status {} is not within 200…599", behavior.status)));
     }
-    if behaviour.delay_ms > LARGEST_DELAY_MS {
-        return Err(Refusal::bad(format!("delayMs {} is above {LARGEST_DELAY_MS}", behaviour.delay_ms)));
+    if behavior.delay_ms > MAX_DELAY_MS {
+        return Err(Refusal::bad(format!("delayMs {} is above {MAX_DELAY_MS}", behavior.delay_ms)));
     }
-    for (name, value) in &behaviour.headers {
+    for (name, value) in &behavior.headers {
         let lower = name.to_ascii_lowercase();
         if lower == header::CONTENT_LENGTH.as_str() || lower == header::TRANSFER_ENCODING.as_str() {
-            return Err(Refusal::bad(format!("headers: {name} is the receiver's own business")));
+            return Err(Refusal::bad(format!("headers: {name} is set by the receiver")));
         }
         if header::HeaderName::from_bytes(name.as_bytes()).is_err()
             || header::HeaderValue::from_str(value).is_err()
@@ -764,31 +762,31 @@ fn behaviour(target: &Target, json: &[u8]) -> Result<Behaviour, Refusal> {
             return Err(Refusal::bad(format!("headers: {name:?}: {value:?} is not a header")));
         }
     }
-    if behaviour.mode.is_of_host() && matches!(target, Target::Path(_)) {
-        let mode = mode_name(behaviour.mode);
+    if behavior.mode.is_of_host() && matches!(target, Target::Path(_)) {
+        let mode = mode_name(behavior.mode);
         return Err(Refusal::bad(format!(
             "{mode} is decided before the path is known: PUT /behaviours/host:<name> instead, such as \
              host:bad.receiver.test"
         )));
     }
-    if behaviour.from_request == 0 {
+    if behavior.from_request == 0 {
         return Err(Refusal::bad("fromRequest 0: the requests of a connection are counted from 1"));
     }
-    if behaviour.from_request > 1 && behaviour.mode.is_of_host() {
-        let mode = mode_name(behaviour.mode);
+    if behavior.from_request > 1 && behavior.mode.is_of_host() {
+        let mode = mode_name(behavior.mode);
         return Err(Refusal::bad(format!("fromRequest: {mode} is decided before there is a request")));
     }
-    let is_raw = behaviour.mode == Mode::Raw;
-    if !is_raw && (!behaviour.raw.is_empty() || behaviour.end != End::Close || behaviour.pause_ms > 0) {
+    let is_raw = behavior.mode == Mode::Raw;
+    if !is_raw && (!behavior.raw.is_empty() || behavior.end != End::Close || behavior.pause_ms > 0) {
         return Err(Refusal::bad("raw, end and pauseMs belong to the mode raw"));
     }
-    if behaviour.pause_ms > LARGEST_DELAY_MS {
-        return Err(Refusal::bad(format!("pauseMs {} is above {LARGEST_DELAY_MS}", behaviour.pause_ms)));
+    if behavior.pause_ms > MAX_DELAY_MS {
+        return Err(Refusal::bad(format!("pauseMs {} is above {MAX_DELAY_MS}", behavior.pause_ms)));
     }
-    Ok(behaviour)
+    Ok(behavior)
 }
 
-/// As JSON spells it.
+/// Returns the mode's name in JSON.
 fn mode_name(mode: Mode) -> String {
     serde_json::to_value(mode).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The receiver over real TLS and real sockets, the way the sender and the suites will meet it.
+//! The receiver over real TLS and real sockets, as the sender and the suites use it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -11,10 +11,10 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
-use super::{Behaviour, End, Mode, Options, Receiver, State, tls};
+use super::{Behavior, End, Mode, Options, Receiver, State, tls};
 use crate::client::Control;
 
-/// A receiver on a thread of its own, and what is needed to talk to it.
+/// A receiver on its own thread, and what is needed to talk to it.
 struct Fixture {
     state: State,
     ca_pem: String,
@@ -41,7 +41,7 @@ impl Fixture {
         Self { state, ca_pem, control }
     }
 
-    /// A TLS connection that trusts only the receiver's CA and gives up reading after half a second.
+    /// Opens a TLS connection that trusts only the receiver's CA and stops reading after two seconds.
     fn connect(&self, host: &str) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap()).unwrap();
@@ -52,19 +52,19 @@ impl Fixture {
             .with_no_client_auth();
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let socket = TcpStream::connect(&self.state.address).unwrap();
-        // Long enough for a busy machine, and all that whoever waits for nothing has to wait.
+        // Long enough for a busy machine; tests that expect nothing wait this long.
         socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
     }
 
-    /// One POST on a connection that the receiver is asked to close; what came until it did, and how it ended.
+    /// Sends one POST with `Connection: close`. Returns the bytes received and the outcome of the connection.
     fn post(&self, host: &str, path: &str, body: &str) -> (String, std::io::Result<()>) {
         let mut stream = self.connect(host);
         if let Err(error) = stream.write_all(request(host, path, body, "close").as_bytes()) {
             return (String::new(), Err(error));
         }
         let (mut seen, mut chunk) = (Vec::new(), [0; 4096]);
-        let ended = loop {
+        let outcome = loop {
             match stream.read(&mut chunk) {
                 Ok(0) => break Ok(()),
                 Ok(_) if seen.len() > 64 * 1024 => break Ok(()),
@@ -72,23 +72,23 @@ impl Fixture {
                 Err(error) => break Err(error),
             }
         };
-        (String::from_utf8(seen).unwrap(), ended)
+        (String::from_utf8(seen).unwrap(), outcome)
     }
 
-    /// The error of a handshake with that host.
+    /// Returns the error of a handshake in this mode.
     fn refused_handshake(&self, mode: Mode) -> String {
         let host = "faulty.receiver.test";
-        let behaviour = Behaviour { mode, ..Behaviour::default() };
-        self.control.behave(&format!("/host:{host}"), &behaviour).unwrap();
-        let (answer, ended) = self.post(host, "/x", "{}");
+        let behavior = Behavior { mode, ..Behavior::default() };
+        self.control.behave(&format!("/host:{host}"), &behavior).unwrap();
+        let (answer, outcome) = self.post(host, "/x", "{}");
         assert_eq!(answer, "");
         assert!(self.post("sound.receiver.test", "/sound", "{}").0.starts_with("HTTP/1.1 200 "));
-        assert_eq!(self.control.requests("/x").unwrap(), [], "no request comes through");
-        ended.expect_err("a refused handshake").to_string()
+        assert_eq!(self.control.requests("/x").unwrap(), [], "no request arrives");
+        outcome.expect_err("a refused handshake").to_string()
     }
 }
 
-/// Reads until `enough` is there.
+/// Reads until `enough` has arrived.
 fn read_until(stream: &mut StreamOwned<ClientConnection, TcpStream>, enough: &str) -> String {
     let (mut seen, mut chunk) = (String::new(), [0; 512]);
     while !seen.contains(enough) {
@@ -108,11 +108,11 @@ fn request(host: &str, path: &str, body: &str, connection: &str) -> String {
 }
 
 #[test]
-fn a_request_over_tls_is_answered_and_kept_as_it_came() {
+fn request_over_tls_is_answered_and_recorded() {
     let fixture = Fixture::start();
-    let (answer, ended) = fixture.post("hooks.receiver.test", "/a/b?c=d", "{\"x\": 1}");
+    let (answer, outcome) = fixture.post("hooks.receiver.test", "/a/b?c=d", "{\"x\": 1}");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(ended.is_ok(), "{ended:?}");
+    assert!(outcome.is_ok(), "{outcome:?}");
 
     fixture.post("receiver.test", "/other", "").1.unwrap();
     let kept = fixture.control.requests("/a/b").unwrap();
@@ -135,7 +135,7 @@ fn a_request_over_tls_is_answered_and_kept_as_it_came() {
 }
 
 #[test]
-fn a_connection_carries_several_requests() {
+fn connection_serves_several_requests() {
     let fixture = Fixture::start();
     let mut stream = fixture.connect("receiver.test");
     for _ in 0..2 {
@@ -151,78 +151,78 @@ fn a_connection_carries_several_requests() {
 }
 
 #[test]
-fn a_path_answers_as_told_until_told_otherwise() {
+fn path_behavior_applies_until_reset() {
     let fixture = Fixture::start();
-    let behaviour = Behaviour {
+    let behavior = Behavior {
         status: 503,
         headers: [("retry-after".to_owned(), "7".to_owned())].into(),
         body: "later".to_owned(),
         delay_ms: 150,
-        ..Behaviour::default()
+        ..Behavior::default()
     };
-    fixture.control.behave("/busy", &behaviour).unwrap();
-    let begun = Instant::now();
+    fixture.control.behave("/busy", &behavior).unwrap();
+    let started = Instant::now();
     let (answer, _) = fixture.post("a.receiver.test", "/busy?ignored", "{}");
-    assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(150), "{:?}", started.elapsed());
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("retry-after: 7\r\n") && answer.ends_with("\r\n\r\nlater"), "{answer}");
     assert!(fixture.post("a.receiver.test", "/idle", "{}").0.starts_with("HTTP/1.1 200 "));
 
-    fixture.control.forget_behaviours().unwrap();
+    fixture.control.forget_behaviors().unwrap();
     assert!(fixture.post("a.receiver.test", "/busy", "{}").0.starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
-fn a_host_answers_as_told_where_its_paths_are_not() {
+fn host_behavior_applies_to_paths_without_one() {
     let fixture = Fixture::start();
     fixture
         .control
-        .behave("/host:Down.receiver.test", &Behaviour { status: 500, ..Behaviour::default() })
+        .behave("/host:Down.receiver.test", &Behavior { status: 500, ..Behavior::default() })
         .unwrap();
-    fixture.control.behave("/spared", &Behaviour { status: 204, ..Behaviour::default() }).unwrap();
+    fixture.control.behave("/spared", &Behavior { status: 204, ..Behavior::default() }).unwrap();
     assert!(fixture.post("down.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 500 "));
     assert!(fixture.post("down.receiver.test", "/spared", "{}").0.starts_with("HTTP/1.1 204 "));
     assert!(fixture.post("up.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
-fn a_stalling_path_sends_its_headers_and_nothing_more() {
+fn stall_mode_sends_only_headers() {
     let fixture = Fixture::start();
-    fixture.control.behave("/stall", &Behaviour { mode: Mode::Stall, ..Behaviour::default() }).unwrap();
-    let (answer, ended) = fixture.post("receiver.test", "/stall", "{}");
+    fixture.control.behave("/stall", &Behavior { mode: Mode::Stall, ..Behavior::default() }).unwrap();
+    let (answer, outcome) = fixture.post("receiver.test", "/stall", "{}");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
-    assert!(matches!(ended.expect_err("no end").kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+    assert!(matches!(outcome.expect_err("no end").kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     assert_eq!(fixture.control.requests("/stall").unwrap().len(), 1);
 }
 
 #[test]
-fn an_endless_path_goes_on_past_any_limit() {
+fn endless_mode_never_ends_the_body() {
     let fixture = Fixture::start();
-    fixture.control.behave("/endless", &Behaviour { mode: Mode::Endless, ..Behaviour::default() }).unwrap();
+    fixture.control.behave("/endless", &Behavior { mode: Mode::Endless, ..Behavior::default() }).unwrap();
     let (answer, _) = fixture.post("receiver.test", "/endless", "{}");
     assert!(answer.len() > 64 * 1024 && answer.ends_with('x'), "{} bytes", answer.len());
 }
 
 #[test]
-fn a_resetting_path_reads_the_request_and_resets_the_connection() {
+fn reset_mode_reads_the_request_then_resets() {
     let fixture = Fixture::start();
-    fixture.control.behave("/reset", &Behaviour { mode: Mode::Reset, ..Behaviour::default() }).unwrap();
-    let (answer, ended) = fixture.post("receiver.test", "/reset", "{\"kept\":true}");
+    fixture.control.behave("/reset", &Behavior { mode: Mode::Reset, ..Behavior::default() }).unwrap();
+    let (answer, outcome) = fixture.post("receiver.test", "/reset", "{\"kept\":true}");
     assert_eq!(answer, "");
-    assert_eq!(ended.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    assert_eq!(outcome.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
     assert_eq!(fixture.control.requests("/reset").unwrap().len(), 1);
 }
 
 #[test]
-fn a_host_with_bad_tls_shows_a_certificate_nobody_trusts_and_others_do_not() {
+fn bad_tls_mode_affects_only_its_host() {
     let fixture = Fixture::start();
     fixture
         .control
-        .behave("/host:bad.receiver.test", &Behaviour { mode: Mode::BadTls, ..Behaviour::default() })
+        .behave("/host:bad.receiver.test", &Behavior { mode: Mode::BadTls, ..Behavior::default() })
         .unwrap();
-    let (answer, ended) = fixture.post("bad.receiver.test", "/x", "{}");
+    let (answer, outcome) = fixture.post("bad.receiver.test", "/x", "{}");
     assert_eq!(answer, "");
-    let error = ended.expect_err("a refused certificate").to_string();
+    let error = outcome.expect_err("a refused certificate").to_string();
     assert!(error.contains("certificate"), "{error}");
     assert!(fixture.post("good.receiver.test", "/x", "{}").0.starts_with("HTTP/1.1 200 "));
     assert_eq!(fixture.control.requests("/x").unwrap().len(), 1);
@@ -231,7 +231,7 @@ fn a_host_with_bad_tls_shows_a_certificate_nobody_trusts_and_others_do_not() {
 const BYTES: &str = "HTTP/1.1 200 OK\r\nX-Odd : yes\r\n\r\nth\u{e9}nks";
 
 #[test]
-fn raw_bytes_go_out_as_they_are_and_the_end_is_as_told() {
+fn raw_mode_sends_exact_bytes_and_ends_as_configured() {
     let fixture = Fixture::start();
     for (number, raw) in [BYTES, ""].into_iter().enumerate() {
         for (end, kind) in [
@@ -240,10 +240,10 @@ fn raw_bytes_go_out_as_they_are_and_the_end_is_as_told() {
             (End::Reset, Some(ErrorKind::ConnectionReset)),
         ] {
             let path = format!("/raw-{number}-{end:?}");
-            fixture.control.behave(&path, &Behaviour::raw(raw, end)).unwrap();
-            let (answer, ended) = fixture.post("receiver.test", &path, "{\"kept\":true}");
+            fixture.control.behave(&path, &Behavior::raw(raw, end)).unwrap();
+            let (answer, outcome) = fixture.post("receiver.test", &path, "{\"kept\":true}");
             assert_eq!(answer, raw, "{end:?}");
-            assert_eq!(ended.err().map(|error| error.kind()), kind, "{end:?}");
+            assert_eq!(outcome.err().map(|error| error.kind()), kind, "{end:?}");
             let kept = fixture.control.requests(&path).unwrap();
             let [request] = kept.as_slice() else { panic!("{kept:?}") };
             assert_eq!(request.body().unwrap(), b"{\"kept\":true}");
@@ -253,9 +253,9 @@ fn raw_bytes_go_out_as_they_are_and_the_end_is_as_told() {
 }
 
 #[test]
-fn raw_bytes_no_text_can_hold_are_taken_in_base64() {
+fn raw_mode_accepts_binary_as_base64() {
     let fixture = Fixture::start();
-    let answer = fixture.control.put_behaviour("/x", &json!({ "mode": "raw", "raw": "/wAN" })).unwrap();
+    let answer = fixture.control.put_behavior("/x", &json!({ "mode": "raw", "raw": "/wAN" })).unwrap();
     assert_eq!(answer.status, 204, "{answer}");
     let mut stream = fixture.connect("receiver.test");
     stream.write_all(request("receiver.test", "/x", "{}", "close").as_bytes()).unwrap();
@@ -265,34 +265,34 @@ fn raw_bytes_no_text_can_hold_are_taken_in_base64() {
 }
 
 #[test]
-fn raw_pieces_come_one_by_one_with_a_pause_between() {
+fn raw_mode_pauses_between_pieces() {
     let fixture = Fixture::start();
     let pause = Duration::from_millis(150);
-    let behaviour = Behaviour::raw_pieces(["HTTP/1.1 204 ", "Nothing\r\n", "\r\n"], pause, End::Close);
-    fixture.control.behave("/x", &behaviour).unwrap();
+    let behavior = Behavior::raw_pieces(["HTTP/1.1 204 ", "Nothing\r\n", "\r\n"], pause, End::Close);
+    fixture.control.behave("/x", &behavior).unwrap();
     let mut stream = fixture.connect("receiver.test");
     stream.write_all(request("receiver.test", "/x", "{}", "close").as_bytes()).unwrap();
     let mut chunk = [0; 512];
     let length = stream.read(&mut chunk).unwrap();
-    assert_eq!(chunk.get(..length).unwrap(), b"HTTP/1.1 204 ", "the first piece comes alone");
-    let begun = Instant::now();
+    assert_eq!(chunk.get(..length).unwrap(), b"HTTP/1.1 204 ", "the first piece arrives alone");
+    let started = Instant::now();
     assert_eq!(read_until(&mut stream, "\r\n\r\n"), "Nothing\r\n\r\n");
-    assert!(begun.elapsed() >= pause, "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= pause, "{:?}", started.elapsed());
     assert_eq!(stream.read(&mut chunk).unwrap(), 0);
 }
 
 #[test]
-fn an_open_raw_answer_leaves_the_connection_to_the_next_request() {
+fn raw_mode_with_open_end_keeps_the_connection_usable() {
     let fixture = Fixture::start();
     let whole = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nraw!";
-    fixture.control.behave("/raw", &Behaviour::raw(whole, End::Open)).unwrap();
-    fixture.control.behave("/nothing", &Behaviour::raw("", End::Open)).unwrap();
+    fixture.control.behave("/raw", &Behavior::raw(whole, End::Open)).unwrap();
+    fixture.control.behave("/nothing", &Behavior::raw("", End::Open)).unwrap();
     let mut stream = fixture.connect("receiver.test");
     for _ in 0..2 {
         stream.write_all(request("receiver.test", "/raw", "{}", "keep-alive").as_bytes()).unwrap();
         assert_eq!(read_until(&mut stream, "raw!"), whole);
     }
-    // Two at once: what was read of the second together with the first is not lost.
+    // Two pipelined requests: the bytes of the second that were read with the first are not lost.
     let [first, second] = ["/raw", "/usual"].map(|path| request("receiver.test", path, "{}", "keep-alive"));
     stream.write_all(format!("{first}{second}").as_bytes()).unwrap();
     let seen = read_until(&mut stream, "content-length: 0");
@@ -314,12 +314,12 @@ fn an_open_raw_answer_leaves_the_connection_to_the_next_request() {
 }
 
 #[test]
-fn a_mode_from_the_second_request_on_spares_the_first() {
+fn from_request_leaves_earlier_requests_unaffected() {
     let fixture = Fixture::start();
-    let reset = Behaviour { status: 201, mode: Mode::Reset, ..Behaviour::default() }.from_request(2);
-    let raw = Behaviour::raw(BYTES, End::Close).from_request(2);
-    for (behaviour, first, second) in [(reset, "HTTP/1.1 201 ", None), (raw, "HTTP/1.1 200 ", Some(BYTES))] {
-        fixture.control.behave("/x", &behaviour).unwrap();
+    let reset = Behavior { status: 201, mode: Mode::Reset, ..Behavior::default() }.from_request(2);
+    let raw = Behavior::raw(BYTES, End::Close).from_request(2);
+    for (behavior, first, second) in [(reset, "HTTP/1.1 201 ", None), (raw, "HTTP/1.1 200 ", Some(BYTES))] {
+        fixture.control.behave("/x", &behavior).unwrap();
         fixture.control.forget_requests().unwrap();
         for _ in 0..2 {
             let mut stream = fixture.connect("receiver.test");
@@ -328,9 +328,9 @@ fn a_mode_from_the_second_request_on_spares_the_first() {
             assert!(seen.starts_with(first), "{seen}");
             stream.write_all(request("receiver.test", "/x", "{}", "keep-alive").as_bytes()).unwrap();
             let mut seen = Vec::new();
-            let ended = stream.read_to_end(&mut seen).map_err(|error| error.kind());
+            let outcome = stream.read_to_end(&mut seen).map_err(|error| error.kind());
             match second {
-                None => assert_eq!(ended, Err(ErrorKind::ConnectionReset)),
+                None => assert_eq!(outcome, Err(ErrorKind::ConnectionReset)),
                 Some(bytes) => assert_eq!(String::from_utf8(seen).unwrap(), bytes),
             }
         }
@@ -342,12 +342,12 @@ fn a_mode_from_the_second_request_on_spares_the_first() {
 }
 
 #[test]
-fn a_host_in_plain_http_answers_a_handshake_with_text() {
+fn plain_http_mode_answers_the_handshake_with_text() {
     let fixture = Fixture::start();
     let error = fixture.refused_handshake(Mode::PlainHttp);
     assert!(error.contains("InvalidContentType"), "{error}");
 
-    // What is on the wire, past rustls.
+    // The bytes on the wire, without rustls.
     let mut tls = fixture.connect("faulty.receiver.test");
     while tls.conn.wants_write() {
         tls.conn.write_tls(&mut tls.sock).unwrap();
@@ -360,7 +360,7 @@ fn a_host_in_plain_http_answers_a_handshake_with_text() {
 }
 
 #[test]
-fn a_host_with_a_faulty_certificate_fails_for_that_fault() {
+fn certificate_modes_fail_with_their_error() {
     let fixture = Fixture::start();
     for (mode, reason) in [
         (Mode::BadTls, "UnknownIssuer"),
@@ -375,7 +375,7 @@ fn a_host_with_a_faulty_certificate_fails_for_that_fault() {
 }
 
 #[test]
-fn a_missing_intermediate_is_all_that_is_missing() {
+fn missing_intermediate_is_the_only_fault() {
     use rustls::client::WebPkiServerVerifier;
     use rustls::client::danger::ServerCertVerifier as _;
 
@@ -387,17 +387,17 @@ fn a_missing_intermediate_is_all_that_is_missing() {
     let chain = ca.issue_by_intermediate().unwrap().chain;
     let (leaf, rest) = chain.split_first().unwrap();
     let name = ServerName::try_from("hooks.receiver.test").unwrap();
-    let judged =
+    let verify =
         |rest| verifier.verify_server_cert(leaf, rest, &name, &[], rustls::pki_types::UnixTime::now());
-    assert!(judged(rest).is_ok());
-    assert!(judged(&[]).unwrap_err().to_string().contains("UnknownIssuer"));
+    assert!(verify(rest).is_ok());
+    assert!(verify(&[]).unwrap_err().to_string().contains("UnknownIssuer"));
 }
 
 #[test]
-fn whoever_reads_along_gets_each_request_once_and_sees_a_gap() {
+fn polling_returns_each_request_once_and_shows_gaps() {
     let fixture = Fixture::with(Options { kept_requests: 2, ..Options::default() });
     for (path, mode) in [("/one", Mode::Ok), ("/two", Mode::Cut)] {
-        fixture.control.behave(path, &Behaviour { mode, status: 201, ..Behaviour::default() }).unwrap();
+        fixture.control.behave(path, &Behavior { mode, status: 201, ..Behavior::default() }).unwrap();
         fixture.post("receiver.test", path, "{}").1.ok();
     }
     let seen = |after| -> Vec<_> {
@@ -417,7 +417,7 @@ fn whoever_reads_along_gets_each_request_once_and_sees_a_gap() {
 }
 
 #[test]
-fn only_the_newest_requests_are_kept() {
+fn oldest_requests_are_dropped_first() {
     let fixture = Fixture::with(Options { kept_requests: 3, ..Options::default() });
     for number in 1..=5 {
         fixture.post("receiver.test", &format!("/{number}"), "").1.unwrap();
@@ -436,9 +436,9 @@ fn only_the_newest_requests_are_kept() {
 }
 
 #[test]
-fn wrong_control_input_is_refused_with_what_is_wrong() {
+fn invalid_control_input_is_refused_with_a_reason() {
     let fixture = Fixture::start();
-    for (target, behaviour, reason) in [
+    for (target, behavior, reason) in [
         ("/x", json!({ "mode": "explode" }), "unknown variant `explode`"),
         ("/x", json!({ "stauts": 500 }), "unknown field `stauts`"),
         ("/x", json!({ "status": 101 }), "status 101"),
@@ -462,9 +462,9 @@ fn wrong_control_input_is_refused_with_what_is_wrong() {
             "before there is a request",
         ),
         ("/host:example.com", json!({}), "\"example.com\""),
-        ("/x", json!([]), "not a behaviour"),
+        ("/x", json!([]), "not a behavior"),
     ] {
-        let answer = fixture.control.put_behaviour(target, &behaviour).unwrap();
+        let answer = fixture.control.put_behavior(target, &behavior).unwrap();
         assert_eq!(answer.status, 400, "{answer}");
         let error = answer.json().unwrap();
         let error = error.get("error").and_then(serde_json::Value::as_str).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The deployed stack, as `cargo xtask up` describes it in `stack.json`.
+//! The deployed stack as `cargo xtask up` describes it in `stack.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// Names another `stack.json` than the workspace's own.
 pub const STACK_VARIABLE: &str = "ANZOL_STACK";
 
-/// Everything a client of the stack needs to know.
+/// The addresses, names and credentials that a client of the stack needs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stack {
@@ -17,15 +17,15 @@ pub struct Stack {
     pub api_url: String,
     /// The console's page.
     pub console_url: String,
-    /// What `CloudFormation` calls the stack; log groups and metrics have it in their names.
+    /// The stack's name in `CloudFormation`; part of the names of log groups and metrics.
     pub stack_name: String,
-    /// Endpoint of the cloud itself.
+    /// Endpoint of AWS or of the local cloud.
     pub aws_endpoint_url: String,
     /// AWS region.
     pub region: String,
-    /// Tokens by who they are for, such as `acme.admin`.
+    /// Tokens by caller, such as `acme.admin`.
     pub tokens: BTreeMap<String, String>,
-    /// Confidential clients by who they are, such as `platform.publisher`.
+    /// Confidential clients by name, such as `platform.publisher`.
     pub clients: BTreeMap<String, Client>,
     /// Tenant ids by name.
     pub tenants: BTreeMap<String, String>,
@@ -39,7 +39,7 @@ pub struct Stack {
     pub receiver: ReceiverAddress,
 }
 
-/// A client that exchanges its own credentials for a token.
+/// A client that exchanges its credentials for a token.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Client {
     /// Its id.
@@ -52,17 +52,17 @@ pub struct Client {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Queues {
-    /// Producers put events here.
+    /// Producers send events here.
     pub events: String,
     /// The fast lane.
     pub deliveries: String,
     /// The slow lane.
     pub slow_lane: String,
-    /// Dead letters of the fast lane.
+    /// Dead-letter queue of the fast lane.
     pub deliveries_dlq: String,
-    /// Dead letters of the slow lane.
+    /// Dead-letter queue of the slow lane.
     pub slow_lane_dlq: String,
-    /// Dead letters of the events queue.
+    /// Dead-letter queue of the events queue.
     pub events_dlq: String,
 }
 
@@ -75,7 +75,7 @@ pub struct Tables {
     pub deliveries: String,
 }
 
-/// Where the receiver is and what it is called from inside.
+/// The receiver's addresses.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReceiverAddress {
@@ -105,17 +105,17 @@ impl Stack {
         serde_json::from_str(&text).with_context(|| format!("{} is not a stack.json", path.display()))
     }
 
-    /// The token of `who`, such as `acme.admin`.
+    /// Returns the token of a caller, such as `acme.admin`.
     pub fn token(&self, who: &str) -> Result<&str> {
         find(&self.tokens, who, "tokens").map(String::as_str)
     }
 
-    /// The client called `who`, such as `platform.publisher`.
+    /// Returns the client called `who`, such as `platform.publisher`.
     pub fn client(&self, who: &str) -> Result<&Client> {
         find(&self.clients, who, "clients")
     }
 
-    /// The id of the tenant called `name`.
+    /// Returns the id of the tenant called `name`.
     pub fn tenant(&self, name: &str) -> Result<&str> {
         find(&self.tenants, name, "tenants").map(String::as_str)
     }

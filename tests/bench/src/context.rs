@@ -70,7 +70,7 @@ impl BenchContext {
     pub(crate) async fn behave(
         &self,
         path: &'static str,
-        behaviour: anzol_tests::receiver::Behaviour,
+        behaviour: anzol_tests::receiver::Behavior,
     ) -> Result<()> {
         let control = self.receiver.clone();
         tokio::task::spawn_blocking(move || control.behave(path, &behaviour)).await?

@@ -1,4 +1,4 @@
-//! The TLS receiver as a process of its own: what `cargo xtask up` points the sender at. See `anzol_tests::receiver`.
+//! The TLS receiver as a standalone process; `cargo xtask up` points the sender at it. See `anzol_tests::receiver`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ fn run() -> Result<()> {
     runtime.block_on(async {
         let receiver = Receiver::start(arguments.options).await?;
         write_atomically(&arguments.ca_file, receiver.ca_pem())?;
-        // The state file comes last: whoever waits for it may use all it names.
+        // The state file comes last: when it exists, everything it names is ready.
         let state = serde_json::to_string_pretty(&receiver.state(&arguments.ca_file))?;
         write_atomically(&arguments.state_file, &state)?;
         receiver.run().await
@@ -60,7 +60,7 @@ fn port(flag: &str, value: &str) -> Result<u16> {
     value.parse().with_context(|| format!("{flag} {value:?} is not a port"))
 }
 
-/// A reader sees the whole file or none.
+/// Writes a file by renaming, so that readers never see part of it.
 fn write_atomically(path: &Path, text: &str) -> Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.tmp", std::process::id()));

@@ -1,4 +1,4 @@
-//! Raw answers: bytes written past the HTTP server, and the ends a connection can come to.
+//! Raw answers: bytes written to the connection without the HTTP server, and the ways to end it.
 
 use std::io;
 use std::pin::Pin;
@@ -13,14 +13,14 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::Behaviour;
+use super::Behavior;
 
-/// How long what was written may take to arrive before a reset, which throws away what is still under way.
+/// Time for the written bytes to arrive before a reset, which discards bytes in flight.
 const BEFORE_RESET: Duration = Duration::from_millis(100);
-/// How long a closed connection is still read from: unread bytes would turn the close into a reset.
+/// Time that a closed connection is still read: unread bytes would turn the close into a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What becomes of the connection after a raw answer.
+/// How the connection ends after a raw answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {
@@ -31,7 +31,7 @@ pub enum End {
     Abrupt,
     /// RST.
     Reset,
-    /// It stays open, and further requests on it are answered, until the client goes or nothing has come for a minute.
+    /// The connection stays open and serves further requests, until the client closes it or a minute passes without a request.
     Open,
 }
 
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Raw {
     }
 }
 
-/// A TLS connection with what was read from it too early.
+/// A TLS connection with bytes that were read from it too early.
 #[derive(Debug)]
 pub(super) struct Rewound {
     unread: Bytes,
@@ -85,7 +85,7 @@ impl Rewound {
         Self { unread: Bytes::new(), stream }
     }
 
-    /// The same with what an HTTP server had read of it and not used, which comes first.
+    /// Puts back bytes that an HTTP server read from it and did not use; they are read first.
     pub(super) fn unreading(mut self, read: &Bytes) -> Self {
         if !read.is_empty() {
             self.unread = [&**read, &*self.unread].concat().into();
@@ -93,10 +93,10 @@ impl Rewound {
         self
     }
 
-    /// Writes the raw answer and brings the connection to its end; the connection again if it is to stay open.
-    pub(super) async fn answer(mut self, behaviour: &Behaviour) -> Option<Self> {
-        self.write(behaviour).await.ok()?;
-        match behaviour.end {
+    /// Writes the raw answer and ends the connection as `end` says. Returns the connection when it stays open.
+    pub(super) async fn answer(mut self, behavior: &Behavior) -> Option<Self> {
+        self.write(behavior).await.ok()?;
+        match behavior.end {
             End::Open => return Some(self),
             End::Close => {
                 self.stream.shutdown().await.ok()?;
@@ -108,7 +108,7 @@ impl Rewound {
                 linger(socket).await;
             }
             End::Reset => {
-                if behaviour.raw.0.iter().any(|piece| !piece.is_empty()) {
+                if behavior.raw.0.iter().any(|piece| !piece.is_empty()) {
                     tokio::time::sleep(BEFORE_RESET).await;
                 }
                 self.reset();
@@ -117,15 +117,15 @@ impl Rewound {
         None
     }
 
-    /// Closing with no time to linger is what makes the kernel send RST instead of FIN.
+    /// Closes with a linger time of zero, so the kernel sends RST instead of FIN.
     pub(super) fn reset(self) {
         self.stream.get_ref().0.set_zero_linger().ok();
     }
 
-    async fn write(&mut self, behaviour: &Behaviour) -> io::Result<()> {
-        for (at, piece) in behaviour.raw.0.iter().enumerate() {
+    async fn write(&mut self, behavior: &Behavior) -> io::Result<()> {
+        for (at, piece) in behavior.raw.0.iter().enumerate() {
             if at > 0 {
-                tokio::time::sleep(Duration::from_millis(behaviour.pause_ms)).await;
+                tokio::time::sleep(Duration::from_millis(behavior.pause_ms)).await;
             }
             self.stream.write_all(piece).await?;
             self.stream.flush().await?;
@@ -134,7 +134,7 @@ impl Rewound {
     }
 }
 
-/// Writes plain HTTP to a client that has begun a TLS handshake.
+/// Writes plain HTTP to a client that has started a TLS handshake.
 pub(super) async fn answer_in_plain(mut socket: TcpStream, answer: &[u8]) -> io::Result<()> {
     socket.write_all(answer).await?;
     socket.shutdown().await?;
@@ -142,10 +142,10 @@ pub(super) async fn answer_in_plain(mut socket: TcpStream, answer: &[u8]) -> io:
     Ok(())
 }
 
-/// Reads and forgets until the client has closed too, or for a moment.
+/// Reads and discards until the client has closed too, or [`LINGER`] is over.
 pub(super) async fn linger(socket: &mut TcpStream) {
-    let mut forgotten = [0; 4096];
-    let read = async { while socket.read(&mut forgotten).await.is_ok_and(|length| length > 0) {} };
+    let mut discarded = [0; 4096];
+    let read = async { while socket.read(&mut discarded).await.is_ok_and(|length| length > 0) {} };
     tokio::time::timeout(LINGER, read).await.ok();
 }
 

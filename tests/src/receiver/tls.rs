@@ -1,4 +1,4 @@
-//! The receiver's certificates, good and at fault, and the handshake each host gets.
+//! The receiver's certificates, valid and faulty, and the handshake of each host.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 use super::{ADDRESSES, DOMAIN, Mode};
 
 /// A name that is not the receiver's.
-const WRONG_NAME: &str = "somebody-else.test";
+const WRONG_NAME: &str = "another-host.test";
 
 /// An issuer of certificates.
 pub(super) struct Ca {
@@ -21,21 +21,21 @@ pub(super) struct Ca {
     pub(super) pem: String,
 }
 
-/// A certificate with what is shown beside it, and its key.
+/// A certificate chain and its key.
 pub(super) struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 
 impl Ca {
-    /// A root that signs itself.
+    /// Returns a self-signed root.
     pub(super) fn new(name: &str) -> Result<Self> {
         let (params, key) = Self::asked(name)?;
         let pem = params.self_signed(&key)?.pem();
         Ok(Self { issuer: Issuer::new(params, key), pem })
     }
 
-    /// An issuer below this one.
+    /// Returns an issuer below this one.
     fn intermediate(&self, name: &str) -> Result<Self> {
         let (params, key) = Self::asked(name)?;
         let pem = params.signed_by(&key, &self.issuer)?.pem();
@@ -51,31 +51,31 @@ impl Ca {
     }
 
     fn certificate(&self) -> Result<CertificateDer<'static>> {
-        CertificateDer::from_pem_slice(self.pem.as_bytes()).context("the CA's certificate is no PEM")
+        CertificateDer::from_pem_slice(self.pem.as_bytes()).context("the CA's certificate is not PEM")
     }
 
-    /// A certificate for all the receiver's names.
+    /// Issues a certificate for all the receiver's names.
     pub(super) fn issue(&self) -> Result<Identity> {
-        self.issue_with(&receivers_own()?)
+        self.issue_with(&receiver_params()?)
     }
 
-    /// The same, over since yesterday.
+    /// Issues a certificate that expired yesterday.
     fn issue_expired(&self) -> Result<Identity> {
-        let mut params = receivers_own()?;
+        let mut params = receiver_params()?;
         let now = OffsetDateTime::now_utc();
         params.not_before = now - Duration::days(90);
         params.not_after = now - Duration::days(1);
         self.issue_with(&params)
     }
 
-    /// One for a name that is not the receiver's.
+    /// Issues a certificate for a name that is not the receiver's.
     fn issue_for_wrong_name(&self) -> Result<Identity> {
         let mut params = CertificateParams::new(vec![WRONG_NAME.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, WRONG_NAME);
         self.issue_with(&params)
     }
 
-    /// One whose issuer is an intermediate of this CA, with that intermediate.
+    /// Issues a certificate through an intermediate of this CA, with that intermediate in the chain.
     pub(super) fn issue_by_intermediate(&self) -> Result<Identity> {
         let intermediate = self.intermediate("Anzol test intermediate")?;
         let mut identity = intermediate.issue()?;
@@ -94,21 +94,21 @@ impl Ca {
 }
 
 impl Identity {
-    /// Without what is shown beside the certificate.
+    /// Removes the intermediates from the chain.
     pub(super) fn alone(mut self) -> Self {
         self.chain.truncate(1);
         self
     }
 }
 
-fn receivers_own() -> Result<CertificateParams> {
+fn receiver_params() -> Result<CertificateParams> {
     let names = vec![DOMAIN.to_owned(), format!("*.{DOMAIN}"), ADDRESSES.to_owned()];
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, DOMAIN);
     Ok(params)
 }
 
-/// The handshakes there are. Each has sessions of its own, so that none is resumed that was made in another mode.
+/// The TLS configurations. Each has its own sessions, so that no session is resumed in another mode.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     good: Arc<ServerConfig>,
@@ -125,7 +125,7 @@ impl Handshakes {
         wants_client.add(ca.certificate()?)?;
         Ok(Self {
             good: config(ca.issue()?, None)?,
-            bad: config(Ca::new("Nobody trusts this")?.issue()?, None)?,
+            bad: config(Ca::new("Untrusted issuer")?.issue()?, None)?,
             expired: config(ca.issue_expired()?, None)?,
             wrong_name: config(ca.issue_for_wrong_name()?, None)?,
             missing_intermediate: config(ca.issue_by_intermediate()?.alone(), None)?,
@@ -133,7 +133,7 @@ impl Handshakes {
         })
     }
 
-    /// The handshake of a host that behaves like that; nothing when it does not speak TLS at all.
+    /// Returns the configuration for a mode; none when the host does not speak TLS.
     pub(super) fn of(&self, mode: Mode) -> Option<Arc<ServerConfig>> {
         let config = match mode {
             Mode::PlainHttp => return None,

@@ -4,7 +4,7 @@
 //! invocations) are added for each call that this program makes in its place.
 
 use anyhow::{Result, ensure};
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 
 use super::count;
 use super::sender::send_all;
@@ -106,7 +106,7 @@ pub(crate) async fn count_all(paths: &Paths) -> Result<Counted> {
     let different = deliver(&context, &sender, FAST_ARN, &different).await?;
 
     // The first failures move the webhook to the slow lane; they do not count.
-    context.behave("/cost", Behaviour { status: 500, ..Behaviour::default() }).await?;
+    context.behave("/cost", Behavior { status: 500, ..Behavior::default() }).await?;
     let failing = context.publish(&ingest, "cost", DELIVERIES + BATCH, 10).await?;
     let (before, after) = failing.split_at(BATCH);
     send(&sender, batch(SLOW_ARN, before)).await?;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use anzol_tests::receiver::Behaviour;
+use anzol_tests::receiver::Behavior;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -82,7 +82,7 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
 
 /// Measures the duration of a batch to slow receivers.
 async fn slow(context: &BenchContext, sender: &Function, name: &str, bodies: &[String]) -> Result<Figure> {
-    let behaviour = Behaviour { delay_ms: SLOW_MS, ..Behaviour::default() };
+    let behaviour = Behavior { delay_ms: SLOW_MS, ..Behavior::default() };
     for path in [
         "/one", "/ten-0", "/ten-1", "/ten-2", "/ten-3", "/ten-4", "/ten-5", "/ten-6", "/ten-7", "/ten-8",
         "/ten-9",

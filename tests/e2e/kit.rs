@@ -1,4 +1,4 @@
-//! What every test starts from: callers, webhooks that clean up after themselves, events nobody else publishes, and patience.
+//! The kit of the end-to-end tests: the stack and its callers, webhooks that delete themselves, unique events, and polling.
 
 use std::io::{self, Write as _};
 use std::process;
@@ -7,16 +7,18 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anzol_tests::aws::{Aws, hmac_sha256};
-use anzol_tests::client::{Answer, Api, Control};
-use anzol_tests::receiver::{Behaviour, End, Received};
-use anzol_tests::stack::Stack;
+use anzol_tests::client::{Answer, Api};
+pub(crate) use anzol_tests::context::{SECRET, TestContext};
+use anzol_tests::receiver::{Behavior, End, Received};
+pub(crate) use anzol_tests::signatures::{qlik_signature, standard_signature};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 pub(crate) const WEBHOOKS: &str = "/api/v1/webhooks";
 pub(crate) const EVENTS: &str = "/api/v1/events";
 
-/// The eight event types of the mission.
+/// The eight required event types.
 pub(crate) const APP_CREATED: &str = "com.qlik.v1.app.created";
 pub(crate) const APP_DELETED: &str = "com.qlik.v1.app.deleted";
 pub(crate) const APP_DATA_UPDATED: &str = "com.qlik.v1.app.data.updated";
@@ -36,61 +38,30 @@ pub(crate) const EVENT_TYPES: [&str; 8] = [
     USER_DELETED,
 ];
 
-/// A signing secret of the shortest length allowed.
-pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-/// Long enough for an event to pass through every queue of a busy local cloud.
+/// Time for an event to pass through every queue of a busy local cloud.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Long enough to notice something that should not have come, once what should have come is there.
-const A_MOMENT: Duration = Duration::from_millis(1500);
+/// Time to wait for an unexpected request, after the expected ones have arrived.
+const GRACE_PERIOD: Duration = Duration::from_millis(1500);
 
-static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let stack = Stack::load().unwrap_or_else(|error| {
-        // One line for all tests together, past the harness that would keep it until the end.
+static CONTEXT: LazyLock<TestContext> = LazyLock::new(|| {
+    TestContext::load().unwrap_or_else(|error| {
+        // One line for all tests together, written directly to stderr, because the harness holds back the tests' output.
         writeln!(io::stderr(), "\ne2e: {error:#}").ok();
         process::exit(2)
-    });
-    let caller = |who| Api::new(&stack.api_url, Some(stack.token(who).unwrap()));
-    World {
-        acme: stack.tenant("acme").unwrap().to_owned(),
-        globex: stack.tenant("globex").unwrap().to_owned(),
-        admin: caller("acme.admin"),
-        user: caller("acme.user"),
-        publisher: caller("acme.publisher"),
-        platform: caller("platform.publisher"),
-        globex_admin: caller("globex.admin"),
-        nobody: Api::new(&stack.api_url, None),
-        control: Control::new(&stack.receiver.control_url),
-        aws: Aws::new(&stack),
-        stack,
-    }
+    })
 });
 
-/// The stack and everyone who calls it.
-pub(crate) struct World {
-    pub(crate) stack: Stack,
-    pub(crate) acme: String,
-    pub(crate) globex: String,
-    pub(crate) admin: Api,
-    pub(crate) user: Api,
-    pub(crate) publisher: Api,
-    pub(crate) platform: Api,
-    pub(crate) globex_admin: Api,
-    pub(crate) nobody: Api,
-    pub(crate) control: Control,
-    pub(crate) aws: Aws,
+/// Returns the stack under test and its callers.
+pub(crate) fn context() -> &'static TestContext {
+    &CONTEXT
 }
 
-pub(crate) fn world() -> &'static World {
-    &WORLD
-}
-
-/// Globex for one test alone, without any webhook: its tests count.
+/// Reserves globex for one test, without webhooks, so that the test can count.
 pub(crate) fn globex_alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    delete_all(&world().globex_admin);
+    delete_all(&context().globex_admin);
     guard
 }
 
@@ -111,21 +82,21 @@ pub(crate) fn delete_all(api: &Api) {
     }
 }
 
-/// What a list has on each page, by the links alone.
+/// Returns the items of each page of a list, following only its links.
 pub(crate) fn pages(api: &Api, first: String) -> Vec<Vec<Value>> {
-    const MOST: usize = 20;
+    const MAX_PAGES: usize = 20;
     let (mut pages, mut next) = (Vec::new(), Some(first));
     while let Some(at) = next {
         let mut page = api.get(&at).unwrap().expect_status(200).unwrap().json().unwrap();
         let Value::Array(data) = page["data"].take() else { panic!("no data in {page:#}") };
         pages.push(data);
-        assert!(pages.len() <= MOST, "pages without end: {}", page["links"]);
+        assert!(pages.len() <= MAX_PAGES, "more than {MAX_PAGES} pages: {}", page["links"]);
         next = page["links"]["next"]["href"].as_str().map(str::to_owned);
     }
     pages
 }
 
-/// A name nobody else uses, in this run or another.
+/// Returns a name that is unique across tests and runs.
 pub(crate) fn unique(word: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
@@ -134,7 +105,7 @@ pub(crate) fn unique(word: &str) -> String {
 
 // ---------------------------------------------------------------- webhooks
 
-/// A webhook with a receiver path of its own, deleted when the test is over, however it ends.
+/// A webhook with its own receiver path. It is deleted when it is dropped.
 pub(crate) struct Hook {
     api: &'static Api,
     pub(crate) id: String,
@@ -143,11 +114,11 @@ pub(crate) struct Hook {
 }
 
 impl Hook {
-    /// A webhook of `api`'s tenant for `event_types`; `more` adds to the request or overrides it.
+    /// Creates a webhook of `api`'s tenant for `event_types`; `more` adds members to the request or overrides them.
     pub(crate) fn new(api: &'static Api, word: &str, event_types: &[&str], more: &Value) -> Self {
         let name = unique(word);
         let path = format!("/{name}");
-        let url = format!("{}{path}", world().stack.receiver.url);
+        let url = format!("{}{path}", context().stack.receiver.url);
         let mut request = json!({ "name": name, "url": url, "eventTypes": event_types });
         for (member, value) in more.as_object().expect("an object") {
             request[member] = value.clone();
@@ -157,19 +128,19 @@ impl Hook {
         Self { api, id, path, created }
     }
 
-    /// Where the API keeps it.
+    /// Returns its path in the API.
     pub(crate) fn at(&self) -> String {
         format!("{WEBHOOKS}/{}", self.id)
     }
 
-    /// What the receiver got of one event, oldest first.
+    /// Returns the requests of one event that the receiver got, oldest first.
     pub(crate) fn received(&self, event_id: &str) -> Vec<Received> {
-        let mut all = world().control.requests(&self.path).unwrap();
+        let mut all = context().control.requests(&self.path).unwrap();
         all.retain(|request| body_json(request)["id"] == event_id);
         all
     }
 
-    /// Waits until the receiver got one event `count` times, and no more than that.
+    /// Waits until the receiver has got exactly `count` requests of one event.
     pub(crate) fn await_received(&self, event_id: &str, count: usize) -> Vec<Received> {
         self.await_received_within(SOON, event_id, count)
     }
@@ -186,33 +157,34 @@ impl Hook {
         })
     }
 
-    /// Gives what should not come a moment to come after all.
-    pub(crate) fn got_nothing_of(&self, event_id: &str) {
-        sleep(A_MOMENT);
+    /// Waits briefly and asserts that no request of one event arrives.
+    pub(crate) fn assert_not_received(&self, event_id: &str) {
+        sleep(GRACE_PERIOD);
         let received = self.received(event_id);
-        assert!(received.is_empty(), "{} should have got nothing of {event_id}: {received:#?}", self.path);
+        assert!(received.is_empty(), "{} got event {event_id}: {received:#?}", self.path);
     }
 
-    /// Gives a further sending of one event a moment to come after all.
-    pub(crate) fn got_no_more_than(&self, event_id: &str, count: usize) {
-        sleep(A_MOMENT);
+    /// Waits briefly and asserts that no further request of one event arrives.
+    pub(crate) fn assert_received_no_more_than(&self, event_id: &str, count: usize) {
+        sleep(GRACE_PERIOD);
         let received = self.received(event_id);
         assert_eq!(received.len(), count, "{received:#?}");
     }
 
-    /// The history rows of one event, newest first.
+    /// Returns the history rows of one event, newest first.
     pub(crate) fn rows(&self, event_id: &str) -> Vec<Value> {
         let mut rows = self.history("");
         rows.retain(|row| row["request"]["body"]["id"] == event_id);
         rows
     }
 
-    /// The whole history, page by page: other tests' events of the same type fill pages too. `query` goes into the first one's.
+    /// Returns the whole history through all pages, because other tests' events of the same type are in it too. `query` is added to the
+    /// first page's query.
     pub(crate) fn history(&self, query: &str) -> Vec<Value> {
         pages(self.api, format!("{}/deliveries?limit=100{query}", self.at())).concat()
     }
 
-    /// Waits for one event to have `count` history rows.
+    /// Waits until one event has exactly `count` history rows.
     pub(crate) fn await_rows(&self, event_id: &str, count: usize, limit: Duration) -> Vec<Value> {
         eventually(limit, &format!("{count} history rows of event {event_id} for {}", self.path), || {
             let rows = self.rows(event_id);
@@ -220,14 +192,14 @@ impl Hook {
         })
     }
 
-    /// How the receiver answers this webhook from now on.
-    pub(crate) fn receiver_behaves(&self, behaviour: &Behaviour) {
-        world().control.behave(&self.path, behaviour).unwrap();
+    /// Sets how the receiver answers this webhook.
+    pub(crate) fn receiver_behaves(&self, behavior: &Behavior) {
+        context().control.behave(&self.path, behavior).unwrap();
     }
 
-    /// The receiver writes exactly these bytes from now on, then brings the connection to that end.
+    /// Makes the receiver write exactly these bytes, then end the connection like this.
     pub(crate) fn receiver_writes(&self, bytes: impl Into<Vec<u8>>, end: End) {
-        self.receiver_behaves(&Behaviour::raw(bytes, end));
+        self.receiver_behaves(&Behavior::raw(bytes, end));
     }
 
     pub(crate) fn patch(&self, path: &str, value: &Value) -> Answer {
@@ -243,12 +215,12 @@ impl Drop for Hook {
 
 // ---------------------------------------------------------------- events
 
-/// The example of the mission's page, as it stands there.
+/// Returns the example event of the contract.
 pub(crate) fn example() -> Value {
     serde_json::from_str(include_str!("../events/app-deleted.json")).unwrap()
 }
 
-/// The same, of this tenant and with an id of its own.
+/// Returns the example event with this tenant and a unique id.
 pub(crate) fn legacy_event(tenant: &str) -> (String, Value) {
     let (id, mut event) = (unique("event"), example());
     event["eventId"] = json!(id);
@@ -256,7 +228,7 @@ pub(crate) fn legacy_event(tenant: &str) -> (String, Value) {
     (id, event)
 }
 
-/// A `CloudEvents` 1.0 event with an id of its own.
+/// Returns a `CloudEvents` 1.0 event with a unique id.
 pub(crate) fn cloud_event(event_type: &str, tenant: &str) -> (String, Value) {
     let id = unique("event");
     let event = json!({
@@ -267,19 +239,19 @@ pub(crate) fn cloud_event(event_type: &str, tenant: &str) -> (String, Value) {
     (id, event)
 }
 
-/// The same of acme's, in a space that no other test's events are in.
+/// Returns an event of acme in a space that no other test uses.
 pub(crate) fn event_in(space: &str, event_type: &str) -> (String, Value) {
-    let (id, mut event) = cloud_event(event_type, &world().acme);
+    let (id, mut event) = cloud_event(event_type, &context().acme);
     event["spaceid"] = json!(space);
     (id, event)
 }
 
-/// The filter of a webhook that hears the events of one space only.
+/// Returns a filter that matches the events of one space only.
 pub(crate) fn only_in(space: &str) -> String {
     format!("spaceId eq \"{space}\"")
 }
 
-/// Publishes as `api`, which has to be accepted; the counts that came back.
+/// Publishes an event, which must be accepted. Returns the counts of the answer.
 pub(crate) fn publish(api: &Api, event: &Value) -> Value {
     let legacy = event.get("cloudEventsVersion").is_some();
     let content_type = match event {
@@ -290,27 +262,28 @@ pub(crate) fn publish(api: &Api, event: &Value) -> Value {
     api.post_as(EVENTS, content_type, event).unwrap().expect_status(202).unwrap().json().unwrap()
 }
 
-// ---------------------------------------------------------------- looking
+// ---------------------------------------------------------------- polling and assertions
 
-/// Looks again and again until it likes what it sees; `Err` says what it saw instead.
+/// Polls until `look` returns `Ok`. Panics with the last `Err` after `limit`.
 pub(crate) fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         match look() {
             Ok(found) => return found,
-            Err(seen) => assert!(begun.elapsed() < limit, "no {what} within {limit:?}; last seen: {seen}"),
+            Err(seen) => assert!(started.elapsed() < limit, "no {what} within {limit:?}; last seen: {seen}"),
         }
         sleep(Duration::from_millis(100));
     }
 }
 
-pub(crate) fn body_json(request: &Received) -> Value {
-    serde_json::from_slice(&request.body().unwrap()).unwrap_or_default()
+/// Returns a time of a history row.
+pub(crate) fn moment(row: &Value, member: &str) -> OffsetDateTime {
+    let text = row[member].as_str().unwrap_or_else(|| panic!("no {member} in {row:#}"));
+    OffsetDateTime::parse(text, &Rfc3339).unwrap()
 }
 
-/// `Qlik-Signature` by ring, over the raw bytes that arrived.
-pub(crate) fn qlik_signature(secret: &str, body: &[u8]) -> String {
-    hex::encode(hmac_sha256(secret.as_bytes(), body))
+pub(crate) fn body_json(request: &Received) -> Value {
+    serde_json::from_slice(&request.body().unwrap()).unwrap_or_default()
 }
 
 /// Asserts an error in the contract's format: the status, at least one error, each with code, title and rule, and one of them with `named` as

@@ -1,4 +1,4 @@
-//! The stack under test, and trials: what was published, what has arrived, and whether each request was as it should be.
+//! The stack under test, and trials: the published and received events of a scenario, and the checks of each request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,29 +6,29 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use anzol_tests::aws::{Aws, hmac_sha256};
 use anzol_tests::client::{Api, Control};
-use anzol_tests::receiver::{Behaviour, Received};
-use anzol_tests::stack::Stack;
+use anzol_tests::context::TestContext;
+use anzol_tests::receiver::{Behavior, Received};
+use anzol_tests::signatures::{qlik_signature, standard_signature};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::proxy::{Fault, Proxy};
 
-/// Events in a call.
+/// Events in one call.
 pub(crate) const CALL: usize = 100;
 const PUBLISHERS: usize = 3;
-/// How long a publisher goes on publishing what was not accepted.
-const STUBBORN: Duration = Duration::from_secs(90);
-/// How far a delivery's timestamp may be from its arrival: what Standard Webhooks lets a receiver tolerate, in seconds.
+/// Time that a publisher retries a call that was not accepted.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(90);
+/// Maximum difference between a delivery's timestamp and its arrival, in seconds: the tolerance of Standard Webhooks.
 const TOLERANCE: i64 = 300;
 
 const SOURCE: &str = "faults";
-pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) use anzol_tests::context::SECRET;
 
-/// Types of events, one for each webhook of a trial.
+/// Event types, one for each webhook of a trial.
 const TYPES: [&str; 6] = [
     "com.qlik.v1.app.created",
     "com.qlik.v1.app.deleted",
@@ -38,88 +38,81 @@ const TYPES: [&str; 6] = [
     "com.qlik.v1.app.exported",
 ];
 
-/// The stack, the proxy in it, and who calls.
-pub(crate) struct World {
-    pub(crate) stack: Stack,
-    pub(crate) aws: Aws,
-    pub(crate) control: Control,
+/// The stack under test with the proxy in front of its cloud, and the receiver's requests.
+pub(crate) struct FaultHarness {
+    pub(crate) context: TestContext,
     pub(crate) proxy: Proxy,
-    mail: Arc<Mutex<Mail>>,
+    mailbox: Arc<Mutex<Mailbox>>,
 }
 
-/// What the receiver got and nobody has looked at yet.
+/// The receiver's requests that no trial has checked yet.
 #[derive(Default)]
-struct Mail {
+struct Mailbox {
     requests: Vec<Received>,
     newest: u64,
     trouble: Option<String>,
 }
 
-impl World {
+impl FaultHarness {
     pub(crate) fn new(port: u16, seed: u64) -> Result<Self> {
-        let stack = Stack::load()?;
-        let aws = Aws::new(&stack);
-        let functions = stack.functions.iter().map(|(role, name)| (name.clone(), role.clone())).collect();
-        let proxy = Proxy::start(port, aws.clone(), functions, seed)?;
-        let control = Control::new(&stack.receiver.control_url);
-        let mail = Arc::new(Mutex::new(Mail::default()));
-        let (reader, box_) = (control.clone(), Arc::clone(&mail));
-        std::thread::Builder::new().name("reader".to_owned()).spawn(move || read_along(&reader, &box_))?;
-        Ok(Self { stack, aws, control, proxy, mail })
-    }
-
-    /// A caller, such as `acme.admin`.
-    pub(crate) fn api(&self, who: &str) -> Result<Api> {
-        Ok(Api::new(&self.stack.api_url, Some(self.stack.token(who)?)))
+        let context = TestContext::load()?;
+        let roles = context.stack.functions.iter().map(|(role, name)| (name.clone(), role.clone())).collect();
+        let proxy = Proxy::start(port, context.aws.clone(), roles, seed)?;
+        let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let (control, filled) = (context.control.clone(), Arc::clone(&mailbox));
+        std::thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || copy_requests(&control, &filled))?;
+        Ok(Self { context, proxy, mailbox })
     }
 
     fn sources(&self) -> [&str; 3] {
-        let queues = &self.stack.queues;
+        let queues = &self.context.stack.queues;
         [&queues.deliveries, &queues.slow_lane, &queues.events]
     }
 
-    pub(crate) fn dead_letter_queues(&self) -> [&str; 3] {
-        let queues = &self.stack.queues;
+    pub(crate) fn dlqs(&self) -> [&str; 3] {
+        let queues = &self.context.stack.queues;
         [&queues.deliveries_dlq, &queues.slow_lane_dlq, &queues.events_dlq]
     }
 
-    /// How long the queues hide a message that was received, in seconds. Three minutes on AWS, which no test can wait for.
-    pub(crate) fn hide_for(&self, seconds: u32) -> Result<()> {
+    /// Sets the queues' visibility timeout, in seconds. It is three minutes on AWS, too long for a test.
+    pub(crate) fn set_visibility_timeout(&self, seconds: u32) -> Result<()> {
         let attributes = json!({ "VisibilityTimeout": seconds.to_string() });
         for queue in self.sources() {
             let request = json!({ "QueueUrl": queue, "Attributes": attributes });
-            self.aws.call("sqs", "AmazonSQS.SetQueueAttributes", &request)?;
+            self.context.aws.call("sqs", "AmazonSQS.SetQueueAttributes", &request)?;
         }
         Ok(())
     }
 
-    /// Sets a function's clock so many seconds ahead of the others', or behind.
+    /// Sets a function's clock ahead of the others by this many seconds, or behind.
     pub(crate) fn set_clock(&self, function: &str, ahead: i64) -> Result<()> {
-        let name = self.stack.functions.get(function).context("no such function")?;
+        let name = self.context.stack.functions.get(function).context("no such function")?;
         let value = ahead.to_string();
-        self.aws.set_variable(name, "ANZOL_CLOCK_AHEAD", (ahead != 0).then_some(value.as_str()))
+        self.context.aws.set_variable(name, "ANZOL_CLOCK_AHEAD", (ahead != 0).then_some(value.as_str()))
     }
 
-    /// Messages that are waiting, in flight or delayed, and schedules.
+    /// Returns the number of messages that are waiting, in flight or delayed, plus the number of schedules.
     pub(crate) fn under_way(&self) -> Result<u64> {
-        let mut count = u64::try_from(self.aws.schedules()?.len())?;
+        let mut count = u64::try_from(self.context.aws.schedules()?.len())?;
         for queue in self.sources() {
-            count += self.aws.queue_length(queue)?;
+            count += self.context.aws.queue_length(queue)?;
         }
         Ok(count)
     }
 
-    /// Takes everything out of the dead-letter queues: body and reason, by queue.
-    pub(crate) fn take_dead_letters(&self) -> Result<Vec<(String, Option<String>)>> {
+    /// Receives and deletes everything in the dead-letter queues: body and reason of each message.
+    pub(crate) fn drain_dlqs(&self) -> Result<Vec<(String, Option<String>)>> {
         let mut letters = Vec::new();
-        for queue in self.dead_letter_queues() {
-            while self.aws.queue_length(queue)? > 0 {
+        for queue in self.dlqs() {
+            while self.context.aws.queue_length(queue)? > 0 {
                 let request = json!({
                     "QueueUrl": queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"], "VisibilityTimeout": 30,
                 });
-                let answer = self.aws.call("sqs", "AmazonSQS.ReceiveMessage", &request)?;
+                let answer = self.context.aws.call("sqs", "AmazonSQS.ReceiveMessage", &request)?;
                 let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
-                ensure!(!messages.is_empty(), "{queue} hands nothing out");
+                ensure!(!messages.is_empty(), "{queue} returns no message");
                 for message in messages {
                     let reason = &message["MessageAttributes"]["reason"]["StringValue"];
                     letters.push((
@@ -127,33 +120,32 @@ impl World {
                         reason.as_str().map(str::to_owned),
                     ));
                     let request = json!({ "QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"] });
-                    self.aws.call("sqs", "AmazonSQS.DeleteMessage", &request)?;
+                    self.context.aws.call("sqs", "AmazonSQS.DeleteMessage", &request)?;
                 }
             }
         }
         Ok(letters)
     }
 
-    fn mail(&self) -> MutexGuard<'_, Mail> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Copies what the receiver gets, before it has to forget it.
-fn read_along(control: &Control, mail: &Mutex<Mail>) {
-    let lock = || mail.lock().unwrap_or_else(PoisonError::into_inner);
+/// Copies the receiver's requests before it drops them.
+fn copy_requests(control: &Control, mailbox: &Mutex<Mailbox>) {
+    let lock = || mailbox.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let newest = lock().newest;
         match control.requests_after(newest) {
             Ok(requests) => {
-                let mut mail = lock();
+                let mut mailbox = lock();
                 let oldest = requests.first().map(|request| request.number);
                 if oldest.is_some_and(|oldest| oldest != newest + 1) {
-                    mail.trouble =
-                        Some("the receiver has forgotten requests before they were read".to_owned());
+                    mailbox.trouble = Some("the receiver dropped requests before they were read".to_owned());
                 }
-                mail.newest = requests.last().map_or(newest, |request| request.number);
-                mail.requests.extend(requests);
+                mailbox.newest = requests.last().map_or(newest, |request| request.number);
+                mailbox.requests.extend(requests);
             }
             Err(error) => lock().trouble = Some(format!("the receiver's requests cannot be read: {error:#}")),
         }
@@ -168,9 +160,9 @@ pub(crate) struct Hook {
     pub(crate) path: String,
     pub(crate) tenant: String,
     pub(crate) event_type: &'static str,
-    /// Secrets that a request may be signed with.
+    /// Secrets with which a request may be signed.
     pub(crate) secrets: Vec<String>,
-    /// A secret that `webhook-signature` has to verify by as well.
+    /// A further secret with which `webhook-signature` must verify.
     pub(crate) also: Option<String>,
     /// Host of its URL.
     pub(crate) host: String,
@@ -187,58 +179,58 @@ impl Hook {
     }
 }
 
-/// What a scenario has come to.
+/// The result of a scenario.
 pub(crate) struct Line {
     pub(crate) name: &'static str,
     pub(crate) published: usize,
     pub(crate) delivered: usize,
-    /// Arrived again, with the same `webhook-id`.
+    /// Events that arrived again, with the same `webhook-id`.
     pub(crate) duplicates: usize,
-    /// Not to be delivered any more: the webhook was deleted.
+    /// Events that must not be delivered any more because the webhook was deleted.
     pub(crate) withheld: usize,
     pub(crate) lost: usize,
     pub(crate) seconds: f64,
-    /// What was injected, and how often.
+    /// Injected faults and their number.
     pub(crate) faults: BTreeMap<String, u64>,
     pub(crate) notes: Vec<String>,
     pub(crate) problems: Vec<String>,
 }
 
-/// One scenario under way.
+/// A running scenario.
 pub(crate) struct Trial<'a> {
-    pub(crate) world: &'a World,
+    pub(crate) harness: &'a FaultHarness,
     pub(crate) name: &'static str,
     began: Instant,
     pub(crate) hooks: Vec<Hook>,
-    /// By id: the webhook it is for.
+    /// Index of the webhook by event id.
     pub(crate) published: BTreeMap<String, usize>,
-    /// By event id: how often it was received and answered 2xx.
+    /// Number of requests answered with 2xx, by event id.
     pub(crate) arrived: BTreeMap<String, usize>,
-    /// By event id, when it arrived first.
+    /// Time of the first arrival, by event id.
     pub(crate) first: BTreeMap<String, OffsetDateTime>,
-    /// By event id, the secret that it verified by when it arrived first.
+    /// The secret that verified the first arrival, by event id.
     secrets: BTreeMap<String, String>,
-    /// How far timestamps were behind the receiver's clock, in minutes.
+    /// Differences between the receiver's clock and timestamps, in minutes.
     pub(crate) offsets: BTreeSet<i64>,
-    /// Requests that were answered otherwise.
+    /// Number of requests not answered with 2xx.
     pub(crate) refused: usize,
-    /// Events that nobody is to get any more.
+    /// Events that must not be delivered any more.
     pub(crate) withheld: BTreeSet<String>,
-    /// How far the sender's clock is from the receiver's, in seconds, at most.
+    /// Maximum difference between the sender's clock and the receiver's, in seconds.
     pub(crate) skew: i64,
     pub(crate) notes: Vec<String>,
     problems: Vec<String>,
-    /// What was injected before faults were healed.
+    /// Injected faults of the healed ones.
     pub(crate) faults: BTreeMap<String, u64>,
-    /// Whether there is exactly one row of the history for each event.
+    /// Whether the history must have exactly one row for each event.
     pub(crate) one_row_each: bool,
 }
 
 impl<'a> Trial<'a> {
-    pub(crate) fn new(world: &'a World, name: &'static str) -> Self {
-        world.mail().requests.clear();
+    pub(crate) fn new(harness: &'a FaultHarness, name: &'static str) -> Self {
+        harness.mailbox().requests.clear();
         Self {
-            world,
+            harness,
             name,
             began: Instant::now(),
             hooks: Vec::new(),
@@ -257,42 +249,42 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Creates a webhook of `acme` or `globex`, at a receiver of its own; its index.
+    /// Creates a webhook of `acme` or `globex` with its own receiver host. Returns its index.
     pub(crate) fn hook(&mut self, tenant: &str) -> Result<usize> {
         let index = self.hooks.len();
         let event_type = *TYPES.get(index).context("more webhooks than types")?;
         let host = format!("{}-{index}.receiver.test", self.name);
         let path = format!("/{}-{index}", self.name);
-        let api = self.world.api(&format!("{tenant}.admin"))?;
+        let api = self.harness.context.api(&format!("{tenant}.admin"))?;
         let request = json!({
             "name": path, "url": format!("https://{host}{path}"), "eventTypes": [event_type], "secret": SECRET, "enabled": true,
         });
         let created = api.post("/api/v1/webhooks", &request)?.expect_status(201)?.json()?;
         let id = created["id"].as_str().context("no id")?.to_owned();
-        let tenant = self.world.stack.tenant(tenant)?.to_owned();
+        let tenant = self.harness.context.stack.tenant(tenant)?.to_owned();
         let secrets = vec![SECRET.to_owned()];
         self.hooks.push(Hook { api, id, path, tenant, event_type, secrets, also: None, host });
         Ok(index)
     }
 
     pub(crate) fn inject(&self, fault: Fault) {
-        self.world.proxy.inject(fault);
+        self.harness.proxy.inject(fault);
     }
 
-    /// All is well again.
+    /// Removes all faults.
     pub(crate) fn heal(&mut self) {
-        for (what, count) in self.world.proxy.heal() {
+        for (what, count) in self.harness.proxy.heal() {
             *self.faults.entry(what).or_default() += count;
         }
     }
 
-    /// How the receiver of a webhook behaves from now on.
-    pub(crate) fn behave(&self, hook: usize, behaviour: &Behaviour) -> Result<()> {
+    /// Sets the behavior of a webhook's receiver.
+    pub(crate) fn behave(&self, hook: usize, behavior: &Behavior) -> Result<()> {
         let host = &self.hooks[hook].host;
-        self.world.control.behave(&format!("/host:{host}"), behaviour)
+        self.harness.context.control.behave(&format!("/host:{host}"), behavior)
     }
 
-    /// New events for a webhook.
+    /// Returns new events for a webhook.
     pub(crate) fn events(&mut self, hook: usize, count: usize) -> Vec<Value> {
         let Hook { tenant, path, event_type, .. } = &self.hooks[hook];
         let begin = self.published.len();
@@ -309,26 +301,26 @@ impl<'a> Trial<'a> {
         events
     }
 
-    /// Publishes so many events for a webhook over HTTP, a hundred a call, each call until it is accepted.
+    /// Publishes this many events for a webhook over HTTP, a hundred per call, and retries each call until it is accepted.
     pub(crate) fn publish(&mut self, hook: usize, count: usize) -> Result<()> {
         let events = self.events(hook, count);
         self.publish_these(hook, &events)
     }
 
-    /// The same for given ones.
+    /// Publishes these events for a webhook.
     pub(crate) fn publish_these(&mut self, hook: usize, events: &[Value]) -> Result<()> {
         let again = publish_calls(&self.hooks[hook].api, events)?;
         if again > 0 {
-            self.notes.push(format!("{again} calls published again"));
+            self.notes.push(format!("{again} calls retried"));
         }
         Ok(())
     }
 
-    /// Looks at what has arrived since the last time.
-    pub(crate) fn look(&mut self) {
+    /// Checks the requests that have arrived since the last time.
+    pub(crate) fn check_arrivals(&mut self) {
         let (requests, trouble) = {
-            let mut mail = self.world.mail();
-            (std::mem::take(&mut mail.requests), mail.trouble.take())
+            let mut mailbox = self.harness.mailbox();
+            (std::mem::take(&mut mailbox.requests), mailbox.trouble.take())
         };
         self.problems.extend(trouble);
         for request in &requests {
@@ -344,9 +336,10 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether a request is one that its receiver was to get, signed, and under the `webhook-id` of its event; the event's id.
+    /// Checks that a request is for its receiver, signed, and has the `webhook-id` of its event. Returns the event's id.
     fn check(&mut self, request: &Received) -> Result<String> {
-        let index = self.hooks.iter().position(|hook| hook.path == request.path).context("nobody's path")?;
+        let index =
+            self.hooks.iter().position(|hook| hook.path == request.path).context("a path of no webhook")?;
         let hook = &self.hooks[index];
         let body = request.body()?;
         let event: Value = serde_json::from_slice(&body)?;
@@ -363,12 +356,10 @@ impl<'a> Trial<'a> {
         let timestamp: i64 = request.header("webhook-timestamp").parse().context("webhook-timestamp")?;
         let off = request.time.unix_timestamp() - timestamp;
         ensure!(off.abs() <= TOLERANCE + self.skew.abs(), "a webhook-timestamp {off} s off");
-        let qlik = |secret: &String| hex::encode(hmac_sha256(secret.as_bytes(), &body));
-        let secret = hook.secrets.iter().find(|secret| request.header("qlik-signature") == qlik(secret));
+        let given = request.header("qlik-signature");
+        let secret = hook.secrets.iter().find(|secret| given == qlik_signature(secret, &body));
         let secret = secret.with_context(|| format!("the Qlik-Signature of {id} is wrong"))?.clone();
-        let signed = [format!("{message_id}.{timestamp}.").as_bytes(), &body].concat();
-        let standard =
-            |secret: &String| format!("v1,{}", STANDARD.encode(hmac_sha256(secret.as_bytes(), &signed)));
+        let standard = |secret: &String| standard_signature(secret, request, &body);
         let given: Vec<_> = request.header("webhook-signature").split(' ').collect();
         ensure!(
             std::iter::once(&secret)
@@ -381,13 +372,13 @@ impl<'a> Trial<'a> {
         Ok(id)
     }
 
-    /// How many events are still to come.
+    /// Returns the number of events that have not arrived yet.
     pub(crate) fn missing(&self) -> usize {
         let due = self.published.keys().filter(|id| !self.withheld.contains(*id));
         due.filter(|id| !self.arrived.contains_key(*id)).count()
     }
 
-    /// Waits until so many events have arrived.
+    /// Waits until this many events have arrived.
     pub(crate) fn await_arrived(&mut self, count: usize, limit: Duration) -> Result<()> {
         self.await_until(&format!("{count} events"), limit, |trial| Ok(trial.arrived.len() >= count))
     }
@@ -398,83 +389,87 @@ impl<'a> Trial<'a> {
         limit: Duration,
         mut done: impl FnMut(&Self) -> Result<bool>,
     ) -> Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
-            self.look();
+            self.check_arrivals();
             if done(self)? {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < limit, "no {what} within {limit:?}");
+            ensure!(started.elapsed() < limit, "no {what} within {limit:?}");
             sleep(Duration::from_millis(100));
         }
     }
 
-    /// Waits until so many requests were answered with a failure.
+    /// Waits until this many requests were answered with a failure.
     pub(crate) fn await_refused(&mut self, count: usize, limit: Duration) -> Result<()> {
         self.await_until(&format!("{count} failures"), limit, |trial| Ok(trial.refused >= count))
     }
 
-    /// Waits until faults have struck so often.
+    /// Waits until faults have struck this often.
     pub(crate) fn await_struck(&mut self, times: u64, limit: Duration) -> Result<()> {
-        self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.world.proxy.struck() >= times))
+        self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.harness.proxy.struck() >= times))
     }
 
-    /// Waits until something is scheduled.
+    /// Waits until there is a schedule.
     pub(crate) fn await_schedules(&mut self, limit: Duration) -> Result<()> {
-        self.await_until("schedules", limit, |trial| Ok(!trial.world.aws.schedules()?.is_empty()))
+        self.await_until("schedules", limit, |trial| Ok(!trial.harness.context.aws.schedules()?.is_empty()))
     }
 
-    /// A fault that never strikes tries nothing.
+    /// Reports a problem when faults have struck too rarely: a fault that never strikes tests nothing.
     pub(crate) fn expect_struck(&mut self, least: u64) {
-        let struck = self.world.proxy.struck();
+        let struck = self.harness.proxy.struck();
         if struck < least {
             self.problems.push(format!("faults struck only {struck} times, not {least}"));
         }
     }
 
-    /// How many events verified by this secret when they arrived first.
+    /// Returns the number of events whose first arrival was verified by this secret.
     pub(crate) fn verified_by(&self, secret: &str) -> usize {
         self.secrets.values().filter(|by| *by == secret).count()
     }
 
-    /// Waits until nothing is under way any more, or the limit is over; what is missing then is lost.
+    /// Waits until no message is under way, or the limit is over. Events that are missing then count as lost.
     pub(crate) fn settle(&mut self, limit: Duration) -> Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
-            self.look();
-            if self.missing() == 0 && self.world.under_way()? == 0 {
+            self.check_arrivals();
+            if self.missing() == 0 && self.harness.under_way()? == 0 {
                 break;
             }
-            if begun.elapsed() > limit {
-                let left = self.world.under_way()?;
+            if started.elapsed() > limit {
+                let left = self.harness.under_way()?;
                 self.problems.push(format!(
-                    "{} missing and {left} messages under way after {limit:?}",
+                    "{} events missing and {left} messages under way after {limit:?}",
                     self.missing()
                 ));
                 break;
             }
             sleep(Duration::from_millis(200));
         }
-        sleep(Duration::from_millis(150)); // for what was received just now to be read
-        self.look();
+        sleep(Duration::from_millis(150)); // gives the reader time to copy the last requests
+        self.check_arrivals();
         Ok(())
     }
 
-    /// Something is not as it should be.
+    /// Records a problem.
     pub(crate) fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
 
-    /// Takes the webhooks away and says what the scenario came to.
+    /// Deletes the webhooks and returns the scenario's result.
     pub(crate) fn end(mut self) -> Result<Line> {
         let seconds = self.began.elapsed().as_secs_f64();
         self.heal();
         for index in 0..self.hooks.len() {
             let hook = &self.hooks[index];
-            // What arrived is in the history, however often it had to be sent.
+            // The history holds every event that arrived, however often it was sent.
             let delivered = self.arrived.keys().filter(|id| self.published.get(*id) == Some(&index)).count();
             let partition = format!("{}#{}", hook.tenant, hook.id);
-            let recorded = self.world.aws.successes(&self.world.stack.tables.deliveries, &partition)?;
+            let recorded = self
+                .harness
+                .context
+                .aws
+                .successes(&self.harness.context.stack.tables.deliveries, &partition)?;
             let delivered = u64::try_from(delivered)?;
             if recorded < delivered || self.one_row_each && recorded > delivered {
                 let problem = format!("{delivered} delivered to {}, {recorded} recorded", hook.path);
@@ -485,12 +480,15 @@ impl<'a> Trial<'a> {
                 bail!("{} was not deleted: {gone}", self.hooks[index].path);
             }
         }
-        let dead = self.world.take_dead_letters()?;
+        let dead = self.harness.drain_dlqs()?;
         if let Some((body, reason)) = dead.first() {
-            self.problems.push(format!("{} dead letters, such as {body:.300} ({reason:?})", dead.len()));
+            self.problems.push(format!(
+                "{} messages in the dead-letter queues, such as {body:.300} ({reason:?})",
+                dead.len()
+            ));
         }
-        self.world.control.forget_requests()?;
-        self.world.control.forget_behaviours()?;
+        self.harness.context.control.forget_requests()?;
+        self.harness.context.control.forget_behaviors()?;
         if self.refused > 0 {
             self.notes.push(format!("{} requests answered with a failure", self.refused));
         }
@@ -510,7 +508,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Publishes events, a hundred a call, by several publishers; how many calls had to be made again.
+/// Publishes events, a hundred per call, by several publishers. Returns the number of retried calls.
 pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
     let calls: Vec<_> = events.chunks(CALL).collect();
     scope(|scope| {
@@ -532,9 +530,9 @@ pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
     })
 }
 
-/// Publishes until it is accepted; how often it had to be done again.
+/// Publishes until the call is accepted. Returns the number of retries.
 fn publish(api: &Api, events: &[Value]) -> Result<usize> {
-    let (begun, body) = (Instant::now(), Value::from(events));
+    let (started, body) = (Instant::now(), Value::from(events));
     let mut again = 0;
     loop {
         let said = match api.post_as("/api/v1/events", "application/cloudevents-batch+json", &body) {
@@ -542,7 +540,7 @@ fn publish(api: &Api, events: &[Value]) -> Result<usize> {
                 let accepted = answer.json()?["deliveries"].as_u64();
                 ensure!(
                     accepted == Some(u64::try_from(events.len())?),
-                    "not one delivery an event: {answer}"
+                    "not one delivery per event: {answer}"
                 );
                 return Ok(again);
             }
@@ -550,7 +548,7 @@ fn publish(api: &Api, events: &[Value]) -> Result<usize> {
             Ok(answer) => bail!("an event was refused: {answer}"),
             Err(error) => format!("{error:#}"),
         };
-        ensure!(begun.elapsed() < STUBBORN, "not accepted within {STUBBORN:?}: {said}");
+        ensure!(started.elapsed() < PUBLISH_TIMEOUT, "not accepted within {PUBLISH_TIMEOUT:?}: {said}");
         again += 1;
         sleep(Duration::from_millis(100));
     }
@@ -560,8 +558,8 @@ pub(crate) fn id_of(event: &Value) -> String {
     event["id"].as_str().unwrap_or_default().to_owned()
 }
 
-/// `webhook-id` as it is documented, worked out without the product: SHA-256 over tenant, webhook, source and id, each with its length
-/// before it; half of it in base64.
+/// Computes `webhook-id` as documented, without the product's code: SHA-256 over tenant, webhook, source and id, each preceded by its
+/// length; the first half in base64.
 fn webhook_id(tenant: &str, webhook: &str, event: &str) -> String {
     let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
     for part in [tenant, webhook, SOURCE, event] {

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
 
-use crate::queue_rules;
+use super::queue_rules;
 
 pub(crate) const FAST: &str = "https://sqs.us-east-1.amazonaws.com/1/fast";
 pub(crate) const SLOW: &str = "https://sqs.us-east-1.amazonaws.com/1/slow";
@@ -223,15 +223,15 @@ async fn schedule(
     let mut inner = inner.lock().unwrap();
     let wanted: Value = serde_json::from_slice(&body).unwrap();
     if let Some(wrong) = queue_rules::schedule_refusal(&name, &wanted) {
-        let invalid = json!({ "QueueMessage": wrong }).to_string();
+        let invalid = json!({ "Message": wrong }).to_string();
         return (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], invalid);
     }
     if inner.no_groups && wanted["Target"].get("SqsParameters").is_some() {
-        let invalid = json!({ "QueueMessage": "SqsParameters are for FIFO queues" }).to_string();
+        let invalid = json!({ "Message": "SqsParameters are for FIFO queues" }).to_string();
         return (StatusCode::BAD_REQUEST, [("x-amzn-errortype", "ValidationException")], invalid);
     }
     if !inner.names.insert(name.clone()) {
-        let conflict = json!({ "QueueMessage": "exists" }).to_string();
+        let conflict = json!({ "Message": "exists" }).to_string();
         return (StatusCode::CONFLICT, [("x-amzn-errortype", "ConflictException")], conflict);
     }
     inner.schedules.push((name, wanted));

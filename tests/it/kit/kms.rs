@@ -1,4 +1,4 @@
-//! KMS as far as we use it, in process: it counts calls, holds callers to the encryption context, and refuses on demand.
+//! An in-process stub of the KMS operations that we use: it counts calls, checks the encryption context, and fails on demand.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:1:key/secrets";
 
-/// Calls answered so far.
+/// Number of calls by operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Calls {
     pub(crate) encrypt: usize,
@@ -29,11 +29,11 @@ pub(crate) struct Calls {
 #[derive(Debug, Default)]
 struct Inner {
     calls: Calls,
-    /// The error that every call gets.
+    /// The error with which every call is answered.
     refuses: Option<&'static str>,
 }
 
-/// What a ciphertext is here: enough for the tests to be right about, and nothing of the plaintext to be seen in it.
+/// A ciphertext of the stub: it holds the context, and the plaintext is not readable in it.
 #[derive(Serialize, Deserialize)]
 struct Ciphertext {
     context: BTreeMap<String, String>,
@@ -56,17 +56,17 @@ impl Kms {
         Self { inner, config: Box::new(config.to_builder().endpoint_url(endpoint).build()) }
     }
 
-    /// Where it listens.
+    /// Returns the stub's endpoint.
     pub(crate) fn endpoint(&self) -> &str {
         self.config.endpoint_url().unwrap()
     }
 
-    /// A vault that has nothing open yet, as in a new execution environment.
+    /// Returns a vault with an empty cache, as in a new execution environment.
     pub(crate) fn vault(&self) -> Vault {
         Vault::new(&self.config, KEY)
     }
 
-    /// What this KMS would make of `plain`, without a call.
+    /// Encrypts `plain` like this KMS, without a call.
     pub(crate) fn sealed(tenant: &TenantId, webhook: WebhookId, plain: &[u8]) -> Vec<u8> {
         let context = BTreeMap::from([
             ("tenant".to_owned(), tenant.to_string()),
@@ -79,12 +79,12 @@ impl Kms {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls since this was last asked.
+    /// Returns the number of calls since the last time, and resets it.
     pub(crate) fn take_calls(&self) -> Calls {
         std::mem::take(&mut self.inner().calls)
     }
 
-    /// From now on every call is refused with this error.
+    /// Answers every call with this error from now on.
     pub(crate) fn refuse(&self, code: &'static str) {
         self.inner().refuses = Some(code);
     }
@@ -112,7 +112,7 @@ async fn kms(
     let target = headers.get("x-amz-target").unwrap().to_str().unwrap().to_owned();
     let request: Value = serde_json::from_slice(&body).unwrap();
     let error = |code: &str| (StatusCode::BAD_REQUEST, json!({ "__type": code, "message": "" }).to_string());
-    // So that callers at the same time do meet.
+    // Lets concurrent callers overlap.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let mut inner = inner.lock().unwrap();
     let context: BTreeMap<String, String> =
@@ -123,14 +123,14 @@ async fn kms(
     match target.as_str() {
         "TrentService.Encrypt" => inner.calls.encrypt += 1,
         "TrentService.Decrypt" => inner.calls.decrypt += 1,
-        other => panic!("{other} is not played here"),
+        other => panic!("{other} is not stubbed"),
     }
     if let Some(code) = inner.refuses {
         return error(code);
     }
     if target == "TrentService.Encrypt" {
         let plain = bytes("Plaintext");
-        assert!(plain.len() <= 4096, "KMS takes no more");
+        assert!(plain.len() <= 4096, "KMS accepts at most 4096 bytes");
         let answer = json!({ "KeyId": KEY, "CiphertextBlob": STANDARD.encode(seal(context, &plain)) });
         return (StatusCode::OK, answer.to_string());
     }
