@@ -287,7 +287,7 @@ async fn failed_warm_up_is_logged_with_its_duration() {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [failure, end] = lines.as_slice() else { panic!("{text}") };
     let logged = |line: &Value| (line["message"].clone(), line["what"].clone());
-    assert_eq!(logged(failure), (json!("the warm-up call failed"), json!("a table")), "{text}");
+    assert_eq!(logged(failure), (json!("warm-up failed"), json!("a table")), "{text}");
     assert_eq!(logged(end), (json!("warmed up"), json!("a table")), "{text}");
     assert!(end["took_us"].as_u64().is_some_and(|took| took >= 20_000), "a number of microseconds: {text}");
 }
