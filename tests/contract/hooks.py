@@ -180,7 +180,7 @@ UNSAID = [
     (WRITES, ("filter",), "max_length"),
     # Whether a text of one member fits the list that is another.
     (WRITES, ("filter",), "filter_status_only"),
-    # What time it is.
+    # Depends on the current time.
     (("POST",), ("since",), "max_age"),
     (("POST",), ("since",), "not_in_future"),
     # Whether a test fits the webhook as it is stored.

@@ -393,9 +393,9 @@ async fn window_includes_since_and_excludes_the_start() {
     let since = since.replace_nanosecond(since.nanosecond() / 1_000_000 * 1_000_000).unwrap();
     let at = |at: OffsetDateTime, event: &str| failed(&it.hook, now() - at, event);
     let mut rows = [at(since, "first"), at(since, "too old"), at(since, "not yet")];
-    rows[0].id = DeliveryId::floor(since);
+    rows[0].id = DeliveryId::lowest_at(since);
     rows[1].id = DeliveryId::with_bits(since - Duration::MILLISECOND, &[0xff; 10]);
-    rows[2].id = DeliveryId::floor(now() + HOUR);
+    rows[2].id = DeliveryId::lowest_at(now() + HOUR);
     it.put(&rows).await;
     let answer = it.post(json!({ "since": rfc3339(since) })).await;
     assert_eq!(counts(&answer.body), (1, 1, 0), "{answer:?}");

@@ -6,7 +6,7 @@ use anzol_domain::config::Env;
 use anzol_domain::webhook;
 use anzol_http::RoleName;
 
-/// What the page needs to know about the deployment. Served as `config.json`.
+/// The settings of the deployment that the page needs. Served as `config.json`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {

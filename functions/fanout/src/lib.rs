@@ -102,7 +102,7 @@ impl Fanout {
                 true
             }
             Err(DispatchError::Refused(refused)) => {
-                self.dead_letter(message_id, body, &events, &refused).await
+                self.move_to_dlq(message_id, body, &events, &refused).await
             }
             Err(error) => {
                 tracing::error!(message_id, trace.id = trace_id, %error, "events were not dispatched");
@@ -124,7 +124,7 @@ impl Fanout {
     }
 
     /// Sends events that the queue will never accept to the dead-letter queue. Returns whether all are there.
-    async fn dead_letter(
+    async fn move_to_dlq(
         &self,
         message_id: Option<&str>,
         body: &str,

@@ -11,7 +11,7 @@ pub struct Caller {
     pub tenant: Option<TenantId>,
     /// The token's subject.
     pub user: UserId,
-    /// What the caller may do.
+    /// The roles of the caller.
     pub roles: Roles,
 }
 

@@ -228,12 +228,12 @@ pub struct ReceivedResponse {
     pub body: String,
     /// Whether the body was longer, or was announced to be.
     pub body_cut: bool,
-    /// What was wrong with the body. Does not change the result of the attempt.
+    /// The problem with the body. Does not change the result of the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_error: Option<BodyError>,
 }
 
-/// What was wrong with the body of a response whose status and headers are complete.
+/// A problem with the body of a response whose status and headers are complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyError {

@@ -379,7 +379,7 @@ impl Event {
         &self.head.source
     }
 
-    /// What happened, e.g. `com.qlik.v1.app.created`.
+    /// The event type, e.g. `com.qlik.v1.app.created`.
     #[must_use]
     pub fn event_type(&self) -> &str {
         &self.head.event_type

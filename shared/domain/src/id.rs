@@ -98,7 +98,7 @@ macro_rules! minted_id {
 
             /// Returns the smallest id of a moment: ids minted from then on are larger, ids minted before are smaller.
             #[must_use]
-            pub fn floor(at: OffsetDateTime) -> Self {
+            pub fn lowest_at(at: OffsetDateTime) -> Self {
                 Self::with_bits(at, &[0; 10])
             }
 
@@ -181,8 +181,8 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(early.time(), datetime!(2026-11-24 10:00:00.123 UTC));
         assert!((0.0..1.0).contains(&early.fraction()));
-        let floor = DeliveryId::floor(datetime!(2026-11-24 10:00:00.124 UTC));
-        assert!(early < floor && floor < late);
+        let lowest = DeliveryId::lowest_at(datetime!(2026-11-24 10:00:00.124 UTC));
+        assert!(early < lowest && lowest < late);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Recovery {
             until: now,
             status: RecoveryStatus::Running,
             newer_than: None,
-            older_than: DeliveryId::floor(now),
+            older_than: DeliveryId::lowest_at(now),
             stepped_at: None,
             found: 0,
             requeued: 0,
@@ -108,14 +108,14 @@ impl Recovery {
     /// The ids that are still to be processed: from the first, to below the second.
     #[must_use]
     pub fn range(&self) -> (DeliveryId, DeliveryId) {
-        let oldest = DeliveryId::floor(self.since);
+        let oldest = DeliveryId::lowest_at(self.since);
         (self.newer_than.map_or(oldest, |seen| seen.max(oldest)), self.older_than)
     }
 
     /// The first id after the recovery: deliveries triggered after the request are not part of it.
     #[must_use]
     pub fn end(&self) -> DeliveryId {
-        DeliveryId::floor(self.until)
+        DeliveryId::lowest_at(self.until)
     }
 
     /// Whether it prevents another recovery at `now`: it is running, and had a step within [`STALLED_AFTER`].

@@ -16,7 +16,7 @@ pub struct Shown(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason(Shown);
 
-/// A list of our own names.
+/// A list of names defined here, never input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names(Vec<Cow<'static, str>>);
 
@@ -27,7 +27,7 @@ impl<T: Into<String>> From<T> for Shown {
 }
 
 impl Reason {
-    /// What `error` says.
+    /// Returns the text of `error`.
     pub fn new(error: impl fmt::Display) -> Self {
         Self(error.to_string().into())
     }

@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn delivery_continues_the_events_trace_or_starts_one() {
-        let delivery = DeliveryId::floor(OffsetDateTime::UNIX_EPOCH);
+        let delivery = DeliveryId::lowest_at(OffsetDateTime::UNIX_EPOCH);
         let own = TraceContext::of(delivery);
         assert_eq!(TraceContext::parse(own.traceparent(), None), Some(own.clone()), "{own:?}");
         assert_eq!(own.calling(delivery), own);

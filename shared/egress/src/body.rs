@@ -24,7 +24,7 @@ pub(crate) struct Kept {
     pub(crate) text: String,
     /// Whether the body is longer.
     pub(crate) cut: bool,
-    /// What was wrong with the body.
+    /// The problem with the body.
     pub(crate) error: Option<BodyError>,
     /// Whether the whole body was read, so that the connection can be reused.
     pub(crate) complete: bool,

@@ -62,9 +62,9 @@ pub(crate) struct ErrorItem {
     /// `HTTP-` and the status.
     #[schemars(regex(pattern = "^HTTP-[45][0-9]{2}$"))]
     code: String,
-    /// What the status means.
+    /// The meaning of the status.
     title: String,
-    /// What is wrong with this request, for people: the field in backquotes, if it is about one, and the rule.
+    /// The problem with this request, for people: the field in backquotes, if there is one, and the rule that it breaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// The field that breaks the rule, as the request spells it, like `url`, `headers.X-Key` or `eventTypes[1]`; absent when the error

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
-/// The parameters of a request. Of a repeated one the last counts. An empty one counts as absent.
+/// The parameters of a request. If a parameter is repeated, the last one counts. An empty one counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(BTreeMap<String, String>);
 

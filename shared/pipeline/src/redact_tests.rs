@@ -19,7 +19,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Returns what is kept of a body.
+/// Returns the body as it is stored.
 fn kept(body: &str, values: &EncryptedHeaders) -> String {
     let mut received = ReceivedResponse {
         status_code: 200,
@@ -33,7 +33,7 @@ fn kept(body: &str, values: &EncryptedHeaders) -> String {
     received.body
 }
 
-/// Returns what is kept of a header.
+/// Returns the header as it is stored.
 fn kept_header(name: &str, value: &str, values: &EncryptedHeaders) -> (String, String) {
     let headers = pairs(&[(name, value)]);
     let mut received = ReceivedResponse {
@@ -64,15 +64,15 @@ fn each_byte(text: &str, format: impl Fn(u8) -> String) -> String {
     text.bytes().map(format).collect()
 }
 
-/// Encodes a text in one of [`WAYS`] ways.
-fn encoded(text: &str, way: usize) -> String {
+/// Encodes a text in one of [`ENCODINGS`] ways.
+fn encoded(text: &str, encoding: usize) -> String {
     let percent = |text: &str, keep: &[u8]| {
         each_byte(text, |b| {
             let plain = b.is_ascii_alphanumeric() || keep.contains(&b);
             if plain { char::from(b).to_string() } else { format!("%{b:02X}") }
         })
     };
-    match way {
+    match encoding {
         0 => text.to_owned(),
         1 => text.to_ascii_uppercase(),
         2 => text.to_ascii_lowercase(),
@@ -113,7 +113,7 @@ fn encoded(text: &str, way: usize) -> String {
     }
 }
 
-const WAYS: usize = 26;
+const ENCODINGS: usize = 26;
 
 fn serde_json(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
@@ -145,9 +145,9 @@ fn m2_values_are_removed_from_request_and_response() {
 #[test]
 fn m2_every_common_encoding_of_a_token_is_omitted() {
     let values = encrypted(&[("Authorization", &format!("Bearer {TOKEN}"))]);
-    for way in 0..WAYS {
-        assert_gone(&format!("{{\"got\": \"{}\"}}", encoded(TOKEN, way)), &values);
-        assert_gone(&encoded(&format!("Bearer {TOKEN}"), way), &values);
+    for encoding in 0..ENCODINGS {
+        assert_gone(&format!("{{\"got\": \"{}\"}}", encoded(TOKEN, encoding)), &values);
+        assert_gone(&encoded(&format!("Bearer {TOKEN}"), encoding), &values);
     }
 }
 
@@ -351,8 +351,8 @@ proptest! {
     fn m2_no_encoding_of_any_value_is_left(
         value in "[!-~]{8,60}|[!-~]{8,30} [!-~]{8,30}",
         scheme in "(Bearer |Basic |Token |)",
-        first in 0..WAYS,
-        second in 0..WAYS,
+        first in 0..ENCODINGS,
+        second in 0..ENCODINGS,
         before in "[ -~]{0,20}",
         after in "[ -~]{0,20}",
     ) {
@@ -366,9 +366,9 @@ proptest! {
 
     /// Eight characters of a value are enough.
     #[test]
-    fn m2_no_fragment_of_eight_characters_is_left(value in "[A-Za-z0-9._~+/-]{8,80}", at in 0_usize..72, way in 0..WAYS) {
+    fn m2_no_fragment_of_eight_characters_is_left(value in "[A-Za-z0-9._~+/-]{8,80}", at in 0_usize..72, encoding in 0..ENCODINGS) {
         let at = at.min(value.len() - 8);
-        let fragment = encoded(&value[at..at + 8], way);
+        let fragment = encoded(&value[at..at + 8], encoding);
         let values = encrypted(&[("X-Secret", &value)]);
         prop_assert_eq!(kept(&format!("({fragment})"), &values), OMITTED, "{}", fragment);
     }

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn older_message_has_neither_trace_nor_accepted_at() {
-        let id = DeliveryId::floor(OffsetDateTime::UNIX_EPOCH);
+        let id = DeliveryId::lowest_at(OffsetDateTime::UNIX_EPOCH);
         let event = r#"{"cloudEvent":{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-11-24T10:00:00Z"}}"#;
         let body = format!(
             r#"{{"v":1,"task":{{"tenantId":"acme","webhookId":"{id}","deliveryId":"{id}","attempt":1,"trigger":"event","event":{event}}}}}"#

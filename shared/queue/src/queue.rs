@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn batches_respect_both_limits_and_lose_nothing() {
         let message = |size: usize| Envelope {
-            id: DeliveryId::floor(time::OffsetDateTime::UNIX_EPOCH),
+            id: DeliveryId::lowest_at(time::OffsetDateTime::UNIX_EPOCH),
             body: Body::new("x".repeat(size)),
             group: String::new(),
             delay: Duration::ZERO,

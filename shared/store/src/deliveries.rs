@@ -145,7 +145,7 @@ impl Deliveries {
         now: OffsetDateTime,
     ) -> Result<DeliveryPage, StoreError> {
         let &DeliveryQuery { ref filter, order, position, limit } = query;
-        let oldest = DeliveryId::floor(now - RETENTION);
+        let oldest = DeliveryId::lowest_at(now - RETENTION);
         let backward = matches!(position, Position::Before(_));
         // The direction of the query, which is reversed for a previous page.
         let ascending = (order == Order::Ascending) != backward;

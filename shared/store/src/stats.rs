@@ -100,9 +100,9 @@ impl Deliveries {
         now: OffsetDateTime,
     ) -> Result<Stats, StoreError> {
         let mut stats = Stats::new(now);
-        let first = DeliveryId::floor(stats.first());
+        let first = DeliveryId::lowest_at(stats.first());
         let history = (tenant, webhook);
-        let oldest = DeliveryId::floor(now - RETENTION);
+        let oldest = DeliveryId::lowest_at(now - RETENTION);
 
         let cut = self.newest_first(history, None, (oldest, None), first, now, |row| {
             if !row.kept {

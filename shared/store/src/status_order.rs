@@ -68,7 +68,7 @@ impl Deliveries {
                 Some((of, id)) if of == status && backward => Position::Before(id),
                 Some((of, id)) if of == status => Position::After(id),
                 // The last rows of a list precede an id that is older than every row.
-                _ if backward => Position::Before(DeliveryId::floor(now - RETENTION)),
+                _ if backward => Position::Before(DeliveryId::lowest_at(now - RETENTION)),
                 _ => Position::Start,
             };
             let filter = DeliveryFilter { status: Some(status), ..query.filter.clone() };

@@ -244,8 +244,8 @@ pub(crate) enum Refusal {
 
 pub(crate) fn refusal<R>(error: &SdkError<TransactWriteItemsError, R>) -> Refusal {
     match error.as_service_error() {
-        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-            let codes: Vec<_> = cancelled.cancellation_reasons().iter().map(|reason| reason.code()).collect();
+        Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+            let codes: Vec<_> = canceled.cancellation_reasons().iter().map(|reason| reason.code()).collect();
             if let Some(place) = codes.iter().position(|code| *code == Some("ConditionalCheckFailed")) {
                 return Refusal::Condition(place);
             }

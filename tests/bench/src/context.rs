@@ -70,10 +70,10 @@ impl BenchContext {
     pub(crate) async fn behave(
         &self,
         path: &'static str,
-        behaviour: anzol_tests::receiver::Behavior,
+        behavior: anzol_tests::receiver::Behavior,
     ) -> Result<()> {
         let control = self.receiver.clone();
-        tokio::task::spawn_blocking(move || control.behave(path, &behaviour)).await?
+        tokio::task::spawn_blocking(move || control.behave(path, &behavior)).await?
     }
 
     /// Returns the variables of all functions, as in the template, and the address of the receiver.

@@ -82,12 +82,12 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
 
 /// Measures the duration of a batch to slow receivers.
 async fn slow(context: &BenchContext, sender: &Function, name: &str, bodies: &[String]) -> Result<Figure> {
-    let behaviour = Behavior { delay_ms: SLOW_MS, ..Behavior::default() };
+    let behavior = Behavior { delay_ms: SLOW_MS, ..Behavior::default() };
     for path in [
         "/one", "/ten-0", "/ten-1", "/ten-2", "/ten-3", "/ten-4", "/ten-5", "/ten-6", "/ten-7", "/ten-8",
         "/ten-9",
     ] {
-        context.behave(path, behaviour.clone()).await?;
+        context.behave(path, behavior.clone()).await?;
     }
     let mut took = Vec::new();
     for bodies in bodies.chunks(BATCH).take(5) {
