@@ -394,7 +394,10 @@ test('k6 gzip is decoded in every mode, others are rejected', async () => {
     body: brotliCompressSync(body),
   });
   assert.equal(status, 415);
-  assert.deepEqual([answer.errors[0].rule, answer.errors[0].params.values], ['unsupported_encoding', ['gzip', 'identity']]);
+  assert.deepEqual(
+    [answer.errors[0].rule, answer.errors[0].params.values],
+    ['unsupported_encoding', ['gzip', 'identity']],
+  );
 });
 
 test('hybrid payload parses in the SDK but is not valid', async () => {

@@ -208,14 +208,12 @@ def member_of(field):
 def is_unsaid(method, error):
     """Whether JSON Schema has no words for the rule of an error."""
     rule, member = error["rule"], member_of(error.get("field", ""))
-    return any(
-        rule == code and method in methods and (members is ANY or member in members) for methods, members, code in UNSAID
-    )
+    return any(rule == code and method in methods and (members is ANY or member in members) for methods, members, code in UNSAID)
 
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Ignores the refusal of valid data if JSON Schema cannot express any rule in it, and a webhook that was deleted under the other base path."""
+    """Ignores the refusal of valid data if JSON Schema cannot express its rules, and webhooks deleted under the other base path."""
     if isinstance(failure, EnsureResourceAvailability):
         return not is_deleted_elsewhere(case)
     if not isinstance(failure, RejectedPositiveData) or response.status_code != 400:
