@@ -3,6 +3,6 @@
 use std::io::{self, Write as _};
 
 fn main() -> io::Result<()> {
-    let document = serde_json::to_string_pretty(&anzol_api::openapi::document())?;
+    let document = serde_json::to_string_pretty(&anzol_api::document::document())?;
     writeln!(io::stdout(), "{document}")
 }

@@ -2,11 +2,14 @@
 
 mod config;
 mod cursor;
+pub mod document;
 mod dto;
 mod failure;
+mod method;
 pub mod openapi;
 mod patch;
 mod read_only;
+mod router;
 mod routes;
 mod state;
 mod table;
@@ -24,6 +27,6 @@ use state::Shared;
 
 /// Returns the router of all routes in the route table (contract section 1).
 pub fn router(state: AppState) -> Router {
-    let routes = table::Routes::all().with_state(Shared::new(state));
+    let routes = router::Routes::all().with_state(Shared::new(state));
     anzol_http::shell(routes).layer(middleware::from_fn(version::deprecated))
 }

@@ -19,8 +19,8 @@ use anzol_domain::webhook::WEBHOOK_CAP;
 use crate::dto::{
     AccessTokenOut, DeliveryOut, EventTypes, PageOut, ProductInfo, RecoveryOut, StatsOut, WebhookOut,
 };
+use crate::method::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::openapi::{self, OpenApi, Operation, examples};
-use crate::table::Method::{self, Delete, Get, Patch, Post, Put};
 use crate::table::Table;
 use crate::version::Version;
 

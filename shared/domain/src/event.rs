@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::attributes::{self, LEGACY_NAMES};
 use crate::config::Env;
 use crate::error::{Invalid, Problems};
 use crate::hops::{self, HOPS};
@@ -20,7 +21,6 @@ use crate::id::TenantId;
 use crate::members::{
     MAX_DEPTH, MAX_MEMBERS, Members, as_text, json_string, minified, written, written_name,
 };
-use crate::published;
 use crate::rule::Rule;
 use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
@@ -48,11 +48,6 @@ pub const TEST_ATTRIBUTE: &str = "anzoltest";
 pub const TEST_SOURCE: &str = "anzol/test";
 /// The `source` of operational events. Producers cannot use it.
 pub const OPERATIONAL_SOURCE: &str = "anzol";
-
-/// Members of the legacy 0.1 form that have another name, or none, in `CloudEvents` 1.0. `extensions` is not one of them:
-/// data-integration events also have a member of that name in the 1.0 form.
-pub const LEGACY_NAMES: [&str; 6] =
-    ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventTypeVersion", "eventType"];
 
 /// Legacy `extensions` members and the `CloudEvents` attributes they became.
 pub(crate) const EXTENSIONS: [(&str, &str); 5] = [
@@ -161,23 +156,23 @@ impl Event {
         for (name, value) in attributes {
             if own.contains(&name) {
                 problems.add(format!("ce-{name}"), Rule::AttributeNotHeader);
-            } else if !published::is_name(name) || members.get(name).is_some() {
+            } else if !attributes::is_name(name) || members.get(name).is_some() {
                 problems.add(format!("ce-{name}"), Rule::AttributeHeader);
             } else {
                 members.set(name, json_string(value));
             }
         }
-        problems.take(published::check(&members).map_err(|invalid| invalid.within("ce-")));
+        problems.take(attributes::check(&members).map_err(|invalid| invalid.within("ce-")));
         if let Some(content_type) = content_type {
-            if !published::is_media_type(content_type) {
+            if !attributes::is_media_type(content_type) {
                 problems.add("content-type", Rule::NotMediaType);
             }
             members.set("datacontenttype", json_string(content_type));
         }
         // Text in another character set is kept as bytes; `datacontenttype` names the character set.
         let (is_json, is_utf8, is_text) = content_type.map_or((true, true, true), |content_type| {
-            let is_utf8 = published::is_utf8(content_type);
-            (published::is_json(content_type), is_utf8, is_utf8 && published::is_text(content_type))
+            let is_utf8 = attributes::is_utf8(content_type);
+            (attributes::is_json(content_type), is_utf8, is_utf8 && attributes::is_text(content_type))
         });
         if is_json && !is_utf8 {
             problems.add("content-type", Rule::CharsetNotUtf8);
@@ -224,7 +219,7 @@ impl Event {
         unset_nulls(&mut members);
         let mut problems = Problems::default();
         if writer == Writer::Producer {
-            problems.take(published::check(&members));
+            problems.take(attributes::check(&members));
         }
         let event = if members.get("specversion").is_some() {
             Self::from_cloudevent(members, now, writer)
@@ -494,7 +489,7 @@ fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -
     for (name, value) in extensions.iter().filter(|(name, _)| wanted(name)) {
         let name = name.to_ascii_lowercase();
         // An extension that is no valid attribute of CloudEvents 1.0 stays in `extensions` only.
-        let fits = published::is_name(&name) && published::attribute_rule(value).is_none();
+        let fits = attributes::is_name(&name) && attributes::attribute_rule(value).is_none();
         if fits && attributes.get(&name).is_none() && name != "data" {
             attributes.set(&name, value.to_owned());
         }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access;
+pub mod attributes;
 pub mod config;
 pub mod delivery;
 pub mod error;

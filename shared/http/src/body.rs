@@ -10,8 +10,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
+use anzol_domain::attributes::is_utf8;
 use anzol_domain::event::without_mark;
-use anzol_domain::published::is_utf8;
 use anzol_domain::rule::Reason;
 use anzol_domain::{Invalid, Rule, check_unique_members};
 
@@ -19,8 +19,6 @@ use crate::error::ApiError;
 
 /// Largest body of a management call, in bytes. The largest valid webhook is far below.
 const MAX_BODY: usize = 64 * 1024;
-/// Supported content encodings.
-pub(crate) const ENCODINGS: &str = "gzip, identity";
 
 /// A JSON body. A missing `content-type` counts as JSON, because some of Qlik's clients send none.
 #[derive(Debug, Clone)]

@@ -12,8 +12,8 @@ use anzol_domain::error::MAX_PROBLEMS;
 use anzol_domain::rule::Params;
 use anzol_domain::{FieldProblem, Invalid, Rule};
 
-use crate::body::ENCODINGS;
-
+/// Supported content encodings of requests.
+const ENCODINGS: &str = "gzip, identity";
 /// Value of `Retry-After` of throttled and failed calls, in seconds.
 const RETRY_SECONDS: u16 = 1;
 

@@ -3,8 +3,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::errors::error_name;
 use super::reference;
-use crate::table::Method;
+use crate::method::Method;
 use crate::version::{DEPRECATION, SUNSET, Version};
 
 /// The documentation of one route. [`Paths`] adds its method and path.
@@ -84,7 +85,7 @@ impl Operation {
     /// Adds error responses that do not follow from the path, the parameters and the body.
     pub(crate) fn errors(mut self, statuses: &[u16]) -> Self {
         for status in statuses {
-            let response = format!("#/components/responses/{}", super::components::error_name(*status));
+            let response = format!("#/components/responses/{}", error_name(*status));
             self.json["responses"][status.to_string()] = json!({ "$ref": response });
         }
         self
@@ -141,14 +142,14 @@ const PATH_PARAMETERS: [(&str, &str); 3] =
     [("{id}", "WebhookId"), ("{deliveryId}", "DeliveryId"), ("{recoveryId}", "RecoveryId")];
 
 /// Collects the `paths` of the document, and the schemas of their responses.
-pub(super) struct Paths {
-    pub(super) paths: Map<String, Value>,
-    pub(super) schemas: SchemaGenerator,
+pub(crate) struct Paths {
+    pub(crate) paths: Map<String, Value>,
+    pub(crate) schemas: SchemaGenerator,
 }
 
 impl Paths {
     /// Adds an operation, with the path parameters and errors that follow from the rest. Operations of core are named after those of v1.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         version: Option<Version>,
         method: Method,

@@ -1,6 +1,6 @@
 //! Regular expressions for JSON Schema (ECMA-262), built from the constants that the checks use.
 
-use crate::event::LEGACY_NAMES;
+use crate::attributes::LEGACY_NAMES;
 use crate::filter::{Attribute, STATUSES};
 use crate::headers::{RESERVED, RESERVED_PREFIXES};
 use crate::secret::SECRET_CHARS;

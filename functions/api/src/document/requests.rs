@@ -8,7 +8,7 @@ use anzol_domain::hops::MAX_HOPS;
 use anzol_domain::id::MAX_NAME as MAX_OUTSIDE_ID;
 use anzol_domain::schema::{self, patterns};
 
-use super::reference;
+use crate::openapi::reference;
 use crate::patch;
 use crate::version::Version;
 
