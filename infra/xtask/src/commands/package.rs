@@ -59,7 +59,7 @@ impl Architecture {
     }
 }
 
-/// Returns the directory of the packages. The template names target/lambda/<function>/bootstrap instead.
+/// Returns the directory of the packages. The template names `target/lambda/<function>/bootstrap` instead.
 fn directory(root: &Path) -> PathBuf {
     root.join("target/package")
 }
@@ -107,7 +107,7 @@ fn ensure_target(root: &Path, target: &str) -> Result<()> {
     Ok(())
 }
 
-/// Builds target/lambda/<function>/bootstrap, without the feature `local`, and returns the binaries by function.
+/// Builds `target/lambda/<function>/bootstrap`, without the feature `local`, and returns the binaries by function.
 fn build(root: &Path, python: &Python, target: &str) -> Result<BTreeMap<&'static str, PathBuf>> {
     run_well(&mut builder(root, python, target)?)?;
     FUNCTIONS
