@@ -44,7 +44,7 @@ async fn webhook_shows_its_health() {
     let (_, list) = api.call(Some(&admin), "GET", "/api/v1/webhooks", None).await;
     assert_eq!(list["data"], json!([shown]));
 
-    // Clients may send back `health` as they read it. It is ignored: neither a conflict nor a write.
+    // A client may send `health` back. The API ignores it: it causes no conflict and is not stored.
     let mut back = shown.clone();
     (back["enabled"], back["health"]["consecutiveFailures"]) = (json!(true), json!(77));
     for read_only in ["disabledReason", "disabledReasonCode", "encryptedHeaders"] {

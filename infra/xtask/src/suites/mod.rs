@@ -250,7 +250,7 @@ fn engine(root: &Path, env: &mut TestEnv<'_>, tests: &str) -> Result<()> {
 }
 
 /// Tests left to the local cloud, or `endpoint` would take more than two minutes longer: a wait of over a minute, and 200 parallel calls.
-const LONG: [&str; 3] = ["with_the_seal_of_another_webhook", "two_hundred_parallel_creates", REMOVAL];
+const LONG: [&str; 3] = ["seal_of_another_webhook_defers", "two_hundred_parallel_creates", REMOVAL];
 
 /// The test of how soon expired rows are removed. Only the local cloud does so within seconds: moto never does, DynamoDB within days.
 const REMOVAL: &str = "ttl_expired_rows_are_removed_by_the_store";
