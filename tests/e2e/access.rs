@@ -1,4 +1,4 @@
-//! Access rights of callers without a token, users, publishers and other tenants.
+//! Access rights: callers without a token, users, publishers, and admins of other tenants.
 
 use anzol_tests::client::Api;
 use serde_json::{Value, json};

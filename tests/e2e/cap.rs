@@ -26,8 +26,8 @@ fn create(number: usize) -> Answer {
     try_to_create(number).unwrap()
 }
 
-/// Creates a webhook, and retries when the answer is a 429 or 5xx or does not come: 200 callers at once are 200 cold starts, which can
-/// time out in the gateway on a small machine. Returns the number of retries too.
+/// Creates a webhook and retries after 429, 5xx or a missing answer: 200 callers at once are 200 cold starts, which can time out in the
+/// gateway on a small machine. Returns the number of retries too.
 fn create_patiently(number: usize) -> (Answer, usize) {
     let (started, mut retries) = (Instant::now(), 0);
     loop {

@@ -159,7 +159,7 @@ async fn h3_user_limit_leaves_leases_for_admins() {
     };
     let anns = join_all((0..24).map(|_| post(ann.clone())));
     let admins = async {
-        // Wait until the users' leases are taken; none has been released.
+        // Waits until the users' leases are taken; none has been released.
         while held(&leases(&context, "acme").await) < USER_LEASES {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -311,7 +311,7 @@ async fn info_header_reserved_later_is_kept_and_sent() {
     let admin = As::admin("acme");
     let created = create(&api, &admin, "forwarded").await;
     let path = path(&created);
-    // As the previous release stored it.
+    // Stores the header as the previous release did.
     let key = context.webhook_key("acme", created.body["id"].as_str().unwrap());
     let mut item = context.dynamodb("GetItem", key).await["Item"].clone();
     let stored = item["webhook"]["S"].as_str().unwrap();

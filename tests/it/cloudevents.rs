@@ -45,7 +45,7 @@ enum Document {
 enum Coverage {
     /// By these tests.
     CoveredBy(&'static [&'static str]),
-    /// Not: the reason, or our deviation.
+    /// By no test: the reason, or our deviation.
     NotCovered(&'static str),
 }
 use Coverage::{CoveredBy, NotCovered};
@@ -71,11 +71,7 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
         "a typed model converts from and to strings",
         NotCovered("we have no typed model: values are forwarded unchanged"),
     ),
-    (
-        Core,
-        "time can be set by and converted to RFC 3339",
-        NotCovered("as above: it is forwarded as a string"),
-    ),
+    (Core, "time can be set by and converted to RFC 3339", NotCovered("time is forwarded as a string")),
     (
         Core,
         "formats convert from and to canonical strings",
@@ -1192,7 +1188,7 @@ async fn h1_own_hosts_are_refused_as_targets() {
     assert_eq!(engine.received("loop").await, 0);
 }
 
-/// Four webhooks whose deliveries are published again, to follow one event.
+/// Four webhooks of one tenant whose deliveries a test publishes again, as a loop would.
 struct Loop {
     publisher: Publisher,
     hooks: Vec<Webhook>,
