@@ -299,7 +299,7 @@ class Peer(unittest.TestCase):
             from_http_event(delivery.message)
 
     def test_first_api(self):
-        """Tests the API of releases before 2.0, which the package still has and most code still uses."""
+        """Tests the API of releases before 2.0, which the package still contains and most code still uses."""
         attributes = {"source": "/tests/clients", "type": TYPE, "time": "2026-11-28T09:30:00Z", "subject": "hello world"}
         for convert in (conversion.to_structured, conversion.to_binary):
             with self.subTest(convert.__name__):

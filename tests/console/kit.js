@@ -204,7 +204,7 @@ export async function createWebhook(t, more = {}, who = 'acme.admin') {
 /** Reads a webhook from the API. */
 export const webhook = async (id, who = 'acme.admin') => (await call(who, 'GET', `${CORE}/${id}`)).body;
 
-/** Deletes all webhooks with that name after the test: for webhooks that the page creates. */
+/** Deletes all webhooks with this name after the test: for webhooks that the page creates. */
 export const deleteLater = (t, name, who = 'acme.admin') =>
   t.after(async () => {
     const { body } = await call(who, 'GET', `${CORE}?name=${encodeURIComponent(name)}&limit=100`);
@@ -249,7 +249,7 @@ export const deliveries = (id, atLeast = 1) =>
     return body.data.length >= atLeast && body.data;
   });
 
-/** Repeats `look` until it returns something, and returns that. */
+/** Calls `look` until it returns a truthy value, and returns that value. */
 export async function eventually(what, look, ms = SOON_MS) {
   const deadline = Date.now() + ms;
   for (;;) {

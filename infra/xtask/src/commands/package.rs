@@ -45,7 +45,7 @@ enum Architecture {
 }
 
 impl Architecture {
-    /// Returns this machine's.
+    /// Returns the processor of this machine.
     fn own() -> Self {
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
     }

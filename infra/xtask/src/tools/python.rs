@@ -63,7 +63,7 @@ impl Environment {
         Self { requirements, venv }
     }
 
-    /// Creates the environment, unless it already matches the lock file; only creating it needs the network.
+    /// Creates the environment unless it already matches the lock file. Only the creation needs the network.
     pub(crate) fn prepare(self, root: &Path) -> Result<Python> {
         let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
         Python::prepare(&root.join(self.requirements), &root.join(self.venv))
