@@ -135,7 +135,7 @@ export async function choose(page, name, item) {
 
 /** Asserts that axe-core finds no violation of WCAG 2.2 AA and its best practices. */
 export async function expectAccessible(page, what) {
-  // Playwright evaluates `axe.source` in spite of the policy, as a browser extension would.
+  // Playwright evaluates `axe.source` despite the policy, as a browser extension would.
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate(() =>
     window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),

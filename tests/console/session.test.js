@@ -172,7 +172,7 @@ uiTest('two tenants see only their own webhooks', async ({ page, t }) => {
     await rowOf(other.page, theirs.name).waitFor();
     assert.equal(await rowOf(page, theirs.name).count(), 0);
     assert.equal(await rowOf(other.page, mine.name).count(), 0);
-    // Nor by its address.
+    // The address of the webhook does not show it either.
     await other.page.goto(`${stack.consoleUrl}#/webhooks/${mine.id}`);
     await other.page.getByRole('heading', { name: 'Webhook not found' }).waitFor();
     assert.deepEqual(other.violations, []);

@@ -31,9 +31,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STACK = ROOT / "target/local/stack.json"
-# Reasons not to run a block. "time": it takes minutes, and another suite does the same.
+# Reasons not to run a block. "time": it takes minutes, and another suite covers it.
 NEEDS = ["AWS account", "Docker", "network", "time"]
-# How each language is run: JavaScript as a module of the clients' project.
+# The shell command for a block of each language. JavaScript runs as a module of the clients' project.
 RUN = {"sh": "{}", "js": "(cd tests/clients && node --import ./localhost.js --input-type=module) <<'JS'\n{}\nJS"}
 # Languages of blocks without commands.
 PROSE = ["text", "query", "json"]
@@ -238,7 +238,7 @@ def deployment(directory):
     for name in ["api", "ingest", "fanout", "sender", "console"]:
         place = directory / "target/lambda" / name
         place.mkdir(parents=True)
-        # Without debug information, which takes long to compress.
+        # Removes debug information, which takes long to compress.
         subprocess.run(["strip", "-o", place / "bootstrap", Path(os.environ["ANZOL_FUNCTIONS"], name)], check=True)
     return directory / "infra/template.yaml"
 

@@ -86,7 +86,7 @@ fn two_hundred_parallel_creates_make_exactly_100_webhooks() {
     assert_eq!(distinct.len(), CAP, "each is listed once");
     let created: BTreeSet<_> = made.iter().map(|answer| answer.json().unwrap()["id"].to_string()).collect();
     assert!(created.is_subset(&distinct), "created but not listed: {:?}", created.difference(&distinct));
-    // Only a caller that had to retry may have created a webhook without an answer that says so.
+    // Only a caller that retried may have created a webhook whose answer was lost.
     let unreported = CAP - created.len();
     assert!(unreported <= retries, "{unreported} listed but not created, with {retries} retries");
 

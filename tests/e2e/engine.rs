@@ -13,7 +13,7 @@ use crate::kit::*;
 /// `RetrySchedule` of the stack, in seconds. Waits above its `LongestQueueDelay`, 3, go to the scheduler, the others to the queue.
 /// Jitter adds at most a fifth.
 const WAITS: [i64; 4] = [2, 2, 4, 4];
-/// `DisableAfterFailures` of the stack; `DisableAfterHours` is 0. The warning comes after half as many.
+/// `DisableAfterFailures` of the stack; `DisableAfterHours` is 0. The warning is published after half as many.
 const DISABLE_AFTER: usize = 6;
 
 /// Time for all attempts at one delivery.
@@ -169,14 +169,14 @@ fn gone_receiver_disables_webhook_until_enabled() {
 fn webhook_is_disabled_after_repeated_failures() {
     let hook = Hook::new(&context().admin, "keeps-failing", &[USER_CREATED], &json!({}));
     hook.receiver_behaves(&answering(500));
-    // Two deliveries: one alone does not have enough attempts.
+    // The failures of two deliveries: one delivery has too few attempts.
     let ids = [published(USER_CREATED), published(USER_CREATED)];
     let disabled = await_disabled(&hook, "FAILURE_THRESHOLD");
     assert!(
         disabled["disabledReason"].as_str().is_some_and(|reason| reason.contains("attempts in a row")),
         "{disabled:#}"
     );
-    // Pending retries are not sent, and the history says so.
+    // Pending retries are not sent. They are recorded as failed.
     let rows = eventually(ALL_ATTEMPTS, "a row of a delivery that was not sent", || {
         let rows: Vec<_> = ids.iter().flat_map(|id| hook.rows(id)).collect();
         if rows.iter().any(|row| row["failure"] == "disabled") { Ok(rows) } else { Err(format!("{rows:#?}")) }

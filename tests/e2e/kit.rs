@@ -178,7 +178,7 @@ impl Hook {
         rows
     }
 
-    /// Returns the whole history through all pages, because other tests' events of the same type are in it too. `query` is added to the
+    /// Returns the history from all pages, because it also contains other tests' events of the same type. `query` is added to the
     /// first page's query.
     pub(crate) fn history(&self, query: &str) -> Vec<Value> {
         pages(self.api, format!("{}/deliveries?limit=100{query}", self.at())).concat()

@@ -30,7 +30,7 @@ fn spellings(secret: &str) -> BTreeSet<String> {
         hex::encode_upper(secret),
         utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
         utf8_percent_encode(secret, FEW).to_string(),
-        // As Rust's `Debug` writes bytes.
+        // Bytes in the form of Rust's `Debug`.
         secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "),
     ]);
     // Base64 of a larger text contains it at one of three alignments; its neighbors change the first and last letters.

@@ -40,7 +40,7 @@ enum Document {
     Http,
 }
 
-/// How a MUST is covered.
+/// The coverage of a MUST.
 #[derive(Debug, Clone, Copy)]
 enum Coverage {
     /// By these tests.
@@ -1125,7 +1125,7 @@ async fn h1_reserved_attributes_are_refused() {
         assert!(publisher.sends_to_dlq(&event(more).to_string()).await.contains(named));
     }
     assert_eq!(publisher.post(&binary(&[("ce-anzoltest", "true")]), b"{}").await.status, 400);
-    // Operational events come through the queue, and only before they have been delivered.
+    // Operational events are accepted only from the queue, and only before they have been delivered.
     let operational = event(json!({ "source": "anzol", "type": "anzol.webhook.failing" }));
     assert_eq!(
         publisher.queues_up(&operational.to_string()).await,

@@ -294,7 +294,7 @@ async fn invocation_without_verified_claims_is_401() {
             }
             asked += 1;
         }
-        // With claims the same event is authorized.
+        // The same event with claims is authorized.
         let mut event = request(method, path, b"{}");
         event["requestContext"]["authorizer"] = jwt(verified.clone());
         let answer = function.invoke(&event).await.unwrap();

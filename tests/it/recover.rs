@@ -440,7 +440,7 @@ async fn invalid_recovery_is_refused_with_field_and_rule() {
     let recovery = it.recover(HOUR).await;
     let id = recovery["id"].as_str().unwrap();
     assert_eq!(it.api.call(Some(&admin), "GET", &format!("{theirs}/recoveries/{id}"), None).await.0, 404);
-    // So is a recovery of another webhook, and an unknown one.
+    // A recovery of another webhook and an unknown recovery are 404 too.
     let other = it.engine.create("other").await;
     for path in [format!("{}/recoveries/{id}", other.id), format!("{}/recoveries/none", it.hook.id)] {
         let (status, _) = it.api.call(Some(&As::admin("acme")), "GET", &format!("{BASE}/{path}"), None).await;

@@ -154,7 +154,7 @@ impl Received {
     }
 }
 
-/// How a path or a host answers.
+/// The behavior of a path or a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Behavior {
@@ -173,7 +173,7 @@ pub struct Behavior {
     /// The bytes for [`Mode::Raw`].
     #[serde(skip_serializing_if = "Raw::is_empty")]
     pub raw: Raw,
-    /// How [`Mode::Raw`] ends the connection.
+    /// The way [`Mode::Raw`] ends the connection.
     pub end: End,
     /// Milliseconds to wait between two pieces of `raw`.
     pub pause_ms: u64,

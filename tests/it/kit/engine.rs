@@ -126,7 +126,7 @@ impl Publisher {
         Self::with(MAX_EVENT, None).await
     }
 
-    /// Does the same as [`Self::start`], with a maximum event size and the name of the deployment's signature header.
+    /// Does the same as [`Self::start`], with this maximum event size and this name of the deployment's signature header.
     pub(crate) async fn with(largest_event: usize, signature: Option<HeaderName>) -> Self {
         let engine = Box::pin(Engine::start(DisablePolicy::default())).await;
         engine.create("in").await;

@@ -20,7 +20,7 @@ const BEFORE_RESET: Duration = Duration::from_millis(100);
 /// Time that a closed connection is still read: unread bytes would turn the close into a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How the connection ends after a raw answer.
+/// The end of the connection after a raw answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {

@@ -381,11 +381,11 @@ fn faults(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
     )
 }
 
-/// Runs schemathesis by tests/contract/schemathesis.toml and hooks.py. Both may read `ANZOL_API_URL`, `ANZOL_TOKEN` (an admin of acme)
+/// Runs schemathesis with tests/contract/schemathesis.toml and hooks.py. Both may read `ANZOL_API_URL`, `ANZOL_TOKEN` (an admin of acme)
 /// and `ANZOL_STACK`.
 fn contract(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
     let python = Environment::CONTRACT.prepare(root)?;
-    // It creates thousands of webhooks and deletes only some of them.
+    // schemathesis creates thousands of webhooks and deletes only some of them.
     let description = env.stack(&["WebhookCap=10000"])?;
     let url = description.loopback_url()?;
     let token = description.tokens.get("acme.admin").context("no token for acme.admin")?;

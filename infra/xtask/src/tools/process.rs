@@ -44,7 +44,7 @@ impl Record {
         start_time(self.pid).is_some_and(|started| started == self.started)
     }
 
-    /// Sends SIGTERM to the process alone, not to its group, and waits up to `timeout`; returns whether it has exited.
+    /// Sends SIGTERM to the process, not to its group, and waits up to `timeout`. Returns whether the process has exited.
     pub(crate) fn terminate(&self, timeout: Duration) -> bool {
         if self.is_alive() {
             let _ = kill(Pid::from_raw(self.pid), Signal::SIGTERM);
