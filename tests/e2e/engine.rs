@@ -130,7 +130,7 @@ fn delivery_is_retried_by_queue_and_scheduler() {
 }
 
 #[test]
-fn retry_after_of_the_receiver_is_respected() {
+fn retry_after_of_a_receiver_is_respected() {
     const ASKED: i64 = 7;
     let hook = Hook::new(&context().admin, "asks", &[APP_PUBLISHED], &json!({}));
     let headers = [("Retry-After".to_owned(), ASKED.to_string())].into();
@@ -276,7 +276,7 @@ fn burst_for_fast_receiver_stays_in_the_fast_lane() {
 }
 
 #[test]
-fn malformed_message_goes_to_dlq_alone() {
+fn only_the_malformed_message_goes_to_the_dlq() {
     let hook = Hook::new(&context().admin, "beside-poison", &[APP_PUBLISHED], &json!({}));
     let poison = unique("poison");
     context().aws.send_message(&context().stack.queues.deliveries, &poison).unwrap();

@@ -121,7 +121,7 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
         "null is the same as unset",
         CoveredBy(&[
             "k5a_null_time_is_now",
-            "k5a_null_tenantid_is_the_callers",
+            "k5a_null_tenantid_becomes_the_callers_tenant",
             "k5a_null_attributes_are_not_sent",
         ]),
     ),
@@ -329,7 +329,7 @@ async fn k5a_null_time_is_now() {
 }
 
 #[tokio::test]
-async fn k5a_null_tenantid_is_the_callers() {
+async fn k5a_null_tenantid_becomes_the_callers_tenant() {
     let publisher = publisher().await;
     for event in [event(json!({ "tenantid": null })), legacy(json!({ "extensions": { "tenantId": null } }))] {
         assert_eq!(publisher.sends(&event).await[0]["tenantid"], "acme");

@@ -596,7 +596,7 @@ async fn gone_receiver_disables_its_webhook_at_once() {
 }
 
 #[tokio::test]
-async fn unreadable_messages_go_to_the_dlq_alone() {
+async fn only_unreadable_messages_go_to_the_dlq() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("fine").await;
     let newer = r#"{"v":2,"task":{}}"#.to_owned();

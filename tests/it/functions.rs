@@ -185,7 +185,7 @@ async fn unreadable_webhook_delays_only_its_messages() {
 }
 
 #[tokio::test]
-async fn webhook_violating_newer_rules_is_blocked_alone() {
+async fn only_the_webhook_violating_newer_rules_is_blocked() {
     let (context, egress) = TestContext::with_egress().await;
     let good = webhook("acme");
     let mut refused = webhook("acme");

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::kit::{Api, As, Engine, task};
 
 #[tokio::test]
-async fn webhook_shows_its_health() {
+async fn health_is_shown_and_ignored_in_requests() {
     // Without a minimum time, only the number of failures decides.
     let policy = DisablePolicy::new(4, 0);
     let engine = Engine::start(policy).await;

@@ -193,7 +193,7 @@ async fn oversized_or_ambiguous_events_are_refused() {
 }
 
 #[tokio::test]
-async fn malformed_queue_messages_go_to_dlq_alone() {
+async fn only_malformed_queue_messages_go_to_the_dlq() {
     let context = TestContext::start().await;
     context.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let queues = Queues::start(&context.config).await;
