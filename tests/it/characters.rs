@@ -274,7 +274,7 @@ async fn k4_dlq_message_with_any_content_is_sent() {
 #[tokio::test]
 async fn k4_event_too_large_after_escaping_is_400() {
     let publisher = Publisher::start().await;
-    // 3 bytes each when published, 6 when queued.
+    // Each U+FFFF takes 3 bytes when published and 6 when queued.
     let raw = |count: usize| event("1", &format!(",\"data\":\"{}\"", "\u{ffff}".repeat(count)));
     for (body, status) in [
         (raw(10_000), 202),

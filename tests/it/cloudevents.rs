@@ -333,7 +333,7 @@ async fn k5a_null_tenantid_becomes_the_callers_tenant() {
     let publisher = publisher().await;
     for event in [event(json!({ "tenantid": null })), legacy(json!({ "extensions": { "tenantId": null } }))] {
         assert_eq!(publisher.sends(&event).await[0]["tenantid"], "acme");
-        // On the queue there is no caller whose tenant could be used.
+        // A queue message has no caller whose tenant could be used.
         assert!(publisher.sends_to_dlq(&event.to_string()).await.contains("`tenantid` is required"));
     }
 }
@@ -378,7 +378,7 @@ async fn k5a_null_data_is_kept() {
     assert!(publisher.sends(&event(json!({}))).await[0].get("data").is_none());
 }
 
-// ---------------------------------------------------------------- K5 b: which mode
+// ---------------------------------------------------------------- K5 b: content modes
 
 #[tokio::test]
 async fn k5b_structured_mode_ignores_ce_headers() {
@@ -418,7 +418,7 @@ async fn k5b_media_type_decides_the_mode() {
         let taken = publisher.accepts(&binary(&[("content-type", kind)]), structured.as_bytes()).await;
         assert_eq!(taken.id(), "b1", "{kind}");
     }
-    // Plain JSON without the headers of binary mode is an event, as Qlik's are.
+    // Plain JSON without ce- headers is an event, as Qlik's clients send it.
     assert_eq!(
         publisher.accepts(&[("content-type", "application/json")], structured.as_bytes()).await.id(),
         "structured"
@@ -975,7 +975,7 @@ async fn bom_of_utf8_is_skipped_for_every_publisher() {
         &publisher.accepts(&binary(&[("content-type", "application/json")]), b"\xef\xbb\xbf{\"a\":1}").await,
     );
     assert_eq!(sent["data"], json!({ "a": 1 }));
-    // In text data it is part of the text.
+    // In text data the mark is part of the text.
     let sent =
         payload(&publisher.accepts(&binary(&[("content-type", "text/plain")]), b"\xef\xbb\xbfa").await);
     assert_eq!(sent["data"], "\u{feff}a");
@@ -1170,7 +1170,7 @@ async fn h1_own_hosts_are_refused_as_targets() {
     }
     assert_eq!(engine.stored(&stored).await.spec.url, stored.spec.url);
 
-    // A webhook stored before the host became the deployment's is blocked when it is delivered to.
+    // If a stored webhook's host later becomes the deployment's, its deliveries are blocked.
     let before = webhook_with("acme", |webhook| {
         webhook.spec.url = WebhookUrl::parse("https://own.receiver.test/loop").unwrap();
     });
