@@ -133,7 +133,7 @@ def expanded(template, parameters, region):
 
 
 def value_of(expression, parameters, template):
-    """Evaluates a condition or an operand of one."""
+    """Evaluates a condition or one of its operands."""
     if isinstance(expression, (str, int, bool)):
         return text_of(expression)
     [(function, arguments)] = expression.items()
@@ -188,7 +188,7 @@ def check_functions(template, directory, architecture):
 
 
 def plan(path, args, ask):
-    """Validates, prints the plan, and returns the same as `choose`."""
+    """Validates the template and the parameters, prints the plan, and returns the result of `choose`."""
     text = path.read_text()
     if len(text.encode()) > MOST_BYTES:
         raise Refused(f"the template is larger than CloudFormation's {MOST_BYTES:,} bytes")

@@ -62,10 +62,14 @@ def kind(key):
     """Returns the kind of an item, for the printed counts."""
     pk, sk = key["pk"], key["sk"]
     if pk.startswith("TENANT#"):
-        return "webhooks" if sk.startswith("WEBHOOK#") else "their quota, pace and leases"
+        return "webhooks" if sk.startswith("WEBHOOK#") else "quota, pace and leases"
     parts = pk.split("#")
     return (
-        "deliveries" if len(parts) == 2 and parts[1] != "EVENTS" else "recoveries" if parts[-1] in ("RECOVERIES", "HANDLED") else "markers"
+        "deliveries"
+        if len(parts) == 2 and parts[1] != "EVENTS"
+        else "recoveries"
+        if parts[-1] in ("RECOVERIES", "HANDLED")
+        else "match records"
     )
 
 

@@ -25,7 +25,7 @@ KEPT = {
 def run(*words, template=TEMPLATE, region="eu-central-1"):
     """Runs deploy.py; returns the exit code, standard output and standard error."""
     out, err = io.StringIO(), io.StringIO()
-    # Without a terminal, and without the user's settings.
+    # Runs without a terminal and without the user's settings.
     output = contextlib.ExitStack()
     with output, mock.patch.dict(os.environ, {}, clear=True), mock.patch("sys.stdin", io.StringIO()):
         output.enter_context(contextlib.redirect_stdout(out))

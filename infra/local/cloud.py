@@ -1,6 +1,6 @@
 """Deploys to the local cloud and seeds it (`deploy`, `seed`, `environment`, `logs`), and redrives dead-letter queues (`redrive`).
 
-`cargo xtask` calls it. It is Python because the local cloud is: three more SDK crates in xtask would add minutes to the first build.
+`cargo xtask` calls it. It is in Python, as the local cloud is: three more SDK crates in xtask would add minutes to the first build.
 Each command prints one JSON object on standard output, or one line with an error on standard error.
 """
 
@@ -45,7 +45,7 @@ SOURCES = {"deliveries": "DeliveriesQueueUrl", "slow-lane": "SlowLaneQueueUrl", 
 
 
 class Failed(Exception):
-    """An error message of one line."""
+    """A failure, with an error message of one line."""
 
 
 def client(service, args):

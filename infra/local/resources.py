@@ -31,7 +31,7 @@ SERVICES = {
 }
 ACCOUNT = "000000000000"
 POOL = f"{REGION}_runner"
-# Names that show that the runner stands in for these resources.
+# Names of the clients that the runner provides instead of Cognito.
 CONSOLE_CLIENT, PUBLISHER_CLIENT = "console-client", "publisher-client"
 
 
@@ -70,7 +70,7 @@ class Template:
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
             "AWS::NoValue": None,
-            # The runner stands in for these.
+            # The runner provides these resources.
             "UserPool": POOL,
             "ConsoleClient": CONSOLE_CLIENT,
             "PublisherClient": PUBLISHER_CLIENT,

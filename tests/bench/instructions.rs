@@ -1,8 +1,8 @@
-//! Runs one of the hot paths a number of times, for counting its instructions: `instructions NAME TIMES`.
+//! Runs one of the hot paths a number of times, so that its instructions can be counted: `instructions NAME TIMES`.
 //!
-//! `cargo xtask bench instructions` runs it with two numbers; the difference excludes the instructions of the start.
+//! `cargo xtask bench instructions` runs it with two numbers. Their difference excludes the instructions of the start.
 
-#![expect(clippy::print_stdout, reason = "it is not deployed")]
+#![expect(clippy::print_stdout, reason = "a program that is not deployed")]
 
 use std::hint::black_box;
 
@@ -18,7 +18,7 @@ const EVENT: &str = include_str!("../events/app-deleted.json");
 const EVENT_TYPE: &str = "com.qlik.v1.app.deleted";
 const TENANT: &str = "oZcMPa_1PwH4FUdrh6839YHHdEJN";
 const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
-/// Webhooks of the tenant, its maximum.
+/// Number of webhooks of the tenant, the maximum.
 const WEBHOOKS: u32 = 100;
 
 fn main() -> Result<()> {

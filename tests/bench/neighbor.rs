@@ -1,6 +1,6 @@
 //! The noisy neighbor: latency of a quiet tenant's deliveries while another tenant has a slow receiver and a long queue.
 //!
-//! `cargo xtask bench neighbor` runs it on the stack that `ANZOL_STACK` names. Its argument is the file for the figures.
+//! `cargo xtask bench neighbor` runs it on the stack that `ANZOL_STACK` names. The argument is the file for the figures.
 
 #![expect(
     clippy::disallowed_methods,
@@ -30,8 +30,8 @@ const SLOW_MS: u64 = 5_000;
 
 /// Events per second of the quiet tenant, one in each call.
 const RATE: u32 = 20;
-/// Maximum of concurrent calls in the warm-up, and events of each publisher. A fresh stack first has to start its functions; at a constant
-/// rate it would start another one for every call that waits.
+/// Concurrent publishers in the warm-up, and events of each. A fresh stack first has to start its functions; at a constant rate it would
+/// start another one for every call that waits.
 const WARM_UP_PUBLISHERS: usize = 4;
 const WARM_UP_EVENTS: usize = 8;
 /// Duration of the measurement before the flood, for comparison, and from the start of the flood.
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures and returns whether the thresholds were met.
+/// Measures, and returns whether the thresholds were met.
 fn run() -> Result<bool> {
     let file = std::env::args_os().nth(1).context("usage: neighbor FILE")?;
     let stack = Stack::load()?;
@@ -146,7 +146,7 @@ impl<'a> NeighborBench<'a> {
         admin.post("/api/v1/webhooks", &webhook)?.expect_status(201).map(drop)
     }
 
-    /// Publishes a few events with concurrent publishers, each of which waits for its responses.
+    /// Publishes a few events with concurrent publishers, each of which sends an event after the response to the previous one.
     fn publish_one_by_one(&self, publishers: usize) -> Result<Published> {
         scope(|scope| {
             let publishers: Vec<_> = (0..publishers)
@@ -226,7 +226,7 @@ impl<'a> NeighborBench<'a> {
         loop {
             let mut received = BTreeMap::new();
             for request in self.control.requests(QUIET)? {
-                // An event may arrive twice; the first time counts.
+                // An event may arrive twice; the first arrival counts.
                 received.entry(event_id(&request)?).or_insert(request.time);
             }
             let missing = published.keys().filter(|id| !received.contains_key(*id)).count();

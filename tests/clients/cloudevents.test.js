@@ -264,7 +264,7 @@ describe('binary mode', { concurrency: 5 }, () => {
   });
 
   test('k5b JSON body with ce- headers is the data', async () => {
-    // Even if the data looks like an event.
+    // This data looks like an event.
     const data = json(create({ subject: 'inner' }));
     const event = create({ data, datacontenttype: 'application/json' });
     await publish(HTTP.binary(event));

@@ -50,7 +50,7 @@ def call(method, url, headers=None, body=None):
 
 
 def api(method, path, headers, body=None):
-    # With the API's id in the path, because not every resolver knows names under localhost.
+    # This URL has the API's id in its path, because not every resolver knows names under localhost.
     url = urlsplit(STACK["apiUrl"])
     base = f"http://localhost:{url.port}/_aws/execute-api/{url.hostname.split('.')[0]}"
     return call(method, base + path, {**headers, "Authorization": f"Bearer {TOKEN}"}, body)
@@ -299,7 +299,7 @@ class Peer(unittest.TestCase):
             from_http_event(delivery.message)
 
     def test_first_api(self):
-        """Tests the API of releases before 2.0, which the package still has and most code still uses."""
+        """Tests the API of releases before 2.0, which the package still contains and most code still uses."""
         attributes = {"source": "/tests/clients", "type": TYPE, "time": "2026-11-28T09:30:00Z", "subject": "hello world"}
         for convert in (conversion.to_structured, conversion.to_binary):
             with self.subTest(convert.__name__):
@@ -308,7 +308,7 @@ class Peer(unittest.TestCase):
                 self.publish(HTTPMessage(headers, body))
                 pure = self.arrived(event["id"])
                 self.assertEqual(pure.event, as_sent({**event.get_attributes(), "data": event.get_data()}))
-                # It also reads the hybrid form, because it converts names to lower case.
+                # This API also reads the hybrid form, because it converts names to lower case.
                 for delivery in (pure, self.arrived(event["id"], self.hybrid)):
                     found = from_http(delivery.message.headers, delivery.body)
                     self.assertEqual(found.get_data(), event.get_data())

@@ -106,7 +106,7 @@ export async function behave(name, behavior) {
   assert.equal(answer.status, 204);
 }
 
-/** Repeats `look` until it returns something, and returns that. */
+/** Calls `look` until it returns a truthy value, and returns that value. */
 export async function eventually(what, look) {
   const deadline = Date.now() + SOON_MS;
   for (;;) {
@@ -117,7 +117,7 @@ export async function eventually(what, look) {
   }
 }
 
-/** For `assert.rejects`: checks that the client's error has this status, the standard shape, and exactly these problems, each `field rule`. */
+/** For `assert.rejects`: checks that the client's error has this status and the standard shape, and if given exactly these problems, each `field rule`. */
 export const refusal =
   (status, ...problems) =>
   (error) => {

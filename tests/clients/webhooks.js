@@ -224,7 +224,7 @@ export function operations(base) {
         await api.webhooks.getWebhook(webhook.id, s.fresh);
         const answers = s.traffic.slice(before);
         assert.equal(answers.length, 3);
-        // The client also reads it, but not from errors.
+        // The client logs the deprecation too, but not of errors.
         const logged = s.notices.filter((notice) => notice.includes('deprecated since: 2026-11'));
         assert.equal(logged.length, base === s.V1 ? 2 : 0, s.notices.join('; '));
         for (const { url, headers } of answers) {

@@ -183,7 +183,7 @@ uiTest('API errors show at their fields', { who: 'acme.admin' }, async ({ page, 
 
 uiTest('stray click or Escape keeps the entries', { who: 'acme.admin' }, async ({ page }) => {
   const dialog = await openCreate(page);
-  // Without entries, it closes at once.
+  // Without entries, the dialog closes at once.
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'detached' });
   await openCreate(page);
@@ -197,7 +197,7 @@ uiTest('stray click or Escape keeps the entries', { who: 'acme.admin' }, async (
   ]) {
     await leave();
     await asked.waitFor();
-    // Escape means no, however often it is pressed.
+    // Escape keeps the entries.
     await page.keyboard.press('Escape');
     await asked.waitFor({ state: 'detached' });
     assert.equal(await dialog.locator('#name').inputValue(), 'precious');

@@ -111,11 +111,11 @@ uiTest('delivery shows all and copies JSON and curl', { who: 'acme.admin' }, asy
   await page.getByRole('button', { name: 'Copy as curl' }).click();
   await eventually('curl', async () => /^curl/.test(await page.evaluate(() => navigator.clipboard.readText())));
   const command = await page.evaluate(() => navigator.clipboard.readText());
-  // A shell parses it as intended.
+  // A shell parses the command as intended.
   const words = execFileSync('sh', ['-c', `curl() { printf '%s\\n' "$@"; }; ${command}`], { encoding: 'utf8' });
   assert.ok(words.includes(`\n${hook.url}\n`) && words.includes("\nX-Team: it's us\n"), words);
   assert.deepEqual(JSON.parse(words.trim().split('\n').at(-1)), delivery.request.body);
-  // And curl sends it; only the address of the host and the trusted CA are those of the local receiver.
+  // curl sends the request. Only the address of the host and the trusted CA are those of the local receiver.
   const { address, caFile } = stack.receiver;
   const answer = execFileSync(
     'sh',

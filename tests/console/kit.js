@@ -135,7 +135,7 @@ export async function choose(page, name, item) {
 
 /** Asserts that axe-core finds no violation of WCAG 2.2 AA and its best practices. */
 export async function expectAccessible(page, what) {
-  // Playwright evaluates `axe.source` in spite of the policy, as a browser extension would.
+  // Playwright evaluates `axe.source` despite the policy, as a browser extension would.
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate(() =>
     window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
@@ -204,7 +204,7 @@ export async function createWebhook(t, more = {}, who = 'acme.admin') {
 /** Reads a webhook from the API. */
 export const webhook = async (id, who = 'acme.admin') => (await call(who, 'GET', `${CORE}/${id}`)).body;
 
-/** Deletes all webhooks with that name after the test: for webhooks that the page creates. */
+/** Deletes all webhooks with this name after the test: for webhooks that the page creates. */
 export const deleteLater = (t, name, who = 'acme.admin') =>
   t.after(async () => {
     const { body } = await call(who, 'GET', `${CORE}?name=${encodeURIComponent(name)}&limit=100`);
@@ -249,7 +249,7 @@ export const deliveries = (id, atLeast = 1) =>
     return body.data.length >= atLeast && body.data;
   });
 
-/** Repeats `look` until it returns something, and returns that. */
+/** Calls `look` until it returns a truthy value, and returns that value. */
 export async function eventually(what, look, ms = SOON_MS) {
   const deadline = Date.now() + ms;
   for (;;) {

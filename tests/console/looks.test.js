@@ -232,7 +232,7 @@ uiTest('page has strict security headers', async ({ page }) => {
   assert.equal((await fetch(`${stack.consoleUrl}config.json`)).headers.get('x-content-type-options'), 'nosniff');
 });
 
-uiTest('policy violation is noticed by the tests', async ({ page, violations }) => {
+uiTest('violation of the policy is recorded', async ({ page, violations }) => {
   await page.goto(stack.consoleUrl);
   await page.locator('#username').waitFor();
   await page.evaluate(() => {

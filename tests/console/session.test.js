@@ -1,4 +1,4 @@
-// Sign-in, sign-out, fresh tokens, and sessions that expire in the middle of something.
+// Sign-in, sign-out, fresh tokens, and sessions that expire while the page is in use.
 import assert from 'node:assert/strict';
 
 import {
@@ -85,7 +85,7 @@ uiTest('expired token is replaced silently', async ({ page, t }) => {
 
 uiTest('rejected token is replaced once, then asks to sign in', { who: 'acme.admin' }, async ({ page }) => {
   await page.getByRole('heading', { name: 'Webhooks', exact: true }).waitFor();
-  // It looks valid, but the API rejects its signature.
+  // This token looks valid, but the API rejects its signature.
   await page.evaluate(() => {
     const { idToken } = JSON.parse(sessionStorage.getItem('anzol.session'));
     sessionStorage.setItem(
@@ -117,7 +117,7 @@ uiTest('expired session keeps the entries of a form', { who: 'acme.admin' }, asy
 });
 
 uiTest('hosted sign-in exchanges a code with PKCE', async ({ page, context }) => {
-  // Real deployments find the hosted page at the domain of the pool; here the local cloud stands in.
+  // In real deployments the domain of the pool serves the hosted page; here the local cloud does.
   const { clientId } = await config();
   await deployedWith(context, { hostedUiUrl: stack.awsEndpointUrl });
   const asked = [];
@@ -172,7 +172,7 @@ uiTest('two tenants see only their own webhooks', async ({ page, t }) => {
     await rowOf(other.page, theirs.name).waitFor();
     assert.equal(await rowOf(page, theirs.name).count(), 0);
     assert.equal(await rowOf(other.page, mine.name).count(), 0);
-    // Nor by its address.
+    // The address of the webhook does not show it either.
     await other.page.goto(`${stack.consoleUrl}#/webhooks/${mine.id}`);
     await other.page.getByRole('heading', { name: 'Webhook not found' }).waitFor();
     assert.deepEqual(other.violations, []);
@@ -199,7 +199,7 @@ uiTest('missing permission shows in the form', { who: 'acme.user' }, async ({ pa
   await page.reload();
   await rowOf(page, own.name).locator('button[aria-haspopup=menu]').click();
   await page.getByRole('menuitem', { name: 'Edit' }).click();
-  // As if the page allowed it.
+  // Enables the level, as if the page allowed it.
   await page.locator('input[name=level][value=tenant]').evaluate((input) => (input.disabled = false));
   await page.locator('input[name=level][value=tenant]').check();
   await page.locator('#url').fill(receiverUrl('elsewhere'));

@@ -187,7 +187,7 @@ uiTest('row shows last delivery, success rate and failures', { who: 'acme.admin'
   await rowOf(page, bad.name)
     .getByText(/Last attempt failed|Failing for/)
     .waitFor();
-  // Sorted by status, the worst comes first.
+  // Sorted by status, the failing webhook is first.
   await page.getByLabel('Search all columns').fill(good.name.split('-').slice(1, 2).join());
   await page.getByRole('button', { name: 'Status', exact: true }).click();
   const order = await names(page);

@@ -1,4 +1,4 @@
-// The texts: the same in both languages, all of them used, all that are used there, and every code of the API translated.
+// The texts: both languages have the same keys, every text is used, every used key exists, and every code of the API is translated.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -33,7 +33,7 @@ const WITHOUT_TEXT = [
 /** Reasons for no deliveries. */
 const reasons = Object.values(schemas).find((schema) => schema.enum?.includes('no_event_types')).enum;
 
-/** For each beginning of keys that the code completes at run time: how they may go on. */
+/** Prefixes of the keys that the code completes at run time, each with all possible endings. */
 const FAMILIES = {
   'category.': ['Analytics applications', 'Users', 'API keys', 'Automations', 'Data integration', 'Webhooks'],
   'column.': [

@@ -1,4 +1,4 @@
-// Types for the type checker: the API's answers as the console reads them, and what tests put on the page. Not shipped.
+// Types for the type checker: the API's answers as the console reads them, and the members that tests add to the page. Not shipped.
 
 type Level = "tenant" | "user";
 type Status = "success" | "fail";
@@ -119,7 +119,7 @@ interface ErrorItem {
   params?: Record<string, unknown>;
 }
 
-/** What `config.json` says. */
+/** Content of `config.json`. */
 interface Config {
   signInUrl: string | null;
   hostedUiUrl: string | null;
@@ -141,7 +141,7 @@ interface User {
 interface Window {
   /** The request of early.js for the webhooks of the first view. */
   early?: { path: string; idToken: string; response: Promise<Response | null> };
-  /** Put on the page by tests. */
+  /** The members below are added by tests. */
   axe: typeof import("axe-core");
   firstView?: number;
   noteViolation(text: string): void;

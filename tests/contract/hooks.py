@@ -1,4 +1,4 @@
-"""Hooks for schemathesis: keep requests on this machine, create data to read, and know the rules that JSON Schema cannot express."""
+"""Hooks for schemathesis: keep requests on this machine, create data to read, and accept refusals that JSON Schema cannot express."""
 
 import ast
 import json
@@ -36,7 +36,7 @@ def api(method, path, body=None):
 # ---------------------------------------------------------------- foreign hosts
 
 RECEIVER = "hooks.receiver.test"
-"""The local receiver. Every other name belongs to someone else, and no test may call it."""
+"""The host name of the local receiver. No test may call another host."""
 
 urls = {"accepted": re.compile("")}
 """Pattern of the URLs that the API accepts, from the document."""
@@ -107,7 +107,7 @@ def make_history():
     raise TimeoutError(f"no delivery within {TIMEOUT} s")
 
 
-def find_something(case):
+def use_existing_ids(case):
     """Gives requests the ids of existing resources, except in stateful tests and where an invalid id is the test."""
     parameters, meta = case.path_parameters or {}, case.meta
     if case.method == "DELETE" and parameters.get("id") == history["id"]:
@@ -150,7 +150,7 @@ def ends_early(case):
     return any(mark in unquote(str(value)) for value in (case.path_parameters or {}).values() for mark in "?#")
 
 
-def begin_at_the_start(case):
+def remove_generated_cursors(case):
     """Removes generated cursors from valid requests: cursors are sealed, so only links of the same list have valid ones."""
     if case.meta and case.meta.generation.mode.is_positive and case.query:
         case.query.pop("next", None)
@@ -171,19 +171,19 @@ def sign_in(case):
 # ---------------------------------------------------------------- rules
 
 WRITES, HEADERS, ANY = ("POST", "PUT", "PATCH"), ("headers", "encryptedHeaders"), None
-UNSAID = [
+INEXPRESSIBLE = [
     # Names of members that differ only in case, and bounds in bytes, of all members together or of text that is not ASCII.
     (WRITES, HEADERS, "header_duplicate"),
     (WRITES, ("encryptedHeaders",), "header_in_both"),
     (WRITES, HEADERS, "headers_max_bytes"),
     (WRITES, ("url",), "max_bytes"),
     (WRITES, ("filter",), "max_length"),
-    # Whether a text of one member fits the list that is another.
+    # Whether the filter fits the event types of the webhook.
     (WRITES, ("filter",), "filter_status_only"),
     # Depends on the current time.
     (("POST",), ("since",), "max_age"),
     (("POST",), ("since",), "not_in_future"),
-    # Whether a test fits the webhook as it is stored.
+    # Whether a test event fits the stored webhook.
     (("POST",), ("eventType",), "event_type_of_webhook"),
     (("POST",), ("eventTypes",), "no_event_types"),
     # Attributes that an event repeats under names in any case; the spelling of numbers; the number of members.
@@ -191,7 +191,7 @@ UNSAID = [
     (("POST",), ANY, "hop_count"),
     (("POST",), ANY, "integer"),
     (("POST",), ("event", "extensions"), "max_members"),
-    # Whether a patch fits the webhook as it is stored.
+    # Whether a patch fits the stored webhook.
     (("PATCH",), ANY, "patch_not_applicable"),
     (("PATCH",), ("eventTypes",), "event_type_required"),
     (("PATCH",), ("eventTypes",), "event_type_not_at_level"),
@@ -201,14 +201,14 @@ UNSAID = [
 
 
 def member_of(field):
-    """The member that a field is in: `headers` of `headers.X-Key`, `extensions` of `[2].extensions.userId`."""
+    """Returns the member that contains a field: `headers` of `headers.X-Key`, `extensions` of `[2].extensions.userId`."""
     return re.split(r"[.\[]", re.sub(r"^\[\d+\]\.?", "", field))[0]
 
 
-def is_unsaid(method, error):
-    """Whether JSON Schema has no words for the rule of an error."""
+def is_inexpressible(method, error):
+    """Returns whether JSON Schema cannot express the rule of an error."""
     rule, member = error["rule"], member_of(error.get("field", ""))
-    return any(rule == code and method in methods and (members is ANY or member in members) for methods, members, code in UNSAID)
+    return any(rule == code and method in methods and (members is ANY or member in members) for methods, members, code in INEXPRESSIBLE)
 
 
 @schemathesis.hook
@@ -218,7 +218,7 @@ def filter_failure(context, failure, case, response):
         return not is_deleted_elsewhere(case)
     if not isinstance(failure, RejectedPositiveData) or response.status_code != 400:
         return True
-    return not all(is_unsaid(case.method, error) for error in response.json()["errors"])
+    return not all(is_inexpressible(case.method, error) for error in response.json()["errors"])
 
 
 # ---------------------------------------------------------------- start
@@ -255,8 +255,8 @@ def before_load_schema(context, raw_schema):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     redirect(case)
-    find_something(case)
-    begin_at_the_start(case)
+    use_existing_ids(case)
+    remove_generated_cursors(case)
     sign_in(case)
 
 

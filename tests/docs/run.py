@@ -6,10 +6,10 @@ on the line before a block has instructions that readers do not need to see:
     <!-- needs: … -->        do not run it; it needs something that is not available here, one of NEEDS
     <!-- until: … -->        it runs until it is stopped; the next block follows once it has printed this
     <!-- prints: … -->       its output must contain this
-    <!-- eventually: … -->   the same, but run it again until it does
+    <!-- eventually: … -->   its output must contain this after one of several runs
     <!-- output -->          not a command: this text must match the output of the block before, where `…` stands for any text
 
-The local cloud that the README's first block starts takes the place of AWS, so no account is needed. `AWS_ENDPOINT_URL` and credentials
+The local cloud that the README's first block starts replaces AWS, so no account is needed. `AWS_ENDPOINT_URL` and credentials
 are set as for any program on this machine. Commands in running text must say on their line what they need; infra/xtask/src/main.rs checks
 those of `cargo xtask`. Links, and files that are named in code style, must exist.
 """
@@ -31,9 +31,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STACK = ROOT / "target/local/stack.json"
-# Reasons not to run a block. "time": it takes minutes, and another suite does the same.
+# Reasons not to run a block. "time": it takes minutes, and another suite covers it.
 NEEDS = ["AWS account", "Docker", "network", "time"]
-# How each language is run: JavaScript as a module of the clients' project.
+# The shell command for a block of each language. JavaScript runs as a module of the clients' project.
 RUN = {"sh": "{}", "js": "(cd tests/clients && node --import ./localhost.js --input-type=module) <<'JS'\n{}\nJS"}
 # Languages of blocks without commands.
 PROSE = ["text", "query", "json"]
@@ -111,7 +111,7 @@ def anchors(path):
 
 
 def dead_references(path, text):
-    """Yields each relative link that leads nowhere, and each file of the repository that is named in code style and does not exist."""
+    """Yields each relative link without a target, and each file of the repository that is named in code style and does not exist."""
     for number, line in text:
         for target in re.findall(r"\]\(([^)\s]+)\)", line):
             if re.match("[a-z]+:", target):
@@ -119,7 +119,7 @@ def dead_references(path, text):
             name, _, anchor = target.partition("#")
             file = path.parent / name if name else path
             if not file.exists() or (anchor and anchor not in anchors(file)):
-                yield f"{path.relative_to(ROOT)}:{number}: the link {target} leads nowhere"
+                yield f"{path.relative_to(ROOT)}:{number}: the link {target} has no target"
         for name in re.findall(r"`((?:functions|shared|infra|tests)/[\w./*-]+)`", line):
             if not any(ROOT.glob(name.rstrip("/"))):
                 yield f"{path.relative_to(ROOT)}:{number}: there is no {name}"
@@ -238,7 +238,7 @@ def deployment(directory):
     for name in ["api", "ingest", "fanout", "sender", "console"]:
         place = directory / "target/lambda" / name
         place.mkdir(parents=True)
-        # Without debug information, which takes long to compress.
+        # Removes debug information, which takes long to compress.
         subprocess.run(["strip", "-o", place / "bootstrap", Path(os.environ["ANZOL_FUNCTIONS"], name)], check=True)
     return directory / "infra/template.yaml"
 

@@ -1,4 +1,4 @@
-//! Access rights of callers without a token, users, publishers and other tenants.
+//! Access rights: callers without a token, users, publishers, and admins of other tenants.
 
 use anzol_tests::client::Api;
 use serde_json::{Value, json};
@@ -152,7 +152,7 @@ fn publishing_requires_the_right_role_and_tenant() {
 }
 
 #[test]
-fn event_without_tenant_is_the_publishers() {
+fn event_without_tenant_gets_the_publishers_tenant() {
     let hook = Hook::new(&context().admin, "no-tenant", &[APP_CREATED], &json!({}));
     let (id, mut event) = cloud_event(APP_CREATED, &context().acme);
     event.as_object_mut().unwrap().remove("tenantid");

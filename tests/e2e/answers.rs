@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::failure::{first_row, message, quiet};
 use crate::kit::*;
 
-/// Returns the first row of an event whose receiver behaves like this, and the number of requests until then.
+/// Publishes an event to a receiver with this behavior. Returns the webhook, the event's id and first row, and the number of requests so far.
 fn answered(name: &str, behavior: &Behavior) -> (Hook, String, Value, usize) {
     let (hook, id, row) = first_row(name, USER_DELETED, behavior);
     let posts = hook.received(&id).len();

@@ -26,8 +26,8 @@ fn create(number: usize) -> Answer {
     try_to_create(number).unwrap()
 }
 
-/// Creates a webhook, and retries when the answer is a 429 or 5xx or does not come: 200 callers at once are 200 cold starts, which can
-/// time out in the gateway on a small machine. Returns the number of retries too.
+/// Creates a webhook and retries after 429, 5xx or a missing answer: 200 callers at once are 200 cold starts, which can time out in the
+/// gateway on a small machine. Returns the number of retries too.
 fn create_patiently(number: usize) -> (Answer, usize) {
     let (started, mut retries) = (Instant::now(), 0);
     loop {
@@ -86,7 +86,7 @@ fn two_hundred_parallel_creates_make_exactly_100_webhooks() {
     assert_eq!(distinct.len(), CAP, "each is listed once");
     let created: BTreeSet<_> = made.iter().map(|answer| answer.json().unwrap()["id"].to_string()).collect();
     assert!(created.is_subset(&distinct), "created but not listed: {:?}", created.difference(&distinct));
-    // Only a caller that had to retry may have created a webhook without an answer that says so.
+    // Only a caller that retried may have created a webhook whose answer was lost.
     let unreported = CAP - created.len();
     assert!(unreported <= retries, "{unreported} listed but not created, with {retries} retries");
 

@@ -25,7 +25,7 @@ fn filter_delivers_only_matching_events() {
     hook.assert_not_received(&other);
     hook.assert_not_received(&attic);
 
-    // Without its filter the webhook matches all of them, from the next event on.
+    // After its filter is removed, the webhook matches all events that are published later.
     let at = format!("{CORE}/{}", hook.id);
     let drop = json!([{ "op": "remove", "path": "/filter" }]);
     context().admin.patch(&at, &drop).unwrap().expect_status(204).unwrap();
@@ -54,7 +54,7 @@ fn encrypted_headers_reach_only_the_receiver() {
     let more = json!({ "headers": { "X-Plain": "seen" }, "encryptedHeaders": { "Authorization": value } });
     let hook = Hook::new(&context().admin, "encrypted", &[APP_DELETED], &more);
     assert_eq!(hook.created["encryptedHeaders"], json!(["Authorization"]));
-    // A receiver that repeats what it received.
+    // The receiver repeats the request in its answer.
     hook.receiver_behaves(&Behavior {
         headers: [("X-You-Sent".to_owned(), format!("Authorization: {value}"))].into(),
         body: format!("{{\"authorization\":\"{value}\"}}"),

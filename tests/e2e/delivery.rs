@@ -118,7 +118,7 @@ fn assert_delivered_recorded_resent(word: &str, send: impl FnOnce(&Value)) {
     assert_row_records(&resent, &hook, second, &answer);
     let rows = hook.await_rows(&event_id, 2, SOON);
     assert_eq!(rows[0], resent, "the newest row is the resent one");
-    assert_eq!(&rows[1], row, "the first row stays as it was");
+    assert_eq!(&rows[1], row, "the first row is unchanged");
 }
 
 #[test]

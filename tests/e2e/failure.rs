@@ -49,12 +49,12 @@ fn failed_delivery_is_retried_until_it_succeeds() {
     assert_eq!(retry["attempt"], 2, "{retry:#}");
     assert_eq!(retry["trigger"], "retry", "{retry:#}");
     assert_ne!(retry["id"], row["id"]);
-    assert_eq!(rows[1], row, "the failed row stays as it was");
+    assert_eq!(rows[1], row, "the failed row is unchanged");
 
     let received = hook.await_received(&id, 2);
     assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"), "{received:#?}");
     assert_eq!(received[0].body_base64, received[1].body_base64);
-    // The promised wait is that of the schedule, 5 s plus at most a fifth, and the retry is not earlier than promised.
+    // The recorded wait is that of the schedule, 5 s plus at most a fifth, and the retry is not earlier than recorded.
     let promised = moment(&row, "nextAttemptAt");
     let wait = (promised - moment(&row, "triggeredAt")).as_seconds_f64();
     assert!((4.9..7.0).contains(&wait), "{wait} s in {row:#}");
@@ -89,7 +89,7 @@ fn k1_success_with_a_stalling_body_is_a_success() {
         row["durationMs"].as_u64().unwrap_or_else(|| panic!("no durationMs in {row:#}")),
     );
     assert!(took >= Duration::from_secs(9) && took <= GIVES_UP_WITHIN, "{took:?} in {row:#}");
-    assert!(started.elapsed() < SOON, "the row was there only after {:?}", started.elapsed());
+    assert!(started.elapsed() < SOON, "the row was written only after {:?}", started.elapsed());
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn connection_reset_is_a_failure() {
     assert_eq!(row["status"], "fail", "{row:#}");
     assert!(!message(&row).is_empty(), "{row:#}");
     assert!(row.get("response").is_none(), "{row:#}");
-    assert_eq!(hook.received(&id).len(), 2, "no byte of an answer came, so the request was repeated once");
+    assert_eq!(hook.received(&id).len(), 2, "no byte of an answer arrived, so the request was repeated once");
 }
 
 #[test]

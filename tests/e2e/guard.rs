@@ -16,7 +16,10 @@ fn hook(word: &str, name: &str, event_type: &str) -> Hook {
 #[track_caller]
 fn assert_blocked(what: &str, row: &Value) {
     assert_eq!((&row["status"], &row["failure"]), (&json!("fail"), &json!("blocked")), "{what}: {row:#}");
-    assert_eq!(row["statusMessage"], NOT_PUBLIC, "{what}: one message for all, without an address");
+    assert_eq!(
+        row["statusMessage"], NOT_PUBLIC,
+        "{what}: every blocked name has the same message, without an address"
+    );
     assert!(row["response"].is_null() && row["nextAttemptAt"].is_null(), "{what}: {row:#}");
 }
 
@@ -53,7 +56,7 @@ fn internal_name_is_blocked_without_retry() {
         let tested = context().admin.post_nothing(&test).unwrap().expect_status(201).unwrap().json().unwrap();
         assert_blocked(word, &tested);
     }
-    // A failure of another kind of the same event has been retried by now, so these would have been, too.
+    // A retryable failure of the same event has been retried by now, so these would have been retried too.
     control.await_rows(&id, 2, SOON + SOON);
     let hosts: Vec<_> = names.iter().map(|(_, name)| format!("{name}.address.test")).collect();
     for (word, hook) in &hooks {

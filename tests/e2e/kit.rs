@@ -128,7 +128,7 @@ impl Hook {
         Self { api, id, path, created }
     }
 
-    /// Returns its path in the API.
+    /// Returns the webhook's path in the API.
     pub(crate) fn at(&self) -> String {
         format!("{WEBHOOKS}/{}", self.id)
     }
@@ -157,15 +157,15 @@ impl Hook {
         })
     }
 
-    /// Waits briefly and asserts that no request of one event arrives.
+    /// Waits briefly and asserts that no request of an event has arrived.
     pub(crate) fn assert_not_received(&self, event_id: &str) {
         sleep(GRACE_PERIOD);
         let received = self.received(event_id);
         assert!(received.is_empty(), "{} got event {event_id}: {received:#?}", self.path);
     }
 
-    /// Waits briefly and asserts that no further request of one event arrives.
-    pub(crate) fn assert_received_no_more_than(&self, event_id: &str, count: usize) {
+    /// Waits briefly and asserts that exactly `count` requests of an event have arrived.
+    pub(crate) fn assert_received_exactly(&self, event_id: &str, count: usize) {
         sleep(GRACE_PERIOD);
         let received = self.received(event_id);
         assert_eq!(received.len(), count, "{received:#?}");
@@ -178,7 +178,7 @@ impl Hook {
         rows
     }
 
-    /// Returns the whole history through all pages, because other tests' events of the same type are in it too. `query` is added to the
+    /// Returns the history from all pages, because it also contains other tests' events of the same type. `query` is added to the
     /// first page's query.
     pub(crate) fn history(&self, query: &str) -> Vec<Value> {
         pages(self.api, format!("{}/deliveries?limit=100{query}", self.at())).concat()

@@ -1,8 +1,8 @@
-//! End to end, against a deployed stack: real functions, real queues and tables, real TLS to the receiver.
+//! End-to-end tests against a deployed stack: its functions, queues and tables, and TLS to the receiver.
 //!
-//! The tests of `engine` need a dedicated stack, see there. For the others start a stack with `cargo xtask up --detach`, or name another
-//! one's `stack.json` in `ANZOL_STACK`. Tests run in parallel, so each uses its own webhooks and receiver paths, looks only at its own
-//! events, and deletes its webhooks.
+//! The tests of `engine` and `secrets` need a dedicated stack, which `cargo xtask test engine` and `cargo xtask test secrets` start. For
+//! the others, start a stack with `cargo xtask up --detach`, or set `ANZOL_STACK` to the `stack.json` of another one. Tests run in
+//! parallel, so each uses its own webhooks and receiver paths, looks only at its own events, and deletes its webhooks.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -81,7 +81,7 @@ fn recovery_redelivers_failed_events_once() {
 
 #[test]
 fn recovery_beyond_a_page_continues_in_the_sender() {
-    // The filter excludes other tests' events, because this test counts. No other test subscribes to the type, because there are many events.
+    // This test counts, so the filter excludes the events of other tests. It publishes many events, so no other test subscribes to the type.
     let space = unique("space");
     let filter = json!({ "filter": only_in(&space) });
     let hook = Hook::new(&context().admin, "recovers-pages", &[RUN_ENDED], &filter);

@@ -1,4 +1,4 @@
-//! The life cycle of a webhook on a stack with the most verbose log: no secret is in any table or log line afterwards.
+//! Leads a webhook through its life cycle on a stack that logs everything, and checks that no table or log line contains a secret.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -30,7 +30,7 @@ fn spellings(secret: &str) -> BTreeSet<String> {
         hex::encode_upper(secret),
         utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
         utf8_percent_encode(secret, FEW).to_string(),
-        // As Rust's `Debug` writes bytes.
+        // Bytes in the form of Rust's `Debug`.
         secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "),
     ]);
     // Base64 of a larger text contains it at one of three alignments; its neighbors change the first and last letters.
@@ -225,12 +225,12 @@ fn assert_absent_from_tables(secrets: &Secrets, hook: &Hook, first: &str) {
             }
         }
     }
-    assert_eq!((sealed, rows), (1, 1), "the expected ciphertext and redaction are there");
+    assert_eq!((sealed, rows), (1, 1), "the tables contain the expected ciphertext and redaction");
 }
 
 /// Checks all log lines, after the expected ones have appeared.
 fn assert_absent_from_logs(secrets: &Secrets) {
-    // Logs: an invocation's lines appear a moment after it.
+    // The lines of an invocation appear in the log a moment after it ends.
     for (function, field, value) in [
         ("api", "kms", Some("encrypt")),
         ("api", "kms", Some("decrypt")),
@@ -257,7 +257,7 @@ fn assert_absent_from_logs(secrets: &Secrets) {
     }
 }
 
-/// Whether a line of a log has a field, with this value if one is given.
+/// Returns whether a line of a log has a field, with this value if one is given.
 fn has_field(line: &str, field: &str, value: Option<&str>) -> bool {
     let line: Value = serde_json::from_str(line).unwrap_or_default();
     line.get(field).is_some_and(|found| value.is_none_or(|value| found == value))

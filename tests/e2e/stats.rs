@@ -47,7 +47,7 @@ fn webhook_without_deliveries_shows_the_reasons() {
     let disabled = hook("silent-disabled", &[APP_CREATED], &json!({ "enabled": false }));
     let empty = hook("silent-empty", &[], &json!({ "enabled": false }));
     let nothing_comes = hook("silent-nothing", &[KEY_FAILED], &json!({}));
-    // Two of each: the events of one are published through ingest, those of the other through fanout.
+    // Two webhooks for each reason: the events of one are published through ingest, those of the other through fanout.
     let by_level = [APP_CREATED, APP_EXPORTED].map(|name| hook("silent-level", &[name], &of_other_user));
     let by_filter = [APP_CREATED, APP_EXPORTED].map(|name| hook("silent-filter", &[name], &picky));
 
@@ -62,14 +62,14 @@ fn webhook_without_deliveries_shows_the_reasons() {
             assert_within_minutes(5, &found[0]["lastEventAt"]);
         }
     }
-    // An event of its type has come by now, so `disabled` is the only reason.
+    // An event of its type has arrived by now, so `disabled` is the only reason.
     await_codes(&disabled, &["disabled"]);
     await_codes(&empty, &["disabled", "no_event_types"]);
     let found = await_codes(&nothing_comes, &["no_events"]);
     assert_within_minutes(5, &found[0]["since"]);
     assert_eq!(found[0].get("lastEventAt"), None);
 
-    // Another tenant cannot see it.
+    // Another tenant cannot see the statistics.
     for hook in [&disabled, &nothing_comes] {
         let answer = context().globex_admin.get(&format!("{}/stats", hook.at())).unwrap();
         assert_refused(&answer, 404, &hook.id);

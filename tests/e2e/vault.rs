@@ -61,7 +61,7 @@ fn seal_opens_only_for_its_tenant_and_webhook() {
 }
 
 #[test]
-fn with_the_seal_of_another_webhook_deliveries_wait() {
+fn seal_of_another_webhook_defers_deliveries() {
     // The filter keeps other events away until the secrets are swapped.
     let space = unique("space");
     let with = |secret: &str| json!({ "secret": secret, "filter": only_in(&space) });

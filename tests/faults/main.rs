@@ -31,7 +31,7 @@ const MIN_EVENTS: usize = 50_000;
 
 fn main() -> ExitCode {
     if std::env::args().any(|word| word == "--list") {
-        return ExitCode::SUCCESS; // tools ask every test program for its tests; this suite has none to list
+        return ExitCode::SUCCESS; // tools ask every test program for a list of its tests; this suite has none
     }
     match run() {
         Ok(true) => ExitCode::SUCCESS,

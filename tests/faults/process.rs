@@ -40,7 +40,7 @@ impl Peer {
     /// Kills the process with SIGKILL, like a crash.
     pub(crate) fn kill(&self) -> Result<()> {
         let process = self.process().context("there is no process at the other end")?;
-        // The pid may have been reused since, so kill only a process that still holds this connection.
+        // The pid may have been reused, so this kills only a process that still holds the connection.
         let still = find(self.ports);
         ensure!(still.is_some_and(|still| still.pid == process.pid), "the caller has exited already");
         kill(Pid::from_raw(process.pid), Signal::SIGKILL)?;
@@ -53,7 +53,7 @@ fn find(ports: (u16, u16)) -> Option<Process> {
     let socket = format!("socket:[{}]", inode(ports)?);
     let pids = std::fs::read_dir("/proc").ok()?.flatten();
     pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find_map(|pid| {
-        // The environment first: it distinguishes functions from all other processes.
+        // Checks the program and its environment first: they distinguish functions from all other processes.
         let function = function_of(pid)?;
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
         let holds = files

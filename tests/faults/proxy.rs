@@ -1,6 +1,6 @@
 //! A proxy between the functions and the local cloud: forwards every call, except those for which a fault is set.
 //!
-//! Only the functions use it; the suite, the gateway and the queue poller call the cloud directly, so that only the fault is artificial.
+//! Only the functions use it. The suite, the gateway and the queue poller call the cloud directly, so that faults affect only functions.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,12 +29,12 @@ pub(crate) enum What {
     Answer(u16, &'static str),
     /// The connection is closed before the call reaches the cloud.
     Drop,
-    /// The call is forwarded, and the connection is closed instead of the answer.
+    /// The call is forwarded, and the connection is closed without an answer.
     DropAnswer,
     /// The call is forwarded after this time.
     Hold(Duration),
-    /// This share of a batch's entries is answered as failed: `Failed` of `SendMessageBatch`, not as the sender's fault;
-    /// `UnprocessedItems` of `BatchWriteItem`.
+    /// This share of a batch's entries fails: the answer lists them in `Failed` (`SendMessageBatch`; not as the sender's fault) or in
+    /// `UnprocessedItems` (`BatchWriteItem`).
     Refuse(f64),
     /// The call is forwarded twice.
     Twice,
@@ -144,14 +144,14 @@ impl Proxy {
         self.0.state().faults.push(fault);
     }
 
-    /// Removes all faults. Returns how often each has struck since the last time.
+    /// Removes all faults. Returns the number of calls that they affected since the last removal, by operation and effect.
     pub(crate) fn heal(&self) -> BTreeMap<String, u64> {
         let mut state = self.0.state();
         state.faults.clear();
         std::mem::take(&mut state.struck)
     }
 
-    /// Returns how often faults have struck.
+    /// Returns the number of calls that faults have affected since the last [`Self::heal`].
     pub(crate) fn struck(&self) -> u64 {
         self.0.state().struck.values().sum()
     }
@@ -184,7 +184,7 @@ async fn serve(stream: TcpStream, address: SocketAddr, shared: Arc<Shared>) {
             if let Ok(answer) = caller.answer(request).await {
                 return Ok::<_, Infallible>(answer);
             }
-            // No answer, intended or from the cloud: close the connection.
+            // Closes the connection: the fault drops the answer, or the cloud gave none.
             caller.hang_up.notify_one();
             std::future::pending().await
         }
@@ -292,7 +292,7 @@ impl Caller {
         Ok(Response::from_parts(head, Full::new(body.collect().await?.to_bytes())))
     }
 
-    /// Forwards some of a batch's entries, signed with our credentials because the caller's signature covers all of them.
+    /// Forwards some of a batch's entries. Signs the new request, because the caller's signature covers all entries.
     async fn refuse(&self, operation: &str, body: &[u8], share: f64) -> Result<Answer> {
         let mut batch: Value = serde_json::from_slice(body)?;
         let entries = match operation {

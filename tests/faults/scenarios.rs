@@ -1,4 +1,4 @@
-//! The scenarios, in the order in which they run.
+//! The fault scenarios: each injects faults of one kind while events are published. They run in the order of [`SCENARIOS`].
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -49,7 +49,7 @@ fn slow(delay_ms: u64) -> Behavior {
     Behavior { delay_ms, ..Behavior::default() }
 }
 
-/// Publishes ten thousand events of one tenant at once, while another tenant publishes a few.
+/// Publishes ten thousand events of one tenant at once while another tenant publishes a few.
 fn burst(trial: &mut Trial<'_>) -> Result<()> {
     const QUIET: usize = 200;
     trial.harness.set_visibility_timeout(60)?;
@@ -85,12 +85,12 @@ fn burst(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A sender is killed after its POSTs, before it writes the history.
+/// Kills senders after their POSTs, before they write the history.
 fn kill_before_write(trial: &mut Trial<'_>) -> Result<()> {
     kill(trial, What::KillBefore)
 }
 
-/// A sender is killed after it writes the history, before its messages are deleted.
+/// Kills senders after they write the history, before their messages are deleted.
 fn kill_after_write(trial: &mut Trial<'_>) -> Result<()> {
     kill(trial, What::KillAfter)
 }
@@ -100,7 +100,7 @@ fn kill(trial: &mut Trial<'_>, what: What) -> Result<()> {
     trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
     trial.publish(hook, 500)?;
-    // Rows written before the sender was killed are overwritten: one row per attempt.
+    // A repeated attempt overwrites its row, so the history has one row for each event.
     trial.one_row_each = true;
     trial.inject(Fault::on("dynamodb.BatchWriteItem", what).by("sender").chance(0.1).times(KILLS));
     trial.publish(hook, 4_000)?;
@@ -109,7 +109,7 @@ fn kill(trial: &mut Trial<'_>, what: What) -> Result<()> {
     Ok(())
 }
 
-/// Messages that are in the queue twice, and messages that are received again while they are being processed.
+/// Queues messages twice, and lets messages be received again while they are being processed.
 fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(60)?;
     let hook = trial.hook("acme")?;
@@ -133,7 +133,7 @@ fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Malformed messages and messages for webhooks that do not exist, among valid ones, on the deliveries queue and the events queue.
+/// Mixes malformed messages and messages for webhooks that do not exist with valid ones, on the deliveries queue and the events queue.
 fn poison(trial: &mut Trial<'_>) -> Result<()> {
     const GOOD_CALLS: usize = 30;
     const FOREIGN: usize = 3;
@@ -196,7 +196,7 @@ fn task(tenant: &str, webhook: WebhookId) -> Result<String> {
     }))
 }
 
-/// The tables throttle some calls, and process some batches partially.
+/// Lets the tables throttle some calls and process some batches partially.
 fn table_throttled(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
@@ -212,7 +212,7 @@ fn table_throttled(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Creates thirty webhooks at once in a tenant with a cap of twenty, under transaction conflicts, while events are published.
+/// Creates thirty webhooks at once in a tenant with a cap of twenty, with transaction conflicts, while events are published.
 fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
     const CAP: usize = 20; // `WebhookCap` of the stack
     const CREATES: usize = 30;
@@ -228,7 +228,7 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
             json!({ "name": format!("cap {number}"), "url": url, "eventTypes": [], "enabled": false });
         loop {
             match globex.post("/api/v1/webhooks", &webhook)?.status {
-                429 | 500.. => {} // retry, like a client
+                429 | 500.. => {} // retries, like a client
                 status => return Ok(status),
             }
         }
@@ -267,7 +267,7 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Connections to tables and queues break before or after the call, and some calls exceed every timeout.
+/// Breaks connections to tables and queues before or after the call, and delays some calls beyond every timeout.
 fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(15)?;
     let hook = trial.hook("acme")?;
@@ -283,7 +283,7 @@ fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The queues accept batches partially, from ingest and from the sender, which queues retries.
+/// Lets the queues accept batches partially, from ingest and from the sender, which queues retries.
 fn queue_refuses(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
@@ -301,14 +301,14 @@ fn queue_refuses(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The scheduler fails for a while, and the waits are too long for the queue.
+/// Lets the scheduler fail for a while, with waits that are too long for the queue.
 fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(5)?;
     let hook = trial.hook("acme")?;
     trial.behave(hook, &answering(500))?;
     trial.inject(Fault::on("scheduler.CreateSchedule", What::Answer(503, "InternalServerException")));
     trial.publish(hook, 300)?;
-    // Two attempts by the queue, two seconds apart, and the third, whose retry needs the scheduler.
+    // Three attempts: the queue holds the first two retries, two seconds each; the retry of the third attempt needs the scheduler.
     trial.await_refused(3 * 300, SOON)?;
     sleep(Duration::from_secs(2));
     trial.expect_struck(100);
@@ -318,7 +318,7 @@ fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
     trial.settle(LONG)
 }
 
-/// KMS fails for a while. Deliveries wait and are signed afterwards: every request's signature is checked.
+/// Lets KMS fail for a while. Deliveries wait and are signed afterwards; the trial checks the signature of every request.
 fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(15)?;
     let hook = trial.hook("acme")?;
@@ -331,7 +331,7 @@ fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
     trial.settle(LONG)
 }
 
-/// Receivers fail in several ways, and recover.
+/// Lets receivers fail in several ways and recover.
 fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(60)?;
     let faults = [
@@ -350,7 +350,7 @@ fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
     for hook in 0..faults.len() {
         trial.publish(hook, 200)?;
     }
-    // Reset, cut and 500, 200 each. Stalling receivers take longer, and with bad TLS no request arrives.
+    // The modes reset and cut and the status 500 fail 200 requests each. Stalling receivers take longer; with bad TLS no request arrives.
     trial.await_refused(3 * 200, SOON)?;
     sleep(Duration::from_secs(3));
     for hook in 0..faults.len() {
@@ -366,7 +366,7 @@ fn receiver_misbehaves(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Creates a webhook and publishes a thousand events; returns when a hundred have arrived.
+/// Creates a webhook, publishes a thousand events, and returns the webhook's index when a hundred have arrived.
 fn in_flight(trial: &mut Trial<'_>) -> Result<usize> {
     trial.harness.set_visibility_timeout(60)?;
     let hook = trial.hook("acme")?;
@@ -376,7 +376,7 @@ fn in_flight(trial: &mut Trial<'_>) -> Result<usize> {
     Ok(hook)
 }
 
-/// Nothing is sent to a deleted webhook, except by batches that were already sending.
+/// Deletes a webhook with deliveries in flight: only batches that were already sending may still send to it.
 fn webhook_deleted(trial: &mut Trial<'_>) -> Result<()> {
     /// Seconds in which a batch may still send to a webhook that it read before the deletion.
     const STILL_SENDING: i64 = 5;
@@ -395,13 +395,13 @@ fn webhook_deleted(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Deliveries in flight when a webhook is disabled are recorded as not sent, and a recovery sends them.
+/// Disables a webhook with deliveries in flight: they are recorded as not sent, and a recovery sends them.
 fn webhook_disabled(trial: &mut Trial<'_>) -> Result<()> {
     let since = OffsetDateTime::now_utc();
     let hook = in_flight(trial)?;
     trial.hooks[hook].patch("/enabled", &json!(false))?;
     let published = std::mem::take(&mut trial.withheld);
-    trial.withheld = trial.published.keys().cloned().collect(); // for now
+    trial.withheld = trial.published.keys().cloned().collect(); // none of them is lost while the webhook is disabled
     trial.settle(SOON)?;
     trial.withheld = published;
     let (before, missing) = (trial.arrived.len(), trial.missing());
@@ -417,7 +417,7 @@ fn webhook_disabled(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Requests before and after a secret change verify, and those after it with both secrets.
+/// Changes a secret with deliveries in flight: all requests verify, and later ones with both secrets.
 fn secret_changed(trial: &mut Trial<'_>) -> Result<()> {
     const NEW: &str = "fedcba9876543210fedcba9876543210";
     let hook = in_flight(trial)?;
@@ -436,8 +436,8 @@ fn secret_changed(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The clocks of ingest and sender are ten minutes off, in both directions, as are the times of events; and a sender whose clock is
-/// ahead is killed during a probe.
+/// Sets the clocks of ingest and sender ten minutes off, in both directions, and the times of events too. Then kills a sender whose clock
+/// is ahead during a probe.
 fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
     const OFF: i64 = 600;
     trial.harness.set_visibility_timeout(10)?;
@@ -469,7 +469,7 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_clock("ingest", 0)?;
     trial.harness.set_clock("sender", OFF)?;
     let other = trial.hook("acme")?;
-    // Each sender is killed after its probe found the receiver fast, before it can record that: its probe lease remains.
+    // Kills each sender after its probe found the receiver fast and before it records that, so its probe lease remains.
     trial.inject(Fault::on("dynamodb.UpdateItem", What::KillBefore).by("sender").containing("quickUntil"));
     trial.publish(other, 100)?;
     trial.await_struck(1, SOON)?;
@@ -479,8 +479,8 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
     trial.settle(SOON)
 }
 
-/// A message that could not be processed five times is moved to the dead-letter queue, and `cargo xtask redrive` has it delivered; a
-/// malformed message stays there, with the reason.
+/// Fails messages five times, so that they move to the dead-letter queue, and redrives them with `cargo xtask redrive`. Malformed messages
+/// stay in that queue, with the reason.
 fn dlq(trial: &mut Trial<'_>) -> Result<()> {
     const UNREADABLE: usize = 5;
     let harness = trial.harness;
@@ -510,7 +510,7 @@ fn dlq(trial: &mut Trial<'_>) -> Result<()> {
     let unreadable = u64::try_from(UNREADABLE)?;
     await_dead(unreadable)?;
     harness.set_visibility_timeout(1)?;
-    // An error that the SDK does not retry: otherwise invocations would still be retrying after the fault is removed.
+    // The SDK does not retry this error. With another one, invocations would still be retrying after the fault is removed.
     trial.inject(Fault::on("dynamodb.BatchGetItem", What::Answer(400, "AccessDeniedException")).by("sender"));
     trial.publish(hook, 100)?;
     let all = u64::try_from(trial.published.len())? + unreadable;

@@ -1,4 +1,4 @@
-//! The stack under test, and trials: the published and received events of a scenario, and the checks of each request.
+//! The stack under test, and trials: a trial counts the published and received events of a scenario and checks each request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,10 +17,10 @@ use time::OffsetDateTime;
 
 use crate::proxy::{Fault, Proxy};
 
-/// Events in one call.
+/// Number of events in one call.
 pub(crate) const CALL: usize = 100;
 const PUBLISHERS: usize = 3;
-/// Time that a publisher retries a call that was not accepted.
+/// Time for which a publisher retries a call that was not accepted.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(90);
 /// Maximum difference between a delivery's timestamp and its arrival, in seconds: the tolerance of Standard Webhooks.
 const TOLERANCE: i64 = 300;
@@ -86,7 +86,7 @@ impl FaultHarness {
         Ok(())
     }
 
-    /// Sets a function's clock ahead of the others by this many seconds, or behind.
+    /// Sets a function's clock ahead of the others by this many seconds; a negative number sets it behind.
     pub(crate) fn set_clock(&self, function: &str, ahead: i64) -> Result<()> {
         let name = self.context.stack.functions.get(function).context("no such function")?;
         let value = ahead.to_string();
@@ -104,7 +104,7 @@ impl FaultHarness {
 
     /// Receives and deletes everything in the dead-letter queues: body and reason of each message.
     pub(crate) fn drain_dlqs(&self) -> Result<Vec<(String, Option<String>)>> {
-        let mut letters = Vec::new();
+        let mut drained = Vec::new();
         for queue in self.dlqs() {
             while self.context.aws.queue_length(queue)? > 0 {
                 let request = json!({
@@ -115,7 +115,7 @@ impl FaultHarness {
                 ensure!(!messages.is_empty(), "{queue} returns no message");
                 for message in messages {
                     let reason = &message["MessageAttributes"]["reason"]["StringValue"];
-                    letters.push((
+                    drained.push((
                         message["Body"].as_str().unwrap_or_default().to_owned(),
                         reason.as_str().map(str::to_owned),
                     ));
@@ -124,7 +124,7 @@ impl FaultHarness {
                 }
             }
         }
-        Ok(letters)
+        Ok(drained)
     }
 
     fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
@@ -132,7 +132,7 @@ impl FaultHarness {
     }
 }
 
-/// Copies the receiver's requests before it drops them.
+/// Copies the receiver's requests until the process exits, before the receiver drops them.
 fn copy_requests(control: &Control, mailbox: &Mutex<Mailbox>) {
     let lock = || mailbox.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
@@ -186,11 +186,11 @@ pub(crate) struct Line {
     pub(crate) delivered: usize,
     /// Events that arrived again, with the same `webhook-id`.
     pub(crate) duplicates: usize,
-    /// Events that must not be delivered any more because the webhook was deleted.
+    /// Events that were not delivered because their webhook was deleted.
     pub(crate) withheld: usize,
     pub(crate) lost: usize,
     pub(crate) seconds: f64,
-    /// Injected faults and their number.
+    /// Number of calls that faults affected, by operation and effect.
     pub(crate) faults: BTreeMap<String, u64>,
     pub(crate) notes: Vec<String>,
     pub(crate) problems: Vec<String>,
@@ -214,13 +214,13 @@ pub(crate) struct Trial<'a> {
     pub(crate) offsets: BTreeSet<i64>,
     /// Number of requests not answered with 2xx.
     pub(crate) refused: usize,
-    /// Events that must not be delivered any more.
+    /// Events that may stay undelivered: they do not count as lost.
     pub(crate) withheld: BTreeSet<String>,
     /// Maximum difference between the sender's clock and the receiver's, in seconds.
     pub(crate) skew: i64,
     pub(crate) notes: Vec<String>,
     problems: Vec<String>,
-    /// Injected faults of the healed ones.
+    /// Number of calls that the removed faults affected, by operation and effect.
     pub(crate) faults: BTreeMap<String, u64>,
     /// Whether the history must have exactly one row for each event.
     pub(crate) one_row_each: bool,
@@ -316,7 +316,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Checks the requests that have arrived since the last time.
+    /// Checks the requests that have arrived since the last check.
     pub(crate) fn check_arrivals(&mut self) {
         let (requests, trouble) = {
             let mut mailbox = self.harness.mailbox();
@@ -405,7 +405,7 @@ impl<'a> Trial<'a> {
         self.await_until(&format!("{count} failures"), limit, |trial| Ok(trial.refused >= count))
     }
 
-    /// Waits until faults have struck this often.
+    /// Waits until faults have affected this many calls.
     pub(crate) fn await_struck(&mut self, times: u64, limit: Duration) -> Result<()> {
         self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.harness.proxy.struck() >= times))
     }
@@ -415,7 +415,7 @@ impl<'a> Trial<'a> {
         self.await_until("schedules", limit, |trial| Ok(!trial.harness.context.aws.schedules()?.is_empty()))
     }
 
-    /// Reports a problem when faults have struck too rarely: a fault that never strikes tests nothing.
+    /// Records a problem when faults have affected fewer calls than this: without faults, the scenario tests nothing.
     pub(crate) fn expect_struck(&mut self, least: u64) {
         let struck = self.harness.proxy.struck();
         if struck < least {
@@ -428,7 +428,7 @@ impl<'a> Trial<'a> {
         self.secrets.values().filter(|by| *by == secret).count()
     }
 
-    /// Waits until no message is under way, or the limit is over. Events that are missing then count as lost.
+    /// Waits until no message is under way, at most for `limit`. Events that are missing then count as lost.
     pub(crate) fn settle(&mut self, limit: Duration) -> Result<()> {
         let started = Instant::now();
         loop {
@@ -462,7 +462,7 @@ impl<'a> Trial<'a> {
         self.heal();
         for index in 0..self.hooks.len() {
             let hook = &self.hooks[index];
-            // The history holds every event that arrived, however often it was sent.
+            // The history has at least one successful row for each event that arrived.
             let delivered = self.arrived.keys().filter(|id| self.published.get(*id) == Some(&index)).count();
             let partition = format!("{}#{}", hook.tenant, hook.id);
             let recorded = self
@@ -508,7 +508,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Publishes events, a hundred per call, by several publishers. Returns the number of retried calls.
+/// Publishes events with concurrent publishers, a hundred per call. Returns the number of retried calls.
 pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
     let calls: Vec<_> = events.chunks(CALL).collect();
     scope(|scope| {
@@ -530,7 +530,7 @@ pub(crate) fn publish_calls(api: &Api, events: &[Value]) -> Result<usize> {
     })
 }
 
-/// Publishes until the call is accepted. Returns the number of retries.
+/// Publishes events in one call, which it retries until it is accepted. Returns the number of retries.
 fn publish(api: &Api, events: &[Value]) -> Result<usize> {
     let (started, body) = (Instant::now(), Value::from(events));
     let mut again = 0;

@@ -71,7 +71,7 @@ fn one_event(event: &Event) {
         // Like the parser of a receiver, this one takes the last of duplicate members.
         let value: Value = match serde_json::from_str(&payload) {
             Ok(value) => value,
-            // Numbers out of the range of a double are forwarded unchanged; Anzol reads none of them.
+            // Numbers beyond the range of a double are forwarded unchanged. Anzol reads none of them.
             Err(error) => {
                 return assert!(error.to_string().contains("number out of range"), "{error}: {payload}");
             }

@@ -46,7 +46,7 @@ impl Receiver {
         self.egress.control(move |control| control.requests(&path)).await.unwrap().len()
     }
 
-    /// Makes one delivery to a receiver that behaves like this. Returns the number of requests too.
+    /// Makes one delivery to a receiver with this behavior. Returns the number of requests too.
     async fn answered(&self, path: &str, behavior: Behavior) -> (Delivery, usize) {
         self.behaves(path, behavior).await;
         let delivery = self.deliver(&format!("https://hooks.receiver.test{path}")).await;
@@ -58,7 +58,7 @@ fn raw(text: impl Into<Vec<u8>>, end: End) -> Behavior {
     Behavior::raw(text, end)
 }
 
-/// Checks answers whose status decides the outcome and whose body is kept as far as it came.
+/// Checks that the status of each answer decides the outcome, and that the received part of its body is kept.
 async fn counts_as(
     receiver: &Receiver,
     under: &str,
@@ -287,7 +287,11 @@ async fn k7_close_while_idle_causes_no_second_post() {
     for count in 1..=5 {
         let row = receiver.deliver("https://hooks.receiver.test/in").await;
         assert_eq!(row.status, Status::Success, "{row:?}");
-        assert_eq!(receiver.posts("/in").await, count, "the close was noticed before the next request");
+        assert_eq!(
+            receiver.posts("/in").await,
+            count,
+            "the client noticed the close before the next request"
+        );
     }
 }
 

@@ -117,7 +117,7 @@ async fn h3_leases_expire_and_only_holders_release_them() {
         take("bob", begin).await.unwrap();
     }
     assert!(matches!(take("root", begin).await, Err(LeaseError::TenantFull)));
-    // Another tenant has its own.
+    // Another tenant has its own leases.
     context.webhooks.lease(&TenantId::parse("globex").unwrap(), &user("ann"), begin).await.unwrap();
     let before = begin + LEASE_TIME - Duration::from_millis(1);
     assert!(matches!(take("ann", before).await, Err(LeaseError::TenantFull)));
@@ -150,7 +150,7 @@ async fn h3_user_limit_leaves_leases_for_admins() {
     let (ann, admin) = (As::user("acme", "ann"), As::admin("acme"));
     let created = create(&api, &ann, "slow").await;
     let test = format!("{}/actions/test", path(&created));
-    // Longer than all callers take to ask for their lease, also on a busy machine.
+    // The delay is longer than all callers take to request their lease, even on a busy machine.
     let slow = Behavior { delay_ms: 9_000, ..Behavior::default() };
     egress.control(move |receiver| receiver.behave("/slow", &slow)).await.unwrap();
     let post = |who: As| {
@@ -159,13 +159,13 @@ async fn h3_user_limit_leaves_leases_for_admins() {
     };
     let anns = join_all((0..24).map(|_| post(ann.clone())));
     let admins = async {
-        // Wait until the users' leases are taken; none has been released.
+        // Waits until the users' leases are taken; none has been released.
         while held(&leases(&context, "acme").await) < USER_LEASES {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let mut answer = post(admin.clone()).await;
         while answer.status == 429 && answer.rules() == [("", "rate_limit")] {
-            answer = post(admin.clone()).await; // lost against the other callers' writes
+            answer = post(admin.clone()).await; // its write lost against those of other callers
         }
         answer
     };
@@ -286,7 +286,7 @@ async fn l8_patch_errors_do_not_reveal_value_lengths() {
         let traces: Vec<_> =
             series.iter().map(|(status, body)| (*status, body["errors"].to_string())).collect();
         answers.push(traces);
-        // The resulting headers are sent, of any size.
+        // A delivery contains all resulting headers, of any size.
         let (status, sent) = api.call(Some(&admin), "POST", &format!("{path}/actions/test"), None).await;
         assert_eq!((status, &sent["status"]), (201, &json!("success")), "{sent}");
     }
@@ -311,7 +311,7 @@ async fn info_header_reserved_later_is_kept_and_sent() {
     let admin = As::admin("acme");
     let created = create(&api, &admin, "forwarded").await;
     let path = path(&created);
-    // As the previous release stored it.
+    // Stores the header as the previous release did.
     let key = context.webhook_key("acme", created.body["id"].as_str().unwrap());
     let mut item = context.dynamodb("GetItem", key).await["Item"].clone();
     let stored = item["webhook"]["S"].as_str().unwrap();

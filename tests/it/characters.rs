@@ -82,12 +82,12 @@ async fn m1_characters_refused_by_sqs_are_accepted_everywhere() {
         assert_eq!(queued, expected, "{body:?}");
     }
     assert_eq!(publisher.deliver().await.len(), bodies.len());
-    // Attribute names have letters and digits only, so it is refused there, with the name.
+    // Attribute names consist of letters and digits, so the character is refused in them, and the error names the attribute.
     for name in [r"x\uffff", "x\u{ffff}", "\u{fffe}"] {
         let answer = publisher.publish(&event("3", &format!(",\"{name}\":1"))).await;
         assert_eq!((answer.status, answer.rules()[0].1), (400, "attribute_name"), "{answer:?}");
     }
-    // All of them at once, through the events queue.
+    // Publishes all of them at once through the events queue.
     let many = format!("[{}]", bodies.join(","));
     assert!(failed(publisher.fanout.handle(batch(&[many])).await).is_empty());
     assert_eq!((publisher.queued().len(), publisher.engine.queues.on(DEAD).len()), (2 * bodies.len(), 0));
@@ -208,7 +208,7 @@ async fn m1_retry_refused_by_sqs_is_dropped() {
     for row in engine.history(&hook).await {
         assert_eq!(row.next_attempt.is_some(), row.id == tasks[0].delivery_id, "{row:?}");
     }
-    // A message that could not move to the slow lane was not sent yet, so it stays in its queue.
+    // A message that cannot move to the slow lane has not been sent, so it stays in its queue.
     let mut moved = engine.stored(&hook).await;
     moved.spec.enabled = true;
     assert!(
@@ -274,7 +274,7 @@ async fn k4_dlq_message_with_any_content_is_sent() {
 #[tokio::test]
 async fn k4_event_too_large_after_escaping_is_400() {
     let publisher = Publisher::start().await;
-    // 3 bytes each when published, 6 when queued.
+    // Each U+FFFF takes 3 bytes when published and 6 when queued.
     let raw = |count: usize| event("1", &format!(",\"data\":\"{}\"", "\u{ffff}".repeat(count)));
     for (body, status) in [
         (raw(10_000), 202),

@@ -40,12 +40,12 @@ enum Document {
     Http,
 }
 
-/// How a MUST is covered.
+/// The coverage of a MUST.
 #[derive(Debug, Clone, Copy)]
 enum Coverage {
     /// By these tests.
     CoveredBy(&'static [&'static str]),
-    /// Not: the reason, or our deviation.
+    /// By no test: the reason, or our deviation.
     NotCovered(&'static str),
 }
 use Coverage::{CoveredBy, NotCovered};
@@ -71,11 +71,7 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
         "a typed model converts from and to strings",
         NotCovered("we have no typed model: values are forwarded unchanged"),
     ),
-    (
-        Core,
-        "time can be set by and converted to RFC 3339",
-        NotCovered("as above: it is forwarded as a string"),
-    ),
+    (Core, "time can be set by and converted to RFC 3339", NotCovered("time is forwarded as a string")),
     (
         Core,
         "formats convert from and to canonical strings",
@@ -125,7 +121,7 @@ const MUSTS: [(Document, &str, Coverage); 46] = [
         "null is the same as unset",
         CoveredBy(&[
             "k5a_null_time_is_now",
-            "k5a_null_tenantid_is_the_callers",
+            "k5a_null_tenantid_becomes_the_callers_tenant",
             "k5a_null_attributes_are_not_sent",
         ]),
     ),
@@ -333,11 +329,11 @@ async fn k5a_null_time_is_now() {
 }
 
 #[tokio::test]
-async fn k5a_null_tenantid_is_the_callers() {
+async fn k5a_null_tenantid_becomes_the_callers_tenant() {
     let publisher = publisher().await;
     for event in [event(json!({ "tenantid": null })), legacy(json!({ "extensions": { "tenantId": null } }))] {
         assert_eq!(publisher.sends(&event).await[0]["tenantid"], "acme");
-        // On the queue there is no caller whose tenant could be used.
+        // A queue message has no caller whose tenant could be used.
         assert!(publisher.sends_to_dlq(&event.to_string()).await.contains("`tenantid` is required"));
     }
 }
@@ -382,7 +378,7 @@ async fn k5a_null_data_is_kept() {
     assert!(publisher.sends(&event(json!({}))).await[0].get("data").is_none());
 }
 
-// ---------------------------------------------------------------- K5 b: which mode
+// ---------------------------------------------------------------- K5 b: content modes
 
 #[tokio::test]
 async fn k5b_structured_mode_ignores_ce_headers() {
@@ -422,7 +418,7 @@ async fn k5b_media_type_decides_the_mode() {
         let taken = publisher.accepts(&binary(&[("content-type", kind)]), structured.as_bytes()).await;
         assert_eq!(taken.id(), "b1", "{kind}");
     }
-    // Plain JSON without the headers of binary mode is an event, as Qlik's are.
+    // Plain JSON without ce- headers is an event, as Qlik's clients send it.
     assert_eq!(
         publisher.accepts(&[("content-type", "application/json")], structured.as_bytes()).await.id(),
         "structured"
@@ -979,7 +975,7 @@ async fn bom_of_utf8_is_skipped_for_every_publisher() {
         &publisher.accepts(&binary(&[("content-type", "application/json")]), b"\xef\xbb\xbf{\"a\":1}").await,
     );
     assert_eq!(sent["data"], json!({ "a": 1 }));
-    // In text data it is part of the text.
+    // In text data the mark is part of the text.
     let sent =
         payload(&publisher.accepts(&binary(&[("content-type", "text/plain")]), b"\xef\xbb\xbfa").await);
     assert_eq!(sent["data"], "\u{feff}a");
@@ -1129,7 +1125,7 @@ async fn h1_reserved_attributes_are_refused() {
         assert!(publisher.sends_to_dlq(&event(more).to_string()).await.contains(named));
     }
     assert_eq!(publisher.post(&binary(&[("ce-anzoltest", "true")]), b"{}").await.status, 400);
-    // Operational events come through the queue, and only before they have been delivered.
+    // Operational events are accepted only from the queue, and only before they have been delivered.
     let operational = event(json!({ "source": "anzol", "type": "anzol.webhook.failing" }));
     assert_eq!(
         publisher.queues_up(&operational.to_string()).await,
@@ -1174,7 +1170,7 @@ async fn h1_own_hosts_are_refused_as_targets() {
     }
     assert_eq!(engine.stored(&stored).await.spec.url, stored.spec.url);
 
-    // A webhook stored before the host became the deployment's is blocked when it is delivered to.
+    // If a stored webhook's host later becomes the deployment's, its deliveries are blocked.
     let before = webhook_with("acme", |webhook| {
         webhook.spec.url = WebhookUrl::parse("https://own.receiver.test/loop").unwrap();
     });
@@ -1192,7 +1188,7 @@ async fn h1_own_hosts_are_refused_as_targets() {
     assert_eq!(engine.received("loop").await, 0);
 }
 
-/// Four webhooks whose deliveries are published again, to follow one event.
+/// Four webhooks of one tenant whose deliveries a test publishes again, as a loop would.
 struct Loop {
     publisher: Publisher,
     hooks: Vec<Webhook>,

@@ -355,7 +355,7 @@ async fn enabling_clears_the_disabled_reason() {
             let id = at.create(body()).await["id"].clone();
             let stored =
                 context.webhooks.get(&tenant, id.as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
-            // As the sender does when deliveries keep failing.
+            // Disables the webhook as the sender does after repeated failures.
             let mut disabled = stored.clone();
             disabled.spec.enabled = false;
             disabled.version += 1;

@@ -139,7 +139,7 @@ impl Runtime {
         let (answer, answered) = oneshot::channel();
         let answer = Arc::new(Mutex::new(Some((answer, events))));
         let take = async move || {
-            // Dropping the event's sender lets the next poll return; until now it waits.
+            // The next poll returns once the event's sender is dropped.
             if let Some((answer, _events)) = answer.lock().await.take() {
                 answer.send(()).ok();
             }

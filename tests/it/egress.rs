@@ -105,7 +105,7 @@ async fn failures_have_distinct_kinds() {
 
 #[tokio::test]
 async fn plain_http_is_neither_sent_nor_understood() {
-    // A server that would understand plain HTTP, and answers every connection like one.
+    // This server speaks plain HTTP on every connection.
     let server = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let settings = Settings { receiver: Some(server.local_addr().unwrap()), ..Settings::default() };
     let first_bytes = tokio::spawn(async move {

@@ -29,16 +29,17 @@ async fn until(condition: impl AsyncFn() -> bool) {
     }
 }
 
-/// How a retry waits.
+/// A retry and the way it waits.
 #[derive(Debug)]
 struct Retry {
     task: DeliveryTask,
-    /// In seconds.
+    /// Seconds until the retry.
     wait: u64,
+    /// Whether it waits in the scheduler instead of the queue.
     scheduled: bool,
 }
 
-/// The seconds until a schedule fires.
+/// Returns the seconds until a schedule fires.
 fn seconds_until(schedule: &Value) -> u64 {
     let format = time::macros::format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
     let at = schedule["ScheduleExpression"].as_str().unwrap();
@@ -46,7 +47,7 @@ fn seconds_until(schedule: &Value) -> u64 {
     u64::try_from((at - now()).whole_seconds()).unwrap()
 }
 
-/// Makes an attempt, and returns the retry that follows.
+/// Makes an attempt and returns the retry that follows.
 async fn retry_of(engine: &Engine, task: &DeliveryTask) -> Option<Retry> {
     let (queued, scheduled) = (engine.queues.on(SLOW).len(), engine.queues.schedules().len());
     assert_eq!(engine.send(std::slice::from_ref(task)).await, Vec::<String>::new());
@@ -60,7 +61,7 @@ async fn retry_of(engine: &Engine, task: &DeliveryTask) -> Option<Retry> {
 }
 
 #[tokio::test]
-async fn retries_use_the_queue_for_short_and_schedules_for_long_waits() {
+async fn short_waits_use_the_queue_and_long_waits_the_scheduler() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -70,7 +71,7 @@ async fn retries_use_the_queue_for_short_and_schedules_for_long_waits() {
         task = retry.task.clone();
         retries.push(retry);
     }
-    assert_eq!((retries.len(), engine.received("down").await), (8, 9), "nine attempts and no more");
+    assert_eq!((retries.len(), engine.received("down").await), (8, 9), "nine attempts");
     for (retry, plain) in retries.iter().zip(anzol_domain::retry::DEFAULT_WAITS) {
         assert!((plain..=plain + plain / 5 + 1).contains(&retry.wait), "{retries:?}");
         assert_eq!(retry.scheduled, plain > crate::kit::queues::LONGEST_DELAY.as_secs(), "{retry:?}");
@@ -124,14 +125,14 @@ async fn message_received_twice_leads_to_one_retry() {
     for _ in 0..2 {
         assert!(engine.send(std::slice::from_ref(&late)).await.is_empty());
     }
-    let [(_, schedule)] = &engine.queues.schedules()[..] else { panic!("one schedule for both") };
+    let [(_, schedule)] = &engine.queues.schedules()[..] else { panic!("not exactly one schedule") };
     let next = task_in(schedule["Target"]["Input"].as_str().unwrap());
     assert_eq!((next.attempt, next.event.id()), (7, late.event.id()));
     assert_eq!(engine.history(&hook).await.len(), 1);
 }
 
 #[tokio::test]
-async fn scheduler_without_groups_gets_the_message_without_one() {
+async fn scheduler_without_groups_gets_no_message_group() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 503).await;
@@ -229,7 +230,8 @@ async fn batch_of_any_size_sends_ten_requests_at_a_time() {
     let mut times: Vec<_> = received.iter().map(|request| request.time).collect();
     times.sort();
     assert_eq!(times.len(), 25);
-    // With at most ten at a time, a request only arrives once one of those ten places before it is answered, on a machine of any speed.
+    // At most ten requests at a time: each request arrives only after one of the ten before it was answered. This holds on a machine of
+    // any speed.
     let apart = |places: usize| times.windows(places + 1).map(move |window| window[places] - window[0]);
     assert!(apart(10).all(|apart| apart >= DELAY), "more than ten at once: {times:?}");
     assert!(apart(8).any(|apart| apart < DELAY), "fewer than nine at once: {times:?}");
@@ -270,7 +272,7 @@ async fn final_failures_are_not_retried() {
 }
 
 #[tokio::test]
-async fn unqueued_retry_fails_its_message_alone() {
+async fn unqueued_retry_fails_only_its_message() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -298,7 +300,7 @@ async fn connection_reset_is_retried_once_immediately() {
 }
 
 #[tokio::test]
-async fn slow_answer_moves_a_webhook_while_it_is_awaited() {
+async fn slow_answer_moves_its_webhook_before_it_arrives() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
     engine.sender.slow_after.single = Duration::from_millis(200);
     let hook = engine.create("slow").await;
@@ -317,7 +319,7 @@ async fn slow_answer_moves_a_webhook_while_it_is_awaited() {
     let (to_retry, moved_late) = futures::join!(sending, looking);
     assert_eq!((to_retry.len(), moved_late), (0, false), "it moves before the answer");
     assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
-    assert_eq!(engine.history(&hook).await[0].failure, None, "slow, and healthy");
+    assert_eq!(engine.history(&hook).await[0].failure, None, "a slow attempt is a success");
 }
 
 #[tokio::test]
@@ -331,11 +333,11 @@ async fn fast_lane_hands_slow_webhooks_to_the_slow_lane() {
     let handed: Vec<_> =
         engine.queues.on(SLOW).iter().map(|sent| (sent.task().delivery_id, sent.delay)).collect();
     let expected: Vec<_> = waiting.iter().map(|task| (task.delivery_id, 0)).collect();
-    assert_eq!(handed, expected, "the same deliveries, without a delay");
+    assert_eq!(handed, expected, "the same deliveries without a delay");
     assert_eq!(engine.received("slow").await, 0);
 }
 
-/// Nine deliveries to one webhook, and one to another.
+/// Returns nine deliveries to one webhook and one to another: their ids and messages.
 fn burst_and_one(hook: &Webhook, other: &Webhook) -> (Vec<DeliveryId>, Vec<String>) {
     let tasks: Vec<_> = (0..9).map(|_| task(hook)).chain([task(other)]).collect();
     (tasks.iter().map(|task| task.delivery_id).collect(), tasks.iter().map(anzol_queue::encode).collect())
@@ -344,7 +346,7 @@ fn burst_and_one(hook: &Webhook, other: &Webhook) -> (Vec<DeliveryId>, Vec<Strin
 #[tokio::test]
 async fn burst_for_a_slow_receiver_occupies_one_sender() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
-    // As long as a probe lasts: until then, another batch defers its burst.
+    // The first batch waits as long as a probe lasts. Until then, another batch defers its burst.
     engine.sender.slow_after.burst = anzol_domain::health::PROBE;
     let hook = engine.create("slow").await;
     let other = engine.create("fast").await;
@@ -385,7 +387,7 @@ async fn probe_by_a_clock_far_ahead_is_ignored() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("probed").await;
     let burst = || (0..10).map(|_| anzol_queue::encode(&task(&hook))).collect::<Vec<_>>();
-    // As by a sender that stopped before it reported.
+    // Simulates a sender that stopped during its probe and reported no result.
     let announce = async |ahead: time::Duration| {
         let at = now() + ahead;
         let until = at + anzol_domain::health::PROBE;
@@ -394,7 +396,7 @@ async fn probe_by_a_clock_far_ahead_is_ignored() {
     assert!(announce(time::Duration::ZERO).await);
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     assert_eq!(engine.received("probed").await, 0, "deferred while the probe lasts");
-    assert!(announce(time::Duration::minutes(10)).await, "the first is over by then");
+    assert!(announce(time::Duration::minutes(10)).await, "the first probe has expired by then");
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     assert_eq!(engine.received("probed").await, 10);
 }
@@ -408,14 +410,14 @@ async fn burst_for_a_fast_receiver_is_sent_and_remembered() {
     let pace = async || engine.context.webhooks.pace(&hook.tenant_id, hook.id).await.unwrap();
     let known = pace().await;
     assert!(known.is_known_fast(now()) && !known.is_probed(now()), "{known:?}");
-    // Now several at once, without a write.
+    // Later bursts for a fast receiver are sent concurrently, without a write.
     let (one, other) = (burst(), burst());
     let both = futures::join!(engine.handle(&one, "fast"), engine.handle(&other, "fast"));
     assert!(both.0.is_empty() && both.1.is_empty());
     assert_eq!(engine.received("fast-receiver").await, 30);
     assert_eq!((pace().await, engine.stored(&hook).await), (known, hook.clone()), "success writes nothing");
     assert!(engine.queues.on(FAST).is_empty() && engine.queues.on(SLOW).is_empty());
-    // Until it becomes slow, which is detected.
+    // A receiver that becomes slow moves its webhook to the slow lane.
     engine.behaves("fast-receiver", Behavior { delay_ms: 1_500, ..Behavior::default() }).await;
     assert!(engine.handle(&burst(), "fast").await.is_empty());
     assert_eq!(engine.stored(&hook).await.health.lane, Lane::Slow);
@@ -499,7 +501,7 @@ async fn dispatch_to_a_slow_webhook_uses_the_slow_lane() {
 
 #[tokio::test]
 async fn failing_webhook_gets_a_warning_and_is_then_disabled() {
-    // Without hours, failures alone decide.
+    // Without a minimum time, only the number of failures decides.
     let engine = Engine::start(DisablePolicy::new(6, 0)).await;
     let hook = engine.create("down").await;
     engine.answers("down", 500).await;
@@ -528,7 +530,7 @@ async fn failing_webhook_gets_a_warning_and_is_then_disabled() {
     assert_eq!((events.len(), &events[1]["type"]), (2, &json!("anzol.webhook.disabled")));
     assert_eq!(events[1]["data"]["disabledReasonCode"], "FAILURE_THRESHOLD");
     assert_eq!(events[1]["data"]["healthState"], "disabled");
-    // It gets no further attempt, and no further event is published.
+    // A disabled webhook gets no further attempt, and no further event is published.
     engine.send(&[task(&hook)]).await;
     assert_eq!((engine.received("down").await, engine.operational_events().len()), (7, 2));
 }
@@ -582,7 +584,7 @@ async fn gone_receiver_disables_its_webhook_at_once() {
     assert!(engine.queues.on(SLOW).is_empty());
     assert_eq!(engine.operational_events()[0]["type"], "anzol.webhook.disabled");
 
-    // The answer of an old URL does not disable the webhook of a new one.
+    // An answer from the old URL does not disable a webhook whose URL has changed.
     let hook = engine.create("gone").await;
     let mut elsewhere = hook.clone();
     elsewhere.spec.url = WebhookUrl::parse("https://hooks.receiver.test/elsewhere").unwrap();
@@ -594,7 +596,7 @@ async fn gone_receiver_disables_its_webhook_at_once() {
 }
 
 #[tokio::test]
-async fn unreadable_messages_go_to_the_dlq_alone() {
+async fn only_unreadable_messages_go_to_the_dlq() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("fine").await;
     let newer = r#"{"v":2,"task":{}}"#.to_owned();
@@ -605,7 +607,7 @@ async fn unreadable_messages_go_to_the_dlq_alone() {
         String::new(),
         newer,
     ];
-    assert_eq!(engine.handle(&messages, "fast").await, ["m4"], "a newer release can read it");
+    assert_eq!(engine.handle(&messages, "fast").await, ["m4"], "a newer release can read the message");
     let dead = engine.queues.on(DEAD);
     assert_eq!(dead.iter().map(|sent| sent.body.as_str()).collect::<Vec<_>>(), ["poison", &messages[2], " "]);
     let reason = dead[0].attributes["reason"]["StringValue"].as_str().unwrap();
@@ -630,7 +632,7 @@ async fn unreadable_messages_go_to_the_dlq_alone() {
     assert_eq!(engine.queues.on(FAST).len(), 1);
 }
 
-/// Text that does not compress, of that many bytes.
+/// Returns this many bytes of text that does not compress.
 fn noise(length: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -643,7 +645,7 @@ fn noise(length: usize) -> String {
     (0..length).map(|_| letter(next())).collect()
 }
 
-/// The limits that [`EVENT_KIB`] is derived from.
+/// Checks the limits that [`EVENT_KIB`] is derived from.
 #[tokio::test]
 async fn largest_configurable_event_is_delivered_and_retried() {
     let engine = Engine::start(DisablePolicy::default()).await;
@@ -662,20 +664,20 @@ async fn largest_configurable_event_is_delivered_and_retried() {
     let (fits, too_large) = (event(largest_event - without_data), event(largest_event - without_data + 2));
     assert_eq!(fanout.handle(batch_from(&[fits, too_large], EVENTS)).await.batch_item_failures.len(), 0);
 
-    let [refused] = &engine.queues.on(DEAD)[..] else { panic!("one is too large") };
+    let [refused] = &engine.queues.on(DEAD)[..] else { panic!("not exactly one message in the DLQ") };
     assert!(refused.attributes.to_string().contains("245760"), "{}", refused.attributes);
-    let [message] = &engine.queues.on(FAST)[..] else { panic!("one is queued") };
+    let [message] = &engine.queues.on(FAST)[..] else { panic!("not exactly one message in the fast lane") };
     assert!(message.body.len() < 256 * 1024 - 1024, "{} bytes, and attributes", message.body.len());
     engine.answers("large", 500).await;
     assert_eq!(engine.handle(std::slice::from_ref(&message.body), SLOW_ARN).await, [""; 0]);
     assert_eq!(engine.received("large").await, 1);
-    let [row] = &engine.history(&webhook).await[..] else { panic!("one attempt") };
+    let [row] = &engine.history(&webhook).await[..] else { panic!("not exactly one attempt") };
     // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
     assert!(
         anzol_store::row_size(row).unwrap() < 400_000 - 100_000,
-        "headers and a response have to fit too"
+        "headers and a response must fit in the item too"
     );
-    let [retry] = &engine.queues.on(SLOW)[..] else { panic!("one retry") };
+    let [retry] = &engine.queues.on(SLOW)[..] else { panic!("not exactly one retry") };
     assert!(retry.body.len() < 256 * 1024 - 1024);
 }
 
@@ -694,7 +696,7 @@ async fn attempt_starts_only_if_it_ends_before_the_deadline() {
 }
 
 #[tokio::test]
-async fn endless_answer_is_read_only_as_far_as_it_is_kept() {
+async fn endless_body_is_read_up_to_the_stored_size() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("endless").await;
     let endless = Behavior { mode: Mode::Endless, body: "x".repeat(1000), ..Behavior::default() };
@@ -703,13 +705,13 @@ async fn endless_answer_is_read_only_as_far_as_it_is_kept() {
     let row = &engine.history(&hook).await[0];
     let response = row.response.as_ref().unwrap();
     assert_eq!((row.failure, response.body.len(), response.body_cut), (None, 16 * 1024, true));
-    // Reading to the end would only stop at the timeout, which is a body error.
+    // A read of the whole body would stop only at the timeout, which is a body error.
     assert_eq!(response.body_error, None, "{row:?}");
 }
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// The time, and a panic at every third call.
+/// Returns the time, and panics at every third call.
 fn failing_clock() -> OffsetDateTime {
     static CALLS: AtomicUsize = AtomicUsize::new(1);
     if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
@@ -720,7 +722,7 @@ fn failing_clock() -> OffsetDateTime {
 }
 
 #[tokio::test]
-async fn panic_in_an_attempt_retries_its_message_alone() {
+async fn panic_in_an_attempt_retries_only_its_message() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
     engine.sender.deliverer = Deliverer::new(engine.egress.client.clone(), failing_clock);
     let hook = engine.create("fine").await;

@@ -179,13 +179,13 @@ async fn unreadable_webhook_delays_only_its_messages() {
     context.dynamodb("UpdateItem", update).await;
     let messages = [&good, &broken].map(|webhook| anzol_queue::encode(&task(webhook)));
     let back = failed(context.sender_without_queues(&egress).handle(batch(&messages), deadline()).await);
-    assert_eq!(back, ["m1"], "it may be fixed later");
+    assert_eq!(back, ["m1"], "the webhook may be fixed later");
     assert_eq!(context.history(&good).await[0].status, Status::Success);
     assert!(context.history(&broken).await.is_empty());
 }
 
 #[tokio::test]
-async fn webhook_violating_newer_rules_is_blocked_alone() {
+async fn only_the_webhook_violating_newer_rules_is_blocked() {
     let (context, egress) = TestContext::with_egress().await;
     let good = webhook("acme");
     let mut refused = webhook("acme");
@@ -205,7 +205,7 @@ async fn webhook_violating_newer_rules_is_blocked_alone() {
         row.status_message.as_deref(),
         Some("not sent: `url` must have a domain name, not an IP address")
     );
-    // Its tenant can read and fix it.
+    // The tenant can read and fix the webhook.
     let api = context.api(&egress);
     let at = format!("/api/core/webhooks/{}", refused.id);
     let admin = As::admin("acme");

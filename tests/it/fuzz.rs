@@ -1,6 +1,6 @@
 //! The fuzz targets' checks on stable Rust: every seed file, then mutants of them.
 //!
-//! Mutants follow from a seed number, which is printed: `ANZOL_FUZZ_SEED` repeats them, `ANZOL_FUZZ_SECONDS` runs longer than the default
+//! A printed seed number determines the mutants. `ANZOL_FUZZ_SEED` repeats them, `ANZOL_FUZZ_SECONDS` runs longer than the default
 //! [`CASES`]. With nightly and cargo-fuzz, `cargo xtask fuzz` mutates guided by coverage instead.
 
 use std::fmt;
@@ -20,7 +20,7 @@ mod checks;
 /// Mutants per round of each target.
 const CASES: u32 = 2_000;
 
-/// Tokens that mutations insert: text that the parsers give a meaning to.
+/// Tokens that mutations insert: text that has a meaning for the parsers.
 const TOKENS: [&str; 50] = [
     "\"",
     "\\",

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::kit::{Api, As, Engine, task};
 
 #[tokio::test]
-async fn webhook_shows_its_health() {
+async fn health_is_shown_and_ignored_in_requests() {
     // Without a minimum time, only the number of failures decides.
     let policy = DisablePolicy::new(4, 0);
     let engine = Engine::start(policy).await;
@@ -44,7 +44,7 @@ async fn webhook_shows_its_health() {
     let (_, list) = api.call(Some(&admin), "GET", "/api/v1/webhooks", None).await;
     assert_eq!(list["data"], json!([shown]));
 
-    // Clients may send back `health` as they read it. It is ignored: neither a conflict nor a write.
+    // A client may send `health` back. The API ignores it: it causes no conflict and is not stored.
     let mut back = shown.clone();
     (back["enabled"], back["health"]["consecutiveFailures"]) = (json!(true), json!(77));
     for read_only in ["disabledReason", "disabledReasonCode", "encryptedHeaders"] {

@@ -1,4 +1,4 @@
-//! The deliveries table: one write unit per row, 7 days of retention, pages in both directions, failures through their index.
+//! The deliveries table: one write unit per row, seven days of retention, pages in both directions, failures through their index.
 
 use anzol_domain::page::{Order, Position};
 use anzol_domain::{DeliveryId, Status};

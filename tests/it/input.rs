@@ -171,7 +171,7 @@ async fn oversized_or_ambiguous_events_are_refused() {
     for (size, status) in [(1024 * 1024, 400), (1024 * 1024 + 1, 413), (5 * 1024 * 1024, 413)] {
         assert_eq!(post(&api, EVENTS, &vec![b' '; size]).await.status, status, "{size}");
     }
-    // The most expensive bodies of a megabyte.
+    // The bodies of a megabyte that take the longest to parse.
     let head = r#""specversion":"1.0","id":"1","source":"s","type":"t""#;
     let many = |member: &dyn Fn(usize) -> String| (0..90_000).map(member).collect::<Vec<_>>().join(",");
     for body in [
@@ -193,7 +193,7 @@ async fn oversized_or_ambiguous_events_are_refused() {
 }
 
 #[tokio::test]
-async fn malformed_queue_messages_go_to_dlq_alone() {
+async fn only_malformed_queue_messages_go_to_the_dlq() {
     let context = TestContext::start().await;
     context.webhooks.create(&webhook("acme"), 100).await.unwrap();
     let queues = Queues::start(&context.config).await;
@@ -212,7 +212,7 @@ async fn malformed_queue_messages_go_to_dlq_alone() {
     assert!(dead.iter().all(|message| message.attributes.to_string().len() < 4_096), "{dead:?}");
 }
 
-/// Every route of the functions that check claims.
+/// Returns every route of the functions that check claims.
 fn routes() -> Vec<(&'static str, &'static str)> {
     vec![
         ("GET", WEBHOOKS),
@@ -294,7 +294,7 @@ async fn invocation_without_verified_claims_is_401() {
             }
             asked += 1;
         }
-        // With claims the same event is authorized.
+        // The same event with claims is authorized.
         let mut event = request(method, path, b"{}");
         event["requestContext"]["authorizer"] = jwt(verified.clone());
         let answer = function.invoke(&event).await.unwrap();

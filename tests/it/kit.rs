@@ -46,7 +46,7 @@ pub(crate) use self::gateway::{Answer, Api, As};
 
 const REGION: &str = "us-east-1";
 
-/// Everything that the functions need outside themselves, without queues: a database with both tables, KMS and the vault.
+/// The services that the functions use, without queues: a database with both tables, KMS and the vault.
 pub(crate) struct TestContext {
     pub(crate) webhooks: Webhooks,
     /// The KMS stub that the vault uses.
@@ -135,7 +135,7 @@ impl TestContext {
         Api(anzol_api::router(self.state(egress)))
     }
 
-    /// Returns the router's state, with an external token issuer.
+    /// Returns the state of that router, with an external token issuer.
     pub(crate) fn state(&self, egress: &EgressHarness) -> AppState {
         AppState {
             webhooks: self.webhooks.clone(),
@@ -344,8 +344,8 @@ pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// Value of the encrypted header `X-Token` of [`webhook`].
 pub(crate) const TOKEN: &str = "for the receiver alone";
 
-/// Seals both in format 1: a secret of 32 bytes, no retired one, and one header value of 22 bytes. Must not change, because sealed
-/// secrets have to stay readable.
+/// Seals [`SECRET`] and [`TOKEN`] in format 1: a secret of 32 bytes, no retired one, and one header value of 22 bytes. The format must
+/// not change, because stored secrets must stay readable.
 fn sealed(tenant: &TenantId, id: WebhookId) -> Sealed {
     let plain = [b"\x01\x01\x20", SECRET.as_bytes(), b"\x00\x01\x16", TOKEN.as_bytes()].concat();
     Sealed {

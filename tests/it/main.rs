@@ -1,4 +1,4 @@
-//! In-process tests: the real store and the real routers against DynamoDB's API, the real egress client against the TLS receiver.
+//! In-process tests: the store and the routers against DynamoDB's API, the egress client against the TLS receiver.
 //!
 //! By default each test gets its own database in memory. With `AWS_ENDPOINT_URL` set, the tables are created there instead, so the same
 //! tests run against any implementation.

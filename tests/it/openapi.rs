@@ -15,6 +15,7 @@ fn document() -> Value {
     serde_json::from_str(OPENAPI).unwrap()
 }
 
+/// The routers of `api` and `ingest`, and the document that describes both.
 struct Routers {
     document: Value,
     context: TestContext,
@@ -105,7 +106,7 @@ async fn webhook_responses_match_the_document() {
             assert_eq!(status, expected, "{method} {path}: {answer}");
             answer
         };
-        // The examples of the document must match their schemas and be accepted.
+        // The document's examples match their schemas and are accepted.
         for (method, template) in [("post", base), ("put", one.as_str())] {
             let content =
                 &routers.document["paths"][template][method]["requestBody"]["content"]["application/json"];

@@ -24,7 +24,7 @@ const ID: &str = "client-1";
 const SECRET: &str = "s3cr+t:of %40 & =client";
 const TOKEN_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// The forms that a stub received.
+/// The forms that the stub received, oldest first.
 type Seen = Arc<Mutex<Vec<Vec<(String, String)>>>>;
 
 /// Starts a stub of the user pool. `/ok` responds as Cognito does; each other path has a different fault.
@@ -55,7 +55,7 @@ async fn cognito(State(seen): State<Seen>, headers: HeaderMap, body: String) -> 
     let encoded: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
     let expected = format!("Basic {}", STANDARD.encode(format!("{ID}:{encoded}")));
     let refuse = |error: &str| {
-        // An endpoint may repeat the request in its error. The API must not pass that on.
+        // An endpoint may repeat the request in its error. The API must not return that to its caller.
         let body = json!({ "error": error, "error_description": format!("not with {SECRET}") });
         (StatusCode::BAD_REQUEST, Json(body)).into_response()
     };
@@ -114,7 +114,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The errors, each as its field and rule; the field is empty when an error is not about one.
+    /// Returns the field and rule of each error; the field is empty when an error is not about one.
     fn rules(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Recoveries: events of permanently failed deliveries are sent again, once each, a page per step, also after interruptions.
+//! Recoveries: events of permanently failed deliveries are sent again, once each, one page per step, even after interruptions.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +22,7 @@ use crate::kit::{Answer, Api, As, Engine, delivery, webhook};
 
 const BASE: &str = "/api/v1/webhooks";
 
+/// An engine with one webhook, and the API that starts recoveries for it.
 struct Recovering {
     engine: Engine,
     api: Api,
@@ -52,7 +53,7 @@ impl Recovering {
         self.engine.behaves("in", Behavior { status: 308, headers, ..Behavior::default() }).await;
     }
 
-    /// Starts a recovery of everything since `ago`, and runs it to its end.
+    /// Starts a recovery of all failures since `ago` and runs it to its end.
     async fn recover_all(&self, ago: Duration) -> Value {
         let done = self.queued().1.len();
         let started = self.recover(ago).await;
@@ -60,7 +61,7 @@ impl Recovering {
         self.progress(&started).await
     }
 
-    /// Starts a recovery of everything since `ago`.
+    /// Starts a recovery of all failures since `ago`.
     async fn recover(&self, ago: Duration) -> Value {
         let answer = self.post(json!({ "since": rfc3339(now() - ago), "status": "fail" })).await;
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -99,7 +100,7 @@ impl Recovering {
         self.queued().0.iter().map(|sent| sent.task().event.id().to_owned()).collect()
     }
 
-    /// Hands these messages to the sender, as the slow lane would. All have to be settled.
+    /// Has the sender process messages from the slow lane. Asserts that it settles all of them.
     async fn process_batch(&self, messages: &[Sent]) {
         for batch in messages.chunks(10) {
             let bodies: Vec<_> = batch.iter().map(|sent| sent.body.clone()).collect();
@@ -107,12 +108,12 @@ impl Recovering {
         }
     }
 
-    /// Runs every queued step, and those that follow. Returns how many.
+    /// Runs every queued step and the steps that follow. Returns their number.
     async fn run_all_steps(&self) -> usize {
         self.run_steps_from(0).await
     }
 
-    /// Does the same, without the first `made` ones.
+    /// Runs the queued steps except the first `made`, and the steps that follow. Returns the number of all steps.
     async fn run_steps_from(&self, mut made: usize) -> usize {
         loop {
             let steps = self.queued().1.split_off(made);
@@ -129,7 +130,7 @@ fn rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap()
 }
 
-/// The last row of an event that never arrived, `ago`.
+/// Returns the row of an event's last attempt, which failed `ago` before now.
 fn failed(hook: &Webhook, ago: Duration, event_id: &str) -> Delivery {
     let json =
         json!({ "specversion": "1.0", "id": event_id, "source": "s", "type": "com.qlik.v1.app.created" });
@@ -139,6 +140,7 @@ fn failed(hook: &Webhook, ago: Duration, event_id: &str) -> Delivery {
     row
 }
 
+/// Returns the rows of `count` failed events, the newest first: `e0` failed 10 seconds ago, `e1` 11 seconds ago.
 fn many(hook: &Webhook, count: usize) -> Vec<Delivery> {
     (0..count)
         .map(|n| failed(hook, Duration::seconds(10 + i64::try_from(n).unwrap()), &format!("e{n}")))
@@ -171,7 +173,7 @@ async fn lost_attempt_ends_the_retries() {
     assert_eq!(it.events(), ["made", "lost in between"]);
 }
 
-/// Writes a row of every kind. Three events failed permanently.
+/// Stores rows of every kind. Three of the events failed permanently.
 async fn put_every_kind(it: &Recovering) {
     let minutes = Duration::minutes;
     let of = |event: &str, ago| failed(&it.hook, minutes(ago), event);
@@ -204,7 +206,7 @@ async fn recovery_counts_permanent_failures_and_adds_no_history() {
     let recovery = &answer.body;
     let at = format!("{BASE}/{}/recoveries/{}", it.hook.id, recovery["id"].as_str().unwrap());
     assert_eq!(answer.header("location"), format!("https://hooks.example.com{at}"));
-    // Found: one disabled, the last of the retries, two failed resends, a test.
+    // Found: the disabled one, the last of the retries, an event's failure and the failure of its resend, and a test.
     assert_eq!((recovery["status"].as_str(), counts(recovery)), (Some("done"), (5, 3, 2)), "{recovery}");
     assert!(recovery["finishedAt"].is_string() && recovery["startedAt"] == recovery["until"]);
     assert_eq!(recovery["webhookId"], json!(it.hook.id));
@@ -254,13 +256,13 @@ async fn recovered_events_arrive_once() {
 }
 
 #[tokio::test]
-async fn second_recovery_sends_only_what_failed_again() {
+async fn second_recovery_sends_only_new_failures() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 7)).await;
     let first = it.recover(HOUR).await;
     assert_eq!(counts(&first), (7, 7, 0));
     let (queued, _) = it.queued();
-    // Before any delivery was sent, and after.
+    // No delivery was sent yet, so a second recovery queues nothing.
     assert_eq!(counts(&it.recover(HOUR).await), (7, 0, 7));
     it.sends_elsewhere().await;
     it.process_batch(&queued[..2]).await;
@@ -271,7 +273,7 @@ async fn second_recovery_sends_only_what_failed_again() {
     let history = it.engine.history(&it.hook).await;
     assert_eq!(history.iter().filter(|row| row.trigger == Trigger::Recover).count(), 7);
 
-    // Seven from before; two failed permanently again; one is retried like any delivery.
+    // The seven old failures remain; two deliveries failed permanently again; one is retried like any delivery.
     let retry = it.queued().0.split_off(7);
     let [retry] = retry.as_slice() else { panic!("{retry:?}") };
     let retry = retry.task();
@@ -294,7 +296,7 @@ async fn event_that_arrived_by_a_resend_is_skipped() {
         let (created, resent) = it.api.call(Some(&As::admin("acme")), "POST", &path, None).await;
         assert_eq!((created, resent["status"].as_str()), (201, Some(expected)), "{resent}");
     }
-    // Three from before, and one failed resend.
+    // Three old failures and one failed resend.
     assert_eq!(counts(&it.recover(HOUR).await), (4, 2, 2));
     assert_eq!(it.events(), ["e2", "e1"]);
 }
@@ -314,7 +316,7 @@ async fn event_resent_between_its_retries_is_skipped() {
     assert_eq!(
         counts(&it.recover(Duration::minutes(25)).await),
         (1, 0, 1),
-        "also when only that retry is seen"
+        "also when the window contains only that retry"
     );
     // A later resend that fails makes it recoverable again.
     it.put(&[Delivery { trigger: Trigger::Resend, ..of(5) }]).await;
@@ -325,7 +327,7 @@ async fn event_resent_between_its_retries_is_skipped() {
 async fn long_recovery_continues_page_by_page_in_the_sender() {
     let it = Recovering::start().await;
     let mut rows = many(&it.hook, 250);
-    // An event on two pages: the newer failure counts.
+    // An event with failures on two pages is queued at the older one.
     rows.push(failed(&it.hook, Duration::minutes(30), "e7"));
     it.put(&rows).await;
     let started = it.recover(HOUR).await;
@@ -336,7 +338,7 @@ async fn long_recovery_continues_page_by_page_in_the_sender() {
     it.process_batch(&steps).await;
     let halfway = it.progress(&started).await;
     assert_eq!((halfway["status"].as_str(), counts(&halfway)), (Some("running"), (200, 200, 0)), "{halfway}");
-    // The same message received again runs the next step, and the one after it finds nothing left to do.
+    // The same message received again runs the next step; the message that this step queues finds nothing left to do.
     assert_eq!(it.run_all_steps().await, 2);
     let done = it.progress(&started).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (251, 250, 1)), "{done}");
@@ -350,13 +352,13 @@ async fn long_recovery_continues_page_by_page_in_the_sender() {
 async fn concurrent_steps_send_no_event_twice() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 230)).await;
-    // Two concurrent recoveries, as when one counted as lost, and each step received three times at once.
+    // Two recoveries run concurrently, as when one is considered lost, and each step is received three times at once.
     let one = it.recover(HOUR).await;
     it.forget_running().await;
     let other = it.recover(HOUR).await;
     let mut made = 0;
     for round in 0.. {
-        assert!(round < 20, "it does not end");
+        assert!(round < 20, "the recoveries do not end");
         let steps = it.queued().1.split_off(made);
         if steps.is_empty() {
             break;
@@ -366,7 +368,7 @@ async fn concurrent_steps_send_no_event_twice() {
         let all = bodies.iter().flat_map(|copies| {
             copies.iter().map(|body| it.engine.handle(std::slice::from_ref(body), SLOW_ARN))
         });
-        // On a busy machine, the database may answer too late: the message is received again, as from SQS.
+        // On a busy machine the database may answer too late. The message is then received again, as from SQS.
         let to_retry = futures::future::join_all(all).await;
         for (body, _) in bodies.iter().flatten().zip(to_retry).filter(|(_, ids)| !ids.is_empty()) {
             assert!(it.engine.handle(std::slice::from_ref(body), SLOW_ARN).await.is_empty());
@@ -379,15 +381,19 @@ async fn concurrent_steps_send_no_event_twice() {
     assert_eq!(counts(&one).1 + counts(&other).1, 230, "{one} {other}");
     let events: BTreeSet<_> = it.events().into_iter().collect();
     let ids: BTreeSet<_> = it.queued().0.iter().map(|sent| sent.task().delivery_id).collect();
-    assert_eq!((events.len(), ids.len()), (230, 230), "possibly queued twice, but as the same delivery");
+    assert_eq!(
+        (events.len(), ids.len()),
+        (230, 230),
+        "an event may be queued twice, but as the same delivery"
+    );
     it.process_batch(&it.queued().0).await;
     let requests = it.engine.egress.control(|receiver| receiver.requests("/in")).await.unwrap();
     let seen: BTreeSet<_> = requests.iter().map(|request| request.header("webhook-id")).collect();
-    assert_eq!(seen.len(), 230, "everything arrives");
+    assert_eq!(seen.len(), 230, "every event arrives");
 }
 
 #[tokio::test]
-async fn window_includes_since_and_excludes_the_start() {
+async fn recovery_window_goes_from_since_to_its_start() {
     let it = Recovering::start().await;
     let since = now() - HOUR;
     let since = since.replace_nanosecond(since.nanosecond() / 1_000_000 * 1_000_000).unwrap();
@@ -424,7 +430,7 @@ async fn invalid_recovery_is_refused_with_field_and_rule() {
         assert_eq!(answer.status, 400, "{answer:?}");
         assert_eq!(answer.rules(), [problem]);
     }
-    // Another tenant's webhook does not exist.
+    // A webhook of another tenant is 404.
     let admin = As::admin("globex");
     let theirs = format!("{BASE}/{}", it.hook.id);
     let since = Some(json!({ "since": rfc3339(now() - HOUR) }));
@@ -434,7 +440,7 @@ async fn invalid_recovery_is_refused_with_field_and_rule() {
     let recovery = it.recover(HOUR).await;
     let id = recovery["id"].as_str().unwrap();
     assert_eq!(it.api.call(Some(&admin), "GET", &format!("{theirs}/recoveries/{id}"), None).await.0, 404);
-    // Neither does another webhook's recovery, or an unknown one.
+    // A recovery of another webhook and an unknown recovery are 404 too.
     let other = it.engine.create("other").await;
     for path in [format!("{}/recoveries/{id}", other.id), format!("{}/recoveries/none", it.hook.id)] {
         let (status, _) = it.api.call(Some(&As::admin("acme")), "GET", &format!("{BASE}/{path}"), None).await;
@@ -463,11 +469,12 @@ async fn recovery_stops_when_its_webhook_is_disabled_or_deleted() {
     let stopped = it.progress(&started).await;
     assert_eq!((stopped["status"].as_str(), counts(&stopped)), (Some("stopped"), (200, 200, 0)), "{stopped}");
     assert!(stopped["finishedAt"].is_string());
-    // Deliveries queued by then are not sent, and the history says so.
+    // Deliveries that are queued by then are not sent. They are recorded as failed.
     it.process_batch(&it.queued().0[..150]).await;
     assert_eq!(it.engine.received("in").await, 0);
 
-    // Enabled again, a new recovery finds both the rest and what was not sent. The other queued deliveries are sent.
+    // After the webhook is enabled, a new recovery finds the remaining failures and the deliveries that were not sent. The other queued
+    // deliveries are sent.
     let mut enabled = disabled.clone();
     (enabled.spec.enabled, enabled.version) = (true, disabled.version + 1);
     it.engine.context.webhooks.replace(&disabled, &enabled).await.unwrap();
@@ -494,10 +501,10 @@ async fn recovery_stops_when_its_webhook_is_disabled_or_deleted() {
 }
 
 #[tokio::test]
-async fn failing_queue_loses_nothing() {
+async fn failing_queue_loses_no_recovered_event() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
-    // Without a queue nothing is claimed, so another recovery can claim everything.
+    // With an unreachable queue a recovery claims no event, so another recovery can claim all of them.
     let state = it.engine.context.state(&it.engine.egress);
     let unreachable = Api(anzol_api::router(state));
     let path = format!("{BASE}/{}/actions/recover", it.hook.id);
@@ -505,14 +512,14 @@ async fn failing_queue_loses_nothing() {
     let (status, answer) = unreachable.call(Some(&As::admin("acme")), "POST", &path, Some(body)).await;
     assert_eq!(status, 503, "{answer}");
 
-    // A queue that accepts some: the sender runs the step again, and what was queued before is not sent twice.
+    // The queue accepts some messages: the sender runs the step again, and the events queued before are not sent twice.
     it.engine.queues.refuse(r#""id":"e1""#);
     let started = it.recover(HOUR).await;
     assert_eq!((started["status"].as_str(), counts(&started)), (Some("running"), (0, 0, 0)), "{started}");
     assert_eq!(it.events(), ["e2", "e0"]);
     let (deliveries, steps) = it.queued();
     let step = std::slice::from_ref(&steps[0].body);
-    assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "it has to be received again");
+    assert_eq!(it.engine.handle(step, SLOW_ARN).await, ["m0"], "the step must be received again");
     it.process_batch(&deliveries).await;
     it.engine.queues.accept_all();
     assert!(it.engine.handle(step, SLOW_ARN).await.is_empty());
@@ -574,7 +581,7 @@ async fn step_run_twice_is_counted_once() {
     assert_eq!(stored, Some(done));
 }
 
-/// Events by their ids, in the order they were queued.
+/// Returns the ids of the first `count` events of [`many`] from the oldest to `e{last}`, the order in which they are queued.
 fn numbers(count: usize, last: usize) -> Vec<String> {
     (last..count).rev().map(|n| format!("e{n}")).collect()
 }
@@ -598,7 +605,7 @@ async fn k9_recovery_queues_the_oldest_first() {
 async fn k9_event_has_the_place_of_its_first_failure() {
     let it = Recovering::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
-    // The first state was attempted three times, the last of them after the second state failed; then a resend failed.
+    // The event `first` was attempted three times, the last time after `second` failed; then its resend failed.
     let mut rows = [of("first", 50), of("first", 40), of("first", 20), of("second", 30), of("third", 10)];
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(40)));
     rows[1].next_attempt = Some(followed_by(&rows[2], now() - Duration::minutes(20)));
@@ -607,7 +614,7 @@ async fn k9_event_has_the_place_of_its_first_failure() {
     let recovery = it.recover(HOUR).await;
     assert_eq!(it.events(), ["first", "second", "third"]);
     assert_eq!(counts(&recovery), (4, 3, 1), "the last attempt and the resend of the first: {recovery}");
-    assert_eq!(counts(&it.recover(HOUR).await), (4, 0, 4), "and none again");
+    assert_eq!(counts(&it.recover(HOUR).await), (4, 0, 4), "no event is queued again");
 }
 
 #[tokio::test]
@@ -645,7 +652,7 @@ async fn k9_events_of_one_request_are_ordered_by_their_time() {
     assert_eq!(it.events(), (0..20).map(|n| format!("e{n}")).collect::<Vec<_>>());
 }
 
-/// Failures of one millisecond, whose events are ordered by their `time` while their ids are not ordered.
+/// Returns failures of one millisecond. Only the `time` of their events gives their order; their ids are unordered.
 fn of_one_moment(hook: &Webhook, ago: Duration, count: u8) -> Vec<Delivery> {
     let at = now() - ago;
     let row = |n: u8| {
@@ -664,7 +671,7 @@ fn of_one_moment(hook: &Webhook, ago: Duration, count: u8) -> Vec<Delivery> {
 #[tokio::test]
 async fn k9_events_of_one_request_stay_on_one_page() {
     let it = Recovering::start().await;
-    // The page would end between them.
+    // A page boundary would separate the events of that moment.
     it.put(&many(&it.hook, 210)[150..]).await;
     it.put(&of_one_moment(&it.hook, Duration::seconds(30), 80)).await;
     it.put(&many(&it.hook, 5)).await;
@@ -706,7 +713,7 @@ async fn k9_pages_with_only_tests_do_not_end_a_recovery() {
 async fn k9_repeated_step_queues_and_counts_the_same() {
     let it = Recovering::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
-    // One that an earlier recovery failed to send; one attempted twice; one with a failed resend.
+    // One event that an earlier recovery failed to send, one attempted twice, one with a failed resend, and one that the queue refuses.
     it.put(&[of("before", 50)]).await;
     it.recover(HOUR).await;
     it.sends_elsewhere().await;
@@ -737,7 +744,7 @@ async fn k9_repeated_step_queues_and_counts_the_same() {
 async fn k9_expired_rows_are_not_recovered() {
     let it = Recovering::start().await;
     it.put(&many(&it.hook, 3)).await;
-    // It has expired, but the store has removed neither it nor its index entry yet.
+    // The oldest row has expired, but DynamoDB has not removed it or its index entry yet.
     let rows = it.engine.history(&it.hook).await;
     let key = json!({ "pk": { "S": format!("acme#{}", it.hook.id) }, "sk": { "S": rows[0].id } });
     let expired = json!({ ":over": { "N": (now() - HOUR).unix_timestamp().to_string() } });
@@ -756,7 +763,7 @@ async fn k9_recovery_of_the_previous_release_continues() {
     let it = Recovering::start().await;
     let rows = many(&it.hook, 230);
     it.put(&rows).await;
-    // It went from the newest to the oldest, and has done a page. Row and events are as that release wrote them.
+    // Recoveries of that release went from the newest failure to the oldest. This one has finished a page. Its row has that release's form.
     let mut old = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
     old.older_than = rows[99].id;
     (old.found, old.requeued) = (100, 100);
@@ -794,7 +801,7 @@ async fn h3_only_one_of_forty_concurrent_recoveries_starts() {
         assert_eq!(answer.rules(), [("recovery", "recovery_running")]);
     }
     assert_eq!(it.events().len(), 100);
-    // Once it ends, another can start.
+    // Another recovery can start once this one has ended.
     it.run_all_steps().await;
     assert_eq!(it.progress(&started[0].body).await["status"], "done");
     assert_eq!(counts(&it.recover_all(HOUR).await), (120, 0, 120));
@@ -809,11 +816,11 @@ async fn h3_lost_recovery_blocks_others_for_an_hour() {
     let lost = at(HOUR * 4);
     assert_eq!(deliveries.start_recovery(&lost, now() - HOUR * 4).await.unwrap(), None);
     let other = at(HOUR * 3);
-    // Already written by a call whose response was lost.
+    // The same recovery can be started again, because the response of the first call may have been lost.
     assert_eq!(deliveries.start_recovery(&lost, lost.until).await.unwrap(), None);
     let soon = deliveries.start_recovery(&other, lost.until + Duration::minutes(59)).await.unwrap();
     assert_eq!(soon, Some(lost.clone()));
-    // It ran a step after all, and the hour counts from then.
+    // The recovery runs another step, and the hour counts from that step.
     let stepped =
         Recovery { stepped_at: Some(lost.until + HOUR), newer_than: Some(other.end()), ..lost.clone() };
     deliveries.advance_recovery(&lost, &stepped).await.unwrap();
@@ -826,7 +833,7 @@ async fn h3_lost_recovery_blocks_others_for_an_hour() {
 #[tokio::test]
 async fn h3_concurrent_recoveries_queue_an_event_once_each() {
     let it = Recovering::start().await;
-    // On the first page, and by a resend on the second.
+    // The failure of this event is on the first page, the failure of its resend on the second.
     it.put(&[failed(&it.hook, Duration::minutes(30), "twice")]).await;
     it.put(&many(&it.hook, 120)).await;
     it.put(&[Delivery { trigger: Trigger::Resend, ..failed(&it.hook, Duration::seconds(5), "twice") }]).await;
@@ -836,7 +843,7 @@ async fn h3_concurrent_recoveries_queue_an_event_once_each() {
     it.forget_running().await;
     let other = it.recover(HOUR).await;
     it.process_batch(&it.queued().0[100..]).await;
-    assert_eq!(it.events().split_off(100), ["twice"], "which the first failed to send");
+    assert_eq!(it.events().split_off(100), ["twice"], "the first recovery failed to send it");
     it.run_all_steps().await;
     for recovery in [&one, &other] {
         assert_eq!(it.progress(recovery).await["status"], "done");

@@ -1,4 +1,4 @@
-//! Every route × every role × every owner, on both base paths: access rights, and isolation of tenants.
+//! Access rights and isolation of tenants: every route × every role × every owner, on both base paths.
 //!
 //! The expectations are computed from the rules of contract section 1.8, not listed case by case.
 
@@ -93,11 +93,12 @@ struct Operation {
     tail: &'static str,
     body: Option<Value>,
     done: u16,
-    /// Requires an admin, also on the caller's webhooks.
+    /// Whether it requires an admin, even on the caller's own webhooks.
     admins_only: bool,
 }
 
-fn today() -> String {
+/// Returns the time an hour ago, as a recovery's `since`.
+fn an_hour_ago() -> String {
     let hours_ago = now() - time::Duration::hours(1);
     hours_ago.format(&time::format_description::well_known::Rfc3339).unwrap()
 }
@@ -128,13 +129,13 @@ fn operations() -> Vec<Operation> {
         of("GET", "/deliveries/{delivery}", None, 200),
         of("POST", "/deliveries/{delivery}/actions/resend", None, 201),
         of("POST", "/actions/test", None, 201),
-        of("POST", "/actions/recover", Some(json!({ "since": today() })), 202),
+        of("POST", "/actions/recover", Some(json!({ "since": an_hour_ago() })), 202),
         of("GET", "/recoveries/{recovery}", None, 200),
         of("DELETE", "", None, 204),
     ]
 }
 
-/// Patches that only core accepts.
+/// Returns the patches that only `core` accepts.
 fn operations_of_core() -> Vec<Operation> {
     [("/level", "tenant"), ("/ownerId", "another-user")]
         .map(|(path, value)| Operation {
@@ -216,7 +217,7 @@ async fn every_operation_follows_the_access_rules() {
                         let text = answer.body.to_string();
                         assert!(
                             !text.contains(stored.spec.url.as_str()),
-                            "{what}: a refusal shows nothing: {text}"
+                            "{what}: a refusal does not show the webhook: {text}"
                         );
                         let errors = answer.body["errors"].as_array().unwrap();
                         assert!(

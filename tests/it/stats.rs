@@ -119,7 +119,7 @@ async fn stats_count_rows_by_day_and_last_24_hours() {
     assert_eq!(counted, [(5, 0), (0, 0), (0, 0), (0, 0), (0, 0), (3, 4), (2, 1)]);
     assert_eq!((stats.last_24_hours.success, stats.last_24_hours.fail), (5, 1));
     assert_eq!((stats.last.map(|last| last.id), stats.complete), (Some(rows[0].id), true));
-    // A day later the first day is gone, a week later all days are.
+    // A day later the first day has expired, a week later all days.
     let later = engine.count(&hook, noon + Duration::DAY).await;
     assert_eq!(later.days.map(|(_, counts)| counts.success + counts.fail), [0, 0, 0, 0, 7, 3, 0]);
     let empty = engine.count(&hook, noon + Duration::days(7)).await;
@@ -241,7 +241,7 @@ impl Engine {
 }
 
 #[tokio::test]
-async fn without_events_the_reason_is_no_events() {
+async fn webhook_without_events_has_reason_no_events() {
     let engine = engine().await;
     let all = Candidates::create(&engine).await;
     let assert_no_events = async || {
@@ -251,7 +251,7 @@ async fn without_events_the_reason_is_no_events() {
         assert_eq!(engine.codes(&all.disabled).await, ["disabled", "no_events"]);
     };
     assert_no_events().await;
-    // Other tenants' events and unknown event types do not count.
+    // Events of other tenants and of unknown types do not count.
     engine.dispatch(event("globex", CREATED, "bob", "app-1")).await;
     engine.dispatch(event("acme", "com.example.unknown", "bob", "app-1")).await;
     assert_no_events().await;
@@ -350,17 +350,17 @@ async fn match_record_is_written_once_an_hour_and_expires() {
     let clock: Clock = || START + Duration::minutes(MINUTES.load(Ordering::Relaxed));
     let engine = engine().await;
     let hook = engine.create_old(of_user("ann")).await;
-    let markers = engine.context.deliveries.match_records();
+    let records = engine.context.deliveries.match_records();
     let dispatcher = engine.dispatcher_at(clock);
     let events: Vec<_> = (0..100).map(|n| event("acme", CREATED, "bob", &format!("app-{n}"))).collect();
     let written = async || {
-        let notes = markers.read(&hook).await.unwrap();
-        let [missed] = notes.mismatches.try_into().unwrap();
+        let history = records.read(&hook).await.unwrap();
+        let [missed] = history.mismatches.try_into().unwrap();
         assert_eq!(
             (missed.mismatch, missed.rule.as_str(), missed.event_type.as_str()),
             (Mismatch::Level, "ann", CREATED)
         );
-        assert_eq!((notes.events.len(), notes.events[CREATED]), (1, missed.at));
+        assert_eq!((history.events.len(), history.events[CREATED]), (1, missed.at));
         (missed.at - START).whole_minutes()
     };
     for (minute, wanted) in [(0, 0), (1, 0), (30, 0), (59, 0), (60, 60), (61, 60), (119, 60), (300, 300)] {
@@ -369,7 +369,7 @@ async fn match_record_is_written_once_an_hour_and_expires() {
         dispatcher.dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
         assert_eq!(written().await, wanted, "at minute {minute}");
     }
-    // A new environment has no record in its cache, so it writes one.
+    // A new execution environment has no record in its cache, so it writes one.
     MINUTES.store(301, Ordering::Relaxed);
     engine.dispatcher_at(clock).dispatch(&events, &Accepted::new(now(), None)).await.unwrap();
     assert_eq!(written().await, 301);
@@ -417,9 +417,9 @@ async fn failing_match_log_does_not_fail_or_delay_events() {
         MatchRecords::new(&at(format!("http://{}", silent.local_addr().unwrap())), table),
         MatchRecords::new(&engine.context.config, "no-such-table"),
     ];
-    for (index, markers) in broken.into_iter().enumerate() {
+    for (index, records) in broken.into_iter().enumerate() {
         let began = Instant::now();
-        let dispatcher = engine.dispatcher_recording(markers, clock);
+        let dispatcher = engine.dispatcher_recording(records, clock);
         for _ in 0..3 {
             assert_eq!(
                 dispatcher

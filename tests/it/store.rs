@@ -138,7 +138,7 @@ async fn batch_read_omits_missing_webhooks() {
     assert_eq!(found, webhooks.iter().map(|webhook| webhook.id).collect());
 }
 
-/// A retried transaction may already have been committed, when its answer was lost.
+/// A retried transaction may already have been committed if its answer was lost.
 #[tokio::test]
 async fn retried_create_has_the_same_request_token() {
     let context = TestContext::start().await;

@@ -1,4 +1,4 @@
-//! Checks infra/template.yaml: parameters are documented, bounded and used, functions get the variables that they read, alarms and
+//! Checks infra/template.yaml: parameters are documented, bounded and used; functions get the variables that they read; alarms and the
 //! dashboard use metrics that exist.
 
 use std::cell::RefCell;
@@ -33,7 +33,7 @@ const CONFIGS: [(&str, Read); 5] = [
     ("Console", |env| drop(anzol_console::Config::from_env(env))),
 ];
 
-/// Returns the names of the variables that `read` reads. Each has the value `1`, so that no variable hides another.
+/// Returns the names of the variables that `read` reads. All are set to `1`, so that no unset variable prevents the read of another.
 fn variables_of(read: Read) -> BTreeSet<String> {
     let names = Rc::new(RefCell::new(BTreeSet::new()));
     let seen = Rc::clone(&names);
@@ -50,7 +50,7 @@ fn variables_of(read: Read) -> BTreeSet<String> {
 /// DynamoDB <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>,
 /// HTTP APIs <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html>,
 /// Logs <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html>.
-const OF_AWS: [(&str, &str, &str); 16] = [
+const AWS_METRICS: [(&str, &str, &str); 14] = [
     ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName"),
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName"),
     ("AWS/SQS", "NumberOfMessagesSent", "QueueName"),
@@ -65,9 +65,6 @@ const OF_AWS: [(&str, &str, &str); 16] = [
     ("AWS/ApiGateway", "4xx", "ApiId"),
     ("AWS/ApiGateway", "5xx", "ApiId"),
     ("AWS/Logs", "IncomingBytes", "LogGroupName"),
-    // Anzol's metrics. The tests of `metrics` check their dimensions.
-    (NAMESPACE, "*", "Stack"),
-    (NAMESPACE, "*", "Lane"),
 ];
 
 fn section(name: &str) -> &'static str {
@@ -110,7 +107,7 @@ fn every_parameter_is_described_bounded_and_used() {
     for (name, block) in &parameters {
         assert!(property(block, "Description").is_some(), "{name} has no description");
         let default = property(block, "Default").unwrap_or_else(|| panic!("{name} has no default"));
-        // An identity provider chooses these names, so they have no pattern.
+        // The identity provider chooses these names, so they have no pattern.
         let free =
             ["JwtAudience", "TenantClaim", "RolesClaim", "PublishScope", "PlatformScope"].contains(name);
         let bounded = ["AllowedValues", "AllowedPattern", "MinValue"]
@@ -130,7 +127,7 @@ fn every_parameter_is_described_bounded_and_used() {
     let groups = TEMPLATE.split_once("ParameterGroups:").unwrap().1.split_once("\nParameters:").unwrap().0;
     for name in parameters.keys() {
         let words = groups.split(|c: char| !c.is_ascii_alphanumeric());
-        assert_eq!(words.filter(|word| word == name).count(), 1, "{name} is in one group");
+        assert_eq!(words.filter(|word| word == name).count(), 1, "{name} must be in exactly one group");
     }
 }
 
@@ -183,13 +180,13 @@ fn functions_get_exactly_the_variables_that_they_read() {
         let variables = block.split_once("Variables:\n").unwrap().1.lines();
         let given: BTreeSet<&str> = variables
             .take_while(|line| line.starts_with("          "))
-            // Skips the further lines of a value.
+            // Skips the other lines of a value.
             .filter(|line| line[10..].starts_with(|c: char| c.is_ascii_uppercase()))
             .filter_map(|line| line.trim().split_once(':'))
             .map(|(name, _)| name)
             .filter(|name| !globals.contains(name))
             .collect();
-        // Lambda sets those of AWS; local builds read where the receiver is.
+        // Lambda sets the `AWS_` variables; only local builds read the address of the receiver.
         let is_ours = |name: &&str| !name.starts_with("AWS_") && !name.starts_with("ANZOL_RECEIVER_");
         let read = variables_of(read);
         assert_eq!(given, read.iter().map(String::as_str).filter(is_ours).collect(), "{function}");
@@ -213,7 +210,8 @@ fn config_without_variables_lists_every_required_one() {
 #[test]
 fn every_alarm_has_a_metric_and_a_runbook_section() {
     let exists = |namespace: &str, metric: &str, dimension: &str| {
-        let known = OF_AWS.contains(&(namespace, metric, dimension));
+        let known = AWS_METRICS.contains(&(namespace, metric, dimension));
+        // tests/e2e/observe.rs checks the dimensions of Anzol's metrics.
         known || (namespace == NAMESPACE && Metric::ALL.iter().any(|ours| ours.name() == metric))
     };
     let resources = members(section("Resources"));
@@ -228,8 +226,9 @@ fn every_alarm_has_a_metric_and_a_runbook_section() {
             "{name}: there is no {namespace} {metric} of a {dimension}"
         );
         let description = property(block, "AlarmDescription").unwrap();
-        let (_, title) =
-            description.split_once("Runbook: ").unwrap_or_else(|| panic!("{name} names no section"));
+        let (_, title) = description
+            .split_once("Runbook: ")
+            .unwrap_or_else(|| panic!("the description of {name} names no section of the runbook"));
         assert!(RUNBOOK.contains(&format!("\n## {title}\n")), "{name}: the runbook has no section {title:?}");
         assert!(RUNBOOK.contains(&format!("`{name}`")), "the runbook does not name {name}");
         for actions in ["AlarmActions", "OKActions"] {
@@ -260,9 +259,9 @@ fn dashboard_uses_metrics_that_exist() {
     for metric in widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().unwrap()) {
         let text = |index: usize| metric[index].as_str().unwrap();
         if text(0) == "..." {
-            continue; // CloudWatch's abbreviation for the metric before
+            continue; // CloudWatch's abbreviation for the values of the previous metric
         }
-        let known = OF_AWS.contains(&(text(0), text(1), text(2)));
+        let known = AWS_METRICS.contains(&(text(0), text(1), text(2)));
         let ours = text(0) == NAMESPACE
             && text(2) == "Stack"
             && Metric::ALL.iter().any(|ours| ours.name() == text(1));

@@ -1,4 +1,4 @@
-//! Test events: requested by `actions/test`, sent at once, signed and recorded like any other event.
+//! Test events: sent at once by `actions/test`, signed and recorded like any other event.
 
 use anzol_domain::health::DisablePolicy;
 use anzol_domain::{Health, Lane};

@@ -87,7 +87,7 @@ async fn retry_without_trace_keeps_the_derived_trace() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("untraced").await;
     engine.answers("untraced", 500).await;
-    let first = task(&hook); // like a message of an earlier release
+    let first = task(&hook); // without a trace, like a message of an earlier release
     assert!(engine.send(std::slice::from_ref(&first)).await.is_empty());
     let retry = only(&engine.queues, SLOW);
     assert_eq!(retry.trace, Some(TraceContext::of(first.delivery_id)));
@@ -154,13 +154,13 @@ async fn user_agent_and_signature_name_are_configurable() {
     let request = engine.requests("named").await.remove(0);
     assert_eq!((request.header("user-agent"), request.header("qlik-signature")), ("Acme/1.0", ""));
     let expected = anzol_tests::aws::hmac_sha256(SECRET.as_bytes(), &request.body().unwrap());
-    assert_eq!(request.header("x-acme-signature"), hex::encode(expected), "our signature, once");
+    assert_eq!(request.header("x-acme-signature"), hex::encode(expected), "only our signature");
     for taken in ["host", "Content-Type", "webhook-id", "a b", "", "x:y"] {
         assert!(taken.parse::<HeaderName>().is_err(), "{taken}");
     }
 }
 
-/// Log output while the guard lives.
+/// Collects this thread's log lines until the guard of [`Log::start`] is dropped.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,5 +1,5 @@
-//! Messages and rows during an upgrade (infra/upgrade.md): this release reads what every earlier one wrote, and writes forms that they
-//! can read, except webhooks, whose current form code from before 25 November 2026 cannot read.
+//! Messages and rows during an upgrade (infra/docs/upgrade.md): this release reads the forms of every earlier release and writes forms that
+//! they can read, except webhooks: releases from before 25 November 2026 cannot read their current form.
 //!
 //! Each form is kept here verbatim. When a form changes, the new one is added: old messages are read for as long as queues and the
 //! scheduler hold them (14 days), rows for as long as there are webhooks.

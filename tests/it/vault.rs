@@ -48,7 +48,7 @@ async fn secrets_are_opened_once_per_environment() {
     assert_eq!(kms.take_calls(), DECRYPT, "ten messages at once");
     assert!(engine.send(&tasks(&hook, 10)).await.is_empty());
     assert_eq!(kms.take_calls(), NONE, "ten later messages");
-    // Another version with the same secrets.
+    // A later version of the webhook has the same secrets.
     let (api, admin, path) = (api(&engine), As::admin("acme"), format!("{WEBHOOKS}/{}", hook.id));
     let replace = |path: &str, value: Value| Some(json!([{ "op": "replace", "path": path, "value": value }]));
     assert_eq!(api.call(Some(&admin), "PATCH", &path, replace("/name", json!("Other"))).await.0, 204);

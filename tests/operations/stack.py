@@ -61,7 +61,7 @@ def call(method, url, body=None, **headers):
 
 
 def api(token, method, path, body=None):
-    # With the API's id in the path, because not every resolver knows names under localhost.
+    # This URL has the API's id in its path, because not every resolver knows names under localhost.
     url = urlsplit(STACK["apiUrl"])
     base = f"http://localhost:{url.port}/_aws/execute-api/{url.hostname.split('.')[0]}"
     return call(method, base + path, body, Authorization=f"Bearer {token}")

@@ -25,14 +25,14 @@ def free_port():
 class Invoke(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        # Without the user's AWS settings, such as a profile.
+        # Removes the user's AWS settings, such as a profile.
         cls.environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CARGO_PKG_"))}
         cls.port = free_port()
         cls.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by a cleanup)
         cls.addClassCleanup(cls.log.close)
         command = ["cargo", "lambda", "watch", "--env-file", str(FUNCTIONS_ENV), "--ignore-changes"]
         command += ["--features", "anzol-api/local,anzol-sender/local", "--invoke-address", "127.0.0.1", "--invoke-port", cls.port]
-        # Not in a separate process group, so that it stops with the tests; it stops its functions itself.
+        # Runs in the process group of the tests, so that it stops with them. It stops its functions itself.
         cls.watch = subprocess.Popen(command, cwd=ROOT, env=cls.environment, stdout=cls.log, stderr=subprocess.STDOUT)
         cls.addClassCleanup(cls.stop)
         eventually(cls.listens, "cargo lambda watch listens")

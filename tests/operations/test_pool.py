@@ -40,7 +40,7 @@ class Pool(unittest.TestCase):
         self.assertIn("AuthenticationResult", self.sign_in(self.client_of("UserPoolClientId"), "USER_PASSWORD_AUTH"))
 
     def test_l2_local_pool_ignores_write_attributes(self):
-        """Cognito rejects this. Once the local cloud does too, invert this test and remove the sentence from SECURITY.md."""
+        """Cognito rejects this write. When the local cloud rejects it too, invert this test and remove the sentence from SECURITY.md."""
         signed_in = self.sign_in(self.client_of("UserPoolClientId"), "USER_PASSWORD_AUTH")["AuthenticationResult"]
         chosen = [{"Name": "custom:tenantId", "Value": f"{self.tenant.id}-other"}]
         self.cognito.update_user_attributes(AccessToken=signed_in["AccessToken"], UserAttributes=chosen)

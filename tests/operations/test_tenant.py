@@ -54,7 +54,7 @@ class TenantDelete(unittest.TestCase):
         self.assertEqual(everything(self.leaving), [])
         self.assertEqual(everything(self.staying), kept)
 
-        # Later events of the deleted tenant have no receiver; the other tenant still gets its own.
+        # Later events of the deleted tenant are not delivered; those of the other tenant are.
         self.leaving.publish()
         self.staying.publish()
         self.staying.received(3)

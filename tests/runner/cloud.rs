@@ -1,4 +1,4 @@
-//! The endpoint for functions and tests: answers Lambda's `Invoke` and the pool's token endpoint, and forwards everything else.
+//! The endpoint for functions and tests: answers Lambda's `Invoke` and requests for tokens, and forwards all other calls.
 
 use std::sync::Arc;
 

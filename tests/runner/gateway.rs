@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use crate::plan::Route;
 use crate::{Answer, Runner, in_json};
 
-/// The limit of HTTP APIs.
+/// Maximum size of a request body in bytes, as for HTTP APIs.
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 
 pub(crate) async fn answer(request: Request<Incoming>, runner: Arc<Runner>) -> Answer {
@@ -118,7 +118,7 @@ fn event(head: &Parts, route: &Route, headers: Map<String, Value>, body: &Bytes)
     event
 }
 
-/// Returns whether the gateway passes a body as text; all others, including forms, are in base64.
+/// Returns whether the gateway passes a body of this type as text. All others, including forms, are passed in base64.
 fn is_text(kind: &str) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let named = ["application/json", "application/xml", "application/javascript"].contains(&kind);

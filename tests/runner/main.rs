@@ -1,4 +1,4 @@
-//! Runs the functions for an endpoint that cannot: emulates Lambda, event source mappings, API Gateway and the user pool on loopback.
+//! Runs the functions for an endpoint without Lambda: emulates Lambda, event source mappings, API Gateway and the user pool on loopback.
 //!
 //! `runner PLAN STATE` reads a plan (JSON). Once everything listens, it writes the addresses and tokens for clients to STATE.
 
@@ -36,7 +36,7 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::plan::{Function, Plan};
 use crate::tokens::Tokens;
 
-/// Maximum processes of one function: the concurrency of the sender's queues.
+/// Maximum number of processes of one function: the concurrency of the sender's queues.
 const PROCESSES: usize = 12;
 /// Bytes of log in one call; the limit of `PutLogEvents` is 1 MiB.
 const LOG_CHUNK: u64 = 500_000;
@@ -74,7 +74,7 @@ impl Runner {
         Ok(outcome)
     }
 
-    /// Calls an operation of the endpoint.
+    /// Calls an operation of the endpoint and returns its answer.
     pub(crate) async fn call(
         &self,
         service: &'static str,
@@ -165,7 +165,7 @@ where
         stream.set_nodelay(true).ok();
         let runner = Arc::clone(&runner);
         let service = service_fn(move |request| {
-            // In a separate task, which continues when the caller disconnects.
+            // A separate task, so that it continues when the caller disconnects.
             let answered = tokio::spawn(answer(request, Arc::clone(&runner)));
             let lost = |_| in_json(500, &json!({ "message": "Internal Server Error" }));
             async move { Ok::<_, std::convert::Infallible>(answered.await.unwrap_or_else(lost)) }

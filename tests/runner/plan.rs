@@ -1,4 +1,4 @@
-//! The plan: `infra/local/resources.py` generates it from the template, and xtask adds paths and ports.
+//! The runner's plan: `infra/local/resources.py` generates it from the template, and xtask adds paths and ports.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     pub(crate) functions: BTreeMap<String, Function>,
     pub(crate) routes: Vec<Route>,
     pub(crate) authorizer: Authorizer,
-    /// Lifetime of tokens.
+    /// Lifetime of tokens, in hours.
     pub(crate) token_hours: i64,
     /// Scopes of the confidential client.
     pub(crate) scopes: Vec<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Function {
-    /// Its name at the endpoint.
+    /// The function's name at the endpoint.
     pub(crate) name: String,
     pub(crate) binary: PathBuf,
     pub(crate) log_group: String,

@@ -1,4 +1,4 @@
-//! A client of AWS that uses none of the product's code: suites send messages to SQS and read `DynamoDB` tables with it.
+//! A client of AWS that uses none of the product's code. Suites use it to send messages to SQS and to read `DynamoDB` tables.
 //!
 //! A suite that read the history through `anzol-store` would only check the store against itself. Signature Version 4 and the JSON
 //! protocol are small enough to implement here.
@@ -50,7 +50,7 @@ impl Aws {
         self.call("sqs", "AmazonSQS.SendMessage", &json!({ "QueueUrl": queue_url, "MessageBody": body }))
     }
 
-    /// Returns the endpoint's port, when it names one.
+    /// Returns the endpoint's port, if its URL has one.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.endpoint.parse::<Uri>().ok()?.port_u16()

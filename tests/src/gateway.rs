@@ -1,4 +1,4 @@
-//! The events with which API Gateway invokes a function (HTTP API, payload format 2.0).
+//! Builds the events with which API Gateway invokes a function (HTTP API, payload format 2.0).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! The kit that all suites share: a TLS receiver that plays the customer's endpoint, the deployed stack as `stack.json` describes it,
+//! The kit that all suites share: a TLS receiver in the role of a customer's endpoint, the deployed stack as `stack.json` describes it,
 //! clients for the API, the receiver and AWS, and the Lambda Runtime API for single functions.
 
 #![expect(

@@ -9,7 +9,7 @@
 //! | `GET /requests?after=N` | returns those after number N, for clients that poll |
 //! | `DELETE /requests` | forgets them |
 //! | `PUT /behaviours/<path>` | sets how `/<path>` answers: [`Behavior`] as JSON, all members optional |
-//! | `PUT /behaviours/host:<name>` | sets it for every path of that host without a behavior of the path |
+//! | `PUT /behaviours/host:<name>` | sets how that host answers on all paths that have no behavior |
 //! | `DELETE /behaviours` | resets everything to 200 |
 //!
 //! Members of a behavior, all optional: `status`, `headers`, `body`, `delayMs`, `mode`, `fromRequest`, and for `raw` alone `raw`,
@@ -68,7 +68,7 @@ use self::tls::{Ca, Handshakes};
 /// The domain of the receiver; every name below it resolves to the receiver too.
 pub const DOMAIN: &str = "receiver.test";
 
-/// Names below it spell addresses; the receiver plays those that webhooks may reach.
+/// Names that spell IP addresses; those of public addresses resolve to the receiver.
 const ADDRESSES: &str = "*.address.test";
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -120,7 +120,7 @@ pub struct State {
 pub struct Received {
     /// Counts from 1 over all paths and never restarts: a gap is a request that was dropped.
     pub number: u64,
-    /// `POST`, usually.
+    /// The HTTP method.
     pub method: String,
     /// Path with its query.
     pub path: String,
@@ -133,7 +133,7 @@ pub struct Received {
     /// The time when the last byte was read, in RFC 3339.
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
-    /// The status of the answer, endless ones included; none when the answer was to fail.
+    /// The status of the answer, including endless ones; none when the mode makes the answer fail.
     pub answered: Option<u16>,
 }
 
@@ -154,7 +154,7 @@ impl Received {
     }
 }
 
-/// How a path or a host answers.
+/// The behavior of a path or a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Behavior {
@@ -166,14 +166,14 @@ pub struct Behavior {
     pub body: String,
     /// Milliseconds to wait before the answer.
     pub delay_ms: u64,
-    /// How to answer.
+    /// The way to answer.
     pub mode: Mode,
     /// The first request of a connection, counted from 1, to which the mode applies; earlier ones get status, headers and body.
     pub from_request: u32,
     /// The bytes for [`Mode::Raw`].
     #[serde(skip_serializing_if = "Raw::is_empty")]
     pub raw: Raw,
-    /// How [`Mode::Raw`] ends the connection.
+    /// The way [`Mode::Raw`] ends the connection.
     pub end: End,
     /// Milliseconds to wait between two pieces of `raw`.
     pub pause_ms: u64,
@@ -258,7 +258,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Returns whether the mode is decided before there is a request.
+    /// Returns whether the mode applies to the handshake, before there is a request.
     fn is_of_host(self) -> bool {
         match self {
             Self::Ok | Self::Stall | Self::Endless | Self::Cut | Self::Reset | Self::Raw => false,
@@ -333,7 +333,8 @@ async fn listen(port: u16) -> Result<TcpListener> {
         .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))
 }
 
-/// Returns an accepted connection. A failed accept (the peer, or no descriptors) must neither stop the receiver nor spin it.
+/// Returns an accepted connection. After a failed accept (by the peer, or for lack of descriptors) it waits, so that the receiver neither
+/// stops nor spins.
 async fn accepted(stream: std::io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {
     if let Ok((stream, _)) = stream {
         stream.set_nodelay(true).ok();
@@ -416,7 +417,7 @@ struct Line {
     shared: Arc<Shared>,
     /// Number of requests so far.
     count: Arc<AtomicU32>,
-    /// Requests send the behavior here that the connection must carry out without the HTTP server.
+    /// Receives the behavior of a request that the connection must answer without the HTTP server.
     orders: mpsc::UnboundedSender<Behavior>,
 }
 
@@ -430,7 +431,7 @@ async fn serve_tls(stream: TcpStream, handshakes: Arc<Handshakes>, shared: Arc<S
         let service = service_fn(|request| answer(request, line.clone()));
         let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         let order = tokio::select! {
-            // The connection first: earlier answers are written before an order is carried out.
+            // Polls the connection first, so that earlier answers are written before an order is carried out.
             biased;
             _ = &mut connection => return,
             order = ordered.recv() => order,
@@ -541,7 +542,7 @@ fn plain(status: StatusCode, text: &str) -> Answer {
     response
 }
 
-/// A body of which nothing is ever sent.
+/// A body that never sends a byte and never ends.
 struct NeverEnding;
 
 impl Body for NeverEnding {

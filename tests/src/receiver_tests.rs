@@ -1,4 +1,4 @@
-//! The receiver over real TLS and real sockets, as the sender and the suites use it.
+//! Tests of the receiver over TLS and sockets, as the sender and the suites use it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Behavior, End, Mode, Options, Receiver, State, tls};
 use crate::client::Control;
 
-/// A receiver on its own thread, and what is needed to talk to it.
+/// A receiver on its own thread, its addresses, its CA and a client of its control API.
 struct Fixture {
     state: State,
     ca_pem: String,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// Names another `stack.json` than the workspace's own.
+/// The variable that names a `stack.json` other than the workspace's.
 pub const STACK_VARIABLE: &str = "ANZOL_STACK";
 
 /// The addresses, names and credentials that a client of the stack needs.
@@ -42,9 +42,9 @@ pub struct Stack {
 /// A client that exchanges its credentials for a token.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Client {
-    /// Its id.
+    /// The client's id.
     pub id: String,
-    /// Its secret.
+    /// The client's secret.
     pub secret: String,
 }
 
@@ -81,11 +81,11 @@ pub struct Tables {
 pub struct ReceiverAddress {
     /// Base URL for webhooks.
     pub url: String,
-    /// `127.0.0.1:PORT` behind that URL.
+    /// `127.0.0.1:PORT`, to which the host of that URL resolves.
     pub address: String,
-    /// PEM of its CA.
+    /// PEM file of the receiver's CA.
     pub ca_file: PathBuf,
-    /// Base URL of its control API.
+    /// Base URL of the receiver's control API.
     pub control_url: String,
 }
 

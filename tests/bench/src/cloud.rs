@@ -36,7 +36,7 @@ pub(crate) const SLOW_ARN: &str = "arn:aws:sqs:us-east-1:1:slow";
 /// Prefix of sealed texts, so that decrypting anything else fails.
 const SEALED: &[u8] = b"sealed:";
 
-/// A running cloud.
+/// A running emulator.
 #[derive(Debug, Clone)]
 pub(crate) struct Cloud {
     shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! The environment of all parts: the cloud, a customer's receiver, and the functions, which are called only as Lambda calls them.
+//! The environment of all parts: the emulated cloud, a receiver, and the functions, which are called only as Lambda calls them.
 
 use std::collections::BTreeMap;
 use std::io::{Seek as _, SeekFrom};
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::cloud::{self, Cloud};
 use crate::lambda::Function;
 
-/// Events in one call of `ingest`, the API's maximum.
+/// Number of events in one call of `ingest`, the API's maximum.
 pub(crate) const EVENTS_A_CALL: usize = 100;
-/// Messages in one batch of `sender`, as in the template.
+/// Number of messages in one batch of `sender`, as in the template.
 pub(crate) const BATCH: usize = 10;
 
 const EVENT_TYPE: &str = "com.qlik.v1.app.reload.finished";
@@ -30,11 +30,11 @@ pub(crate) struct Paths {
     pub(crate) local: PathBuf,
     /// The baseline programs.
     pub(crate) baselines: PathBuf,
-    /// For figures and logs.
+    /// The directory for figures and logs.
     pub(crate) out: PathBuf,
 }
 
-/// A running cloud and receiver.
+/// A running emulated cloud and receiver.
 pub(crate) struct BenchContext {
     pub(crate) paths: Paths,
     pub(crate) cloud: Cloud,

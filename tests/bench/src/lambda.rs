@@ -1,4 +1,4 @@
-//! A function under measurement: its responses, CPU and memory.
+//! A function under measurement: invokes it, and reads its CPU and memory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::usage::Usage;
 pub(crate) struct Function {
     process: Process,
     usage: Usage,
-    /// Its state when it asked for the first event.
+    /// The function's state when it asked for its first event.
     pub(crate) ready: Ready,
 }
 
@@ -44,19 +44,19 @@ impl Function {
         Ok(Self { process, usage, ready })
     }
 
-    /// Returns the time of its start.
+    /// Returns when the process was started.
     #[must_use]
     pub(crate) fn started(&self) -> Instant {
         self.process.started()
     }
 
-    /// Returns its resource usage.
+    /// Returns the resource usage of the process.
     #[must_use]
     pub(crate) fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// Invokes it with an event and returns its response.
+    /// Invokes the function with an event and returns its response.
     pub(crate) async fn invoke(&self, event: impl Into<Bytes>) -> Result<Bytes> {
         let outcome = self.process.invoke(event).await?;
         ensure!(!outcome.failed, "the function failed: {}", String::from_utf8_lossy(&outcome.payload));

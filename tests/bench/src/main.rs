@@ -1,4 +1,4 @@
-//! Benchmarks: runs binaries under an own Lambda Runtime API and compares them with baselines of the same run.
+//! Benchmarks: measures the functions under an emulated Lambda Runtime API and compares them with baselines of the same run.
 //!
 //! `cargo xtask bench` runs it: `bench --functions DIR --local DIR --baselines DIR --out DIR PART…`.
 

@@ -12,7 +12,7 @@ use crate::prices;
 pub(crate) struct Meter {
     /// SQS requests, 64 KB each: sends, receives, deletes.
     pub(crate) queue_requests: u64,
-    /// Those with a message group.
+    /// SQS requests with a message group.
     pub(crate) fair_requests: u64,
     /// `DynamoDB` write units of tables and indexes, transactions doubled.
     pub(crate) write_units: f64,
@@ -26,13 +26,13 @@ pub(crate) struct Meter {
     pub(crate) schedules: u64,
     /// Lambda invocations.
     pub(crate) invocations: u64,
-    /// Their duration in GB-seconds, as assumed in [`prices`].
+    /// Duration of the invocations in GB-seconds, as assumed in [`prices`].
     pub(crate) gb_seconds: f64,
     /// HTTP API calls.
     pub(crate) http_calls: u64,
-    /// Billed storage of the history, which is kept for seven days.
+    /// Billed storage of the history in bytes, which is kept for seven days.
     pub(crate) history_bytes: u64,
-    /// Log output. Not part of the bill, because it depends on the log level.
+    /// Log output in bytes. Not part of the bill, because it depends on the log level.
     pub(crate) log_bytes: u64,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Meter {
 const CHUNK: usize = 64 * 1024;
 
 impl Meter {
-    /// Counts a call that sends `bytes` to a queue.
+    /// Counts a call that sends `bytes` to a queue, with a message group if `fair`.
     pub(crate) fn send(&mut self, bytes: usize, fair: bool) {
         let requests = chunks(bytes);
         self.queue_requests += requests;
@@ -54,7 +54,7 @@ impl Meter {
         self.queue_requests += chunks(bytes) + 1;
     }
 
-    /// Counts an invocation of this duration.
+    /// Counts an invocation of this duration, in milliseconds.
     pub(crate) fn invoke(&mut self, milliseconds: f64) {
         self.invocations += 1;
         self.gb_seconds += prices::MEMORY_GB * milliseconds / 1000.0;
@@ -78,7 +78,7 @@ impl Meter {
         ]
     }
 
-    /// Returns the cost in dollars for a million, when `count` were metered.
+    /// Returns the cost in dollars for a million deliveries, when `count` were metered.
     #[must_use]
     pub(crate) fn per_million(&self, count: usize) -> f64 {
         let total: f64 = self.bill().iter().map(|(_, dollars)| dollars).sum();

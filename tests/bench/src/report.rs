@@ -17,7 +17,7 @@ pub(crate) struct Figure {
     pub(crate) name: String,
     /// The value.
     pub(crate) measured: f64,
-    /// Its unit.
+    /// The unit of the value.
     pub(crate) unit: String,
     /// The value of a minimal program that does the same kind of work, measured in the same run.
     pub(crate) baseline: Option<f64>,
@@ -125,11 +125,11 @@ fn number(value: f64) -> String {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Part {
-    /// Its name, as on the command line.
+    /// The part's name, as on the command line.
     pub(crate) name: String,
-    /// When it was measured.
+    /// The time of the measurement.
     pub(crate) at: String,
-    /// Its figures.
+    /// The measured figures.
     pub(crate) figures: Vec<Figure>,
 }
 
@@ -205,7 +205,7 @@ fn instructions(directory: &Path) -> Option<Part> {
     Some(Part { name: "instructions".to_owned(), at, figures: figures.collect() })
 }
 
-/// Reads a file of figures that another program wrote, and its modification time.
+/// Reads a file of figures that another program wrote. Returns the figures and the file's modification time.
 fn read_figures(directory: &Path, name: &str) -> Option<(Value, String)> {
     let file = directory.join(format!("{name}.json"));
     let figures = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;

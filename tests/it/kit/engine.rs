@@ -91,13 +91,13 @@ impl Engine {
         failed(self.sender.handle(batch_from(bodies, source), deadline()).await)
     }
 
-    /// Sends these from the slow lane, in which every webhook may send.
+    /// Has the sender process these deliveries on the slow lane, which sends to every webhook. Returns the ids of failed messages.
     pub(crate) async fn send(&self, tasks: &[DeliveryTask]) -> Vec<String> {
         let bodies: Vec<_> = tasks.iter().map(anzol_queue::encode).collect();
         self.handle(&bodies, SLOW_ARN).await
     }
 
-    /// Returns a webhook as stored now.
+    /// Returns the current state of a webhook in the table.
     pub(crate) async fn stored(&self, webhook: &Webhook) -> Webhook {
         self.context.webhooks.get(&webhook.tenant_id, webhook.id).await.unwrap().unwrap()
     }
@@ -126,7 +126,7 @@ impl Publisher {
         Self::with(MAX_EVENT, None).await
     }
 
-    /// Starts them with a maximum event size and the name of the deployment's signature header.
+    /// Does the same as [`Self::start`], with this maximum event size and this name of the deployment's signature header.
     pub(crate) async fn with(largest_event: usize, signature: Option<HeaderName>) -> Self {
         let engine = Box::pin(Engine::start(DisablePolicy::default())).await;
         engine.create("in").await;

@@ -1,4 +1,4 @@
-//! Callers, and a router called with API Gateway's events.
+//! Calls routers with API Gateway's events, as callers with any claims.
 
 use anzol_tests::gateway;
 use axum::Router;
@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-/// A caller: the claims that the gateway passes on.
+/// A caller: the claims of its token, as the gateway passes them to a function.
 #[derive(Clone)]
 pub(crate) struct As(Value);
 

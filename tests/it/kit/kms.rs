@@ -1,4 +1,4 @@
-//! An in-process stub of the KMS operations that we use: it counts calls, checks the encryption context, and fails on demand.
+//! An in-process stub of the KMS operations that Anzol uses: it counts calls, checks the encryption context, and fails on demand.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ struct Inner {
     refuses: Option<&'static str>,
 }
 
-/// A ciphertext of the stub: it holds the context, and the plaintext is not readable in it.
+/// A ciphertext of the stub: the encryption context, and the plaintext in an unreadable form.
 #[derive(Serialize, Deserialize)]
 struct Ciphertext {
     context: BTreeMap<String, String>,
@@ -79,7 +79,7 @@ impl Kms {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the number of calls since the last time, and resets it.
+    /// Returns and resets the number of calls.
     pub(crate) fn take_calls(&self) -> Calls {
         std::mem::take(&mut self.inner().calls)
     }

@@ -1,21 +1,21 @@
-//! The limits of SQS and the scheduler by their documentation, which implementations for development do not enforce.
+//! Checks the documented limits of SQS and the scheduler, which implementations for development do not enforce.
 //!
 //! - [Send](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html): the characters of a body, its
-//!   least size, `DelaySeconds`, `MessageGroupId`.
+//!   minimum size, `DelaySeconds`, `MessageGroupId`.
 //! - [Batch](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html): ten entries, together no larger
 //!   than one message may be.
 //! - [Attributes](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html): ten, with the
 //!   same characters, not empty; name, type and value count towards the size of the message.
 //! - [Sizes](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html): 1 MiB.
 //! - [Schedule](https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html): the characters of a name.
-//! - [Target](https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html): what is replaced in an
-//!   input. The limit of its size is assumed to be 256 KB, SQS's limit when the scheduler was introduced.
+//! - [Target](https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html): the text that is replaced in
+//!   an input. The maximum size of an input is assumed to be 256 KB, SQS's limit when the scheduler was introduced.
 
 use serde_json::Value;
 
-/// Bytes of a message, or of a batch.
+/// Maximum bytes of a message or a batch.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
-/// Bytes of a schedule's input.
+/// Maximum bytes of a schedule's input.
 const MAX_INPUT: usize = 256 * 1000;
 
 /// The punctuation allowed in a message group.
@@ -30,7 +30,7 @@ pub(crate) fn is_group(group: &str) -> bool {
         && group.chars().all(|c| c.is_ascii_alphanumeric() || PUNCTUATION.contains(c))
 }
 
-/// Returns the bytes of a message: body and attributes.
+/// Returns the size of a message in bytes: body and attributes.
 pub(crate) fn size(message: &Value) -> usize {
     let body = message["MessageBody"].as_str().unwrap_or_default().len();
     let attributes = message["MessageAttributes"].as_object().into_iter().flatten();
@@ -41,7 +41,7 @@ pub(crate) fn size(message: &Value) -> usize {
     body + bytes.sum::<usize>()
 }
 
-/// Returns the error code by which a message is refused, alone or in a batch.
+/// Returns the error code with which a message is refused, alone or in a batch.
 pub(crate) fn refusal(message: &Value, most: usize) -> Option<&'static str> {
     let body = message["MessageBody"].as_str().unwrap_or_default();
     let mut values = message["MessageAttributes"]
@@ -78,7 +78,7 @@ pub(crate) fn schedule_refusal(name: &str, schedule: &Value) -> Option<&'static 
     } else if input.is_empty() || input.len() > MAX_INPUT {
         Some("the input is not valid")
     } else if !input.chars().all(is_character) {
-        Some("the queue would not take the input")
+        Some("the queue would refuse the input")
     } else if input.to_lowercase().contains("<aws.") {
         Some("the input would be changed")
     } else if !group.is_none_or(is_group) {

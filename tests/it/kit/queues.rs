@@ -1,5 +1,4 @@
-//! In-process SQS and scheduler, as far as Anzol uses them: they record messages, refuse what the documentation says they refuse, and can be
-//! made to refuse more.
+//! In-process stubs of SQS and the scheduler: they record messages and schedules, enforce the documented limits, and refuse more on demand.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +58,7 @@ struct Inner {
     names: BTreeSet<String>,
     refused: BTreeSet<String>,
     busy: BTreeSet<String>,
-    /// Bytes of a message, if not SQS's limit.
+    /// Maximum bytes of a message, if it differs from SQS's.
     most: Option<usize>,
     no_groups: bool,
 }
@@ -77,7 +76,7 @@ impl Inner {
     }
 }
 
-/// The queues, with everything sent to them.
+/// The stubs, with all messages and schedules that they received.
 #[derive(Debug, Clone)]
 pub(crate) struct Queues {
     inner: Arc<Mutex<Inner>>,
@@ -116,12 +115,12 @@ impl Queues {
         self.inner().busy.insert(text.into());
     }
 
-    /// Refuses messages that contain this text from now on, as the sender's fault.
+    /// Refuses messages that contain this text from now on, permanently: SQS calls that the sender's fault.
     pub(crate) fn refuse_permanently(&self, text: impl Into<String>) {
         self.inner().refused.insert(text.into());
     }
 
-    /// Limits messages and batches to this many bytes from now on, as another implementation may.
+    /// Limits messages and batches to this many bytes from now on, as another implementation of SQS may.
     pub(crate) fn take_at_most(&self, bytes: usize) {
         self.inner().most = Some(bytes);
     }

@@ -20,7 +20,7 @@ const BEFORE_RESET: Duration = Duration::from_millis(100);
 /// Time that a closed connection is still read: unread bytes would turn the close into a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How the connection ends after a raw answer.
+/// The end of the connection after a raw answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {
@@ -85,7 +85,7 @@ impl Rewound {
         Self { unread: Bytes::new(), stream }
     }
 
-    /// Puts back bytes that an HTTP server read from it and did not use; they are read first.
+    /// Puts back bytes that an HTTP server read from the connection and did not use. They are read first.
     pub(super) fn unreading(mut self, read: &Bytes) -> Self {
         if !read.is_empty() {
             self.unread = [&**read, &*self.unread].concat().into();
@@ -142,7 +142,7 @@ pub(super) async fn answer_in_plain(mut socket: TcpStream, answer: &[u8]) -> io:
     Ok(())
 }
 
-/// Reads and discards until the client has closed too, or [`LINGER`] is over.
+/// Reads and discards bytes until the client has closed its side, at most for [`LINGER`].
 pub(super) async fn linger(socket: &mut TcpStream) {
     let mut discarded = [0; 4096];
     let read = async { while socket.read(&mut discarded).await.is_ok_and(|length| length > 0) {} };

@@ -18,7 +18,7 @@ use crate::tools::process::Process;
 use crate::tools::progress::say;
 use crate::tools::python::{Environment, Python};
 
-/// The program that stands in for Lambda, API Gateway and Cognito: tests/runner.
+/// The program that emulates Lambda, API Gateway and Cognito: tests/runner.
 pub(crate) const RUNNER: &str = "runner";
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 

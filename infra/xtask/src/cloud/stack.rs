@@ -1,4 +1,4 @@
-//! A running stack: receiver, local cloud and log follower. All of them stop with it, unless it is left running on purpose.
+//! A running stack: receiver, local cloud and log follower. All of them are stopped with it, unless it is left running on purpose.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -278,7 +278,7 @@ impl Stack {
         Ok((stack, receiver))
     }
 
-    /// Starts a program of the tests that writes its state to the file named by its last argument once it listens; returns that state.
+    /// Starts a program of the tests, which writes its state to the file named by its last argument once it listens. Returns that state.
     fn start_program<T: DeserializeOwned>(
         &mut self,
         name: &str,

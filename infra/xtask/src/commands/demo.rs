@@ -144,8 +144,8 @@ impl Client {
         Ok(self.0.get(url).call()?.body_mut().read_json()?)
     }
 
-    /// Sends a POST with the body, or a GET without one. Not every resolver knows `*.localhost`, so the connection goes to 127.0.0.1 and the
-    /// name is in the Host header.
+    /// Sends a POST with the body, or a GET without one. Connects to 127.0.0.1 with the name in the Host header, because not every resolver
+    /// knows `*.localhost`.
     fn call(&self, stack: &Description, who: &str, path: &str, body: Option<&[u8]>) -> Result<Value> {
         let token = stack.tokens.get(who).with_context(|| format!("no token for {who}"))?;
         let host =

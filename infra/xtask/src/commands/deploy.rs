@@ -52,7 +52,7 @@ pub(crate) fn deploy(root: &Path, options: &Options) -> Result<()> {
     {
         command.args(given.then_some(flag));
     }
-    // Not in a separate process group, because it asks questions at the terminal.
+    // Runs in the process group of xtask, because it asks questions at the terminal.
     let status = command.status().context("cannot start Python")?;
     ensure!(status.success(), "the deployment failed or is incomplete; see above");
     Ok(())

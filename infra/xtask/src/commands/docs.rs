@@ -236,7 +236,7 @@ Resources: {}
     }
 
     #[test]
-    fn configuration_refuses_what_it_cannot_read() {
+    fn configuration_refuses_unreadable_templates() {
         for (text, replacement) in [
             ("[Size, Name]", "[Size]"),
             ("[Size, Name]", "[Size, Name, Days]"),

@@ -1,4 +1,4 @@
-//! `cargo xtask down`: stops the stack of `up`, whether it was left running, still has its `up`, or lost it to a kill.
+//! `cargo xtask down`: stops the stack of `up`, whether `up` still runs, left the stack running, or was killed.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: runs the targets of tests/fuzz: with cargo-fuzz, if it and a nightly toolchain are installed, otherwise on stable
+//! `cargo xtask fuzz`: runs the targets of tests/fuzz with cargo-fuzz if it and a nightly toolchain are installed, otherwise on stable Rust
 //! with random mutations.
 
 use std::path::Path;

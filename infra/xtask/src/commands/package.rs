@@ -45,7 +45,7 @@ enum Architecture {
 }
 
 impl Architecture {
-    /// Returns this machine's.
+    /// Returns the processor of this machine.
     fn own() -> Self {
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
     }
@@ -135,7 +135,7 @@ fn builder(root: &Path, python: &Python, target: &str) -> Result<Command> {
     command
         .env("PATH", python.on_path())
         .env("CARGO_ENCODED_RUSTFLAGS", remapped(root)?)
-        // Not --target-dir: cargo-lambda would also pass it to `cargo metadata`, which does not support it.
+        // The option --target-dir is not used: cargo-lambda would also pass it to `cargo metadata`, which does not support it.
         .env("CARGO_TARGET_DIR", root.join("target"))
         .env_remove("RUSTFLAGS");
     // Keep the workspace's profile: cargo-lambda's optimizations would abort on panic.

@@ -41,7 +41,7 @@ pub(crate) fn tenant(root: &Path, Tenant::Delete(options): &Tenant) -> Result<()
         command.args(given.then_some(flag));
     }
     command.arg("--").arg(&options.tenant);
-    // Not in a separate process group, because it asks questions at the terminal.
+    // Runs in the process group of xtask, because it asks questions at the terminal.
     let status = command.status().context("cannot start Python")?;
     ensure!(status.success(), "the deletion failed or is incomplete; see above");
     Ok(())

@@ -1,6 +1,6 @@
-//! The suite `dependencies`: which of our crates may depend on each other, and the bans, licenses and sources of `.deny.toml`.
+//! The suite `dependencies`: checks which of our crates depend on each other, and the bans, licenses and sources of `.deny.toml`.
 //!
-//! Where cargo-deny is installed, it checks `.deny.toml`. Elsewhere this module does, for the part of the policy that the file uses.
+//! If cargo-deny is installed, it checks `.deny.toml`. Otherwise this module checks the part of the policy that the file uses.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;

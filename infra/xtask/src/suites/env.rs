@@ -32,7 +32,7 @@ struct Running {
 pub(super) enum StackTarget {
     /// A dedicated local cloud.
     Own,
-    /// A dedicated local cloud that the functions reach through this port; the suite has to listen there before any function is called.
+    /// A dedicated local cloud that the functions reach through this port. The suite must listen there before any function is called.
     Proxied(u16),
     /// An endpoint that already runs, with the functions on this machine.
     External(String),
@@ -48,7 +48,7 @@ impl<'a> TestEnv<'a> {
         self.stack_at(StackTarget::Own, parameters)
     }
 
-    /// Does the same at the endpoint that `AWS_ENDPOINT_URL` names, if it does.
+    /// Returns such a stack at the endpoint that `AWS_ENDPOINT_URL` names, or on a local cloud if the variable is not set.
     pub(super) fn stack_or_endpoint(&mut self, parameters: &'static [&'static str]) -> Result<&Description> {
         self.stack_at(endpoint::named().map_or(StackTarget::Own, StackTarget::External), parameters)
     }

@@ -10,7 +10,7 @@ use crate::tools::process::run_well;
 use crate::tools::progress::step;
 use crate::tools::python::Environment;
 
-/// Runs all linters, so that one run reports everything; fails when any of them did.
+/// Runs all linters, so that one run reports all errors. Fails if one of them failed.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let python = python(root);
     let javascript = javascript(root);

@@ -119,7 +119,7 @@ impl Suite {
 pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
     let suites = only.map_or_else(|| Suite::value_variants().to_vec(), |suite| vec![suite]);
     let mut env = TestEnv::new(root);
-    // Installing may ask a question: ask while someone is still at the terminal. A failure is reported again by the suite.
+    // An installation may ask a question, so it comes first, while the user is at the terminal. The suite reports a failure again.
     if suites.contains(&Suite::Budgets) {
         let _ = valgrind();
     }
@@ -153,7 +153,7 @@ pub(crate) fn test(root: &Path, only: Option<Suite>) -> Result<()> {
     Ok(())
 }
 
-/// Creates the Python environments that the suites need while cargo compiles: both mostly wait for something else.
+/// Creates the Python environments that the suites need while cargo compiles: they wait for the network, cargo for the processor.
 struct Preparation(Option<JoinHandle<()>>);
 
 impl Preparation {
@@ -226,7 +226,7 @@ fn deployable(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
 /// dependencies a second time.
 const E2E: [&str; 5] = ["test", "--locked", "--workspace", "--test", "e2e"];
 
-/// Tests of tests/e2e that need shorter waits than the template's.
+/// The tests of tests/e2e that need shorter waits than the template's defaults.
 const ENGINE: &str = "engine::";
 
 /// The test of tests/e2e that needs all logs.
@@ -249,10 +249,11 @@ fn engine(root: &Path, env: &mut TestEnv<'_>, tests: &str) -> Result<()> {
     run_well(cargo(root).args(E2E).args(["--", tests]).env("ANZOL_STACK", stack))
 }
 
-/// Tests left to the local cloud, or `endpoint` would take more than two minutes longer: a wait of over a minute, and 200 parallel calls.
-const LONG: [&str; 3] = ["with_the_seal_of_another_webhook", "two_hundred_parallel_creates", REMOVAL];
+/// Tests that the suite `endpoint` skips to save more than two minutes: a wait of over a minute, and 200 parallel calls. They run in the
+/// local cloud.
+const LONG: [&str; 3] = ["seal_of_another_webhook_defers", "two_hundred_parallel_creates", REMOVAL];
 
-/// The test of how soon expired rows are removed. Only the local cloud does so within seconds: moto never does, DynamoDB within days.
+/// The test that expired rows are removed. Only the local cloud does that within a minute: moto never does, DynamoDB within days.
 const REMOVAL: &str = "ttl_expired_rows_are_removed_by_the_store";
 
 /// Runs the end-to-end tests at moto, which provides tables, queues and keys, but no functions.
@@ -262,7 +263,7 @@ fn at_moto(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
     let url = moto.url().to_owned();
     env.stack_at(StackTarget::External(url.clone()), &[])?;
     let mut tests = cargo(root);
-    // Most tests wait most of the time; the limit is the number of processes.
+    // Tests wait most of the time, so many can run at once; the number of processes limits them.
     tests.args(E2E).args(["--", "--test-threads=8", "--skip", ENGINE, "--skip", SECRETS]);
     tests.args(LONG.iter().flat_map(|name| ["--skip", name]));
     let outcome = run_well(tests.env("ANZOL_STACK", Home::test(root).description()));
@@ -290,7 +291,7 @@ fn e2e(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
         |words: &[&str]| run_well(cargo(root).args(E2E).arg("--").args(words).env("ANZOL_STACK", &stack));
     let mut words = vec!["--skip", crowd, "--skip", ENGINE, "--skip", SECRETS];
     if endpoint::named().is_some() {
-        say(format!("skipped: {REMOVAL}, as only the local cloud removes expired rows within seconds"));
+        say(format!("skipped: {REMOVAL}, as only the local cloud removes expired rows within a minute"));
         words.extend(["--skip", REMOVAL]);
     }
     run(&words)?;
@@ -380,11 +381,11 @@ fn faults(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
     )
 }
 
-/// Runs schemathesis by tests/contract/schemathesis.toml and hooks.py. Both may read `ANZOL_API_URL`, `ANZOL_TOKEN` (an admin of acme)
+/// Runs schemathesis with tests/contract/schemathesis.toml and hooks.py. Both may read `ANZOL_API_URL`, `ANZOL_TOKEN` (an admin of acme)
 /// and `ANZOL_STACK`.
 fn contract(root: &Path, env: &mut TestEnv<'_>) -> Result<()> {
     let python = Environment::CONTRACT.prepare(root)?;
-    // It creates thousands of webhooks and deletes only some of them.
+    // schemathesis creates thousands of webhooks and deletes only some of them.
     let description = env.stack(&["WebhookCap=10000"])?;
     let url = description.loopback_url()?;
     let token = description.tokens.get("acme.admin").context("no token for acme.admin")?;

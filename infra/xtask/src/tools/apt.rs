@@ -18,7 +18,7 @@ use super::progress::say;
 
 const VARIABLE: &str = "ANZOL_APT";
 
-/// Answers given at the terminal, by packages, so that each question is asked once.
+/// The user's answers by packages, so that each question is asked only once.
 static ANSWERS: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ enum Consent {
     Ask,
 }
 
-/// Returns the consent by the variable, or by whether there is a terminal to ask at.
+/// Returns the consent that the variable gives. If it is not set, the user is asked at a terminal; elsewhere consent is given.
 fn consent(variable: Option<&str>, terminal: bool) -> Result<Consent> {
     Ok(match variable.unwrap_or_default() {
         "no" => Consent::Refused,
@@ -44,7 +44,7 @@ fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
-/// Returns whether these packages may be installed, and asks if need be.
+/// Returns whether these packages may be installed, and asks the user if necessary.
 fn may_install(packages: &str) -> Result<bool> {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let variable = env::var_os(VARIABLE).map(|value| value.to_string_lossy().into_owned());

@@ -16,10 +16,10 @@ const RECEIVER: &str = "receiver";
 /// Paths of a development build.
 #[derive(Debug)]
 pub(crate) struct Binaries {
-    /// By function.
+    /// Binaries by function.
     pub(crate) functions: BTreeMap<&'static str, PathBuf>,
     pub(crate) receiver: PathBuf,
-    /// The requested additional programs, by name.
+    /// Binaries of the requested additional programs, by name.
     pub(crate) programs: BTreeMap<String, PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP: they set a flag that every wait checks, so that everything that was started is stopped in order.
+//! Ctrl-C, SIGTERM and SIGHUP: they set a flag that every wait checks, so that all started processes are stopped in order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Sleeps for 50 ms, and then does the same as [`check`].
+/// Sleeps for 50 ms, then calls [`check`].
 pub(crate) fn pause() -> Result<()> {
     std::thread::sleep(Duration::from_millis(50));
     check()

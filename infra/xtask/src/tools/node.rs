@@ -16,7 +16,7 @@ const OLDEST: u32 = 20;
 pub(crate) struct Node(PathBuf);
 
 impl Node {
-    /// Installs the packages of the project's lock file, unless they are installed; only installing needs the network.
+    /// Installs the packages of the project's lock file unless they are installed. Only the installation needs the network.
     pub(crate) fn prepare(project: &Path) -> Result<Self> {
         let version = version_of("node")?;
         ensure_new_enough(&version)?;
@@ -26,7 +26,7 @@ impl Node {
         let stamp = project.join("node_modules/anzol-stamp");
         if !fs::read_to_string(&stamp).is_ok_and(|found| found == fingerprint) {
             version_of("npm")?;
-            // No package needs its install scripts, and none may run code by being installed.
+            // No package needs its install scripts, and no package may run code when it is installed.
             let quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
             process::run_well(Command::new("npm").arg("ci").args(quiet).current_dir(project))
                 .context("cannot install the Node packages; the first time needs the network")?;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interrupt;
 
-/// Time between SIGTERM and SIGKILL. The local cloud always takes longer, but has nothing to save.
+/// Time between SIGTERM and SIGKILL. The local cloud always takes longer to stop, but has no state to save.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A process that another run of xtask can find. A pid alone may be reused; a pid with its start time is unique.
@@ -44,7 +44,7 @@ impl Record {
         start_time(self.pid).is_some_and(|started| started == self.started)
     }
 
-    /// Sends SIGTERM to the process alone, not to its group, and waits up to `timeout`; returns whether it has exited.
+    /// Sends SIGTERM to the process, not to its group, and waits up to `timeout`. Returns whether the process has exited.
     pub(crate) fn terminate(&self, timeout: Duration) -> bool {
         if self.is_alive() {
             let _ = kill(Pid::from_raw(self.pid), Signal::SIGTERM);
@@ -128,7 +128,7 @@ pub(crate) fn run(command: &mut Command) -> Result<Output> {
     }
 }
 
-/// Runs a command and fails if it does. The command itself prints the reason.
+/// Runs a command and fails if the command fails. The command prints the reason.
 pub(crate) fn run_well(command: &mut Command) -> Result<()> {
     let status = run(command)?.status;
     if !status.success() {

@@ -11,7 +11,7 @@ pub(crate) fn say(line: impl Display) {
     let _ = writeln!(stdout(), "{line}");
 }
 
-/// Runs `work` and prints `what`, with its outcome and duration, as one line.
+/// Runs `work` and prints one line: `what`, the outcome and the duration.
 pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     let terminal = stdout().is_terminal();
@@ -26,7 +26,7 @@ pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T>
     result
 }
 
-/// Does the same for work that prints lines itself.
+/// Runs `work`, which prints lines itself, and prints `what` on a line before it, and with the outcome and duration after it.
 pub(crate) fn talkative_step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     say(format!("  … {what}"));
     let started = Instant::now();

@@ -11,11 +11,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::process;
 
-/// Returns pip's options for lock files: hashes are required, and source distributions are refused, because build requirements have no
-/// hashes.
+/// Returns pip's options for lock files: hashes are required, and on Linux source distributions are refused, because build requirements
+/// have no hashes.
 ///
-/// Only on Linux does every package have a wheel; cryptography has none for Macs with Intel processors. The lock is complete, so pip
-/// resolves nothing: it would reject a lock that names `package` where another package requires `package[extra]`.
+/// Source distributions are accepted on other systems than Linux, because not every package has a wheel there: cryptography has none for
+/// Macs with Intel processors. The lock is complete, so pip resolves nothing: it would reject a lock that names `package` where another
+/// package requires `package[extra]`.
 fn hashed() -> impl Iterator<Item = &'static str> {
     let wheels_only = cfg!(all(target_os = "linux", target_env = "gnu")).then_some("--only-binary=:all:");
     ["--require-hashes", "--no-deps"].into_iter().chain(wheels_only)
@@ -63,7 +64,7 @@ impl Environment {
         Self { requirements, venv }
     }
 
-    /// Creates the environment, unless it already matches the lock file; only creating it needs the network.
+    /// Creates the environment unless it already matches the lock file. Only the creation needs the network.
     pub(crate) fn prepare(self, root: &Path) -> Result<Python> {
         let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
         Python::prepare(&root.join(self.requirements), &root.join(self.venv))

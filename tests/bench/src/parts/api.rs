@@ -12,7 +12,7 @@ use crate::report::{Figure, Threshold};
 const CALLS: usize = 1_000;
 /// Threshold for a list of 100 webhooks, in milliseconds of CPU.
 const MOST_MS: f64 = 3.0;
-/// The maximum of a tenant.
+/// Number of webhooks of the tenant, the maximum.
 const WEBHOOKS: usize = 100;
 
 pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
@@ -27,7 +27,7 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
     let id = listed.body.pointer("/data/0/id").and_then(Value::as_str).context("a webhook without an id")?;
     let path = format!("/api/core/webhooks/{id}");
     let get = || http_call("api", "GET", &path, None);
-    // 100 is the maximum, so new tenants are needed all the time.
+    // A tenant has at most 100 webhooks, so every 50 calls use a new tenant.
     let new = AtomicUsize::new(0);
     let tenant = || format!("new-{}", new.fetch_add(1, Ordering::Relaxed) / 50);
     let create = || http_call(&tenant(), "POST", "/api/core/webhooks", Some(&webhook("/new")));

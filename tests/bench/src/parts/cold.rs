@@ -12,11 +12,11 @@ const MOST: f64 = 1.5;
 
 #[derive(Default)]
 struct Starts {
-    /// Without the warm-up.
+    /// Durations without the warm-up.
     alone: Vec<f64>,
-    /// Until the first byte to AWS, including the creation of the SDK's client and a signed request.
+    /// Durations until the first byte to AWS, including the creation of the SDK's client and a signed request.
     to_aws: Vec<f64>,
-    /// With the warm-up, against a cloud on this machine.
+    /// Durations with the warm-up, against a cloud on this machine.
     all: Vec<f64>,
     cpu: Vec<f64>,
 }

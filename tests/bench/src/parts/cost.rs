@@ -46,7 +46,7 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Measures the calls alone, as budgets independent of prices: the current numbers, and a margin for hourly calls.
+/// Measures only the calls, as budgets that do not depend on prices: the current numbers, and a margin for hourly calls.
 pub(super) async fn measure_calls(paths: &Paths) -> Result<Vec<Figure>> {
     let counted = count_all(paths).await?;
     let mut figures = Vec::new();
@@ -68,25 +68,25 @@ pub(super) async fn measure_calls(paths: &Paths) -> Result<Vec<Figure>> {
 
 /// Meters, each for [`DELIVERIES`].
 pub(crate) struct Counted {
-    /// Accepting single events.
+    /// Calls that accept single events.
     pub(crate) single: Meter,
-    /// Accepting events, ten in a call.
+    /// Calls that accept ten events each.
     pub(crate) ten: Meter,
-    /// Delivering to one webhook.
+    /// Deliveries to one webhook.
     pub(crate) delivery: Meter,
-    /// Delivering to ten webhooks of ten tenants in each batch.
+    /// Deliveries to ten webhooks of ten tenants in each batch.
     pub(crate) different: Meter,
-    /// Failing attempts in the slow lane.
+    /// Failed attempts in the slow lane.
     pub(crate) failed: Meter,
 }
 
-/// Measures all of them.
+/// Counts the calls of all scenarios.
 pub(crate) async fn count_all(paths: &Paths) -> Result<Counted> {
     let context = BenchContext::start(paths).await?;
     let (api, ingest, sender) =
         (context.local("api").await?, context.local("ingest").await?, context.local("sender").await?);
     context.create_webhooks(&api, "cost", &["/cost".to_owned()]).await?;
-    // Calls that happen once in an hour, a minute or an environment's life come first and do not count.
+    // Calls that happen once an hour, once a minute or once per environment come first and do not count.
     let first = context.publish(&ingest, "cost", BATCH, BATCH).await?;
     send_all(&sender, &first).await?;
 

@@ -1,7 +1,7 @@
 //! Resident memory: of each function at its first event, and of the sender after thousands of deliveries.
 //!
-//! Lambda's Rust runtime sets an environment variable in each invocation, and glibc never frees old values: about 100 bytes each. A
-//! function that does nothing measures that share, which is subtracted.
+//! Lambda's Rust runtime sets an environment variable in each invocation, and glibc never frees old values: about 100 bytes each. The
+//! memory of a function that does nothing grows only by these values, and its growth is subtracted.
 
 use anyhow::{Result, ensure};
 

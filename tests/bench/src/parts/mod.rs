@@ -1,4 +1,4 @@
-//! The parts of the benchmarks.
+//! The parts of the benchmarks, and the arithmetic that they share.
 
 mod api;
 mod cold;

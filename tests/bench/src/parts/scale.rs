@@ -1,4 +1,4 @@
-//! Growth: with the number of webhooks for an event, and with the number of tenants in one environment.
+//! Growth: of the cost of a delivery with the number of webhooks, and of latency and memory with the number of tenants.
 
 use anyhow::{Result, ensure};
 
@@ -8,7 +8,7 @@ use super::{median, megabytes};
 use crate::context::{BenchContext, EVENTS_A_CALL, Paths, http_call, some_events};
 use crate::report::{Figure, Threshold};
 
-/// Deliveries in a round.
+/// Number of deliveries in a round.
 const ROUND: usize = 5_000;
 const ROUNDS: usize = 3;
 /// Threshold for a delivery, relative to events with one matching webhook.

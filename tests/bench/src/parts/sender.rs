@@ -16,7 +16,7 @@ use crate::lambda::Function;
 use crate::report::{Figure, Threshold};
 use crate::usage::Usage;
 
-/// Deliveries in a round, and number of rounds, of which the median counts.
+/// Number of deliveries in a round, and of rounds. The median of the rounds counts.
 const ROUND: usize = 5_000;
 const ROUNDS: usize = 5;
 const WARM_UP: usize = 500;
@@ -120,14 +120,14 @@ pub(super) async fn round(sender: &Function, bodies: &[String]) -> Result<(f64, 
     Ok((millis(cpu) / deliveries, deliveries / started.elapsed().as_secs_f64()))
 }
 
-/// Returns about the body that a receiver gets for a message.
+/// Returns approximately the body that a receiver gets for the first message.
 fn body_of(messages: &[String]) -> Result<String> {
     let message: Value = serde_json::from_str(messages.first().context("no messages")?)?;
     let event = message.pointer("/task/event").context("a message without an event")?;
     Ok(event.to_string())
 }
 
-/// The plain client.
+/// A running plain client: the baseline program `post`.
 struct Client {
     _child: Child,
     usage: Usage,

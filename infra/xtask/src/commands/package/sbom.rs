@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn sboms_have_exactly_what_ships() {
+    fn sboms_contain_exactly_the_deployed_crates() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let sboms = sboms(root, "aarch64-unknown-linux-gnu").unwrap();
         let names = |function: &str| -> BTreeSet<&str> {
