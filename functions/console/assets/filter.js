@@ -3,7 +3,7 @@
 const ATTRIBUTES = ["id", "spaceId", "topLevelResourceId", "data.status"];
 const RELOAD_FINISHED = "com.qlik.v1.app.reload.finished";
 const STATUSES = ["ok", "error"];
-/** Bound of the API, in characters. */
+/** The API's limit, in characters. */
 const MAX = 4096;
 
 /**

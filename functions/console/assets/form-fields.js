@@ -9,7 +9,7 @@ import { t } from "./i18n.js";
 import { secretField } from "./secret-field.js";
 import { store } from "./store.js";
 
-/** Bounds of the API, in characters. */
+/** The API's limits, in characters. */
 const MAX = { name: 512, description: 1024, url: 2048, filter: 4096 };
 /** Milliseconds without typing after which the filter is checked. */
 const TYPING_MS = 150;

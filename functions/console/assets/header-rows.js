@@ -4,7 +4,7 @@ import { button, h, icon, newId } from "./dom.js";
 import { optionalMark, problemLine } from "./fields.js";
 import { t } from "./i18n.js";
 
-/** Bytes of all names and values together, as the API bounds them. */
+/** The API's limit for all names and values together, in bytes. */
 const MAX_BYTES = 2048;
 
 /** @typedef {ReturnType<typeof headerRow>} HeaderRow */

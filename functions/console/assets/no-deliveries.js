@@ -5,7 +5,7 @@ import { listOr, relatively } from "./format.js";
 import { t } from "./i18n.js";
 import { reasonOf } from "./status.js";
 
-/** How far back the history goes, less an hour: a webhook that was not changed since then looks back on all of it. */
+/** Retention of the history, minus an hour. If a webhook has not changed since then, the reasons cover the whole retention. */
 const RETENTION_MS = (7 * 24 - 1) * 3_600_000;
 
 /** Returns the reasons from the statistics, or from the webhook itself where the statistics say nothing. */

@@ -31,7 +31,7 @@ export function remark(webhook) {
 const LOOKS = { enabled: "good", failing: "warn", warning: "bad", stopped: "bad", disabled: "off" };
 const GLYPHS = { enabled: "check", failing: "alert", warning: "alert", stopped: "close", disabled: "pause" };
 
-/** A badge with the state of a webhook; its icon says what its color says. */
+/** A badge with the state of a webhook; its icon has the same meaning as its color. */
 export function badge(webhook) {
   const state = stateOf(webhook);
   const props = { class: `badge ${LOOKS[state]}`, title: remark(webhook) || null };
