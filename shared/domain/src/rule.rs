@@ -153,6 +153,7 @@ macro_rules! rules {
     ($($code:literal $name:ident $({ $($field:ident: $type:ty),+ })? $sentence:literal;)+) => {
         /// A broken rule. Codes and parameters are part of the API; sentences are not, and may change.
         #[derive(Debug, Clone, PartialEq, Eq)]
+        #[allow(rustdoc::bare_urls, reason = "sentences are plain text for clients")]
         pub enum Rule {
             $(
                 #[doc = concat!("`", $code, "`: ", $sentence)]
