@@ -1,6 +1,6 @@
 //! Rules for published events: who may publish them, reserved attributes, and `CloudEvents` 1.0.2 (core specification and JSON format).
 //!
-//! They apply to producers only, not to events that are already stored or queued.
+//! The rules apply to producers only, not to events that are already stored or queued.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ use crate::hops::HOPS;
 use crate::members::{MAX_MEMBERS, Members, as_text};
 use crate::rule::Rule;
 
-/// Attributes whose values [`Event`] checks when it reads them, in either form.
+/// Attributes whose values [`Event`] checks when it parses them, in either form.
 const CHECKED_LATER: [&str; 11] = [
     "specversion",
     "id",
@@ -31,13 +31,13 @@ const CHECKED_LATER: [&str; 11] = [
     "eventType",
 ];
 
-/// How an event arrives.
+/// How an event is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// By the API.
+    /// Through the API.
     Http,
-    /// By the events queue, on which we also publish operational events. A sender to that queue can forge them, unless they were
-    /// delivered before, which their hop count shows.
+    /// Through the events queue, to which Anzol also sends operational events. Other senders can forge these, but cannot publish a delivery
+    /// of one again: its hop count shows that it was delivered.
     Queue,
 }
 
@@ -52,10 +52,11 @@ pub struct Published {
     pub deliveries: usize,
 }
 
-/// Checks that an event sets nothing reserved: types with the prefix `anzol.`, the source `anzol`, the attribute of test events.
+/// Checks that an event sets no reserved value: a type with the prefix `anzol.`, the sources `anzol` and `anzol/test`, or the attribute of
+/// test events.
 ///
 /// # Errors
-/// Each reserved attribute.
+/// One problem for each reserved value.
 pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let our_type = event.event_type().starts_with(OPERATIONAL_PREFIX);
@@ -76,20 +77,20 @@ pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
-/// Why events are not accepted from a caller.
+/// Why events of a caller are rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The caller may not publish, or not for one of the tenants.
+    /// The caller cannot publish events, or not for one of the tenants.
     Forbidden(Rule),
-    /// Events set what only Anzol may set, or name no tenant.
+    /// Events set values that only Anzol can set, or have no tenant.
     Invalid(Invalid),
 }
 
-/// Returns the events of a request with their tenants: the caller's, where an event names none.
+/// Returns the events of a request, each with a tenant. An event that names no tenant gets that of the caller.
 ///
 /// # Errors
-/// The caller may not publish for the tenant of an event, or an event breaks [`check_reserved`]; fields are prefixed by the event's
-/// index, like `[2].type`.
+/// The caller cannot publish for the tenant of an event, an event has no tenant, or an event breaks [`check_reserved`]. Fields are prefixed
+/// with the event's index, like `[2].type`.
 pub fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, Refused> {
     if !caller.may_publish() {
         return Err(Refused::Forbidden(Rule::PublishRoleRequired));
@@ -117,7 +118,7 @@ pub fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, Refu
     problems.finish(Some(allowed)).map_err(Refused::Invalid)
 }
 
-/// Checks names and values of the members of an event in any form. Members that are null were removed.
+/// Checks the names and values of the members of an event in either form. Null members were removed before.
 pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
     if members.len() > MAX_MEMBERS {
         return Err(Invalid::one("event", Rule::TooManyMembers { max: MAX_MEMBERS }));
@@ -134,7 +135,7 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
                     problems.add(name, Rule::NotWith { other: "data" });
                 }
             }
-            // Not an attribute of CloudEvents 1.0, but Qlik's data-integration events have an object of that name.
+            // Not an attribute of CloudEvents 1.0, but Qlik's data-integration events have an object of this name.
             "extensions" if value.get().starts_with('[') => problems.add(name, Rule::NotObject),
             "extensions" => drop(problems.take(tenant_in(value))),
             "data" => {}
@@ -156,8 +157,8 @@ pub(crate) fn check(members: &Members) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
-/// Checks that a tenant in `extensions` is a valid attribute. Otherwise it would not become the tenant of the event, and the event would
-/// count as one of the caller's tenant.
+/// Checks that a tenant in `extensions` is a valid attribute. Otherwise it would not become the event's tenant, and the event would belong
+/// to the caller's tenant.
 fn tenant_in(extensions: &RawValue) -> Result<(), Invalid> {
     let members = Members::parse(extensions.get()).unwrap_or_default();
     let mut problems = Problems::default();
@@ -182,13 +183,13 @@ fn rule_of(name: &str, is_legacy: bool, value: &RawValue) -> Option<Rule> {
     }
 }
 
-/// Whether a text is a valid attribute name. (`CloudEvents` 1.0.2, "attribute naming convention".)
+/// Returns whether a text is a valid attribute name. (`CloudEvents` 1.0.2, "attribute naming convention".)
 pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// Returns the rule that an attribute value breaks, if any: values are strings, whole numbers of 32 bits or Booleans. (`CloudEvents` 1.0.2,
-/// "type system".) Noncharacters in strings are accepted although the specification forbids them, because they do no harm.
+/// "type system".) Noncharacters in strings are accepted, although the specification forbids them, because they are harmless.
 pub(crate) fn attribute_rule(value: &RawValue) -> Option<Rule> {
     let text = value.get();
     let broken = match text.bytes().next() {
@@ -204,12 +205,12 @@ pub(crate) fn attribute_rule(value: &RawValue) -> Option<Rule> {
     broken.then_some(Rule::ControlCharacters)
 }
 
-/// Whether a text is a media type with its parameters, if any. (RFC 2046; names as in RFC 9110, section 5.6.2.)
+/// Returns whether a text is a media type with its parameters, if any. (RFC 2046; names as in RFC 9110, section 5.6.2.)
 pub(crate) fn is_media_type(text: &str) -> bool {
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next().and_then(|kind| kind.split_once('/'));
     let named = |parameter: &str| parameter.split_once('=').is_some_and(|(name, _)| is_token(name));
-    // A semicolon may be part of a quoted value, so the parameters are not checked then.
+    // A quoted value can contain semicolons, so its parameters are not checked.
     kind.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
         && (text.contains('"') || parts.all(|parameter| parameter.is_empty() || named(parameter)))
 }
@@ -218,7 +219,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// Whether a text is an absolute URI. (RFC 3986; a fragment is accepted, because many schema names have one.)
+/// Returns whether a text is an absolute URI. (RFC 3986; a fragment is accepted, because many schema names have one.)
 fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let scheme_fine = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -230,15 +231,15 @@ fn is_uri(text: &str) -> bool {
         && escapes.all(|after| after.len() >= 2 && after.bytes().take(2).all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Whether a media type is JSON: its subtype is `json` or ends with `+json`. (JSON format, section 3.1.1.)
+/// Returns whether a media type is JSON: its subtype is `json` or ends with `+json`. (JSON format, section 3.1.1.)
 pub(crate) fn is_json(media_type: &str) -> bool {
     let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let subtype = kind.split_once('/').map_or("", |(_, subtype)| subtype);
     subtype == "json" || subtype.ends_with("+json")
 }
 
-/// Whether data of a media type is text rather than bytes: `text`, XML, and a few others. The type decides, not the bytes, so that one type
-/// always uses the same member. For JSON see [`is_json`].
+/// Returns whether data of a media type is text rather than bytes: `text`, XML, and a few others. The type decides, not the bytes, so that
+/// data of one type is always in the same member. For JSON see [`is_json`].
 pub(crate) fn is_text(media_type: &str) -> bool {
     let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let Some((kind, subtype)) = kind.split_once('/') else { return false };
@@ -257,7 +258,7 @@ pub(crate) fn is_text(media_type: &str) -> bool {
     kind == "text" || texts.contains(&subtype) || subtype.ends_with("+xml") || subtype.ends_with("+yaml")
 }
 
-/// Whether a media type names no other character set than UTF-8 or its subset ASCII.
+/// Returns whether a media type names no character set other than UTF-8 or its subset ASCII.
 #[must_use]
 pub fn is_utf8(media_type: &str) -> bool {
     let mut parameters = media_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
