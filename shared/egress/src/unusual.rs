@@ -1,4 +1,4 @@
-//! Responses that hyper rejects: parses them as leniently as browsers and curl, or describes what is wrong.
+//! Parses responses that hyper rejects, as leniently as browsers and curl, or describes what is wrong with them.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -36,7 +36,7 @@ pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
     }
 }
 
-/// Returns whether another head follows (RFC 9110, section 15.2). After 101, another protocol follows.
+/// Returns whether another head follows this status (RFC 9110, section 15.2). After 101, another protocol follows.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
@@ -77,7 +77,7 @@ fn first_head(received: &[u8]) -> Option<Head> {
     Some(Head { status: StatusCode::from_u16(response.code?).ok()?, headers: map, body_at: start + length })
 }
 
-/// Replaces bytes that are invalid but harmless in a head by spaces: NUL, and a CR that does not end a line.
+/// Replaces bytes that are invalid but harmless in a head with spaces: NUL, and a CR that does not end a line.
 fn replace_control_bytes(bytes: &mut [u8]) {
     for at in 0..bytes.len() {
         let lone = bytes.get(at) == Some(&b'\r') && bytes.get(at + 1).is_some_and(|next| *next != b'\n');

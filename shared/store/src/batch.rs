@@ -11,13 +11,13 @@ use crate::keys::{Item, Key};
 pub(crate) const MAX_WRITES: usize = 25;
 /// Maximum number of items read in one call, the database's limit.
 const MAX_READS: usize = 100;
-/// Tries for the same items. With the waits between them, about 1 s in total.
+/// Tries for the same items. The waits between them add up to at most 0.6 s.
 const TRIES: u32 = 6;
 
 /// Writes up to [`MAX_WRITES`] items.
 ///
 /// # Errors
-/// [`StoreError::Busy`] if not all items were written. Some may have been.
+/// [`StoreError::Busy`] if not all items were written. Some may have been written.
 pub(crate) async fn put(
     client: &Client,
     table: &str,
