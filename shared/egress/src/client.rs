@@ -27,7 +27,7 @@ use crate::{tls, unusual};
 pub struct Settings {
     /// Timeout of the whole exchange, from the DNS lookup to the last byte read.
     pub timeout: Duration,
-    /// Timeout of opening a connection.
+    /// Timeout of opening a connection, including the DNS lookup and the TLS handshake.
     pub connect_timeout: Duration,
     /// The local stack's receiver.
     #[cfg(feature = "local")]

@@ -109,8 +109,8 @@ impl Dispatcher {
     /// level or filter are recorded at the same time. Failures to record them are ignored.
     ///
     /// # Errors
-    /// After [`DispatchError::Refused`], no event must be dispatched again: the refused events will never be accepted, and the others are
-    /// queued. After any other error, dispatching again can succeed, and queues some deliveries twice.
+    /// After [`DispatchError::Refused`], the caller must not dispatch any of the events again: the refused events will never be accepted,
+    /// and the others are queued. After any other error, dispatching again can succeed, and queues some deliveries twice.
     pub async fn dispatch(&self, events: &[Event], accepted: &Accepted) -> Result<usize, DispatchError> {
         let snapshots = self.snapshots(events).await?;
         let mut pending = Pending::default();
