@@ -33,7 +33,7 @@ use crate::version::Version;
 pub(crate) use operation::Operation;
 use operation::Paths;
 
-/// The document as it is served.
+/// The document that the API serves.
 pub const OPENAPI: &str = include_str!("../../../infra/openapi.json");
 
 /// Serves the document.
@@ -57,7 +57,7 @@ impl JsonSchema for OpenApi {
     }
 }
 
-/// Reads the operations of the route table into the document.
+/// Adds the operations of the route table to the document.
 struct Documented<'a> {
     version: Option<Version>,
     paths: &'a mut Paths,

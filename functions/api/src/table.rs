@@ -1,4 +1,4 @@
-//! How the rows of the route table in [`crate::routes`] are read, and the router built from them.
+//! The interface through which the rows of the route table in [`crate::routes`] are read, and the router that is built from them.
 
 use axum::Router;
 use axum::handler::Handler;

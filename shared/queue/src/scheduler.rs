@@ -24,8 +24,8 @@ use crate::envelope::Envelope;
 const AT: &[BorrowedFormatItem<'_>] =
     format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
 
-/// Maximum size of a schedule's input, in bytes. Our interpretation: the scheduler's documentation states no limit, but says that the
-/// target's limit applies; other implementations of SQS accept 256 KB.
+/// Maximum size of a schedule's input, in bytes: 256 KB, a message size that every implementation of SQS accepts. Our interpretation: the
+/// scheduler's documentation states no limit, but says that the limit of the target's service applies.
 const MAX_INPUT: usize = 256 * 1000;
 
 /// Why a message could not be scheduled.
