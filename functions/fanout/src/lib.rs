@@ -162,7 +162,7 @@ impl Fanout {
         tracing::error!(message_id, reason, "a message of the events queue cannot be used");
         let sent = self.dlq.send_to_dlq(body, reason).await;
         if let Err(error) = &sent {
-            tracing::error!(message_id, %error, "it cannot be sent to the dead-letter queue");
+            tracing::error!(message_id, %error, "failed to send a message to the dead-letter queue");
         }
         sent.is_ok()
     }

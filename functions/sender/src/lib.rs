@@ -154,7 +154,7 @@ impl Sender {
             Err(error @ Unreadable::Malformed(_)) => {
                 tracing::error!(message_id = id, %error, "a delivery message cannot be read");
                 if let Err(error) = self.dlq.send_to_dlq(&body, &error.to_string()).await {
-                    tracing::error!(message_id = id, %error, "it cannot be sent to the dead-letter queue");
+                    tracing::error!(message_id = id, %error, "failed to send a message to the dead-letter queue");
                     jobs.to_retry.insert(id);
                 }
             }
@@ -168,8 +168,8 @@ impl Sender {
         METER.time(Metric::QueueAge, Label::Lane(lane.name()), waited);
     }
 
-    /// Reads webhooks. Also returns the keys of those that exist but cannot be read; their messages are received again until the webhooks
-    /// are fixed.
+    /// Reads webhooks. Also returns the keys of those that exist but cannot be read. Their messages are received again, and end in the
+    /// dead-letter queue if the webhooks are not fixed in time.
     async fn read_webhooks(
         &self,
         keys: &BTreeSet<WebhookKey>,

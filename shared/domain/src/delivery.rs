@@ -47,7 +47,7 @@ pub struct DeliveryTask {
     pub attempt: u32,
     /// Why the attempt is made.
     pub trigger: Trigger,
-    /// When the event was accepted from its producer. `None` for a recovery, and for a message of an older release.
+    /// When the event was accepted from its producer. `None` for resends, tests and recoveries, and in messages of an older release.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub accepted_at: Option<OffsetDateTime>,
     /// The trace of the delivery, if known; see [`DeliveryTask::trace`].

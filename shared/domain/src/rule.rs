@@ -447,7 +447,7 @@ mod tests {
 
     /// Codes and parameters are part of the API, so `rule.txt` must only get new lines. Sentences can change.
     #[test]
-    fn rules_are_as_recorded() {
+    fn rules_match_the_recorded_table() {
         let line = |rule: &Rule| {
             format!("{} {} {rule}\n", rule.code(), serde_json::to_string(&rule.params()).unwrap())
         };

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn other_attribute_values_are_no_test() {
+    fn anzoltest_with_other_values_is_not_a_test() {
         for value in ["false", "\"true\"", "1"] {
             let json =
                 format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","anzoltest":{value}}}"#);

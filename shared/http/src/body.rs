@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_like_any_json() {
+    fn json_is_parsed_like_serde_json() {
         for good in [
             r#"{"a":[1,-2,1.5,1e300,true,null,"x",{"a":{}}],"b":"\u00e9\ud83d\ude00","":[]}"#,
             "18446744073709551615",

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_is_made_once_at_first_use() {
+    fn client_is_created_once_at_first_use() {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let client = Lazy::new(|| MADE.fetch_add(1, Ordering::Relaxed) + 7);
         let clone = client.clone();

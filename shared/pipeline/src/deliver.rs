@@ -133,7 +133,7 @@ impl Deliverer {
     pub fn skip_disabled(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
         let mut request = self.request(webhook, &Secrets::default(), task);
         request.headers.extend(redact::omitted(webhook.encrypted_header_names()));
-        let message = "not sent: the webhook was disabled before this delivery's turn came".to_owned();
+        let message = "not sent: the webhook was disabled before this attempt".to_owned();
         row(task, request, Some((FailureKind::Disabled, message)), Duration::ZERO, None)
     }
 

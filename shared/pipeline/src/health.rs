@@ -111,7 +111,7 @@ impl HealthTracker {
         }
     }
 
-    /// Returns how a burst to a webhook can proceed. Only one sender at a time holds the probe; if the store fails, every sender probes.
+    /// Returns how a burst to a webhook can proceed. Only one sender at a time holds the probe. If the store fails, permits a probe.
     pub async fn burst_permit(&self, webhook: &Webhook) -> BurstPermit {
         let (tenant, id, now) = (&webhook.tenant_id, webhook.id, (self.clock)());
         let permit = async {

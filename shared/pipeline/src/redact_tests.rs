@@ -214,7 +214,7 @@ fn m2_echo_in_other_headers_is_omitted() {
 }
 
 #[test]
-fn m2_part_of_a_token_from_eight_characters_is_omitted() {
+fn m2_part_of_a_token_of_eight_characters_is_omitted() {
     let values = encrypted(&[("X-Key", "AKfycbx-93kdLQ2mvT77")]);
     for said in ["AKfycbx-...", "…LQ2mvT77", "key kdLQ2mvT (part)", "AKfycbx93k", "%41Kfycbx-9"] {
         assert_gone(said, &values);
@@ -326,7 +326,7 @@ fn m2_hostile_bodies_take_bounded_time() {
 }
 
 #[test]
-fn m2_failure_messages_quote_nothing_of_a_value() {
+fn m2_failure_messages_quote_no_part_of_a_value() {
     let values = encrypted(&[("X-Key", TOKEN)]);
     for (said, left) in [
         (

@@ -121,7 +121,7 @@ impl Settler {
     /// receiver may get the event again.
     pub async fn note_arrival(&self, delivery: &Delivery, message_id: &str) {
         if let Err(error) = self.deliveries.note_arrival(delivery, message_id).await {
-            tracing::warn!(%error, delivery.id = %delivery.id, "could not note that an event arrived");
+            tracing::warn!(%error, delivery.id = %delivery.id, "could not record that a resend delivered an event");
         }
     }
 

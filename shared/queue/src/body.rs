@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn k4_text_with_ffff_that_is_no_json_is_replaced() {
+    fn k4_ffff_in_text_that_is_not_json_is_replaced() {
         for (text, queued) in [
             ("", " "),
             ("\u{ffff}", "\u{fffd}"),
@@ -167,13 +167,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn k4_any_text_is_accepted_and_json_means_the_same(picks in proptest::collection::vec(0..PIECES.len(), 0..14)) {
+        fn k4_any_text_is_accepted_and_json_keeps_its_value(picks in proptest::collection::vec(0..PIECES.len(), 0..14)) {
             let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
             check(&text)?;
         }
 
         #[test]
-        fn k4_any_string_is_accepted_and_means_the_same(text in any::<String>(), name in "[\u{fffd}-\u{ffff}\\\\\"a\u{0}-\u{1f}]{0,8}") {
+        fn k4_any_string_is_accepted_and_keeps_its_value(text in any::<String>(), name in "[\u{fffd}-\u{ffff}\\\\\"a\u{0}-\u{1f}]{0,8}") {
             check(&text)?;
             let json = serde_json::json!({ &name: [&text, &name], "x": { &name: 1 } });
             check(&json.to_string())?;

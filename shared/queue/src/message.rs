@@ -11,8 +11,8 @@ use anzol_domain::recovery::RecoveryTask;
 
 use crate::body::Body;
 
-/// The version of written messages. A reader rejects other versions, so that a message of a newer release waits in the queue instead of
-/// being misread.
+/// The version of written messages. A reader rejects other versions, so that a message of a newer release stays in the queue, and later in
+/// the dead-letter queue, instead of being misread.
 const VERSION: u8 = 1;
 
 #[derive(Serialize)]

@@ -76,7 +76,7 @@ impl Outcomes {
             }
             Outcome::Settled => {
                 self.dropped += 1;
-                tracing::info!(tenant.id = %task.tenant_id, webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: it was sent before");
+                tracing::info!(tenant.id = %task.tenant_id, webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the delivery was sent before");
             }
             Outcome::WrongLane => {
                 self.keep_id(&task, id);

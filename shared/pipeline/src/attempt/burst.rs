@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn probe_goes_to_one_and_its_first_report_counts() {
+    async fn probe_is_acquired_once_and_first_report_counts() {
         let probe = Probe::default();
         let guard = probe.try_acquire().unwrap();
         assert!(probe.try_acquire().is_none());

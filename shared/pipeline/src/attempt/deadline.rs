@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deadline_leaves_the_time_until_it_and_none_after() {
+    fn deadline_leaves_no_time_after_it_passed() {
         let now = Instant::now();
         let deadline = Deadline::new(now + Duration::from_secs(12));
         for (later, left) in [(0, 12), (11, 1), (12, 0), (60, 0)] {
