@@ -138,7 +138,8 @@ fn apply(
     Ok(dto::read(&document)?)
 }
 
-/// Adds the problems of an operation. If the operation names a read-only member, returns this problem instead, which is a conflict.
+/// Adds the problems of an operation. If the operation names a read-only member, returns this problem, which is a conflict, instead of
+/// adding it.
 fn check_operation(
     index: usize,
     operation: &Value,

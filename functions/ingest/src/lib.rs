@@ -93,7 +93,7 @@ async fn publish(
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
 }
 
-/// Rejects requests with the reserved headers of deliveries, of this deployment or another one: publishing a delivery would be a loop.
+/// Rejects requests with the reserved headers of deliveries, of this deployment or another one: publishing a delivery would cause a loop.
 fn check_not_delivered(headers: &HeaderMap, signature: Option<&HeaderName>) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let ours = [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE, QLIK_SIGNATURE];

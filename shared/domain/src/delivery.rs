@@ -174,7 +174,7 @@ pub struct Delivery {
     pub next_attempt: Option<NextAttempt>,
     /// The `Retry-After` of a 429 or 503 response. Delays the next attempt; not stored.
     pub retry_after: Option<std::time::Duration>,
-    /// The request that was sent, or would have been sent if the attempt failed before.
+    /// The request that was sent or, if the attempt failed before sending, would have been sent.
     pub request: SentRequest,
     /// The response, if any.
     pub response: Option<ReceivedResponse>,

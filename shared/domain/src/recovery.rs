@@ -1,4 +1,4 @@
-//! Recoveries: send all permanently failed deliveries of a webhook since a given time again. An Anzol extension.
+//! Recoveries, which send all permanently failed deliveries of a webhook since a given time again. An Anzol extension.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::error::Invalid;
 use crate::id::{DeliveryId, RecoveryId, TenantId, WebhookId};
 use crate::rule::Rule;
 
-/// How far `since` can be before the start of the history, because a request for the last seven days takes a moment to arrive. An earlier
+/// How far `since` can be before the start of the history, because a request for the last seven days takes a moment to arrive. Such a
 /// `since` means the start of the history.
 const LEEWAY: Duration = Duration::minutes(1);
 

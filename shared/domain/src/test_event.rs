@@ -13,7 +13,7 @@ use crate::webhook::Webhook;
 /// Returns the event type to test: the one of the webhook's types that `wanted` names, or the first if `wanted` is `None`.
 ///
 /// # Errors
-/// The webhook does not subscribe to `wanted`, or to no type at all.
+/// The webhook does not subscribe to `wanted`, or subscribes to no type.
 pub fn choose<'a>(webhook: &'a Webhook, wanted: Option<&str>) -> Result<&'a str, Invalid> {
     let types = &webhook.spec.event_types;
     match wanted {

@@ -86,7 +86,7 @@ impl TraceContext {
         Self::parse(&format!("00-{trace}-{parent}-{flags}"), None)
     }
 
-    /// Starts a new trace. The trace is not sampled, so the tracing system decides whether to record it.
+    /// Starts a new trace. The trace is marked as not sampled, which leaves the decision to record it to the tracing system.
     #[must_use]
     pub fn begin(now: OffsetDateTime) -> Self {
         Self::of(DeliveryId::mint(now))

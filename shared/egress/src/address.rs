@@ -1,6 +1,6 @@
 //! The addresses that webhooks can reach: public unicast only.
 //!
-//! Excluded are the ranges of the *IANA IPv4* and *IPv6 Special-Purpose Address Registries* (RFC 6890, RFC 8190; IPv6 of 2025-10-09),
+//! The excluded ranges are those of the *IANA IPv4* and *IPv6 Special-Purpose Address Registries* (RFC 6890, RFC 8190; IPv6 of 2025-10-09),
 //! multicast, and ranges that were returned to IANA. Ranges that the registries mark as globally reachable are excluded too, because no
 //! customer has a receiver there. An address that embeds an IPv4 address is treated like that IPv4 address.
 

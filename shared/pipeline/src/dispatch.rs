@@ -106,7 +106,7 @@ impl Dispatcher {
     /// Queues one task for each event and webhook that match. Returns the number of tasks.
     ///
     /// Events without a tenant match no webhook; callers reject them first. For tenants with webhooks, received events and mismatches by
-    /// level or filter are recorded at the same time. Failures to record them are ignored.
+    /// level or filter are recorded at the same time. A failure to record them is only logged.
     ///
     /// # Errors
     /// After [`DispatchError::Refused`], the caller must not dispatch any of the events again: the refused events will never be accepted,

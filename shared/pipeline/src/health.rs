@@ -11,7 +11,7 @@ use anzol_store::{StoreError, Webhooks};
 /// The status of a receiver that is permanently gone.
 pub const GONE: u16 = 410;
 
-/// Tries to disable a webhook that is edited at the same time.
+/// Number of tries to disable a webhook that is edited at the same time.
 const TRIES: usize = 4;
 
 /// Tracks the health of webhooks. Writes nothing while a webhook stays healthy.

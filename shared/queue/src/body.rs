@@ -24,8 +24,7 @@ impl Body {
         if text.bytes().all(is_harmless) || text.chars().all(is_allowed) {
             return Self(text);
         }
-        // Text that is not JSON is replaced instead: escaping a refused character after a backslash, for example, would change the text's
-        // meaning.
+        // Only valid JSON is escaped. In other text, a refused character can follow a backslash, where the escape would change the meaning.
         let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
         Self(if is_json { escaped(&text) } else { replaced(&text) })
     }

@@ -25,7 +25,7 @@ const BATCH_BYTES: usize = 256 * 1024;
 const CONCURRENT_CALLS: usize = 8;
 /// Maximum delay of a message: the limit of SQS.
 pub const MAX_DELAY: Duration = Duration::from_mins(15);
-/// Tries of entries that SQS refuses within a batch, for example when it throttles.
+/// Number of tries of entries that SQS refuses within a batch, for example when it throttles.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 

@@ -11,7 +11,7 @@ use crate::keys::{Item, Key};
 pub(crate) const MAX_WRITES: usize = 25;
 /// Maximum number of items read in one call, the database's limit.
 const MAX_READS: usize = 100;
-/// Tries for the same items. The waits between them add up to at most 0.6 s.
+/// Number of tries for the same items. The waits between them add up to at most 0.6 s.
 const TRIES: u32 = 6;
 
 /// Writes up to [`MAX_WRITES`] items.

@@ -1,4 +1,4 @@
-//! Converts deliveries to items of the deliveries table, most of which fit into one write unit.
+//! Converts deliveries to and from items of the deliveries table, most of which fit into one write unit.
 //!
 //! Members that no query uses share one compressed attribute. The compression dictionary is a typical delivery (`history.dict`), so header
 //! names, attribute names and the structure of an event take almost no space.

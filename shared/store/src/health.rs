@@ -14,7 +14,7 @@ use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, WARNED}
 use crate::webhooks::{Webhooks, update_item};
 use crate::{keys, webhook_item};
 
-/// Repetitions of an update that collides with a transaction on the same webhook.
+/// Maximum number of repetitions of an update that collides with a transaction on the same webhook.
 const TRIES: u32 = 6;
 
 impl Webhooks {

@@ -18,14 +18,14 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::webhooks::Webhooks;
 
-/// Maximum number of leases of a tenant. With attempts of 15 s, the longest timeout, a tenant starts less than one call per second.
+/// Maximum number of leases of a tenant. With attempts of 15 s, the longest timeout, a tenant makes less than one call per second.
 pub const TENANT_LEASES: usize = 10;
 /// Maximum number of leases of one user, so that one user cannot block the others of the tenant.
 pub const USER_LEASES: usize = 5;
 /// Lifetime of a lease. Longer than an invocation of `api` (30 s in the template), so a lease expires only if its caller was killed.
 pub const LEASE_TIME: Duration = Duration::from_secs(35);
 
-/// Tries while other callers take leases of the tenant.
+/// Number of tries to take a lease while other callers take leases of the tenant.
 const TRIES: u32 = 9;
 
 const LEASE: &str = "lease";

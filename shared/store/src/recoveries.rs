@@ -105,7 +105,7 @@ struct Newest {
     recovery_id: RecoveryId,
 }
 
-/// Tries to start a recovery while other callers start one too.
+/// Number of tries to start a recovery while other callers start one too.
 const TRIES: u32 = 6;
 
 impl Deliveries {

@@ -17,7 +17,7 @@ use crate::keys::Key;
 use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, SEALED, VERSION, WARNED, WEBHOOK};
 use crate::{batch, keys, webhook_item};
 
-/// Tries of a transaction that collides with other writers of the tenant. The waits between them add up to at most 2.9 s.
+/// Number of tries of a transaction that collides with other writers of the tenant. The waits between them add up to at most 2.9 s.
 const TRIES: u32 = 9;
 
 /// The webhooks table.

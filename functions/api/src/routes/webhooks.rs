@@ -25,7 +25,7 @@ use crate::{patch, read_only};
 /// The fields that the list can be sorted by (contract section 1.1).
 pub(crate) const SORT_FIELDS: [&str; 4] = ["name", "url", "createdAt", "updatedAt"];
 
-/// Tries to change a webhook that other requests change concurrently. Each try reads the webhook again.
+/// Number of tries to change a webhook that other requests change concurrently. Each try reads the webhook again.
 const TRIES: usize = 4;
 
 /// Creates a webhook. It is enabled unless the request disables it.
