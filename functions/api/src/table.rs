@@ -1,4 +1,4 @@
-//! The interface through which the rows of the route table in [`crate::routes`] are read, and the router that is built from them.
+//! The interface of the route table in [`crate::routes`], and the router that is built from its rows.
 
 use axum::Router;
 use axum::handler::Handler;

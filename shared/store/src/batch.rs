@@ -1,4 +1,4 @@
-//! Batch reads and writes. Retries the items that the database leaves unprocessed when it throttles.
+//! Reads and writes items in batches. Retries the items that the database leaves unprocessed when it throttles.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, WriteRequest};
