@@ -14,7 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
-/// The module that the page loads. The first view needs its imports, and theirs.
+/// The module that the page loads. The first view needs its direct and indirect imports.
 const ENTRY: &str = "console.js";
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -48,7 +48,7 @@ impl Config {
     }
 }
 
-/// Returns the URL of the token endpoint. Local stacks serve it at the endpoint of all AWS services.
+/// Returns the URL of the token endpoint. Local stacks serve it at `AWS_ENDPOINT_URL`, like all AWS services.
 fn token_url(env: &mut Env) -> Option<String> {
     let url = env.optional::<String>("TOKEN_URL")?;
     Some(match env.optional::<String>("AWS_ENDPOINT_URL") {

@@ -1,4 +1,4 @@
-//! Page cursors with a tag, so that clients cannot make or change them.
+//! Page cursors with an authentication tag, so that clients cannot create or change them.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 /// Length of the tag before the position, in bytes. 128 bits cannot be guessed.
 const TAG: usize = 16;
 
-/// Maximum length of a cursor that is read, in characters. The longest position contains the name of a webhook.
+/// Maximum length of a cursor, in characters. The longest positions contain the name of a webhook.
 const MAX_CURSOR: usize = 4096;
 
 /// The deployment's key for page cursors.
@@ -22,7 +22,7 @@ const MAX_CURSOR: usize = 4096;
 pub struct CursorKey(Zeroizing<[u8; 32]>);
 
 impl CursorKey {
-    /// Returns the key with these secret bytes.
+    /// Returns the key with these bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
@@ -31,18 +31,18 @@ impl CursorKey {
     /// Returns the bytes of a fresh random key.
     ///
     /// # Errors
-    /// The system has no random numbers.
+    /// The system's random number generator failed.
     pub fn random() -> Result<[u8; 32], getrandom::Error> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Returns a cursor: unpadded base64url of a tag and the position's JSON. `list` names the list and its order; the cursor is invalid in
-    /// any other list.
+    /// Returns a cursor: unpadded base64url of a tag and the position's JSON. `list` names the list and its order; the cursor is invalid
+    /// for any other list.
     ///
     /// # Panics
-    /// The position has no JSON form. Positions are tuples of strings and ids, which have one.
+    /// Never, because positions are tuples of strings and ids, which always have a JSON form.
     #[expect(clippy::expect_used, reason = "positions are tuples of strings and ids")]
     pub fn seal<T: Serialize>(&self, list: &str, position: &T) -> String {
         let position = serde_json::to_vec(position).expect("a position has a JSON form");
@@ -63,7 +63,7 @@ impl CursorKey {
     }
 
     fn mac(&self, list: &str, position: &[u8]) -> Hmac<Sha256> {
-        // A key of one block, as in RFC 2104: 32 bytes and zeros.
+        // A key of one block: 32 bytes, padded with zeros (RFC 2104).
         let mut block = Key::<Hmac<Sha256>>::default();
         for (place, byte) in block.iter_mut().zip(self.0.iter()) {
             *place = *byte;

@@ -1,5 +1,4 @@
-//! Request and response bodies as the API defines them (contract section 2), one file per resource, and their conversion from and to
-//! domain types.
+//! Request and response bodies of the API (contract section 2), one file per resource, and their conversion from and to domain types.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Errors of handlers: [`ApiError`], and how errors of the store, the vault and recoveries become one.
+//! Converts the errors of handlers, the store, the vault and recoveries to [`ApiError`].
 
 use axum::response::{IntoResponse, Response};
 
@@ -8,7 +8,7 @@ use anzol_pipeline::RecoverError;
 use anzol_store::StoreError;
 use anzol_vault::VaultError;
 
-/// An API error, into which every error of a handler converts.
+/// An API error. Every error of a handler converts to it.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) ApiError);
 
@@ -52,7 +52,7 @@ impl From<StoreError> for Failure {
 }
 
 impl From<VaultError> for Failure {
-    /// No change was made, and the request is not the cause.
+    /// Converts to 503: nothing was changed, and the request is not the cause.
     fn from(error: VaultError) -> Self {
         tracing::error!(%error, "the vault failed");
         Self(ApiError::Busy)

@@ -1,4 +1,4 @@
-//! Cold start of `api`.
+//! Entry point of the `api` function: reads the configuration and builds the router once per cold start.
 
 use anzol_api::{AppState, Config, Cursors, router};
 use anzol_domain::retry::Schedule;
@@ -27,7 +27,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let state = AppState {
         health: HealthTracker::new(webhooks.clone(), events, config.disable_policy, now),
         recoverer: Recoverer::new(deliveries.clone(), slow_lane.clone(), now),
-        // No retry follows what a user asked for, so the schedule does not matter.
+        // Attempts that a user requests are not retried, so the schedule does not matter.
         settler: Settler::new(deliveries.clone(), slow_lane, Schedule::default(), now),
         webhooks,
         vault: Vault::new(&aws, config.secrets_key),

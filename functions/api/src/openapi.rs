@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 pub(crate) use errors::ERRORS;
 pub(crate) use operation::{Operation, Paths};
 
-/// The document as it is served.
+/// The document that the API serves.
 pub const OPENAPI: &str = include_str!("../../../infra/openapi.json");
 
 /// Serves the document.

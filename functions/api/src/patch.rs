@@ -1,4 +1,4 @@
-//! JSON Patch of a webhook (contract section 1.3): `add`, `remove` and `replace` of the members that can be patched.
+//! Applies a JSON Patch to a webhook (contract section 1.3): `add`, `remove` and `replace` of the members that can be patched.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(crate) struct Member {
     pub(crate) name: &'static str,
     /// Whether a patch can also name one of its values, such as `/headers/X-Key`.
     pub(crate) nested: bool,
-    /// Whether it can be patched only in core.
+    /// Whether the member can be patched only in core.
     only_core: bool,
 }
 
@@ -58,12 +58,12 @@ fn paths(patch: &Value) -> impl Iterator<Item = &str> {
     patch.as_array().into_iter().flatten().filter_map(|operation| operation.get("path")?.as_str())
 }
 
-/// Returns whether a patch concerns the secrets, so that they must be opened for it.
+/// Returns whether a patch concerns the secrets, which must be opened for it.
 pub(crate) fn touches_secrets(patch: &Value) -> bool {
     paths(patch).any(|path| matches!(path.split('/').nth(1), Some(SECRET | ENCRYPTED_HEADERS)))
 }
 
-/// Applies a patch and checks the result. Returns the new spec, and the new secrets if the patch concerns them; `secrets` are read only in
+/// Applies a patch and checks the result. Returns the new spec, and the new secrets if the patch concerns them. `secrets` is used only in
 /// that case.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ pub fn patched(
 }
 
 /// Applies all operations of a patch, or none, and returns the result unchecked. If the patch does not concern the secrets, the result
-/// contains those passed in, which may be empty.
+/// contains `secrets`, which may be empty.
 fn apply(
     spec: &WebhookSpec,
     secrets: &Secrets,
@@ -138,7 +138,8 @@ fn apply(
     Ok(dto::read(&document)?)
 }
 
-/// Adds the problems of an operation. Returns the problem of one that names a read-only member, which is a conflict.
+/// Adds the problems of an operation. If the operation names a read-only member, returns this problem, which is a conflict, instead of
+/// adding it.
 fn check_operation(
     index: usize,
     operation: &Value,
@@ -167,8 +168,8 @@ fn check_operation(
     None
 }
 
-/// Returns the header names of the webhook before a patch. Anything but a patch (a replacement) sets all encrypted headers, so it keeps
-/// none.
+/// Returns the header names of the webhook before a patch. If `patch` is not an array, the change is a replacement, which keeps no
+/// encrypted header.
 pub(crate) fn before(stored: &Webhook, patch: &Value) -> Before {
     let encrypted = || stored.encrypted_header_names().map(str::to_owned);
     let plain = stored.spec.headers.iter().map(|(name, _)| name.to_owned());
@@ -184,8 +185,8 @@ fn sets_or_removes(patch: &Value, name: &str) -> bool {
     paths(patch).any(|path| path == whole || path == own)
 }
 
-/// Checks that no encrypted header is sent to a URL that it was not meant for: a patch that changes `url` must set or remove all of them.
-/// Otherwise a user who may edit a webhook could have its secrets sent to their own server.
+/// Checks that a patch that changes `url` sets or removes all encrypted headers. Otherwise a user who can edit a webhook could have its
+/// secrets sent to their own server.
 fn check_new_url(stored: &Webhook, new: &WebhookSpec, patch: &Value) -> Result<(), Invalid> {
     if stored.spec.url == new.url {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The read-only members of a webhook, and whether a request changes them (contract sections 1.3 and 1.4).
+//! The read-only members of a webhook, and the check that a request does not change them (contract sections 1.3 and 1.4).
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -19,8 +19,8 @@ pub(crate) const READ_ONLY: [&str; 9] = [
 
 /// Returns the read-only members whose value in the request `wanted` differs from `shown`, the public form of the webhook.
 ///
-/// Clients may send back what they received. `secretKeyAdded` is not compared, because a request that sets or removes the secret changes
-/// it.
+/// Clients can send back values that they received. `secretKeyAdded` is not compared, because a request that sets or removes the secret
+/// changes it.
 pub(crate) fn changes(wanted: &Value, shown: &Value) -> Vec<&'static str> {
     let differs = |name: &&str| {
         let (Some(wanted), shown) = (wanted.get(name).filter(|value| !value.is_null()), shown.get(name))

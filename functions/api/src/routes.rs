@@ -1,7 +1,7 @@
 //! The route table: every method and path of the API with its handler and its OpenAPI operation.
 //!
-//! The router and the OpenAPI document are both built from these rows through [`Table`], so a route cannot exist without documentation.
-//! The operation of a row is a closure that only the document calls: no text of the documentation is linked into the deployed binary.
+//! The router and the OpenAPI document are both built from these rows through [`Table`], so every route is documented. The operation of a
+//! row is a closure that only the document calls, so its texts are not linked into the deployed binary.
 
 pub(crate) mod deliveries;
 pub(crate) mod event_types;
@@ -30,7 +30,7 @@ const WEBHOOKS: &str = "Webhooks";
 const HISTORY: &str = "Delivery history";
 const PLATFORM: &str = "Platform";
 
-/// The routes below the base path of each version: the ten operations of contract section 1, and the Anzol extensions.
+/// Adds the routes below the base path of a version: the ten operations of contract section 1, and the Anzol extensions.
 pub(crate) fn webhook_routes(table: &mut impl Table, version: Version) {
     webhook_rows(table, version);
     delivery_rows(table);
@@ -127,7 +127,7 @@ fn webhook_rows(table: &mut impl Table, version: Version) {
             "deleteWebhook",
             WEBHOOKS,
             "Delete a webhook",
-            "Deletes the webhook and its delivery history. Pending deliveries are dropped.",
+            "Deletes the webhook. Its delivery history can no longer be read, and expires within seven days. Pending deliveries are dropped.",
         )
         .returns_nothing(204, "The webhook is deleted.")
     });
@@ -170,7 +170,7 @@ fn delivery_rows(table: &mut impl Table) {
     });
 }
 
-/// The routes beyond the contract.
+/// Adds the Anzol extensions of the contract.
 fn extension_rows(table: &mut impl Table) {
     table.route(Post, "/{id}/actions/test", deliveries::test, || {
         Operation::new(
@@ -223,7 +223,7 @@ fn extension_rows(table: &mut impl Table) {
     });
 }
 
-/// The routes that Qlik's clients use around the webhooks. They need no access token.
+/// Adds the routes that Qlik's clients use besides those of webhooks. They require no access token.
 pub(crate) fn platform_routes(table: &mut impl Table) {
     let caching = |operation: Operation| {
         operation.header(
@@ -289,7 +289,7 @@ pub(crate) fn platform_routes(table: &mut impl Table) {
     });
 }
 
-/// Returns the operation of `POST /api/v1/events`, the one route of the document that another function (`ingest`) serves.
+/// Returns the operation of `POST /api/v1/events`, the only route of the document that another function (`ingest`) serves.
 pub(crate) fn publish() -> (Method, &'static str, Operation) {
     let media_types = [JSON, "application/cloudevents+json", "application/cloudevents-batch+json"];
     let operation = Operation::new(

@@ -17,7 +17,7 @@ use crate::cursor::CursorKey;
 use crate::dto::{HealthOut, WebhookOut};
 use crate::failure::Failure;
 
-/// State of the router.
+/// The state of the router.
 #[derive(Debug, Clone)]
 pub struct AppState {
     /// The webhooks table.
@@ -30,15 +30,15 @@ pub struct AppState {
     pub deliverer: Deliverer,
     /// Records resends and tests.
     pub settler: Settler,
-    /// Tracks the health of receivers, also by resends and tests.
+    /// Tracks the health of receivers, which resends and tests also affect.
     pub health: HealthTracker,
     /// Starts recoveries.
     pub recoverer: Recoverer,
-    /// The endpoint that exchanges client credentials for tokens. `None` with an external issuer, which has its own.
+    /// The endpoint that exchanges client credentials for tokens. `None` with an external issuer, which has a separate endpoint.
     pub tokens: Option<TokenEndpoint>,
     /// The names of the claims that identify the caller.
     pub claims: Claims,
-    /// Page cursors.
+    /// The key of page cursors.
     pub cursors: Cursors,
     /// The maximum number of webhooks of a tenant.
     pub cap: u32,
@@ -61,7 +61,7 @@ impl Cursors {
     }
 }
 
-/// The state as each request receives it: cloning only increments a reference count.
+/// The state that each request receives. Cloning only increments a reference count.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<AppState>);
 
@@ -89,7 +89,7 @@ impl AppState {
     /// Returns the webhook with this id.
     ///
     /// # Errors
-    /// 404 if it does not exist or the caller may not see it; 403 if the caller has no tenant.
+    /// 404 if the webhook does not exist or the caller may not see it; 403 if the caller has no tenant.
     pub(crate) async fn visible(&self, caller: &Caller, id: &str) -> Result<Webhook, Failure> {
         let not_found = || ApiError::not_found("webhook", id);
         let tenant = tenant(caller)?;
@@ -98,7 +98,7 @@ impl AppState {
         Ok(webhook.filter(|webhook| caller.sees(webhook)).ok_or_else(not_found)?)
     }
 
-    /// Makes the attempts of resends and tests.
+    /// Returns the parts that make the attempts of resends and tests.
     pub(crate) fn attempts(&self) -> Attempts<'_> {
         let Self { vault, deliverer, settler, health, clock, .. } = self;
         let slow_after = SlowAfter::default();
@@ -115,7 +115,7 @@ impl AppState {
 /// Returns the caller's tenant.
 ///
 /// # Errors
-/// 403 if the token names none.
+/// 403 if the token names no tenant.
 pub(crate) fn tenant(caller: &Caller) -> Result<&TenantId, ApiError> {
     caller.tenant.as_ref().ok_or(ApiError::Forbidden(Rule::TokenWithoutTenant))
 }

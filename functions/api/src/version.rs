@@ -1,4 +1,4 @@
-//! The two versions of the API, each under its own base path, and the headers that mark the old one as deprecated.
+//! The two versions of the API, each under its own base path, and the headers that mark v1 as deprecated.
 //!
 //! All packaged clients call `/api/v1/webhooks` today. Qlik deprecated it on 2026-11-03 in favor of `/api/core/webhooks`, which has the
 //! same operations and a few stricter rules (contract sections 0 and 1.9). Handlers that differ take a [`Version`].
@@ -32,8 +32,8 @@ pub(crate) const DEPRECATION: &str = "@1793664000";
 /// When v1 may be removed: 2027-11-01 (RFC 8594).
 pub(crate) const SUNSET: &str = "Mon, 01 Nov 2027 00:00:00 GMT";
 
-/// Adds the deprecation headers to every response of v1, including errors: its deprecation and sunset dates, and the same resource in
-/// core.
+/// Adds the deprecation headers to every response of v1, including errors: the deprecation and sunset dates, and a link to the same
+/// resource in core.
 pub(crate) async fn deprecated(request: Request, next: Next) -> Response {
     let below = request.uri().path().strip_prefix(Version::V1.base());
     let below = below.filter(|below| below.is_empty() || below.starts_with('/'));

@@ -20,7 +20,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Asset> {
 mod tests {
     use super::*;
 
-    /// Compressed size of all files in bytes, at most: the page has to load quickly on a slow connection.
+    /// Maximum compressed size of all files, in bytes: the page must load fast on a slow connection.
     const MAX_SIZE: usize = 150 * 1024;
 
     fn page() -> String {

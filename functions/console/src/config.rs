@@ -12,7 +12,7 @@ use anzol_http::RoleName;
 pub struct Config {
     /// URL of the user pool's API, which checks passwords. `None` with an external issuer.
     pub sign_in_url: Option<String>,
-    /// URL of the user pool's hosted page, without a slash at the end. If present, users type passwords only there.
+    /// URL of the user pool's hosted page, without a trailing slash. If present, users enter passwords only there.
     pub hosted_ui_url: Option<String>,
     /// The console's client id at the user pool.
     pub client_id: Option<String>,

@@ -18,9 +18,9 @@ use http::header::{
 
 pub use config::Config;
 
-/// One year, for files whose address changes with their content.
+/// Caching for a year, for files whose address changes with their content.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// For files whose address never changes: browsers revalidate them.
+/// Revalidation on every visit, for files whose address never changes.
 const REVALIDATE: &str = "no-cache";
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Console {
 /// Returns the router of the console.
 ///
 /// # Errors
-/// If an address in `config` is not valid in a header.
+/// A URL in `config` is not valid in a header.
 pub fn router(config: Config) -> Result<Router, InvalidHeaderValue> {
     let console = Arc::new(Console { policy: policy(&config)?, config });
     let routes = Router::new()
@@ -56,12 +56,12 @@ async fn config_json(State(console): State<Arc<Console>>) -> Response {
     ([(CACHE_CONTROL, REVALIDATE)], Json(&console.config)).into_response()
 }
 
-/// Serves a file at a fixed address, like the icon.
+/// Serves a file at a fixed address, such as the icon.
 async fn unversioned(Path(name): Path<String>, headers: HeaderMap) -> Response {
     send(&name, REVALIDATE, &headers)
 }
 
-/// Serves a file at an address with a version. A page from before an update requests an old version, and gets the current file.
+/// Serves a file at an address with a version. A page from before an update requests an old version and gets the current file.
 async fn versioned(Path((version, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
     let cache_control = if version == assets::VERSION { IMMUTABLE } else { REVALIDATE };
     send(&name, cache_control, &headers)
@@ -84,7 +84,7 @@ fn send(name: &str, cache_control: &'static str, request: &HeaderMap) -> Respons
     (headers, asset.plain).into_response()
 }
 
-/// Returns the Content-Security-Policy: scripts and styles only as files from this origin, no framing, no markup made from text (Trusted
+/// Returns the Content-Security-Policy: scripts and styles only as files from this origin, no framing, no HTML parsed from strings (Trusted
 /// Types), and calls only to this origin and the user pool.
 fn policy(config: &Config) -> Result<HeaderValue, InvalidHeaderValue> {
     let pools = [&config.sign_in_url, &config.hosted_ui_url].into_iter().flatten();

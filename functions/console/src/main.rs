@@ -1,4 +1,4 @@
-//! Reads the configuration of the console at cold start and runs it.
+//! Entry point of the `console` function: reads the configuration and builds the router once per cold start.
 
 use anzol_console::{Config, router};
 

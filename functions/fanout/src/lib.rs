@@ -22,13 +22,13 @@ use anzol_runtime::metrics::{self, Label, Metric};
 
 pub use config::Config;
 
-/// Messages processed concurrently.
+/// Maximum number of messages that are processed concurrently.
 const CONCURRENCY: usize = 10;
 
 /// The metric label of events from the queue.
 const SOURCE: Label = Label::Source("queue");
 
-/// Returns the trace of a message: its producer's (message attributes `traceparent` and `tracestate`), else that of AWS X-Ray.
+/// Returns the trace of a message: the producer's (message attributes `traceparent` and `tracestate`), or else that of AWS X-Ray.
 fn trace(message: &SqsMessage) -> Option<TraceContext> {
     let own = |name| message.message_attributes.get(name).and_then(|value| value.string_value.as_deref());
     let given = own(TRACEPARENT).and_then(|parent| TraceContext::parse(parent, own(TRACESTATE)));
@@ -37,22 +37,22 @@ fn trace(message: &SqsMessage) -> Option<TraceContext> {
     })
 }
 
-/// The parts of fanout.
+/// Processes batches of the events queue.
 #[derive(Debug)]
 pub struct Fanout {
     /// Matches events and queues deliveries.
     pub dispatcher: Dispatcher,
-    /// The dead-letter queue for messages that cannot be used.
+    /// The dead-letter queue for unusable messages.
     pub dlq: Queue,
-    /// The time, also of events without one.
+    /// Returns the current time, which events without a time also get.
     pub clock: Clock,
-    /// Largest event accepted, in bytes of minified JSON.
+    /// Maximum size of an event, in bytes of minified JSON.
     pub largest_event: usize,
 }
 
 impl Fanout {
-    /// Dispatches the events of a batch of messages. Messages that cannot be read go to the dead-letter queue; those whose events cannot be
-    /// queued are reported individually for redelivery.
+    /// Dispatches the events of a batch of messages. Messages that cannot be read, and events that the queue permanently refuses, go to the
+    /// dead-letter queue. Messages whose events cannot be queued now are reported individually for redelivery.
     pub async fn handle(&self, batch: SqsEvent) -> SqsBatchResponse {
         let messages = batch.records.len();
         let failed: Vec<String> = futures::stream::iter(batch.records)
@@ -79,7 +79,7 @@ impl Fanout {
         response
     }
 
-    /// Processes a message. Returns whether it is done; if not, it has to be received again.
+    /// Processes a message. Returns whether it is done; if not, it must be received again.
     async fn process_message(&self, message: &SqsMessage) -> bool {
         let (message_id, body) = (message.message_id.as_deref(), message.body.as_deref().unwrap_or_default());
         let events = match self.read(body) {
@@ -111,7 +111,7 @@ impl Fanout {
         }
     }
 
-    /// Returns when a message was put on the queue, and its trace. Reports how long it waited.
+    /// Returns when a message was sent to the queue, and its trace. Reports how long the message waited.
     fn accepted(&self, message: &SqsMessage) -> Accepted {
         let now = (self.clock)();
         let mut accepted = Accepted::new(now, trace(message));
@@ -123,7 +123,7 @@ impl Fanout {
         accepted
     }
 
-    /// Sends events that the queue will never accept to the dead-letter queue. Returns whether all are there.
+    /// Sends events that the queue permanently refused to the dead-letter queue. Returns whether all were sent.
     async fn move_to_dlq(
         &self,
         message_id: Option<&str>,
@@ -133,7 +133,7 @@ impl Fanout {
     ) -> bool {
         for (index, code) in refused {
             let reason = format!("`[{index}]` cannot be queued: {code}");
-            // Without the other events of the message, which a redrive must not send twice; in the form that loses nothing.
+            // Without the other events of the message, which a redrive must not send twice. The hybrid form loses nothing.
             let event = match (events, events.get(*index)) {
                 ([_, _, ..], Some(event)) => Cow::Owned(event.payload(false)),
                 _ => Cow::Borrowed(body),
@@ -145,7 +145,7 @@ impl Fanout {
         true
     }
 
-    /// Reads the events of a message. Each has to name its tenant, and must not use reserved names.
+    /// Parses the events of a message. Each must name its tenant, and must not use reserved values.
     fn read(&self, body: &str) -> Result<Vec<Event>, Invalid> {
         let events = parse_one_or_many(body, (self.clock)(), self.largest_event)?;
         let mut problems = Problems::default();
@@ -162,7 +162,7 @@ impl Fanout {
         tracing::error!(message_id, reason, "a message of the events queue cannot be used");
         let sent = self.dlq.send_to_dlq(body, reason).await;
         if let Err(error) = &sent {
-            tracing::error!(message_id, %error, "it cannot be sent to the dead-letter queue");
+            tracing::error!(message_id, %error, "failed to send a message to the dead-letter queue");
         }
         sent.is_ok()
     }

@@ -1,4 +1,4 @@
-//! Cold start of `fanout`.
+//! Entry point of the `fanout` function: reads the configuration and builds its parts once per cold start.
 
 use anzol_fanout::{Config, Fanout};
 use anzol_pipeline::Dispatcher;

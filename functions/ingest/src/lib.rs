@@ -26,25 +26,25 @@ use anzol_store::StoreError;
 
 pub use config::Config;
 
-/// Largest request body, in bytes.
+/// Maximum size of a request body, in bytes.
 pub const MAX_BODY: usize = MAX_TEXT;
 
 /// The media type of the JSON batch format.
 const BATCH: &str = "application/cloudevents-batch+json";
 
-/// The source of the events, in metrics.
+/// The metric label of events from HTTP.
 const SOURCE: Label = Label::Source("http");
 
-/// State of the router.
+/// The state of the router.
 #[derive(Debug, Clone)]
 pub struct IngestState {
     /// Matches webhooks and queues deliveries.
     pub dispatcher: Arc<Dispatcher>,
     /// The names of claims, scopes and roles.
     pub claims: Arc<Claims>,
-    /// The clock, for events without a time.
+    /// Returns the current time, which events without a time get.
     pub clock: Clock,
-    /// Largest accepted event, in bytes of minified JSON.
+    /// Maximum size of an event, in bytes of minified JSON.
     pub largest_event: usize,
     /// The configured name of the signature header, if any.
     pub signature: Option<HeaderName>,
@@ -56,7 +56,7 @@ impl AsRef<Claims> for IngestState {
     }
 }
 
-/// All routes.
+/// Returns the router of the function.
 pub fn router(state: IngestState) -> Router {
     let limit = axum::extract::DefaultBodyLimit::max(MAX_BODY);
     anzol_http::shell(Router::new().route("/api/v1/events", post(publish)).layer(limit).with_state(state))
@@ -93,7 +93,7 @@ async fn publish(
     Ok((StatusCode::ACCEPTED, axum::Json(Published { accepted: events.len(), deliveries })))
 }
 
-/// Rejects requests that are deliveries of this deployment or another one, by their reserved headers: publishing them would be a loop.
+/// Rejects requests with the reserved headers of deliveries, of this deployment or another one: publishing a delivery would cause a loop.
 fn check_not_delivered(headers: &HeaderMap, signature: Option<&HeaderName>) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let ours = [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE, QLIK_SIGNATURE];
@@ -105,9 +105,9 @@ fn check_not_delivered(headers: &HeaderMap, signature: Option<&HeaderName>) -> R
     problems.finish(Some(()))
 }
 
-/// Parses the events of a request by its media type (`CloudEvents` 1.0.2, HTTP protocol binding, section 3). The type of an event or a batch
-/// means structured mode, regardless of headers. Any other type with a header `ce-specversion` means binary mode. Plain JSON without that
-/// header is one event or several, as Qlik sends them.
+/// Parses the events of a request by its media type (`CloudEvents` 1.0.2, HTTP protocol binding, section 3). The media type of an event or
+/// a batch means structured mode, regardless of headers. Any other type with a header `ce-specversion` means binary mode. Plain JSON
+/// without that header is one event or several, as in Qlik's API.
 fn read(
     headers: &HeaderMap,
     body: &[u8],
@@ -126,10 +126,10 @@ fn read(
     }
     check_charset(headers)?;
     let marked = without_mark(body)?.len() < body.len();
-    // The parser of events skips the byte order mark itself, because messages may have one, too.
+    // The parser of events skips the byte order mark itself, because messages can have one too.
     let text = std::str::from_utf8(body)
         .map_err(|error| Invalid::one("body", Rule::NotUtf8 { position: error.valid_up_to() }))?;
-    // A batch may be empty (section 3.3.2). An empty array of another type is more likely a mistake.
+    // A batch can be empty (section 3.3.2). An empty array with another media type is more likely a mistake.
     let mut written = text.chars().skip(usize::from(marked)).filter(|c| !c.is_ascii_whitespace());
     if kind.as_deref() == Some(BATCH) {
         if written.clone().eq("[]".chars()) {
@@ -152,7 +152,7 @@ fn read_binary(
     let named = headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value)));
     let (mut attributes, mut problems) = (Vec::new(), Problems::default());
     for (name, value) in named {
-        // Section 3.1.3.2: first the quotes, then one round of percent-decoding.
+        // Section 3.1.3.2: remove the quotes first, then percent-decode once.
         let Some(value) = unquoted(value.as_bytes()) else {
             problems.add(format!("ce-{name}"), Rule::NotQuotedString);
             continue;
@@ -172,7 +172,7 @@ fn read_binary(
 }
 
 /// Removes the double quotes around a header value, and the backslashes of its escapes (RFC 7230, section 3.2.6). Returns a value that does
-/// not begin with a quote unchanged, and `None` for an incomplete quoted string.
+/// not start with a quote unchanged, and `None` for an incomplete quoted string.
 fn unquoted(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     let Some(rest) = value.strip_prefix(b"\"") else { return Some(value.into()) };
     let (mut out, mut bytes) = (Vec::with_capacity(rest.len()), rest.iter());

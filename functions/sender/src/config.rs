@@ -22,9 +22,9 @@ pub struct Config {
     pub dlq: String,
     /// URL of the events queue, for operational events.
     pub events_queue: String,
-    /// The scheduler of long waits, with the ARN of the slow lane's queue.
+    /// The scheduler for long waits, with the ARN of the slow lane's queue.
     pub scheduler: SchedulerSettings,
-    /// The longest wait that is left to a queue.
+    /// The longest wait that uses a queue's delay. Longer waits are scheduled.
     pub longest_queue_delay: Duration,
     /// The waits between attempts.
     pub retry_schedule: Schedule,

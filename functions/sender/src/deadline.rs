@@ -1,12 +1,12 @@
-//! The deadline of an invocation, as the Lambda runtime sends it.
+//! Converts the deadline of an invocation that the Lambda runtime sends.
 
 use std::time::{Duration, SystemTime};
 
-/// No function may run that long (Lambda's limit is 15 minutes), so a shorter time since 1970 cannot be a deadline.
+/// Longer than any invocation (Lambda's limit is 15 minutes). A deadline within this time after the start of 1970 is really the time left.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// Returns the deadline in the runtime's header `Lambda-Runtime-Deadline-Ms`. Lambda sends milliseconds since 1970. The emulator of cargo-lambda
-/// sends the milliseconds left, always 600,000, which as a moment in 1970 would leave no time for anything.
+/// Returns the deadline in the runtime's header `Lambda-Runtime-Deadline-Ms`. Lambda sends milliseconds since 1970. The emulator of
+/// cargo-lambda sends the milliseconds left, always 600,000; as a time in 1970, this deadline would always have passed.
 #[must_use]
 pub fn deadline(header: SystemTime, now: SystemTime) -> SystemTime {
     match header.duration_since(SystemTime::UNIX_EPOCH) {

@@ -23,7 +23,7 @@ use anzol_vault::Vault;
 pub use config::Config;
 pub use deadline::deadline;
 
-/// The parts of the sender.
+/// Processes batches of the delivery queues.
 #[derive(Debug)]
 pub struct Sender {
     /// The webhooks table.
@@ -36,25 +36,25 @@ pub struct Sender {
     pub settler: Settler,
     /// Runs the steps of recoveries.
     pub recoverer: Recoverer,
-    /// Updates lanes, warnings, and disables webhooks.
+    /// Updates lanes, publishes warnings, and disables webhooks.
     pub health: HealthTracker,
     /// The dead-letter queue for messages that no release can read.
     pub dlq: Queue,
     /// ARN of the slow lane's queue.
     pub slow_lane_arn: String,
-    /// When a receiver counts as slow.
+    /// The response times from which a receiver counts as slow.
     pub slow_after: SlowAfter,
-    /// The time.
+    /// Returns the current time.
     pub clock: Clock,
 }
 
 /// The messages of a batch.
 struct Jobs {
-    /// The lane they waited in: Lambda takes a batch from one queue.
+    /// The lane of the queue; all messages of a batch come from one queue.
     lane: Lane,
     deliveries: Vec<Message>,
     steps: Vec<RecoveryStep>,
-    /// Ids of the messages that have to be received again.
+    /// Ids of the messages that must be received again.
     to_retry: BTreeSet<String>,
 }
 
@@ -64,7 +64,7 @@ impl Jobs {
         self.deliveries.iter().map(Message::webhook).chain(steps).collect()
     }
 
-    /// Leaves the jobs for later whose webhooks are among these.
+    /// Removes the jobs of these webhooks. Their messages must be received again.
     fn postpone(&mut self, webhooks: &BTreeSet<WebhookKey>) {
         if webhooks.is_empty() {
             return;
@@ -93,14 +93,14 @@ impl Sender {
         response
     }
 
-    /// Makes attempts with the sender's parts.
+    /// Returns the parts that make attempts.
     #[must_use]
     pub fn attempts(&self) -> Attempts<'_> {
         let Self { vault, deliverer, settler, health, slow_after, clock, .. } = self;
         Attempts { vault, deliverer, settler, health, slow_after: *slow_after, clock: *clock, meter: METER }
     }
 
-    /// Processes the jobs of a batch. Returns the ids of the messages that have to be received again.
+    /// Processes the jobs of a batch. Returns the ids of the messages that must be received again.
     async fn process(&self, mut jobs: Jobs, deadline: Deadline) -> BTreeSet<String> {
         let keys = jobs.webhooks();
         let webhooks = match self.read_webhooks(&keys).await {
@@ -124,7 +124,7 @@ impl Sender {
         to_retry
     }
 
-    /// Decodes the messages of a batch, and moves those that no release can read to the dead-letter queue.
+    /// Decodes the messages of a batch. Moves those that no release can read to the dead-letter queue.
     async fn read(&self, batch: SqsEvent) -> Jobs {
         let source = batch.records.first().and_then(|message| message.event_source_arn.as_deref());
         let lane = if source == Some(&self.slow_lane_arn) { Lane::Slow } else { Lane::Fast };
@@ -154,21 +154,22 @@ impl Sender {
             Err(error @ Unreadable::Malformed(_)) => {
                 tracing::error!(message_id = id, %error, "a delivery message cannot be read");
                 if let Err(error) = self.dlq.send_to_dlq(&body, &error.to_string()).await {
-                    tracing::error!(message_id = id, %error, "it cannot be sent to the dead-letter queue");
+                    tracing::error!(message_id = id, %error, "failed to send a message to the dead-letter queue");
                     jobs.to_retry.insert(id);
                 }
             }
         }
     }
 
-    /// Reports how long a delivery waited after it was due. A retry is on its queue before that.
+    /// Reports how long a delivery waited after it was due. A retry is sent to its queue before it is due.
     fn report_queue_age(&self, sent_at: time::OffsetDateTime, task: &DeliveryTask, lane: Lane) {
         let due = sent_at.max(task.delivery_id.time());
         let waited = Duration::try_from((self.clock)() - due).unwrap_or_default();
         METER.time(Metric::QueueAge, Label::Lane(lane.name()), waited);
     }
 
-    /// Reads webhooks. Also returns those that exist but cannot be read: their messages wait until they are fixed.
+    /// Reads webhooks. Also returns the keys of those that exist but cannot be read. Their messages are received again, and end in the
+    /// dead-letter queue if the webhooks are not fixed in time.
     async fn read_webhooks(
         &self,
         keys: &BTreeSet<WebhookKey>,

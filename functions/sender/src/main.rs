@@ -1,4 +1,4 @@
-//! Cold start of `sender`.
+//! Entry point of the `sender` function: reads the configuration and builds its parts once per cold start.
 
 use std::time::SystemTime;
 

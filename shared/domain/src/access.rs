@@ -1,4 +1,4 @@
-//! Callers and their rights. Tenant, user and roles come from verified token claims only.
+//! Callers and their permissions. Tenant, user and roles come from verified token claims only.
 
 use crate::id::{TenantId, UserId};
 use crate::level::Level;
@@ -15,7 +15,7 @@ pub struct Caller {
     pub roles: Roles,
 }
 
-/// The roles of a caller, who may have several.
+/// The roles of a caller. A caller can have several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Roles {
     /// May do everything within the tenant.
@@ -26,14 +26,14 @@ pub struct Roles {
     pub platform: bool,
 }
 
-/// Returns how many webhooks of a tenant's cap are reserved for admins: a tenth, and at most 10.
+/// Returns the number of webhooks of a tenant's cap that are reserved for admins: a tenth, at most 10.
 #[must_use]
 pub fn admin_reserve(cap: u32) -> u32 {
     (cap / 10).min(10)
 }
 
 impl Caller {
-    /// Whether the caller may see a webhook: admins see those of their tenant, users see those of level `user` that they own.
+    /// Returns whether the caller may see a webhook: admins see those of their tenant, users see those of level `user` that they own.
     ///
     /// Users do not see those of level `tenant`, even as the owner, because their history has every event of the tenant.
     #[must_use]
@@ -42,31 +42,31 @@ impl Caller {
             && (self.roles.admin || (webhook.spec.owner_id == self.user && webhook.spec.level == Level::User))
     }
 
-    /// Whether the caller may give a webhook this level: `tenant` matches every event of the tenant, so it requires an admin.
+    /// Returns whether the caller may give a webhook this level: `tenant` matches every event of the tenant, so it requires an admin.
     #[must_use]
     pub fn may_set_level(&self, level: Level) -> bool {
         self.roles.admin || level == Level::User
     }
 
-    /// Whether the caller may make `owner` the owner of a webhook: users may only name themselves.
+    /// Returns whether the caller may make `owner` the owner of a webhook: users may only name themselves.
     #[must_use]
     pub fn may_set_owner(&self, owner: &UserId) -> bool {
         self.roles.admin || *owner == self.user
     }
 
-    /// Returns the cap that applies to the caller: the last webhooks of the tenant's `cap` are reserved for admins.
+    /// Returns the cap that applies to the caller: for users, the tenant's `cap` without the webhooks reserved for admins.
     #[must_use]
     pub fn cap(&self, cap: u32) -> u32 {
         if self.roles.admin { cap } else { cap - admin_reserve(cap) }
     }
 
-    /// Whether the caller may publish events at all.
+    /// Returns whether the caller may publish events at all.
     #[must_use]
     pub fn may_publish(&self) -> bool {
         self.roles.admin || self.roles.publisher || self.roles.platform
     }
 
-    /// Whether the caller may publish events for `tenant`.
+    /// Returns whether the caller may publish events for `tenant`.
     #[must_use]
     pub fn may_publish_for(&self, tenant: &TenantId) -> bool {
         self.roles.platform

@@ -1,7 +1,8 @@
 //! Reads deployment settings and collects every problem, so that one error lists all of them.
 //!
-//! A type with settings has a function `from_env` beside it, which names its variables, their defaults and their bounds. The variables come
-//! from a function that the caller passes: functions pass the process environment (`anzol_runtime::config::env`), tests pass their own.
+//! Each type with settings has a function `from_env`, which names the variables, their defaults and their bounds. The caller passes the
+//! function that looks up variables: the Lambda functions pass the process environment (`anzol_runtime::config::env`), tests pass their
+//! own.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -14,7 +15,7 @@ pub struct ConfigError(Vec<String>);
 
 type Lookup = dyn Fn(&str) -> Option<String>;
 
-/// A source of settings that collects what is missing or invalid; see [`Env::finish`].
+/// A source of settings that collects missing and invalid ones; see [`Env::finish`].
 pub struct Env {
     lookup: Box<Lookup>,
     problems: Vec<String>,
@@ -37,7 +38,7 @@ impl Env {
         (self.lookup)(name).filter(|text| !text.is_empty())
     }
 
-    /// Returns a required variable. If it is missing, returns an empty text, and [`Env::finish`] fails.
+    /// Returns a required variable. If the variable is missing, returns an empty string, and [`Env::finish`] fails.
     pub fn required(&mut self, name: &str) -> String {
         self.get(name).unwrap_or_else(|| {
             self.problems.push(format!("the environment variable {name} is not set"));
@@ -45,7 +46,7 @@ impl Env {
         })
     }
 
-    /// Returns an optional variable, or `None` if it is missing or invalid; if it is invalid, [`Env::finish`] fails.
+    /// Returns an optional variable, or `None` if the variable is missing or invalid. An invalid one makes [`Env::finish`] fail.
     pub fn optional<T: FromStr>(&mut self, name: &str) -> Option<T> {
         let value = self.get(name)?.parse().ok();
         if value.is_none() {
@@ -54,12 +55,12 @@ impl Env {
         value
     }
 
-    /// Returns a variable, or `default` if it is missing.
+    /// Returns a variable, or `default` if the variable is missing or invalid. An invalid one makes [`Env::finish`] fail.
     pub fn or<T: FromStr>(&mut self, name: &str, default: T) -> T {
         self.optional(name).unwrap_or(default)
     }
 
-    /// Returns a number within `bounds`, or `default` if the variable is missing.
+    /// Returns a number within `bounds`, or `default` if the variable is missing or invalid.
     ///
     /// The bounds are those of the template's parameter; they also apply to a variable that is set by hand.
     pub fn within<T>(&mut self, name: &str, default: T, bounds: &RangeInclusive<T>) -> T
@@ -75,10 +76,10 @@ impl Env {
         default
     }
 
-    /// Ends the reading.
+    /// Checks that all settings were valid.
     ///
     /// # Errors
-    /// Lists every variable that is missing or invalid.
+    /// An error that lists every missing and invalid variable.
     pub fn finish(self) -> Result<(), ConfigError> {
         if self.problems.is_empty() { Ok(()) } else { Err(ConfigError(self.problems)) }
     }

@@ -1,4 +1,4 @@
-//! A delivery: the task in the queue, and the history row with the request and the response.
+//! A delivery: the queued task, and the history row with the request and the response.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,13 +40,14 @@ pub struct DeliveryTask {
     pub tenant_id: TenantId,
     /// The webhook to deliver to.
     pub webhook_id: WebhookId,
-    /// The id of the attempt, minted for the moment it is due. Also the key of its history row, so a message received twice writes one row.
+    /// The id of the attempt, minted for the time when the attempt is due. Also the key of the history row, so a message that is received
+    /// twice writes one row.
     pub delivery_id: DeliveryId,
     /// The number of the attempt, from 1.
     pub attempt: u32,
     /// Why the attempt is made.
     pub trigger: Trigger,
-    /// When the event was accepted from its producer. `None` for a recovery, and for a message of an older release.
+    /// When the event was accepted from its producer. `None` for resends, tests and recoveries, and in messages of an older release.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub accepted_at: Option<OffsetDateTime>,
     /// The trace of the delivery, if known; see [`DeliveryTask::trace`].
@@ -57,7 +58,7 @@ pub struct DeliveryTask {
 }
 
 impl DeliveryTask {
-    /// Returns the trace of the delivery: the task's, else the event's, else a new one that depends on the delivery id only.
+    /// Returns the trace of the delivery: that of the task or else of the event, or else a new one derived from the delivery id.
     #[must_use]
     pub fn trace(&self) -> TraceContext {
         let known = self.trace.clone().or_else(|| self.event.trace());
@@ -173,14 +174,14 @@ pub struct Delivery {
     pub next_attempt: Option<NextAttempt>,
     /// The `Retry-After` of a 429 or 503 response. Delays the next attempt; not stored.
     pub retry_after: Option<std::time::Duration>,
-    /// The request that was sent, or would have been.
+    /// The request that was sent or, if the attempt failed before sending, would have been sent.
     pub request: SentRequest,
     /// The response, if any.
     pub response: Option<ReceivedResponse>,
 }
 
 impl Delivery {
-    /// Returns when the attempt was due: the time its id was minted for.
+    /// Returns when the attempt was due: the time in its id.
     #[must_use]
     pub fn triggered_at(&self) -> OffsetDateTime {
         self.id.time()
@@ -203,7 +204,7 @@ pub struct NextAttempt {
     pub at: OffsetDateTime,
 }
 
-/// A request as it was sent.
+/// A request as sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentRequest {
     /// The URL of the webhook at that time.
@@ -214,7 +215,7 @@ pub struct SentRequest {
     pub body: String,
 }
 
-/// A response as it is stored.
+/// A response as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceivedResponse {
     /// The HTTP status.

@@ -14,7 +14,7 @@ pub struct FieldProblem {
 }
 
 impl FieldProblem {
-    /// A problem of `field`, whose name is cut because a client may have written it.
+    /// Returns a problem of `field`. Cuts a long name, because a client may have written it.
     pub fn new(field: impl Into<String>, rule: Rule) -> Self {
         Self { field: cut(field.into(), MAX_FIELD), rule }
     }
@@ -41,12 +41,12 @@ impl fmt::Display for FieldProblem {
 pub struct Invalid(pub Vec<FieldProblem>);
 
 impl Invalid {
-    /// A single problem.
+    /// Returns an error with a single problem.
     pub fn one(field: impl Into<String>, rule: Rule) -> Self {
         Self(vec![FieldProblem::new(field, rule)])
     }
 
-    /// The same problems with `prefix` before each field name, for an input that is part of a larger one.
+    /// Returns the same problems with `prefix` before each field name, for an input that is part of a larger one.
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {
         for problem in &mut self.0 {
@@ -61,7 +61,7 @@ impl Invalid {
 pub struct Problems(Vec<FieldProblem>);
 
 impl Problems {
-    /// Returns the value, or adds its problems.
+    /// Returns the value, or adds the problems and returns `None`.
     pub fn take<T>(&mut self, result: Result<T, Invalid>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -80,7 +80,7 @@ impl Problems {
     /// Returns the value if there are no problems.
     ///
     /// # Errors
-    /// All problems added so far. A missing value without a problem is itself a problem of the whole input.
+    /// All problems added so far. If the value is missing without a problem, the whole input is reported as incomplete.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Invalid> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),

@@ -1,6 +1,6 @@
 //! Events as producers publish them: CloudEvents 1.0, the legacy 0.1 object, or the hybrid of both (contract section 3.3).
 //!
-//! An event is kept as `CloudEvents` 1.0 plus the members that only the legacy form has, so that either form can be written without loss.
+//! An event is stored as `CloudEvents` 1.0 plus the members that only the legacy form has, so that both forms can be written without loss.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -32,11 +32,11 @@ pub const MAX_ATTRIBUTE: usize = 1024;
 pub const MAX_TEXT: usize = 1024 * 1024;
 /// Default for the largest event, in bytes of minified JSON. Our choice; the contract names no bound.
 pub const MAX_EVENT: usize = 64 * 1024;
-/// Configurable range of the largest event, in KiB. An event and its message have to fit the 256 KiB that every implementation of SQS and
+/// Configurable range of the largest event, in KiB. An event and its message must fit into the 256 KiB that every implementation of SQS and
 /// the scheduler accept. A history row then fits the 400 KB of `DynamoDB`, even if it does not compress.
 pub const EVENT_KIB: RangeInclusive<usize> = 1..=240;
 
-/// Returns the size of the largest event that the deployment accepts, in bytes of minified JSON, from the variable `LARGEST_EVENT` (KiB).
+/// Returns the deployment's maximum size of an event in bytes of minified JSON, from the variable `LARGEST_EVENT` (KiB).
 pub fn largest_from_env(env: &mut Env) -> usize {
     env.within("LARGEST_EVENT", MAX_EVENT / 1024, &EVENT_KIB) * 1024
 }
@@ -62,11 +62,11 @@ pub(crate) const EXTENSIONS: [(&str, &str); 5] = [
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Event {
-    /// The `CloudEvents` 1.0 object. `data` is last if we wrote it.
+    /// The `CloudEvents` 1.0 object. In objects that Anzol wrote, `data` is last.
     pub(crate) attributes: Members,
     pub(crate) legacy: Legacy,
     head: Head,
-    /// Read from `data` on the first use by a filter, because most events meet no filter.
+    /// Parsed from `data` when a filter first needs it, because most events meet no filter.
     subject: OnceLock<Subject>,
 }
 
@@ -101,7 +101,7 @@ struct Head {
     hops: u32,
 }
 
-/// Who wrote an event. Newer rules apply to producers only, not to events that we stored or queued, possibly with an older release.
+/// The writer of an event. Newer rules apply to producers only, not to events that Anzol stored or queued, possibly in an older release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
     Producer,
@@ -121,12 +121,12 @@ impl Event {
     /// Parses one event from its JSON text. A missing `time` becomes `now`.
     ///
     /// # Errors
-    /// Every problem found, with the name of its member (`eventId`, `type`, …), or `event` for the object as a whole.
+    /// Every problem, with the name of its member (`eventId`, `type`, …), or `event` for the whole object.
     pub fn parse(json: &str, now: OffsetDateTime) -> Result<Self, Invalid> {
         Self::parse_within(json, now, MAX_EVENT)
     }
 
-    /// Like [`Event::parse`], with another maximum size in bytes of minified JSON.
+    /// Parses like [`Event::parse`], with another maximum size in bytes of minified JSON.
     fn parse_within(json: &str, now: OffsetDateTime, largest: usize) -> Result<Self, Invalid> {
         Self::read(json, now, Writer::Producer)?.bounded(largest)
     }
@@ -138,9 +138,9 @@ impl Event {
         Ok(self)
     }
 
-    /// Parses an event in binary mode: its attributes are headers (`ce-id`, …, here decoded and without `ce-`), its data is the body. A
-    /// missing `time` becomes `now`. The event may have `largest` bytes as minified JSON. (`CloudEvents` 1.0, HTTP protocol binding,
-    /// section 3.1.)
+    /// Parses an event in binary mode (`CloudEvents` 1.0, HTTP protocol binding, section 3.1): headers such as `ce-id` are its attributes,
+    /// passed here decoded and without `ce-`; the body is its data. A missing `time` becomes `now`. The event can have at most `largest`
+    /// bytes as minified JSON.
     ///
     /// # Errors
     /// As [`Event::parse`]; fields have the names of the headers.
@@ -169,7 +169,7 @@ impl Event {
             }
             members.set("datacontenttype", json_string(content_type));
         }
-        // Text in another character set is kept as bytes; `datacontenttype` names the character set.
+        // Text in another character set stays bytes; `datacontenttype` names the character set.
         let (is_json, is_utf8, is_text) = content_type.map_or((true, true, true), |content_type| {
             let is_utf8 = attributes::is_utf8(content_type);
             (attributes::is_json(content_type), is_utf8, is_utf8 && attributes::is_text(content_type))
@@ -198,8 +198,8 @@ impl Event {
         Self::checked(members, Legacy::default(), names, now, Writer::Producer)?.bounded(largest)
     }
 
-    /// Parses an event from the body of a delivery, which has one hop more than the event. There is no maximum size, because the hybrid
-    /// repeats values.
+    /// Parses an event from the body of a delivery. The body counts one more hop than the event. There is no maximum size, because the
+    /// hybrid repeats values.
     ///
     /// # Errors
     /// As [`Event::parse`], without the rules that apply to producers only.
@@ -247,7 +247,7 @@ impl Event {
                 adopt(extensions, &mut members, |_| true);
             }
         } else if let Some(Ok(own)) = members.get("extensions").map(read_extensions) {
-            // Here the member is the producer's, but receivers of the hybrid read these values from it.
+            // This is the producer's own member, but receivers of the hybrid read these values from it.
             if writer == Writer::Producer {
                 agree(&own, &members)?;
             }
@@ -352,7 +352,7 @@ impl Event {
         let optional = |name| attributes.get(name).and_then(as_text);
         let (user, owner) = (optional("userid"), optional("ownerid"));
         let hops = hops::read(attributes.get(HOPS));
-        // Producers only: events that we wrote are not checked again.
+        // The maximum applies to producers only. Events that Anzol wrote are not checked again.
         let hops = match writer {
             Writer::Producer => problems.take(hops.and_then(hops::check)).unwrap_or_default(),
             Writer::Us => hops.unwrap_or_default(),
@@ -362,67 +362,67 @@ impl Event {
         Ok(Self { attributes, legacy, head, subject: OnceLock::new() })
     }
 
-    /// The id from the producer; unique together with [`Event::source`].
+    /// Returns the producer's id of the event, unique together with [`Event::source`].
     #[must_use]
     pub fn id(&self) -> &str {
         &self.head.id
     }
 
-    /// The system that published the event.
+    /// Returns the system that published the event.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.head.source
     }
 
-    /// The event type, e.g. `com.qlik.v1.app.created`.
+    /// Returns the event type, e.g. `com.qlik.v1.app.created`.
     #[must_use]
     pub fn event_type(&self) -> &str {
         &self.head.event_type
     }
 
-    /// The tenant, if the event names one.
+    /// Returns the tenant, if the event names one.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         self.head.tenant.as_ref()
     }
 
-    /// The user who caused it, if the event names one.
+    /// Returns the user who caused the event, if it names one.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.head.user.as_deref()
     }
 
-    /// The user who owns the resource, if the event names one.
+    /// Returns the user who owns the resource, if the event names one.
     #[must_use]
     pub fn owner_id(&self) -> Option<&str> {
         self.head.owner.as_deref()
     }
 
-    /// How often a delivery of it was published again; see [`crate::hops`].
+    /// Returns how often a delivery of the event was published again; see [`crate::hops`].
     #[must_use]
     pub fn hops(&self) -> u32 {
         self.head.hops
     }
 
-    /// Its trace, if it names one (`CloudEvents` extension "distributed tracing").
+    /// Returns the trace, if the event names one (`CloudEvents` extension "distributed tracing").
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {
         let text = |name| self.attributes.get(name).and_then(as_text);
         TraceContext::parse(&text(TRACEPARENT)?, text(TRACESTATE).as_deref())
     }
 
-    /// Whether it is a test event; see [`crate::test_event`].
+    /// Returns whether the event is a test event; see [`crate::test_event`].
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.attributes.get(TEST_ATTRIBUTE).is_some_and(|value| value.get() == "true")
     }
 
-    /// Whether it has the attribute of test events, with any value.
+    /// Returns whether the event has the attribute of test events, with any value.
     pub(crate) fn says_test(&self) -> bool {
         self.attributes.get(TEST_ATTRIBUTE).is_some()
     }
 
-    /// The values that filters compare. Old events have the resource in `data.attributes`, newer ones in `data` itself.
+    /// Returns the values that filters compare. Older events have the resource in `data.attributes`, newer ones in `data` itself.
     pub(crate) fn subject(&self) -> &Subject {
         self.subject.get_or_init(|| {
             let data = self.attributes.get("data").map(members_of).unwrap_or_default();
@@ -446,14 +446,15 @@ impl Event {
         self
     }
 
-    /// The time of the event, from its `time` attribute.
+    /// Returns the time of the event, from its `time` attribute.
     #[must_use]
     pub fn happened_at(&self) -> Option<OffsetDateTime> {
         let text: String = serde_json::from_str(self.attributes.get("time")?.get()).ok()?;
         OffsetDateTime::parse(&text, &Rfc3339).ok()
     }
 
-    /// The size of the event in a message, in bytes; its size as a payload is about the same. A message is at most a few hundred bytes larger.
+    /// Returns the size of the event in a message, in bytes. As a payload the event has about the same size. A message is at most a few
+    /// hundred bytes larger.
     #[must_use]
     pub fn size(&self) -> usize {
         let members = |members: &Members| -> usize {
@@ -464,12 +465,12 @@ impl Event {
     }
 }
 
-/// Returns the routing attribute that an extension became, compared case-insensitively.
+/// Returns the routing attribute for a legacy extension. Compares names case-insensitively.
 pub(crate) fn attribute_of(extension: &str) -> Option<&'static str> {
     EXTENSIONS.iter().map(|(_, new)| *new).find(|new| extension.eq_ignore_ascii_case(new))
 }
 
-/// Rejects events whose routing attributes are repeated with conflicting values.
+/// Checks that the extensions repeat no routing attribute with a conflicting value.
 fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let mut said: BTreeMap<_, _> =
@@ -484,11 +485,11 @@ fn agree(extensions: &Members, attributes: &Members) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
-/// Adds the `wanted` extensions of the legacy form as attributes, where there is none of that name yet.
+/// Adds the `wanted` extensions of the legacy form as attributes, unless an attribute of that name exists.
 fn adopt(extensions: &Members, attributes: &mut Members, wanted: impl Fn(&str) -> bool) {
     for (name, value) in extensions.iter().filter(|(name, _)| wanted(name)) {
         let name = name.to_ascii_lowercase();
-        // An extension that is no valid attribute of CloudEvents 1.0 stays in `extensions` only.
+        // An extension that is not a valid attribute of CloudEvents 1.0 stays in `extensions` only.
         let fits = attributes::is_name(&name) && attributes::attribute_rule(value).is_none();
         if fits && attributes.get(&name).is_none() && name != "data" {
             attributes.set(&name, value.to_owned());
@@ -502,7 +503,7 @@ pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).expect("a moment of this era has an RFC 3339 form")
 }
 
-/// Returns the members of a JSON object, and none of any other value.
+/// Returns the members of a JSON object, or none for any other value.
 fn members_of(raw: &RawValue) -> BTreeMap<String, &RawValue> {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
@@ -516,8 +517,8 @@ fn read_extensions(raw: &RawValue) -> Result<Members, Invalid> {
     Ok(extensions)
 }
 
-/// Removes attributes that are null, which means not set (`CloudEvents` 1.0.2, JSON format, section 2.2). `data` is no attribute: null data
-/// differs from no data (section 3.1.1).
+/// Removes attributes that are null, which means not set (`CloudEvents` 1.0.2, JSON format, section 2.2). `data` is not an attribute: null
+/// data differs from no data (section 3.1.1).
 fn unset_nulls(members: &mut Members) {
     members.retain(|name, value| name == "data" || value.get() != "null");
 }
@@ -532,13 +533,13 @@ impl TryFrom<Wire> for Event {
     type Error = Invalid;
     fn try_from(mut wire: Wire) -> Result<Self, Invalid> {
         unset_nulls(&mut wire.cloud_event);
-        // The time is never used: events in our messages always have one.
+        // The time is never used, because events in messages always have one.
         let names = &["specversion", "id", "source", "type", "time"];
         Self::checked(wire.cloud_event, wire.legacy, names, OffsetDateTime::UNIX_EPOCH, Writer::Us)
     }
 }
 
-/// Returns a text without the byte order mark of UTF-8, which some editors and libraries add.
+/// Removes the byte order mark of UTF-8, which some editors and libraries add.
 ///
 /// # Errors
 /// The text begins with the byte order mark of UTF-16 or UTF-32.

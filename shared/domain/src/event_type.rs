@@ -201,7 +201,7 @@ pub fn canonical(name: &str) -> &str {
     find(name).map_or(name, |known| known.name)
 }
 
-/// Returns every name of the event type, because events are stored under the name that their producer used.
+/// Returns every name of an event type. History rows have the name that the producer used.
 #[must_use]
 pub fn spellings(name: &str) -> Vec<&str> {
     find(name).map_or_else(|| vec![name], |known| [&[known.name], known.aliases].concat())

@@ -38,10 +38,10 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// All of them.
+    /// All attributes.
     pub const ALL: [Self; 4] = [Self::Id, Self::SpaceId, Self::TopLevelResourceId, Self::Status];
 
-    /// Its name in filters.
+    /// Returns the name in filters.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Attribute {
     }
 }
 
-/// One comparison. For an event without the attribute `eq` is false and `ne` is true.
+/// One comparison. For an event without the attribute, `eq` is false and `ne` is true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Comparison {
     attribute: Attribute,
@@ -80,7 +80,7 @@ impl Filter {
     /// Parses a filter.
     ///
     /// # Errors
-    /// The position of the first error, in characters from 1, and what was expected there; or the filter is too long.
+    /// The filter is too long, or has a syntax error: its position, in characters from 1, and the words expected there.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let bounded = |text: &str| {
             if text.chars().count() > MAX_FILTER {
@@ -95,7 +95,7 @@ impl Filter {
             rest.skip_spaces();
             if rest.left().is_empty() {
                 let filter = Self(alternatives);
-                // The normalized filter can be longer than the one that was sent, and must be parseable again.
+                // The normalized filter can be longer than the original, and must be parseable again.
                 bounded(&filter.to_string())?;
                 return Ok(filter);
             }
@@ -123,7 +123,7 @@ impl Filter {
         Ok(())
     }
 
-    /// Whether an event matches.
+    /// Returns whether an event matches the filter.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         let holds = |comparison: &Comparison| {
@@ -165,7 +165,7 @@ impl From<Filter> for String {
     }
 }
 
-/// The name of a value in errors: a string in double quotes.
+/// The notation for a value in errors: a string in double quotes.
 const VALUE: &str = "\"…\"";
 
 /// The part of a filter that is not parsed yet.
@@ -189,7 +189,7 @@ impl<'a> Rest<'a> {
         Invalid::one("filter", Rule::FilterSyntax { position, expected: expected.iter().copied().into() })
     }
 
-    /// Parses the next word, which has to be one of `words` in any case. An error names `expected`.
+    /// Parses the next word, which must be one of `words`, in any case. An error names `expected`.
     fn word_of(
         &mut self,
         words: &[&'static str],

@@ -13,7 +13,7 @@ use crate::rule::Rule;
 /// Maximum size of all names and values together, in bytes (contract section 4).
 pub const MAX_HEADERS: usize = 2048;
 
-/// Names a webhook may not set: those that we set, those that frame a message, and those for intermediaries.
+/// Header names that a webhook cannot set: those that Anzol sets, those that frame a message, and those for intermediaries.
 pub const RESERVED: [&str; 24] = [
     "accept-encoding",
     "cdn-loop",
@@ -41,25 +41,25 @@ pub const RESERVED: [&str; 24] = [
     "x-real-ip",
 ];
 
-/// Names that became reserved later. Webhooks that already have them keep them, and they are sent, until they are removed: they claim where
-/// a request comes from, and only harm receivers that trust them.
+/// Names that became reserved in a later release. Webhooks that already have such headers keep them, and Anzol sends them. The headers only
+/// claim an origin of the request, so they harm only receivers that trust them.
 const RESERVED_LATER: [&str; 5] = ["cdn-loop", "forwarded", "true-client-ip", "x-client-ip", "x-real-ip"];
 
-/// Reserved names that we set ourselves on every request.
+/// Reserved names that Anzol sets on requests.
 const OURS: [&str; 3] = ["content-type", QLIK_SIGNATURE, "user-agent"];
 
-/// Prefixes of further reserved names: the Standard Webhooks headers, which are ours; the attributes of a `CloudEvents` binary-mode event;
-/// and what intermediaries report about the origin of a request.
+/// Prefixes of further reserved names: the Standard Webhooks headers, which Anzol sets; the attributes of a `CloudEvents` event in binary
+/// mode; and the headers in which intermediaries report the origin of a request.
 pub const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "ce-", "x-forwarded-"];
 
-/// Maximum number of encrypted headers if a change does not replace all of them. Each may then take [`MAX_HEADERS`] bytes: if the size of
-/// the stored values counted, an editor of the webhook could find out their lengths.
+/// Maximum number of encrypted headers after a change that keeps some of their values. Kept values do not count toward [`MAX_HEADERS`];
+/// otherwise an editor of the webhook could find out their lengths.
 pub const MAX_APART: usize = 8;
 
-/// The headers that a webhook had before a change. Empty for a new webhook.
+/// The headers of a webhook before a change. Empty for a new webhook.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
-    /// Names of its headers, plain and encrypted. They stay allowed even if they became reserved later.
+    /// Names of all headers, plain and encrypted. They stay allowed even if they are reserved by now.
     pub names: BTreeSet<String>,
     /// Names of encrypted headers that keep their values.
     pub kept: BTreeSet<String>,
@@ -74,7 +74,7 @@ pub struct HeaderName(String);
 pub struct HeaderText(String);
 
 impl HeaderName {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -82,7 +82,7 @@ impl HeaderName {
 }
 
 impl HeaderText {
-    /// The value.
+    /// Returns the value.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -124,19 +124,19 @@ impl Headers {
         Self::parse_after(raw, &Before::default())
     }
 
-    /// Like [`Headers::parse`], for a change of a webhook.
+    /// Checks the same rules as [`Headers::parse`], for a change of a webhook.
     pub fn parse_after(raw: BTreeMap<String, String>, before: &Before) -> Result<Self, Invalid> {
         let all = Before { names: before.names.clone(), kept: BTreeSet::new() };
         check("headers", &raw, &all)?;
         Ok(Self(raw))
     }
 
-    /// Names and values, sorted by name.
+    /// Returns names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Checks that no encrypted header has the name of one of these, compared case-insensitively.
+    /// Checks that no encrypted header has the name of a plain header, compared case-insensitively.
     pub fn check_apart_from<'a>(&self, encrypted: impl Iterator<Item = &'a str>) -> Result<(), Invalid> {
         let mut problems = Problems::default();
         for name in encrypted.filter(|name| self.0.keys().any(|known| known.eq_ignore_ascii_case(name))) {
@@ -158,30 +158,31 @@ impl EncryptedHeaders {
         Self::parse_after(raw, &Before::default())
     }
 
-    /// Like [`EncryptedHeaders::parse`], for a change of a webhook. The size of kept values does not count, only the number of headers;
-    /// see [`MAX_APART`].
+    /// Checks the same rules as [`Headers::parse`], for a change of a webhook. Kept values count by their number, not by their size; see
+    /// [`MAX_APART`].
     pub fn parse_after(raw: BTreeMap<String, String>, before: &Before) -> Result<Self, Invalid> {
         check("encryptedHeaders", &raw, before)?;
         Ok(Self(raw.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect()))
     }
 
-    /// Headers from the store. They were checked when they were written, and are checked again before they are sent.
+    /// Returns headers from the store without a check. They were checked before they were stored, and are checked again before they are
+    /// sent.
     #[must_use]
     pub fn stored(headers: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(headers.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect())
     }
 
-    /// Names and values, sorted by name; for sending and for storing only.
+    /// Returns names and values, sorted by name; for sending and storing only.
     pub fn expose(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The names, sorted.
+    /// Returns the names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no headers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -223,13 +224,13 @@ fn check(of: &str, raw: &BTreeMap<String, String>, before: &Before) -> Result<()
     problems.finish(Some(()))
 }
 
-/// Whether webhooks may not set a header of this name, in lower case.
+/// Returns whether webhooks cannot set a header of this name, given in lower case.
 fn is_reserved(lower: &str) -> bool {
     RESERVED.contains(&lower) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
 }
 
-/// Checks all headers of a request just before it is sent, ours included: names and values cannot end their line, no name appears twice,
-/// and no header frames the message or addresses intermediaries. Headers that became reserved later are allowed.
+/// Checks all headers of a request just before it is sent: names and values cannot end their line, no name appears twice, and no header
+/// frames the message or addresses intermediaries. Headers that Anzol sets and names that became reserved later are allowed.
 ///
 /// # Errors
 /// Every broken rule. Problems never repeat a value.
@@ -285,7 +286,7 @@ mod tests {
             [("qlik-signature", "0")],
             [("X-A", "é")],
             [("Transfer-Encoding", "chunked")],
-            // A value folded over two lines, which HTTP once allowed.
+            // Values folded over two lines, which HTTP once allowed.
             [("X-A", "b\r\n c")],
             [("X-A", "b\n\tc")],
             [("X-A", "b\rc")],

@@ -14,12 +14,13 @@ pub const SLOW_AFTER: Duration = Duration::from_secs(2);
 /// Consecutive fast successes that move a webhook back to the fast lane.
 pub const FAST_SUCCESSES: u32 = 10;
 
-/// Minimum number of messages of one webhook in a batch of the fast lane that counts as a burst. A burst can occupy all senders of the
-/// lane, so other webhooks would wait for this one's receiver.
+/// Minimum number of messages of one webhook in a batch of the fast lane that counts as a burst. A burst for a slow receiver can occupy all
+/// senders of the lane, and other webhooks would have to wait.
 pub const BURST: usize = 3;
-/// A response to the probe of a burst that takes longer moves the webhook to the slow lane, because many messages wait for it.
+/// If the response to the probe of a burst takes longer, the webhook moves to the slow lane, because many messages wait for the probe.
 pub const BURST_SLOW_AFTER: Duration = Duration::from_secs(1);
-/// How long a batch holds the probe of a receiver: the time of a response, and a margin for a sender that stopped.
+/// How long a batch can hold the probe of a receiver: long enough for a response and its recording. If the sender stops, another batch can
+/// probe afterwards.
 pub const PROBE: Duration = Duration::from_secs(3);
 /// How long a receiver counts as fast after a fast response to a burst.
 pub const FAST_FOR: Duration = Duration::from_mins(1);
@@ -46,25 +47,25 @@ impl Lane {
     }
 }
 
-/// The result of a webhook's latest attempts. The default for a healthy webhook, so that a success needs no write.
+/// The results of a webhook's latest attempts. The default is a healthy webhook, so a success of a healthy webhook needs no write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    /// The lane of its next deliveries.
+    /// The lane of the next deliveries.
     pub lane: Lane,
     /// Consecutive fast successes since the webhook moved to the slow lane.
     pub fast_successes: u32,
     /// Consecutive failed attempts.
     pub failures: u32,
-    /// When the first of them failed.
+    /// When the first of these attempts failed.
     pub failing_since: Option<OffsetDateTime>,
     /// Whether `anzol.webhook.failing` was published for this run of failures.
     pub warned: bool,
 }
 
-/// How fast a receiver responds to bursts. Stored beside the webhook, and only if it gets bursts.
+/// How fast a receiver responds to bursts. Stored in a separate item, and only for webhooks that get bursts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// Until when bursts are sent at once, because the last one got a fast response.
+    /// Until when bursts are sent immediately, because the last one got a fast response.
     pub fast_until: Option<OffsetDateTime>,
     /// Until when a batch holds the probe of the receiver, and other bursts wait.
     pub probed_until: Option<OffsetDateTime>,
@@ -77,7 +78,7 @@ impl Pace {
         self.fast_until.is_some_and(|until| now < until)
     }
 
-    /// Returns whether a fast response at `now` must be recorded: half of [`FAST_FOR`] or less is left.
+    /// Returns whether a fast response at `now` must be recorded, because half of [`FAST_FOR`] or less is left.
     #[must_use]
     pub fn wants_confirmation(&self, now: OffsetDateTime) -> bool {
         !self.is_known_fast(now + FAST_FOR / 2)
@@ -90,8 +91,8 @@ impl Pace {
     }
 }
 
-/// Returns the latest plausible end of a probe that is held at `now`. A later end comes from a clock that is far ahead, and is ignored:
-/// otherwise all bursts would wait until the other clocks catch up. Clocks can differ by the duration of a probe.
+/// Returns the latest plausible end of a probe that is held at `now`, if clocks differ by at most the duration of a probe. A later end
+/// comes from a clock that is far ahead and is ignored: otherwise all bursts would wait until the other clocks catch up.
 #[must_use]
 pub fn latest_probe(now: OffsetDateTime) -> OffsetDateTime {
     now + 2 * PROBE
@@ -100,20 +101,20 @@ pub fn latest_probe(now: OffsetDateTime) -> OffsetDateTime {
 /// The disable threshold: a webhook is disabled after this many consecutive failed attempts over at least this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DisablePolicy {
-    /// Consecutive failed attempts, at least 1.
+    /// Number of consecutive failed attempts, at least 1.
     pub failures: u32,
-    /// Minimum time since the first of them.
+    /// Minimum time since the first failed attempt.
     pub after: time::Duration,
 }
 
 impl DisablePolicy {
     /// Default number of consecutive failed attempts.
     pub const FAILURES: u32 = 50;
-    /// Numbers of consecutive failed attempts that a deployment can choose.
+    /// Configurable range of the number of consecutive failed attempts.
     pub const FAILURES_BOUNDS: RangeInclusive<u32> = 1..=1_000_000;
-    /// Default number of hours since the first of them.
+    /// Default number of hours since the first failed attempt.
     pub const HOURS: u32 = 72;
-    /// Numbers of hours that a deployment can choose.
+    /// Configurable range of the number of hours.
     pub const HOURS_BOUNDS: RangeInclusive<u32> = 0..=168;
 
     /// Returns the deployment's policy, from the variables `DISABLE_AFTER_FAILURES` and `DISABLE_AFTER_HOURS`.
@@ -124,7 +125,7 @@ impl DisablePolicy {
         )
     }
 
-    /// Returns a policy of this many consecutive failed attempts (at least 1) over this many hours.
+    /// Returns the policy that disables a webhook after this many consecutive failed attempts (at least 1) over this many hours.
     #[must_use]
     pub fn new(failures: u32, hours: u32) -> Self {
         Self { failures: failures.max(1), after: time::Duration::hours(hours.into()) }
@@ -146,7 +147,7 @@ pub enum HealthState {
     Failing,
     /// The webhook has reached half of its disable threshold, in failures and in time. `anzol.webhook.failing` is published.
     Warning,
-    /// The webhook has reached its disable threshold. The API shows `warning`, as the webhook is about to be disabled.
+    /// The webhook has reached its disable threshold. The API shows `warning` until the webhook is disabled.
     Exhausted,
 }
 

@@ -1,5 +1,5 @@
-//! The hop count: how often a delivery of an event was published again. It stops the endless loop of a webhook that points to where events
-//! are published. An Anzol extension; the idea is that of RFC 8586 (`CDN-Loop`).
+//! The hop count: how often a delivery of an event was published again. It stops the endless loop of a webhook that points to an endpoint
+//! for publishing events. An Anzol extension, modeled on `CDN-Loop` (RFC 8586).
 
 use serde_json::value::RawValue;
 
@@ -7,12 +7,13 @@ use crate::error::Invalid;
 use crate::members::as_text;
 use crate::rule::Rule;
 
-/// The attribute with the count. A delivery of an event without it has 1. Reserved.
+/// The attribute with the count. An event without the attribute has the count 0, and its deliveries have the count 1.
 pub const HOPS: &str = "anzolhop";
 /// Maximum hop count of an accepted event: one event leads to at most four generations of deliveries.
 pub const MAX_HOPS: u32 = 3;
 
-/// Parses the attribute of an event: a number, or its digits as a string, as in a header. A count beyond the type becomes its maximum.
+/// Parses the attribute of an event: a number, or digits in a string, as in a header. A count that does not fit the type becomes the type's
+/// maximum.
 pub(crate) fn read(attribute: Option<&RawValue>) -> Result<u32, Invalid> {
     let Some(value) = attribute else { return Ok(0) };
     let text = if value.get().starts_with('"') { as_text(value) } else { Some(value.get().to_owned()) };

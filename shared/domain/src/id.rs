@@ -82,7 +82,7 @@ macro_rules! minted_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Returns a new id that sorts at `at`, to the millisecond; the rest is random. A time before 1970 counts as 1970.
+            /// Returns a new id that sorts by `at`, to the millisecond; the other bits are random. A time before 1970 counts as 1970.
             #[must_use]
             pub fn mint(at: OffsetDateTime) -> Self {
                 let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
@@ -102,7 +102,7 @@ macro_rules! minted_id {
                 Self::with_bits(at, &[0; 10])
             }
 
-            /// Returns the moment the id was minted for, to the millisecond. An id that is no `UUIDv7` has the time 1970.
+            /// Returns the time the id was minted for, to the millisecond. For an id that is not a `UUIDv7`, returns the start of 1970.
             #[must_use]
             pub fn time(&self) -> OffsetDateTime {
                 let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |t| t.to_unix());
@@ -128,7 +128,7 @@ macro_rules! minted_id {
         impl FromStr for $name {
             type Err = Invalid;
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                // Accepts the canonical spelling only: no table key has another.
+                // Only the canonical spelling is accepted, because table keys have no other.
                 match Uuid::from_str(text) {
                     Ok(id) if id.to_string() == text => Ok(Self(id)),
                     _ => Err(Invalid::one("id", Rule::NotUuid)),
@@ -153,7 +153,7 @@ minted_id!(
     RecoveryId
 );
 minted_id!(
-    /// A delivery attempt. The sort key of its history row: ids sort by the time they are due.
+    /// A delivery attempt. Also the sort key of the history row: ids sort by the time when the attempt is due.
     DeliveryId
 );
 

@@ -1,5 +1,5 @@
-//! The match log: records of received events and of mismatches, and the reasons for no deliveries that follow. An Anzol extension of the
-//! contract.
+//! The match log: records of received events and of mismatches, and the reasons for no deliveries that follow from them. An Anzol extension
+//! of the contract.
 
 use std::collections::BTreeMap;
 

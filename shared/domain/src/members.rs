@@ -1,7 +1,7 @@
 //! A JSON object parsed one level deep: names in order, values as their minified source text.
 //!
-//! Events pass through Anzol unchanged: numbers keep their digits, strings their escapes, members their order. JSON that two parsers may
-//! read differently is refused (I-JSON, RFC 7493, section 2), so that receivers see the event that was matched.
+//! Events pass through Anzol unchanged: numbers keep their digits, strings keep their escapes, and members keep their order. JSON that
+//! parsers can read differently is rejected (I-JSON, RFC 7493, section 2), so that receivers see the event that was matched.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,12 +14,12 @@ use serde_json::value::RawValue;
 
 use crate::rule::Rule;
 
-/// Deepest nesting of arrays and objects accepted in a value; receivers' parsers commonly stop at 64 or more.
+/// Maximum depth of nested arrays and objects in a value. Parsers of receivers commonly accept at least 64.
 pub(crate) const MAX_DEPTH: usize = 64;
-/// Maximum number of members of an event from a producer, and of its extensions; `data` may have more. Our choice, because look-ups are
+/// Maximum number of members of an event from a producer, and of its extensions; `data` can have more. Our choice, because lookups are
 /// linear.
 pub(crate) const MAX_MEMBERS: usize = 256;
-/// Maximum number of members of an event that we write: extensions become attributes, and the hybrid repeats values.
+/// Maximum number of members of an event that Anzol writes: extensions become attributes, and the hybrid repeats values.
 const MAX_WRITTEN_MEMBERS: usize = 2 * MAX_MEMBERS + 32;
 
 /// The members of an object, in their original order. Names are unique.
@@ -51,7 +51,7 @@ impl Members {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_ref())
     }
 
-    /// Sets a member: in its place if it exists, else at the end.
+    /// Sets a member, in place if it exists, or else at the end.
     pub(crate) fn set(&mut self, name: &str, value: Box<RawValue>) {
         match self.0.iter_mut().find(|(n, _)| n == name) {
             Some(member) => member.1 = value,
@@ -119,20 +119,20 @@ impl Serialize for Members {
     }
 }
 
-/// Checks that no object in a JSON text has a member twice. Parsers differ in which of the two counts (RFC 8259, section 4), so the writer,
-/// or a filter in between, may mean another one than we would read.
+/// Checks that no object in a JSON text has a member twice. Parsers differ in which of the two they use (RFC 8259, section 4), so a
+/// firewall in front of Anzol could have checked the other one.
 ///
 /// # Errors
-/// The first name that appears twice, or what makes the text no JSON.
+/// The first name that appears twice, or the syntax error of a text that is not JSON.
 pub fn check_unique_members(json: &[u8]) -> Result<(), Rule> {
     let value = serde_json::from_slice(json).map_err(|error| Rule::from(&error))?;
     minified(value, usize::MAX).map(drop)
 }
 
-/// Returns a JSON value without the spaces between its tokens.
+/// Returns a JSON value without whitespace between its tokens.
 ///
 /// # Errors
-/// An object has a member twice, a string has an invalid escape, or arrays and objects are nested more than `max_depth` deep.
+/// An object has a member twice, a string has an invalid escape, or arrays and objects are nested more than `max_depth` levels deep.
 #[expect(clippy::expect_used, reason = "JSON without the spaces between its tokens is JSON")]
 pub(crate) fn minified(value: Box<RawValue>, max_depth: usize) -> Result<Box<RawValue>, Rule> {
     let text = value.get();
@@ -197,14 +197,14 @@ fn decoded(string: &str) -> Result<Cow<'_, str>, Rule> {
 pub(crate) fn written_name(name: &str) -> usize {
     let escape = |byte| match byte {
         b'"' | b'\\' => 1,
-        0..b' ' => 5, // for some only 1; the difference is not worth a table
+        0..b' ' => 5, // 1 for a few, such as `\n`; the difference is not worth a table
         _ => 0,
     };
     written(name) + name.bytes().map(escape).sum::<usize>()
 }
 
 /// Returns the length of a JSON value in a message, in bytes. SQS accepts neither U+FFFE nor U+FFFF (API reference of `SendMessage`), so
-/// messages have their escapes, which are twice as long.
+/// messages contain their escapes, which are twice as long.
 pub(crate) fn written(json: &str) -> usize {
     let more = if json.as_bytes().contains(&0xef) {
         json.matches(['\u{fffe}', '\u{ffff}']).count() * (r"\uffff".len() - '\u{ffff}'.len_utf8())

@@ -1,4 +1,4 @@
-//! The metrics: their names, their dimension, and how code reports them without knowing where they go.
+//! The metrics: names, dimensions, and a way to report them that does not depend on their destination.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Metric {
         Self::EndToEndLatency,
     ];
 
-    /// Returns its published name.
+    /// Returns the published name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Metric {
         }
     }
 
-    /// Returns whether it is a time.
+    /// Returns whether the metric is a time.
     #[must_use]
     pub fn is_time(self) -> bool {
         matches!(self, Self::QueueAge | Self::AttemptLatency | Self::EndToEndLatency)
@@ -83,7 +83,7 @@ pub enum Label {
     Source(&'static str),
 }
 
-/// Reports metrics. Plain functions, like [`Clock`](crate::Clock), so that tests can give their own.
+/// Reports metrics. Plain functions, like [`Clock`](crate::Clock), so that tests can pass their own.
 #[derive(Debug, Clone, Copy)]
 pub struct Meter {
     /// Adds to a count. Adding 0 reports nothing.

@@ -32,8 +32,7 @@ impl OperationalEvent {
         }
     }
 
-    /// Returns the health state that the webhook has when this event is published, as the event's `data.healthState`. A disabled webhook
-    /// has no health state in the API, so the event says `disabled`.
+    /// Returns the webhook's health state when this event is published, the event's `data.healthState`: `disabled` for a disabled webhook.
     #[must_use]
     pub fn health_state(self) -> &'static str {
         match self {
@@ -43,10 +42,10 @@ impl OperationalEvent {
         }
     }
 
-    /// Returns the event about `webhook`. Publishing it twice for the same run of failures publishes the same event, with the same id.
+    /// Returns the event about `webhook`. Events for the same run of failures have the same id.
     ///
     /// # Errors
-    /// The event breaks a rule for events. The checked parts of a webhook rule that out.
+    /// Never for a valid webhook; the type is that of [`Event::parse`].
     pub fn to_event(self, webhook: &Webhook, now: OffsetDateTime) -> Result<Event, Invalid> {
         let health = &webhook.health;
         let run = health.failing_since.map_or_else(|| webhook.version.to_string(), rfc3339);

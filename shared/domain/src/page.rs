@@ -39,10 +39,10 @@ pub fn sort(text: &str, fields: &[&'static str]) -> Result<(&'static str, Order)
         .ok_or_else(|| Invalid::one("sort", Rule::SortField { values: values() }))
 }
 
-/// One page.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// Its items, in the requested order.
+    /// The items, in the requested order.
     pub items: Vec<T>,
     /// Whether there are items after the last one.
     pub has_next: bool,
@@ -61,7 +61,7 @@ pub enum Position<T> {
     Before(T),
 }
 
-/// Parses the `next` and `prev` parameters, of which at most one may be given. `open` decrypts a cursor.
+/// Parses the parameters `next` and `prev`, which exclude each other. `open` decodes a cursor, or returns `None` if it is invalid.
 pub fn position<T>(
     next: Option<&str>,
     prev: Option<&str>,

@@ -1,4 +1,4 @@
-//! Payloads: the hybrid object (legacy names and `CloudEvents` names side by side) or pure `CloudEvents` 1.0.
+//! Payloads of deliveries: the hybrid object, with legacy names beside `CloudEvents` names, or pure `CloudEvents` 1.0.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -11,7 +11,7 @@ use crate::members::{Members, json_string};
 /// Legacy names whose values repeat an attribute.
 const DERIVED: [&str; 5] = ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventType"];
 
-/// Members with another number of hops.
+/// Members that are serialized with another hop count.
 struct Outgoing<'a>(&'a Members, u32);
 
 impl Serialize for Outgoing<'_> {
@@ -50,7 +50,7 @@ impl Event {
         }
     }
 
-    /// Returns legacy names first, in the order of the contract's example, then the `CloudEvents` names, `data` last.
+    /// Returns the hybrid: legacy names in the order of the contract's example, then `CloudEvents` names, then `data`.
     fn hybrid(&self) -> Members {
         let mut hybrid = Members::default();
         let attribute = |name: &str| self.attributes.get(name).map(RawValue::to_owned);
@@ -71,7 +71,7 @@ impl Event {
         put("eventType", attribute("type"));
         put("extensions", Some(self.extensions()));
         for (name, value) in self.attributes.iter() {
-            // A 1.0 event may have members with legacy names. They have no meaning there.
+            // A 1.0 event can have members with legacy names, which have no meaning there.
             if !["data", "extensions"].contains(&name) && !DERIVED.contains(&name) {
                 put(name, Some(value.to_owned()));
             }
@@ -80,7 +80,7 @@ impl Event {
         hybrid
     }
 
-    /// Returns the legacy `extensions`. Attributes override the members that they replaced.
+    /// Returns the legacy `extensions`. Routing attributes override members of the same name.
     fn extensions(&self) -> Box<RawValue> {
         let own = || self.attributes.get("extensions").and_then(|raw| serde_json::from_str(raw.get()).ok());
         let mut extensions: Members = self.legacy.extensions.clone().or_else(own).unwrap_or_default();
@@ -104,7 +104,7 @@ const INFALLIBLE: &str = "members are names and values in JSON";
 
 #[expect(
     clippy::expect_used,
-    reason = "members are names and values in JSON, and a text takes any number of bytes"
+    reason = "members are names and values in JSON, and writing to a string cannot fail"
 )]
 fn json(members: &impl Serialize) -> String {
     serde_json::to_string(members).expect(INFALLIBLE)

@@ -1,6 +1,6 @@
 //! Rules for published events: who may publish them, and the reserved attributes.
 //!
-//! They apply to producers only, not to events that are already stored or queued.
+//! The rules apply to producers only, not to events that are already stored or queued.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,13 +12,13 @@ use crate::event_type::OPERATIONAL_PREFIX;
 use crate::hops::HOPS;
 use crate::rule::Rule;
 
-/// How an event arrives.
+/// How an event is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// By the API.
+    /// Through the API.
     Http,
-    /// By the events queue, on which we also publish operational events. A sender to that queue can forge them, unless they were
-    /// delivered before, which their hop count shows.
+    /// Through the events queue, to which Anzol also sends operational events. Other senders can forge these, but cannot publish a delivery
+    /// of one again: its hop count shows that it was delivered.
     Queue,
 }
 
@@ -33,10 +33,11 @@ pub struct Published {
     pub deliveries: usize,
 }
 
-/// Checks that an event sets nothing reserved: types with the prefix `anzol.`, the source `anzol`, the attribute of test events.
+/// Checks that an event sets no reserved value: a type with the prefix `anzol.`, the sources `anzol` and `anzol/test`, or the attribute of
+/// test events.
 ///
 /// # Errors
-/// Each reserved attribute.
+/// One problem for each reserved value.
 pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let our_type = event.event_type().starts_with(OPERATIONAL_PREFIX);
@@ -57,20 +58,20 @@ pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
     problems.finish(Some(()))
 }
 
-/// Why events are not accepted from a caller.
+/// Why events of a caller are rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The caller may not publish, or not for one of the tenants.
+    /// The caller cannot publish events, or not for one of the tenants.
     Forbidden(Rule),
-    /// Events set what only Anzol may set, or name no tenant.
+    /// Events set values that only Anzol can set, or have no tenant.
     Invalid(Invalid),
 }
 
-/// Returns the events of a request with their tenants: the caller's, where an event names none.
+/// Returns the events of a request, each with a tenant. An event that names no tenant gets that of the caller.
 ///
 /// # Errors
-/// The caller may not publish for the tenant of an event, or an event breaks [`check_reserved`]; fields are prefixed by the event's
-/// index, like `[2].type`.
+/// The caller cannot publish for the tenant of an event, an event has no tenant, or an event breaks [`check_reserved`]. Fields are prefixed
+/// with the event's index, like `[2].type`.
 pub fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, Refused> {
     if !caller.may_publish() {
         return Err(Refused::Forbidden(Rule::PublishRoleRequired));

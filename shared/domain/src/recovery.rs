@@ -1,4 +1,4 @@
-//! Recoveries: all permanently failed deliveries of a webhook since a time, sent again. An Anzol extension.
+//! Recoveries, which send all permanently failed deliveries of a webhook since a given time again. An Anzol extension.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,8 @@ use crate::error::Invalid;
 use crate::id::{DeliveryId, RecoveryId, TenantId, WebhookId};
 use crate::rule::Rule;
 
-/// How far `since` may be before the start of the history, which it then means: a request for the last seven days takes a moment.
+/// How far `since` can be before the start of the history, because a request for the last seven days takes a moment to arrive. Such a
+/// `since` means the start of the history.
 const LEEWAY: Duration = Duration::minutes(1);
 
 /// The status of a recovery.
@@ -25,13 +26,14 @@ pub enum RecoveryStatus {
     Stopped,
 }
 
-/// Time without a step after which a recovery counts as lost, with its messages, and another may start. A busy slow lane is minutes late.
+/// Time without a step after which a recovery and its messages count as lost, and another recovery can start. A busy slow lane delays steps
+/// by minutes only.
 pub const STALLED_AFTER: Duration = Duration::HOUR;
 
 /// A recovery and its progress, from the oldest failure to the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
-    /// Its id.
+    /// The id.
     pub id: RecoveryId,
     /// The tenant of the webhook.
     pub tenant_id: TenantId,
@@ -41,13 +43,15 @@ pub struct Recovery {
     pub since: OffsetDateTime,
     /// Deliveries triggered before then: the time of the request.
     pub until: OffsetDateTime,
-    /// Its status.
+    /// The status.
     pub status: RecoveryStatus,
-    /// Rows up to this one are processed. Absent before the first step, and in recoveries of a release that went from newest to oldest.
+    /// Rows up to this one are processed. Absent before the first step, and in recoveries of an older release, which went from newest to
+    /// oldest.
     pub newer_than: Option<DeliveryId>,
-    /// Rows below this one are to be processed: the time of the request, or the progress of a release that went from newest to oldest.
+    /// Only rows below this one are processed: the time of the request, or the progress of an older release, which went from newest to
+    /// oldest.
     pub older_than: DeliveryId,
-    /// The time of its last step.
+    /// The time of the last step.
     pub stepped_at: Option<OffsetDateTime>,
     /// Permanently failed deliveries found so far: `requeued` and `skipped` together.
     pub found: u32,
@@ -55,7 +59,7 @@ pub struct Recovery {
     pub requeued: u32,
     /// Deliveries skipped so far: their event is already queued again, was delivered in the meantime, or was a test.
     pub skipped: u32,
-    /// When it finished.
+    /// When the recovery finished.
     pub finished_at: Option<OffsetDateTime>,
 }
 
@@ -67,7 +71,7 @@ pub struct RecoveryTask {
     pub tenant_id: TenantId,
     /// The webhook.
     pub webhook_id: WebhookId,
-    /// The recovery, which has the progress.
+    /// The recovery, whose row has the progress.
     pub recovery_id: RecoveryId,
 }
 
@@ -105,20 +109,20 @@ impl Recovery {
         self
     }
 
-    /// The ids that are still to be processed: from the first, to below the second.
+    /// Returns the range of ids that are still to be processed. Includes the last processed row, but not the upper end.
     #[must_use]
     pub fn range(&self) -> (DeliveryId, DeliveryId) {
         let oldest = DeliveryId::lowest_at(self.since);
         (self.newer_than.map_or(oldest, |seen| seen.max(oldest)), self.older_than)
     }
 
-    /// The first id after the recovery: deliveries triggered after the request are not part of it.
+    /// Returns the first id after the recovery. Deliveries triggered after the request are not part of the recovery.
     #[must_use]
     pub fn end(&self) -> DeliveryId {
         DeliveryId::lowest_at(self.until)
     }
 
-    /// Whether it prevents another recovery at `now`: it is running, and had a step within [`STALLED_AFTER`].
+    /// Returns whether the recovery prevents another one at `now`, because it is running and had a step within [`STALLED_AFTER`].
     #[must_use]
     pub fn is_under_way(&self, now: OffsetDateTime) -> bool {
         let stepped_at = self.stepped_at.unwrap_or(self.until);
@@ -132,7 +136,7 @@ impl Recovery {
         RecoveryTask { tenant_id: tenant_id.clone(), webhook_id: *webhook_id, recovery_id: *id }
     }
 
-    /// When it is deleted: 7 days after its start, like the history.
+    /// Returns when the recovery expires: 7 days after its start, like the history.
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         self.until + RETENTION

@@ -7,18 +7,19 @@ use crate::config::Env;
 use crate::error::Invalid;
 use crate::rule::Rule;
 
-/// Waits after the first, second, … failed attempt, in seconds: 5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h. Nine attempts in
-/// about 21 hours. Our choice; the contract names none.
+/// Waits after the first, second, … failed attempt, in seconds: 5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 6 h, 12 h. Nine attempts in about 21
+/// hours. Our choice; the contract has no schedule.
 pub const DEFAULT_WAITS: [u64; 8] = [5, 30, 120, 600, 1_800, 7_200, 21_600, 43_200];
 
 /// Maximum wait that a receiver can request by `Retry-After`.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(6);
 
-/// Maximum number of waits in a schedule, and the longest wait in seconds: all attempts have to fit the seven days of history.
+/// Maximum number of waits in a schedule, and the longest wait in seconds. Our choice; a schedule of the longest waits exceeds the seven
+/// days of history.
 const MAX_WAITS: usize = 20;
 const MAX_WAIT: u32 = 24 * 60 * 60;
 
-/// Maximum jitter, as a share of the wait. Jitter is only added, never subtracted, so a retry is never early.
+/// Maximum jitter, as a share of the wait. Jitter is added, never subtracted, so a retry is never early.
 const JITTER: f64 = 0.2;
 
 /// The waits between the attempts of a delivery.

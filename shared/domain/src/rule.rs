@@ -1,4 +1,4 @@
-//! Every rule that an input or a request can break: its code, its numbers and names, and its English sentence, in one table.
+//! The table of all rules that an input or a request can break: code, parameters and English sentence.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,15 +8,15 @@ use serde::{Serialize, Serializer};
 /// Longest text of a request that a rule repeats, in bytes.
 pub const MAX_SHOWN: usize = 768;
 
-/// Text that a rule repeats: cut to [`MAX_SHOWN`] bytes, because a client may have written it.
+/// A text that a rule repeats, cut to [`MAX_SHOWN`] bytes, because a client may have written it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown(String);
 
-/// Text that only the sentence of a rule shows, not its parameters: what a library says about an input. Cut like [`Shown`].
+/// A library's error text about an input. Only the sentence of a rule shows it, not the parameters. Cut like [`Shown`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason(Shown);
 
-/// A list of names defined here, never input.
+/// A list of names from the code, never from input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names(Vec<Cow<'static, str>>);
 
@@ -83,7 +83,7 @@ pub enum Param {
 pub struct Params(Vec<(&'static str, Param)>);
 
 impl Params {
-    /// Whether the rule has none.
+    /// Returns whether the rule has no parameters.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -96,7 +96,7 @@ impl Serialize for Params {
     }
 }
 
-/// A value in a rule that may be a parameter.
+/// A value of a rule that can be a parameter.
 trait AsParam {
     fn as_param(&self) -> Option<Param>;
 }
@@ -170,7 +170,7 @@ macro_rules! rules {
             /// Every code.
             pub const CODES: &[&str] = &[$($code),+];
 
-            /// The code: stable, for programs.
+            /// Returns the stable code, for programs.
             #[must_use]
             pub fn code(&self) -> &'static str {
                 match self {
@@ -178,7 +178,7 @@ macro_rules! rules {
                 }
             }
 
-            /// The numbers and names of the rule. Never the value of a member, which may be a secret.
+            /// Returns the numbers and names of the rule. Never contains the value of a member, which may be a secret.
             #[must_use]
             pub fn params(&self) -> Params {
                 let params: &[(&'static str, &dyn AsParam)] = match self {
@@ -193,13 +193,13 @@ macro_rules! rules {
         mod samples {
             use super::*;
 
-            /// One of every rule, with the texts of `sample`.
+            /// Returns one of every rule, with `sample` as its texts.
             pub(super) fn all(sample: &str) -> Vec<Rule> {
                 vec![$(Rule::$name $({ $($field: Sample::sample(sample)),+ })?),+]
             }
         }
 
-        /// The sentence. For a rule of a field it starts with the verb; the field is its subject.
+        /// Writes the sentence. The sentence of a rule for a field starts with the verb; the field is the subject.
         impl fmt::Display for Rule {
             #[expect(unused_variables, reason = "a sentence need not show every parameter")]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -446,9 +446,9 @@ mod tests {
         }
     }
 
-    /// Codes and parameters are API: change this file only by adding lines. Sentences may change.
+    /// Codes and parameters are part of the API, so `rule.txt` must only get new lines. Sentences can change.
     #[test]
-    fn rules_are_as_recorded() {
+    fn rules_match_the_recorded_table() {
         let line = |rule: &Rule| {
             format!("{} {} {rule}\n", rule.code(), serde_json::to_string(&rule.params()).unwrap())
         };

@@ -1,5 +1,5 @@
-//! JSON Schemas of values that have no type in the API's requests and responses, or a looser one. They document the API; no request is
-//! checked with them.
+//! JSON Schemas of values that the API's request and response types describe too loosely or not at all. They document the API; no request
+//! is validated against them.
 
 use std::borrow::Cow;
 
@@ -98,7 +98,7 @@ schema!(
     json_schema!({ "type": "string", "enum": [Status::Fail] })
 );
 
-/// Encrypted request headers: as [`HeadersIn`], or the empty list of names that a response may contain.
+/// Encrypted request headers: values by name, as in [`HeadersIn`], or the empty list of names that a response may contain.
 #[derive(Debug)]
 pub struct EncryptedHeadersIn;
 

@@ -28,7 +28,7 @@ impl Secret {
         Ok(Self(text))
     }
 
-    /// The secret itself, only for signing and storing.
+    /// Returns the secret itself; for signing and storing only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -40,7 +40,7 @@ impl Secrets {
         self.secret.is_none() && self.retired.is_empty() && self.encrypted_headers.is_empty()
     }
 
-    /// Returns these secrets as they replace `old` at `now`: a secret that changed still signs for [`SECRET_GRACE`].
+    /// Returns these secrets as the replacement of `old` at `now`: a replaced signing secret still signs for [`SECRET_GRACE`].
     #[must_use]
     pub fn replacing(mut self, old: &Self, now: OffsetDateTime) -> Self {
         self.retired = match &self.secret {

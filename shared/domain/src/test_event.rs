@@ -1,4 +1,4 @@
-//! Test events: example events of a webhook's types, to find out whether a receiver works. An Anzol extension.
+//! Test events: example events of a webhook's types, for testing a receiver. An Anzol extension.
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -10,10 +10,10 @@ use crate::id::DeliveryId;
 use crate::rule::Rule;
 use crate::webhook::Webhook;
 
-/// Returns the event type to test: the `wanted` one of the webhook's types, by any of its names, or else the first.
+/// Returns the event type to test: the one of the webhook's types that `wanted` names, or the first if `wanted` is `None`.
 ///
 /// # Errors
-/// The webhook has no such type, or none at all.
+/// The webhook does not subscribe to `wanted`, or subscribes to no type.
 pub fn choose<'a>(webhook: &'a Webhook, wanted: Option<&str>) -> Result<&'a str, Invalid> {
     let types = &webhook.spec.event_types;
     match wanted {
@@ -72,7 +72,7 @@ const fn example(
     Example { types, name, more }
 }
 
-/// The first match counts.
+/// Examples by prefix of the event type. The first match applies.
 const EXAMPLES: [Example; 7] = [
     example(RELOAD_FINISHED, "Test application", Some(("status", "ok"))),
     example("com.qlik.v1.reload.", "Test reload", Some(("status", "SUCCEEDED"))),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn other_attribute_values_are_no_test() {
+    fn anzoltest_with_other_values_is_not_a_test() {
         for value in ["false", "\"true\"", "1"] {
             let json =
                 format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","anzoltest":{value}}}"#);

@@ -1,4 +1,4 @@
-//! Text that people write and search: which characters a name may have, and when two spellings match.
+//! Text that people write and search: the characters that names can contain, and the comparison of spellings.
 
 use icu_normalizer::uts46::Uts46MapperBorrowed;
 use icu_properties::CodePointMapData;
@@ -7,8 +7,8 @@ use icu_properties::props::GeneralCategory;
 use crate::rule::Rule;
 
 /// Returns the form by which names are compared and sorted: equal for spellings that differ in case, in their Unicode form (NFC, NFD, and
-/// the compatibility forms, such as full-width letters), or in invisible characters. Uses the mapping of UTS #46, because resolving host
-/// names links it anyway; the tables for NFC would come on top.
+/// the compatibility forms, such as full-width letters), or in invisible characters. Uses the mapping of UTS #46, which is already linked
+/// for host names; tables for NFC would make the binary larger.
 #[must_use]
 pub fn search_form(text: &str) -> String {
     if text.is_ascii() {
@@ -19,7 +19,7 @@ pub fn search_form(text: &str) -> String {
         // A final sigma has to match a search for any sigma.
         mapper.map_normalize(part.chars()).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
     };
-    // The mapping replaces characters that host names may not have by U+FFFD. Keep them instead.
+    // The mapping replaces characters that host names cannot contain with U+FFFD. This function keeps them.
     let is_own = |c: char| folded(c.encode_utf8(&mut [0; 4])).starts_with(char::REPLACEMENT_CHARACTER);
     let mut form = String::with_capacity(text.len());
     for part in text.split_inclusive(is_own) {
@@ -38,8 +38,9 @@ pub fn search_form(text: &str) -> String {
 pub(crate) fn refusal(c: char) -> Option<Rule> {
     match c {
         c if c.is_control() => Some(Rule::ControlCharacters),
-        // They reverse the text next to them, also outside of the name (UAX #9, section 2; Unicode security considerations, section 2.10).
-        // The marks U+200E, U+200F and U+061C act like invisible letters, and names in two scripts need them.
+        // These characters reverse the text next to them, even outside the name (UAX #9, section 2; Unicode security considerations,
+        // section 2.10). The marks U+200E, U+200F and U+061C are allowed: they act like invisible letters, and names in two scripts need
+        // them.
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(Rule::DirectionOverrides),
         // Not for interchange (The Unicode Standard, section 23.7).
         '\u{fdd0}'..='\u{fdef}' => Some(Rule::Noncharacters),
@@ -48,7 +49,7 @@ pub(crate) fn refusal(c: char) -> Option<Rule> {
     }
 }
 
-/// Whether a character is visible by itself. Marks are not: they belong to the letter before them.
+/// Returns whether a character is visible by itself. Marks are not: they belong to the letter before them.
 pub(crate) fn is_visible(c: char) -> bool {
     use GeneralCategory as G;
     let shapeless = matches!(
@@ -66,8 +67,8 @@ pub(crate) fn is_visible(c: char) -> bool {
     !shapeless && !is_blank(c)
 }
 
-/// Whether a letter, a symbol or a reserved code point is blank: those with the property `Default_Ignorable_Code_Point` that are in none of
-/// the categories above, and the blanks of braille, musical notation and hieroglyphs.
+/// Returns whether a letter, a symbol or a reserved code point is blank: characters with the property `Default_Ignorable_Code_Point`
+/// outside the categories above, and the blanks of braille, musical notation and hieroglyphs.
 fn is_blank(c: char) -> bool {
     matches!(
         c,

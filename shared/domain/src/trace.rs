@@ -42,8 +42,8 @@ impl TryFrom<Wire> for TraceContext {
 }
 
 impl TraceContext {
-    /// Parses both headers (sections 3.2 and 3.3). Returns `None` if `traceparent` is invalid. Drops a `tracestate` that cannot be passed
-    /// on. Reads the version 00 part of later versions.
+    /// Parses both headers (sections 3.2 and 3.3). Returns `None` if `traceparent` is invalid, and drops a `tracestate` that cannot be
+    /// passed on. Uses only the version 00 part of later versions.
     #[must_use]
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let text = traceparent.trim();
@@ -70,7 +70,7 @@ impl TraceContext {
     }
 
     /// Parses the AWS X-Ray header, such as `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1` (X-Ray developer
-    /// guide, "Tracing header"). If there is no parent, uses the end of the trace id.
+    /// guide, "Tracing header"). Without a parent, the end of the trace id is the parent span.
     #[must_use]
     pub fn from_xray(header: &str) -> Option<Self> {
         let field = |name: &str| {
@@ -86,13 +86,13 @@ impl TraceContext {
         Self::parse(&format!("00-{trace}-{parent}-{flags}"), None)
     }
 
-    /// Starts a new trace. It is not sampled: the tracing system decides whether to record it.
+    /// Starts a new trace. The trace is marked as not sampled, which leaves the decision to record it to the tracing system.
     #[must_use]
     pub fn begin(now: OffsetDateTime) -> Self {
         Self::of(DeliveryId::mint(now))
     }
 
-    /// Returns the trace of a delivery without a known trace. The result depends on the delivery only.
+    /// Returns the trace of a delivery without a known trace, derived from the delivery id.
     #[must_use]
     pub fn of(delivery: DeliveryId) -> Self {
         let id = Uuid::from(delivery);
@@ -131,7 +131,8 @@ impl TraceContext {
     }
 }
 
-/// Returns the span id of a delivery: the second half of its id, so that each can be found by the other. It is never zero in a `UUIDv7`.
+/// Returns the span id of a delivery: the second half of the delivery id, so that each can be found from the other. It is never zero in a
+/// `UUIDv7`.
 fn span(delivery: DeliveryId) -> String {
     format!("{:016x}", Uuid::from(delivery).as_u64_pair().1)
 }

@@ -26,13 +26,14 @@ pub const PRIVATE_SUFFIXES: [&str; 9] =
 pub struct WebhookUrl(Url);
 
 impl WebhookUrl {
-    /// Parses and checks a URL. The URL standard reads numbers in any spelling (decimal, octal, hex) as IP addresses, so they are refused.
+    /// Parses and checks a URL. The URL standard parses numbers in any notation (decimal, octal, hex) as IP addresses, so they are
+    /// rejected.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let problem = |rule| Err(Invalid::one("url", rule));
         if text.len() > MAX_URL {
             return problem(TOO_LONG);
         }
-        // The URL standard strips these without an error, so the stored URL would not be the one that was sent.
+        // The URL standard strips these without an error, so the stored URL would differ from the one that the client sent.
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return problem(Rule::Spaces);
         }
@@ -42,7 +43,8 @@ impl WebhookUrl {
         if url.scheme() != "https" {
             return problem(Rule::NotHttps);
         }
-        // The URL standard also fixes these without an error: missing and doubled slashes, backslashes, escapes in the name, an empty user.
+        // The URL standard also corrects these without an error: missing and doubled slashes, backslashes, escapes in the name, an empty
+        // user.
         let Some(authority) = authority(text) else {
             return problem(Rule::NotAbsoluteUrl);
         };
@@ -56,20 +58,20 @@ impl WebhookUrl {
         Ok(Self(url))
     }
 
-    /// The URL to connect to.
+    /// Returns the parsed URL.
     #[must_use]
     pub fn as_url(&self) -> &Url {
         &self.0
     }
 
-    /// The normalized URL as text.
+    /// Returns the normalized URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 }
 
-/// Applies to the URL as it was written and to its normalized spelling.
+/// The rule for the URL as written and for the normalized URL.
 const TOO_LONG: Rule = Rule::MaxBytes { max: MAX_URL };
 
 /// Checks a URL: when a webhook is written, and again before each attempt.
@@ -78,7 +80,7 @@ const TOO_LONG: Rule = Rule::MaxBytes { max: MAX_URL };
 /// The rule that the URL breaks.
 pub fn check(url: &Url) -> Result<(), Invalid> {
     let problem = |rule| Err(Invalid::one("url", rule));
-    // The normalized URL can be longer than the one that was sent, and must be parseable again.
+    // The normalized URL can be longer than the original, and must be parseable again.
     if url.as_str().len() > MAX_URL {
         return problem(TOO_LONG);
     }
@@ -101,7 +103,7 @@ pub fn check(url: &Url) -> Result<(), Invalid> {
     }
 }
 
-/// The host names of the deployment itself. A webhook that pointed to one would publish its deliveries again, in a loop.
+/// The host names of the deployment itself. A webhook that points to one could publish its deliveries again, in a loop.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnHosts(Vec<String>);
 
@@ -138,7 +140,7 @@ impl FromStr for OwnHosts {
     }
 }
 
-/// Returns the part between `https://` and the path, as it is written.
+/// Returns the part between `https://` and the path, as written.
 fn authority(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -150,7 +152,7 @@ fn check_name(name: &str) -> Result<(), Invalid> {
     if name.len() > 253 || name.split('.').any(|label| label.is_empty() || label.len() > 63) {
         return problem(Rule::DomainLabels);
     }
-    // The URL standard accepts characters that no DNS name may have. Underscores are not allowed in host names, but they exist.
+    // The URL standard accepts characters that are invalid in DNS names. Underscores are invalid in host names, but common in practice.
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.split('.').any(|label| !label.chars().all(fine) || label.starts_with('-') || label.ends_with('-'))
     {

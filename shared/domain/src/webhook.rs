@@ -27,7 +27,7 @@ use crate::url::WebhookUrl;
 
 /// Default maximum number of webhooks per tenant (contract section 4).
 pub const WEBHOOK_CAP: u32 = 100;
-/// Maximum numbers of webhooks per tenant that a deployment can choose.
+/// Configurable range of the maximum number of webhooks per tenant.
 pub const WEBHOOK_CAP_BOUNDS: RangeInclusive<u32> = 1..=100_000;
 /// Maximum length of a name, in characters (contract section 4).
 pub const MAX_NAME: usize = 512;
@@ -131,7 +131,7 @@ pub struct WebhookInput {
 /// The contract's own example of a filter (contract section 2.2).
 const FILTER_EXAMPLE: &str = r#"id eq "id123" or spaceId eq "spaceId123" or topLevelResourceId eq "id789""#;
 
-/// The values of the members that a [`WebhookInput`] omits, and the webhook that it changes.
+/// The values of members that a [`WebhookInput`] omits, and the webhook before the change.
 #[derive(Debug, Clone)]
 pub struct Defaults<'a> {
     /// See [`WebhookSpec::level`].
@@ -147,7 +147,7 @@ pub struct Defaults<'a> {
 }
 
 impl<'a> Defaults<'a> {
-    /// The defaults of a new webhook: enabled, of level `tenant`, owned by its creator.
+    /// Returns the defaults of a new webhook: enabled, level `tenant`, owned by its creator.
     #[must_use]
     pub fn creation(creator: &'a UserId) -> Self {
         Self {
@@ -172,9 +172,9 @@ pub struct Earlier<'a> {
 impl WebhookInput {
     /// Applies the defaults, checks every member, and separates the secrets from the rest.
     ///
-    /// The name, description and header names of a stored webhook are not checked again while they stay the same: an older release
-    /// accepted some that this one refuses, and such a webhook can be disabled without renaming it. A URL is always checked again,
-    /// because that keeps requests away from addresses they must not reach.
+    /// The name, description and header names of a stored webhook are not checked again if they did not change. An older release accepted
+    /// some that this release rejects, and such a webhook can be disabled without renaming it. The URL is always checked again, because
+    /// this check keeps requests away from addresses that they must not reach.
     ///
     /// # Errors
     /// All problems of all members.
@@ -183,7 +183,7 @@ impl WebhookInput {
         let level = self.level.unwrap_or(defaults.level);
         let enabled = self.enabled.unwrap_or(defaults.enabled);
         let mut problems = Problems::default();
-        // No library we trust checks revocation on this platform, so a request for it is refused instead of ignored.
+        // No library that we trust checks revocation on this platform. Rejecting the request is better than ignoring it.
         if self.check_certificate_revocation == Some(true) {
             problems.add("checkCertificateRevocation", Rule::MustBeFalse);
         }
@@ -242,7 +242,7 @@ impl WebhookSpec {
     }
 }
 
-/// Reads `encryptedHeaders`: values by name. Responses contain a list of names instead; sent back, only the empty list is meaningful.
+/// Parses `encryptedHeaders`: values by name. Responses contain a list of names instead; a client can only send back the empty list.
 fn encrypted_headers(value: Option<Value>) -> Result<BTreeMap<String, String>, Invalid> {
     let of = "encryptedHeaders";
     match value {
@@ -271,7 +271,7 @@ fn required(field: &str, value: Option<String>) -> Result<String, Invalid> {
 fn name(value: Option<String>) -> Result<String, Invalid> {
     let value = value.filter(|name| !name.is_empty());
     let value = value.ok_or_else(|| Invalid::one("name", Rule::Required))?;
-    // Control characters other than white space have a separate rule, so they count as seen here.
+    // Control characters other than whitespace have a separate rule, so they count as visible here.
     let seen = |c: char| text::is_visible(c) || c.is_control() && !c.is_whitespace();
     if !value.chars().any(seen) {
         return Err(Invalid::one("name", Rule::NoVisibleCharacter));
@@ -324,7 +324,7 @@ pub struct Disabled {
     pub code: String,
 }
 
-/// Why Anzol disables a webhook. `Display` writes the reason as a sentence.
+/// Why Anzol disabled a webhook. `Display` writes the reason as a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisableReason {
     /// The receiver answered 410 Gone.
@@ -333,7 +333,7 @@ pub enum DisableReason {
     FailureThreshold {
         /// Consecutive failed attempts.
         failures: u32,
-        /// The hours of the disable policy, during which no attempt succeeded.
+        /// The hours of the disable policy. No attempt succeeded for at least this time.
         hours: i64,
     },
 }
@@ -456,7 +456,7 @@ impl Webhook {
         Self { spec, sealed, updated_at: now, updated_by: user, version: self.version + 1, ..self }
     }
 
-    /// Returns the webhook as Anzol disables it at `now`.
+    /// Returns the webhook, disabled by Anzol at `now`.
     #[must_use]
     pub fn disable(mut self, reason: DisableReason, now: OffsetDateTime) -> Self {
         self.spec.enabled = false;
@@ -492,7 +492,7 @@ impl Webhook {
         if !spec.event_types.iter().any(|name| name == event_type) {
             return MatchOutcome::TypeMismatch;
         }
-        // Never deliver an operational event to the webhook it is about: a failure would generate another one.
+        // An operational event is not delivered to the webhook that it is about, because a failed delivery would cause another one.
         if event_type.starts_with(OPERATIONAL_PREFIX)
             && event.subject().id.as_deref() == Some(&self.id.to_string())
         {

@@ -1,8 +1,8 @@
 //! The addresses that webhooks can reach: public unicast only.
 //!
 //! The excluded ranges are those of the *IANA IPv4* and *IPv6 Special-Purpose Address Registries* (RFC 6890, RFC 8190; IPv6 of 2025-10-09),
-//! including those that the registries call globally reachable, because no receiver of a customer is in them; multicast; and ranges that
-//! were returned. An address that embeds an IPv4 address is treated like that IPv4 address.
+//! multicast, and ranges that were returned to IANA. Ranges that the registries mark as globally reachable are excluded too, because no
+//! customer has a receiver there. An address that embeds an IPv4 address is treated like that IPv4 address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -39,7 +39,8 @@ const IPV6: [(Ipv6Addr, u32); 6] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
-/// Checks the addresses of a name. One address that is not public rejects the name, because the receiver chooses which one is used.
+/// Checks the addresses of a name. One address that is not public rejects the name: connections try all addresses in turn, so the owner of
+/// the name could choose that address.
 pub(crate) fn vet(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NameRefused> {
     if addresses.is_empty() {
         return Err(NameRefused::Unknown);

@@ -1,4 +1,4 @@
-//! The body of a response: decoded, up to the stored maximum, with what was wrong with the rest.
+//! Reads the body of a response: decodes it, keeps its start, and reports what is wrong with it.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use anzol_domain::delivery::{BodyError, MAX_RESPONSE_BODY};
 use crate::connection::Connection;
 use crate::error;
 
-/// Maximum number of bytes read of an encoded body, because they may decode to nothing. Our choice: 64 times the stored maximum.
+/// Maximum number of bytes read of an encoded body, because they can decode to nothing. Our choice: 64 times the stored maximum.
 const MAX_READ: usize = 64 * MAX_RESPONSE_BODY;
 
 /// The stored part of a body.
@@ -54,7 +54,7 @@ pub(crate) async fn read(
     }
 }
 
-/// Returns the stored part of a body whose bytes have already arrived. Only the headers show its length.
+/// Returns the stored part of a body whose bytes have already arrived. Its length is known only from the headers.
 pub(crate) fn from_bytes(status: StatusCode, headers: &HeaderMap, bytes: &[u8]) -> Kept {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(|length| length.to_str().ok()?.parse().ok());
     let length = match (lengths.next(), lengths.next()) {
@@ -94,9 +94,9 @@ struct Reader {
     encoding: Encoding,
     /// Number of encoded bytes received.
     received: usize,
-    /// As received.
+    /// The bytes as received.
     raw: Bounded,
-    /// Decoded.
+    /// The decoded bytes.
     decoded: Bounded,
 }
 
@@ -118,12 +118,12 @@ impl Reader {
         Self { encoding, received: 0, raw: Bounded::default(), decoded: Bounded::default() }
     }
 
-    /// Adds a piece. Returns whether there is room for more.
+    /// Adds a piece of the body. Returns whether there is room for more.
     fn add(&mut self, bytes: &[u8]) -> bool {
         if bytes.is_empty() {
             return true;
         }
-        // Also for an encoded body: the raw bytes are shown if it cannot be decoded.
+        // Raw bytes of an encoded body are kept too, and shown if the body cannot be decoded.
         let raw = self.raw.write_all(bytes);
         let Encoding::Gzip(decoder) = &mut self.encoding else { return raw.is_ok() };
         self.received += bytes.len();

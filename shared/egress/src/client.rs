@@ -25,9 +25,9 @@ use crate::{tls, unusual};
 /// Timeouts and, in local builds, the local receiver.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// For the whole exchange, from the DNS lookup to the last byte read.
+    /// Timeout of the whole exchange, from the DNS lookup to the last byte read.
     pub timeout: Duration,
-    /// For the connection.
+    /// Timeout of opening a connection, including the DNS lookup and the TLS handshake.
     pub connect_timeout: Duration,
     /// The local stack's receiver.
     #[cfg(feature = "local")]
@@ -35,7 +35,7 @@ pub struct Settings {
     /// The CA of its certificate, as a PEM file.
     #[cfg(feature = "local")]
     pub receiver_ca: Option<std::path::PathBuf>,
-    /// Answers for names below `address.test`, instead of the addresses in the names; for tests of name servers.
+    /// Resolves names below `address.test`, instead of the addresses in the names. For tests with changing DNS answers.
     #[cfg(feature = "local")]
     pub answers: Option<crate::local::Answers>,
 }
@@ -58,9 +58,9 @@ impl Default for Settings {
 impl Settings {
     /// Default timeout of an exchange, in seconds. Our choice; the contract has no bound.
     pub const TIMEOUT: u64 = 10;
-    /// Default timeout of a connection, in seconds. Our choice.
+    /// Default timeout of opening a connection, in seconds. Our choice.
     pub const CONNECT_TIMEOUT: u64 = 3;
-    /// Timeouts that a deployment can choose, in seconds. A sender needs the rest of its invocation to record the results.
+    /// Configurable range of both timeouts, in seconds. A sender needs the rest of its invocation to record the results.
     pub const TIMEOUT_BOUNDS: RangeInclusive<u64> = 1..=15;
 
     /// Returns the deployment's settings, from the variables `DELIVERY_TIMEOUT` and `CONNECT_TIMEOUT`. Local builds also read
@@ -101,7 +101,7 @@ pub struct Received {
     pub kept: ReceivedResponse,
 }
 
-/// Which connection a POST can use.
+/// The connections that a POST can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
     /// An open connection of an earlier POST, if there is one.
@@ -110,7 +110,7 @@ pub enum Reuse {
     No,
 }
 
-/// The client. Clones share its connections.
+/// The HTTP client for receivers. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Egress {
     connector: Connector,
@@ -209,7 +209,7 @@ impl Egress {
     }
 }
 
-/// Builds the request. Its target has the spelling of the webhook's URL.
+/// Builds the request. The request target has the spelling of the webhook's URL.
 fn request(
     url: &Url,
     host: &str,

@@ -15,8 +15,8 @@ const MAX_IDLE: usize = 100;
 
 /// Idle connections, the newest last.
 ///
-/// A connection is reused for the same host name only. It stays with the address that was vetted when it was opened, even if the name
-/// resolves to another address by then.
+/// A connection is reused for the same host name only. The connection keeps the address that was vetted when it was opened, even if the
+/// name resolves to another address by now.
 #[derive(Clone, Default)]
 pub(crate) struct Pool(Arc<Mutex<Vec<Idle>>>);
 

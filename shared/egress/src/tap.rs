@@ -1,4 +1,4 @@
-//! Counts the bytes received on a connection and keeps the first ones, which describe a response that cannot be parsed.
+//! Counts the bytes received on a connection and keeps the first ones, to describe a response that cannot be parsed.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Maximum number of bytes received before a complete head, all of which are kept. Our choice: a head has a few hundred bytes.
+/// Maximum number of bytes received before a complete head; all are kept. Our choice: a head has a few hundred bytes.
 pub(crate) const MAX_KEPT: usize = 256 * 1024;
 
 /// The bytes received on a connection since the exchange started.

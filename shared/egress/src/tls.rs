@@ -18,7 +18,7 @@ pub(crate) fn config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Describes a failed TLS connection, and what to do about it.
+/// Describes a failed TLS connection and how to fix it.
 pub(crate) fn failure(error: &rustls::Error) -> Failure {
     Failure::new(FailureKind::Tls, format!("the TLS connection failed: {}", sentence(error)))
 }

@@ -1,4 +1,4 @@
-//! Responses that hyper rejects: parses them as leniently as browsers and curl, or describes what is wrong.
+//! Parses responses that hyper rejects, as leniently as browsers and curl, or describes what is wrong with them.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -36,7 +36,7 @@ pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
     }
 }
 
-/// Returns whether another head follows (RFC 9110, section 15.2). After 101, another protocol follows.
+/// Returns whether another head follows this status (RFC 9110, section 15.2). After 101, another protocol follows.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
@@ -77,7 +77,7 @@ fn first_head(received: &[u8]) -> Option<Head> {
     Some(Head { status: StatusCode::from_u16(response.code?).ok()?, headers: map, body_at: start + length })
 }
 
-/// Replaces bytes that are invalid but harmless in a head by spaces: NUL, and a CR that does not end a line.
+/// Replaces bytes that are invalid but harmless in a head with spaces: NUL, and a CR that does not end a line.
 fn replace_control_bytes(bytes: &mut [u8]) {
     for at in 0..bytes.len() {
         let lone = bytes.get(at) == Some(&b'\r') && bytes.get(at + 1).is_some_and(|next| *next != b'\n');
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn k2_bytes_that_are_no_response_are_described() {
+    fn k2_bytes_that_are_not_a_response_are_described() {
         for (came, kind, says) in [
             ("SSH-2.0-OpenSSH_9.2\r\n", FailureKind::Protocol, "starts with \"SSH-2.0"),
             ("220 mail.example ESMTP\r\n", FailureKind::Protocol, "not HTTP/1.1"),
@@ -197,7 +197,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn k2_parser_accepts_any_bytes(bytes: Vec<u8>, line in "HTTP/1\\.[0-9] ?[0-9]{0,4} ?[ -~]{0,20}(\r\n|\n)?") {
+        fn k2_any_bytes_parse_without_panic(bytes: Vec<u8>, line in "HTTP/1\\.[0-9] ?[0-9]{0,4} ?[ -~]{0,20}(\r\n|\n)?") {
             let mut came = line.into_bytes();
             came.extend(bytes);
             if let Some(head) = head(&came) {

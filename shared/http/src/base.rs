@@ -6,9 +6,9 @@ use axum::extract::FromRequestParts;
 use http::header::HOST;
 use http::request::Parts;
 
-/// Scheme and host that the client used, e.g. `https://hooks.example.com`.
+/// The scheme and host that the client used, e.g. `https://hooks.example.com`.
 ///
-/// From the `Host` header, because the gateway forwards requests for its names only.
+/// Read from the `Host` header, which is trusted because the gateway forwards only requests for its own names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicBase(pub String);
 

@@ -1,4 +1,4 @@
-//! Request bodies: JSON or a form, decompressed, bounded and checked. Routes give them their meaning.
+//! Reads request bodies: JSON or a form, decompressed, with a maximum size.
 
 use std::io::{ErrorKind, Read as _};
 
@@ -17,7 +17,7 @@ use anzol_domain::{Invalid, Rule, check_unique_members};
 
 use crate::error::ApiError;
 
-/// Largest body of a management call, in bytes. The largest valid webhook is far below.
+/// Maximum size of the body of a management call, in bytes. The largest valid webhook is much smaller.
 const MAX_BODY: usize = 64 * 1024;
 
 /// A JSON body. A missing `content-type` counts as JSON, because some of Qlik's clients send none.
@@ -33,7 +33,7 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
-/// A body that may be omitted; its `content-type` is ignored then.
+/// A body that can be omitted. The `content-type` of an empty body is ignored.
 impl<S: Send + Sync> OptionalFromRequest<S> for Json {
     type Rejection = ApiError;
 
@@ -56,7 +56,7 @@ fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Named values: a JSON object, or a form, as in OAuth. If a form has a value twice, the last one counts.
+/// Named values: a JSON object, or a form, as in OAuth. If a form repeats a name, the last value counts.
 #[derive(Clone)]
 pub struct Fields(pub Map<String, Value>);
 
@@ -91,10 +91,10 @@ async fn bounded<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, A
     decoded(&headers, body, MAX_BODY)
 }
 
-/// Decodes a body by its `Content-Encoding`: gzip, of one or more members, or none.
+/// Decodes a body according to `Content-Encoding`: gzip with one or more members, or none.
 ///
 /// # Errors
-/// It has more than `most` bytes, encoded or decoded (413), is not gzip (400), or has another encoding (415).
+/// The body has more than `most` bytes, encoded or decoded (413), is not gzip (400), or has another encoding (415).
 pub fn decoded(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, ApiError> {
     let mut encodings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -128,10 +128,10 @@ fn unzipped(body: &[u8], most: usize) -> Result<Vec<u8>, ApiError> {
     }
 }
 
-/// Checks that `Content-Type` names no other character set than UTF-8.
+/// Checks that `Content-Type` names no character set other than UTF-8.
 ///
 /// # Errors
-/// It does (415).
+/// 415 if it names another one.
 pub fn check_charset(headers: &HeaderMap) -> Result<(), ApiError> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if kind.is_none_or(is_utf8) {
@@ -140,7 +140,7 @@ pub fn check_charset(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::UnsupportedMediaType(Rule::UnsupportedCharset))
 }
 
-/// Parses JSON in which no object has a member twice.
+/// Parses JSON and checks that no object has a member twice.
 ///
 /// # Errors
 /// The position of the first error, or the name that appears twice.
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_like_any_json() {
+    fn json_is_parsed_like_serde_json() {
         for good in [
             r#"{"a":[1,-2,1.5,1e300,true,null,"x",{"a":{}}],"b":"\u00e9\ud83d\ude00","":[]}"#,
             "18446744073709551615",

@@ -1,4 +1,4 @@
-//! The caller, from the token claims that the gateway verified. Never from the path, the query or the body.
+//! Reads the caller from the token claims that the gateway verified, never from the path, the query or the body.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,16 +27,16 @@ pub struct Claims {
     pub platform_scope: String,
     /// Group or role of tenant admins.
     pub admin_role: RoleName,
-    /// Group or role of users who may publish for their tenant.
+    /// Group or role of users who can publish for their tenant.
     pub publisher_role: RoleName,
 }
 
-/// Name of a group or role: 1 to 256 characters, none of them white space, a control character, a bracket or a quotation mark. The
-/// gateway writes a list of names as `[a b]`, so a name with one of these could look like two names, or like a part of another.
+/// Name of a group or role: 1 to 256 characters without whitespace, control characters, brackets and quotation marks. The gateway writes a
+/// list of names as `[a b]`, so a name with one of these characters could look like two names, or like a part of another name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleName(String);
 
-/// Longest name of a group or role, in characters.
+/// Maximum length of the name of a group or role, in characters.
 const MAX_ROLE: usize = 256;
 
 impl RoleName {
@@ -85,8 +85,8 @@ impl Default for Claims {
 pub struct Verified(pub Caller);
 
 impl Claims {
-    /// Returns the deployment's names, from the variables `TENANT_CLAIM`, `ROLES_CLAIM`, `PUBLISH_SCOPE`, `PLATFORM_SCOPE`,
-    /// `ANZOL_ADMIN_ROLE` and `ANZOL_PUBLISHER_ROLE`.
+    /// Returns the deployment's names of claims, scopes and roles, from the variables `TENANT_CLAIM`, `ROLES_CLAIM`, `PUBLISH_SCOPE`,
+    /// `PLATFORM_SCOPE`, `ANZOL_ADMIN_ROLE` and `ANZOL_PUBLISHER_ROLE`.
     pub fn from_env(env: &mut Env) -> Self {
         let default = Self::default();
         Self {
@@ -99,7 +99,7 @@ impl Claims {
         }
     }
 
-    /// Returns the claims with other role names, where they are set (`ANZOL_ADMIN_ROLE` and `ANZOL_PUBLISHER_ROLE`).
+    /// Returns the claims with the given role names. A role that is `None` keeps its name.
     #[must_use]
     pub fn with_roles(self, admin: Option<RoleName>, publisher: Option<RoleName>) -> Self {
         Self {
@@ -145,8 +145,8 @@ impl Claims {
 /// The only claim whose text is a list separated by spaces (RFC 6749, section 3.3; RFC 8693, section 4.2).
 const SCOPE: &str = "scope";
 
-/// Parses a claim that is a list: `["a","b"]` in JSON, or `[a b]`, as the gateway writes an array. Any other text is one name, except for
-/// [`SCOPE`].
+/// Parses a claim that is a list: `["a","b"]` in JSON, or `[a b]`, as the gateway writes an array. Any other text is a single name, except
+/// for [`SCOPE`].
 fn list(claim: &str, text: &str) -> Vec<String> {
     if let Ok(list) = serde_json::from_str(text) {
         return list;

@@ -1,6 +1,6 @@
-//! API errors: `{"errors":[{code,title,detail,field,rule,params}],"traceId"}` (contract section 2.4), and the table of statuses.
+//! API errors: `{"errors":[{code,title,detail,field,rule,params}],"traceId"}` (contract section 2.4), and the status of each error.
 //!
-//! `field`, `rule` and `params` are an Anzol extension: clients use them, not the sentence in `detail`.
+//! `field`, `rule` and `params` are an Anzol extension: clients should use them instead of the sentence in `detail`.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -17,18 +17,18 @@ const ENCODINGS: &str = "gzip, identity";
 /// Value of `Retry-After` of throttled and failed calls, in seconds.
 const RETRY_SECONDS: u16 = 1;
 
-/// Everything that can go wrong with a request. Clients see the rules; nothing internal is part of them.
+/// An error of a request. Clients see the rules, which contain nothing internal.
 #[derive(Debug)]
 pub enum ApiError {
     /// 400: fields break rules.
     Invalid(Invalid),
     /// 401: there are no verified claims, or required claims are missing.
     Unauthorized(Rule),
-    /// 403: the caller may not do this.
+    /// 403: the caller is not allowed to do this.
     Forbidden(Rule),
-    /// 403: the caller may not set a field to this value.
+    /// 403: the caller is not allowed to set a field to this value.
     ForbiddenField(FieldProblem),
-    /// 404: it does not exist, or not for this caller.
+    /// 404: the resource does not exist, or is not visible to the caller.
     NotFound(Rule),
     /// 405: the path exists, the method does not.
     MethodNotAllowed,
@@ -44,15 +44,16 @@ pub enum ApiError {
     UnsupportedMediaType(Rule),
     /// 415: the body has this content encoding, which is not supported.
     UnsupportedEncoding(String),
-    /// 429: more calls than the tenant's webhooks can take at once. Nothing was done; retry after `Retry-After`.
+    /// 429: too many concurrent changes of the tenant's webhooks, or the database throttles. Nothing was changed; retry after
+    /// `Retry-After`.
     Throttled,
-    /// 429: the maximum number of calls of this kind is under way. Nothing was done; retry after this many seconds.
+    /// 429: the maximum number of concurrent calls of this kind is reached. Nothing was done; retry after this many seconds.
     TooMany(Rule, u16),
-    /// 503: a service does not answer; retry soon.
+    /// 503: a service does not respond; retry soon.
     Busy,
-    /// 500: our fault; the cause is in the log.
+    /// 500: an internal error; the cause is in the log.
     Internal,
-    /// 501: this deployment does not do this.
+    /// 501: this deployment does not support the request.
     NotImplemented(Rule),
 }
 
@@ -101,7 +102,7 @@ fn params_schema(_: &mut SchemaGenerator) -> Schema {
 pub(crate) struct Errors(pub(crate) Vec<ErrorItem>);
 
 impl Errors {
-    /// The error of a response that the framework made itself, such as for a bad path parameter.
+    /// Returns the error of a response that the framework created, such as for a bad path parameter.
     pub(crate) fn of(status: StatusCode) -> Self {
         let rule = if status.is_client_error() { Rule::BadRequest } else { Rule::Internal };
         Self(vec![item(status, None, &rule)])
@@ -110,7 +111,7 @@ impl Errors {
 
 fn item(status: StatusCode, field: Option<String>, rule: &Rule) -> ErrorItem {
     let detail = match (&field, rule) {
-        // Their titles say it all.
+        // The titles of these errors say everything.
         (None, Rule::BadRequest | Rule::MethodNotAllowed | Rule::Unavailable | Rule::Internal) => None,
         (None, rule) => Some(rule.to_string()),
         (Some(field), rule) => Some(format!("`{field}` {rule}")),
@@ -136,7 +137,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
         StatusCode::URI_TOO_LONG => "The path and query are too long",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The media type is not supported",
-        // As Qlik's own (contract section 1.7).
+        // The same text as Qlik's (contract section 1.7).
         StatusCode::TOO_MANY_REQUESTS => "API rate limit reached.",
         StatusCode::NOT_IMPLEMENTED => "This deployment does not do that",
         StatusCode::SERVICE_UNAVAILABLE => "Busy; try again soon",
@@ -145,12 +146,12 @@ fn title(status: StatusCode) -> &'static str {
 }
 
 impl ApiError {
-    /// There is no such path.
+    /// Returns the error for an unknown path.
     pub fn no_route(path: impl Into<String>) -> Self {
         Self::NotFound(Rule::RouteNotFound { path: path.into().into() })
     }
 
-    /// There is no such resource, or not for this caller.
+    /// Returns the error for a resource that does not exist or is not visible to the caller.
     #[must_use]
     pub fn not_found(resource: &'static str, id: &str) -> Self {
         Self::NotFound(Rule::NotFound { resource, id: id.into() })

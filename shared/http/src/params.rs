@@ -1,4 +1,4 @@
-//! Query parameters, and the links of a page, which repeat them. Unknown parameters are ignored.
+//! Reads query parameters, and builds the links of a page, which repeat the parameters. Unknown parameters are ignored.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -9,12 +9,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
-/// The parameters of a request. If a parameter is repeated, the last one counts. An empty one counts as absent.
+/// The parameters of a request. If a parameter is repeated, the last value counts. An empty value counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(BTreeMap<String, String>);
 
 impl Params {
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
@@ -27,7 +27,7 @@ impl Params {
             let mut query = form_urlencoded::Serializer::new(String::new());
             let cursors = ["next", "prev"];
             match cursor {
-                // The same page, with the parameters as they are.
+                // The same page, with unchanged parameters.
                 None => query.extend_pairs(&self.0),
                 Some(cursor) => {
                     let kept = self.0.iter().filter(|(name, _)| !cursors.contains(&name.as_str()));

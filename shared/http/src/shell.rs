@@ -1,4 +1,4 @@
-//! The layers around every router: security headers, a bound on the URI, and all errors in one format with the trace id.
+//! The layers around every router: security headers, the maximum length of the URI, and one format for all errors, with the trace id.
 
 use axum::Router;
 use axum::body::Body;
@@ -28,10 +28,10 @@ pub struct ErrorBody {
     trace_id: Option<String>,
 }
 
-/// Longest path and query together, in bytes: what API Gateway accepts of request line and headers.
+/// Maximum length of path and query together, in bytes: API Gateway's limit for the request line and headers.
 pub const MAX_TARGET: usize = 10 * 1024;
 
-/// Wraps a router: unknown paths are 404, unknown methods 405, too long URIs 414, and every error has the contract's format.
+/// Wraps a router: unknown paths get 404, unknown methods 405, long URIs 414, and every error has the contract's format.
 pub fn shell(router: Router) -> Router {
     router
         .fallback(|request: Request| async move { ApiError::no_route(request.uri().path()) })
@@ -41,10 +41,10 @@ pub fn shell(router: Router) -> Router {
         .layer(middleware::from_fn(protect))
 }
 
-/// For a year, browsers that were here once use https only.
+/// Browsers that received this header use only HTTPS for a year.
 const HTTPS_ONLY: &str = "max-age=31536000";
 
-/// Adds the headers against caching and content sniffing. A response that sets `Cache-Control` keeps it.
+/// Adds headers against caching, content sniffing and plain HTTP. A response that sets `Cache-Control` keeps its value.
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -66,7 +66,7 @@ async fn bound_target(request: Request, next: Next) -> Result<Response, ApiError
 /// Writes the errors of a response to its body.
 #[expect(clippy::expect_used, reason = "texts and numbers always have a JSON form")]
 async fn write_errors(request: Request, next: Next) -> Response {
-    // The route, not the path and query: our log does not repeat what callers write.
+    // The route, not the path and query, because the log must not repeat what callers write.
     let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let trace_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let mut response = next.run(request).await;

@@ -1,10 +1,10 @@
-//! The trace of a request.
+//! Reads the trace of a request from its headers.
 
 use anzol_domain::TraceContext;
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use http::HeaderMap;
 
-/// Reads the trace of a request: the caller's (`traceparent`), or else that of AWS X-Ray, from `x-amzn-trace-id`.
+/// Returns the trace of a request: the caller's (`traceparent`), or else that of AWS X-Ray (`x-amzn-trace-id`).
 #[must_use]
 pub fn trace(headers: &HeaderMap) -> Option<TraceContext> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

@@ -4,17 +4,17 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
-/// A client that is made when it is first used. Clones share it.
+/// A client that is created when it is first used. Clones share it.
 pub struct Lazy<C>(Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>);
 
 impl<C> Lazy<C> {
-    /// Returns a client that `make` makes when it is first used.
+    /// Returns a client that `make` creates when it is first used.
     #[must_use]
     pub fn new(make: impl FnOnce() -> C + Send + 'static) -> Self {
         Self(Arc::new(LazyLock::new(Box::new(make))))
     }
 
-    /// Makes the client now, so that its first use does not wait for it.
+    /// Creates the client now, so that its first use does not wait.
     pub fn prepare(&self) {
         LazyLock::force(&self.0);
     }
@@ -34,7 +34,7 @@ impl<C> Clone for Lazy<C> {
     }
 }
 
-/// Does not make the client.
+/// Does not create the client.
 impl<C> fmt::Debug for Lazy<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Lazy(…)")
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_is_made_once_at_first_use() {
+    fn client_is_created_once_at_first_use() {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let client = Lazy::new(|| MADE.fetch_add(1, Ordering::Relaxed) + 7);
         let clone = client.clone();

@@ -1,12 +1,12 @@
 //! The lifecycle of an attempt, the same for queued deliveries, recoveries, resends and test events:
 //!
-//! 1. Pre-attempt (`pre.rs`): decides whether the attempt may be made now, and opens the webhook's secrets.
+//! 1. Pre-attempt (`pre.rs`): opens the webhook's secrets and decides whether the attempt can be made now.
 //! 2. Attempt: sends the signed POST.
 //! 3. Post-attempt (`post.rs`): writes the history row, queues the retry, logs the attempt, updates the webhook's health, and reports
 //!    metrics.
 //!
-//! The outcome is recorded before the message is deleted or the caller gets an answer. Health follows the history, so that the deliveries
-//! that disabled a webhook can already be read when it is disabled.
+//! The outcome is recorded before the message is deleted or the caller gets a response. Health is updated after the history, so that the
+//! deliveries that disabled a webhook are already in the history when it is disabled.
 
 mod batch;
 mod burst;
@@ -35,18 +35,18 @@ use pre::{BatchState, Ready};
 pub use batch::{Batch, Message};
 pub use deadline::Deadline;
 
-/// Identifies a webhook. An id alone would let a message that names another tenant find its webhook.
+/// Identifies a webhook. Without the tenant, a message could name the webhook of another tenant.
 pub type WebhookKey = (TenantId, WebhookId);
 
-/// The webhooks of a batch, as they are now. Deleted ones are missing.
+/// The current webhooks of a batch, without those that were deleted.
 pub type WebhooksByKey = BTreeMap<WebhookKey, Webhook>;
 
-/// How long a receiver may take before its webhook moves to the slow lane.
+/// Maximum response times before a webhook moves to the slow lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlowAfter {
-    /// For a single delivery.
+    /// Maximum for a single delivery.
     pub single: Duration,
-    /// For a delivery of a burst: many wait behind it.
+    /// Maximum for a delivery of a burst, which delays many others.
     pub burst: Duration,
 }
 
@@ -56,7 +56,7 @@ impl Default for SlowAfter {
     }
 }
 
-/// Makes attempts, with parts borrowed from the function that makes them.
+/// Makes attempts, using parts that the Lambda function owns.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempts<'a> {
     /// Opens the secrets of webhooks.
@@ -65,20 +65,20 @@ pub struct Attempts<'a> {
     pub deliverer: &'a Deliverer,
     /// Writes the history and queues retries.
     pub settler: &'a Settler,
-    /// Updates lanes, warnings, and disables webhooks.
+    /// Updates lanes, publishes warnings, and disables webhooks.
     pub health: &'a HealthTracker,
-    /// When a receiver counts as slow.
+    /// The response times from which a receiver counts as slow.
     pub slow_after: SlowAfter,
-    /// The time.
+    /// Returns the current time.
     pub clock: Clock,
     /// Reports metrics.
     pub meter: Meter,
 }
 
-/// An attempt that a user asked for.
+/// An attempt that a user requested.
 #[derive(Debug)]
 pub struct Sent {
-    /// Its history row.
+    /// The history row.
     pub delivery: Delivery,
     /// Whether the row was written.
     pub recorded: bool,
@@ -86,30 +86,30 @@ pub struct Sent {
 
 /// The outcome of a queued delivery.
 enum Outcome {
-    /// An attempt was made, or skipped because its webhook is disabled; with the time it was over.
+    /// An attempt was made, or skipped because the webhook is disabled. Contains the time when it finished.
     Attempted(Box<Delivery>, OffsetDateTime),
-    /// It belongs in the slow lane.
+    /// The delivery belongs in the slow lane.
     WrongLane,
-    /// The webhook's secrets cannot be opened for now. Nothing is sent without them.
+    /// The webhook's secrets cannot be opened now, and nothing is sent without them.
     SecretsUnavailable,
-    /// It is part of a burst, and another batch is finding out whether the receiver is fast.
+    /// The delivery is part of a burst, and another batch is probing the receiver.
     Deferred,
-    /// Its webhook is deleted, and the history with it: there is nothing to record.
+    /// The webhook is deleted, so there is nothing to record.
     Deleted,
-    /// It was processed before.
+    /// The delivery was processed before.
     Settled,
-    /// Its message has to be received again.
+    /// The message must be received again.
     Retry,
 }
 
 impl Attempts<'_> {
-    /// Makes an attempt that a user asked for: a resend or a test event.
+    /// Makes an attempt that a user requested: a resend or a test event.
     ///
-    /// It affects the webhook's health like any other attempt, and may disable the webhook. A disabled webhook, which receives no events, keeps
-    /// its health. No retry follows.
+    /// The attempt affects the webhook's health like any other, and can disable the webhook. The health of a disabled webhook does not
+    /// change. No retry follows.
     ///
     /// # Errors
-    /// The secrets cannot be opened. Nothing was sent and nothing recorded.
+    /// The secrets cannot be opened. Nothing was sent or recorded.
     pub async fn send_now(&self, webhook: &Webhook, task: DeliveryTask) -> Result<Sent, VaultError> {
         let opened = self.vault.open(webhook).await?;
         let delivery = self.deliverer.deliver(&opened, &task).await;
@@ -142,8 +142,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// Sends the POST. A receiver that is slow moves its webhook to the slow lane while the answer is still awaited, so that the messages
-    /// behind this one stop delaying other webhooks.
+    /// Sends the POST. If the receiver is slow, moves its webhook to the slow lane before the response arrives, so that the webhook's other
+    /// messages stop delaying other webhooks.
     async fn attempt(&self, task: &DeliveryTask, ready: Ready<'_>, state: &BatchState<'_>) -> Delivery {
         let Ready { key, opened, slow_after, guard } = ready;
         let webhook = opened.webhook();
@@ -162,7 +162,7 @@ impl Attempts<'_> {
         futures::join!(sending, move_to_slow_lane).0
     }
 
-    /// Tells the deliveries that wait for a probe how it went, and remembers a receiver that is fast.
+    /// Reports the result of a probe to the deliveries that wait for it, and records that a receiver is fast.
     async fn report_probe(&self, guard: Option<ProbeGuard<'_>>, webhook: &Webhook, delivery: &Delivery) {
         let Some(guard) = guard else { return };
         let fast = delivery.failure.is_none();
@@ -178,7 +178,7 @@ fn key(task: &DeliveryTask) -> WebhookKey {
     (task.tenant_id.clone(), task.webhook_id)
 }
 
-/// Returns the metric label of attempts that waited in a lane, or in none.
+/// Returns the metric label of attempts that waited in `lane`, or of direct attempts.
 fn label(lane: Option<Lane>) -> Label {
     Label::Lane(lane.map_or("direct", Lane::name))
 }

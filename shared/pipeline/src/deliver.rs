@@ -1,4 +1,4 @@
-//! Sends a delivery: builds and signs the POST, and turns the answer into a history row.
+//! Sends a delivery: builds and signs the POST, and converts the response to a history row.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::redact;
 /// The `User-Agent` of Qlik's sender. Receivers check it (contract section 3.1).
 pub const USER_AGENT: &str = "Qlik Webhook";
 
-/// Names that a deployment may choose; Qlik's by default.
+/// Headers of deliveries that a deployment can configure; by default those of Qlik's sender.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryHeaders {
     /// Value of `User-Agent`; [`USER_AGENT`] if not set.
@@ -41,7 +41,7 @@ impl DeliveryHeaders {
 /// A connection that fails within this time is retried once, immediately.
 const INSTANT: Duration = Duration::from_secs(1);
 
-/// Characters of a redirect's target that a status message shows.
+/// Maximum number of characters of a redirect's target that a status message shows.
 const MAX_TARGET: usize = 500;
 
 /// Statuses that redirect, if there is a `Location` (RFC 9110, section 15.4).
@@ -66,36 +66,36 @@ impl Deliverer {
         Self { egress, headers: DeliveryHeaders::default(), own_hosts: OwnHosts::default(), clock }
     }
 
-    /// Uses these names in requests.
+    /// Returns the deliverer with these headers in its requests.
     #[must_use]
     pub fn with_headers(self, headers: DeliveryHeaders) -> Self {
         Self { headers, ..self }
     }
 
-    /// Refuses to send to these hosts, by which the deployment itself is reached.
+    /// Returns the deliverer with the deployment's own hosts, to which it sends nothing.
     #[must_use]
     pub fn with_own_hosts(self, own_hosts: OwnHosts) -> Self {
         Self { own_hosts, ..self }
     }
 
-    /// Returns the hosts by which this deployment is reached.
+    /// Returns the deployment's own hosts.
     #[must_use]
     pub fn own_hosts(&self) -> &OwnHosts {
         &self.own_hosts
     }
 
-    /// Returns the longest that sending can take.
+    /// Returns the maximum duration of sending.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.egress.timeout() + INSTANT
     }
 
-    /// Sends the delivery. Returns a history row for any outcome; [`crate::settle`] decides about a retry.
+    /// Sends the delivery. Returns its history row, with any outcome; [`crate::settle`] decides about a retry.
     pub async fn deliver(&self, opened: &Opened<'_>, task: &DeliveryTask) -> Delivery {
         let (webhook, secrets) = (opened.webhook(), opened.secrets());
         let mut request = self.request(webhook, secrets, task);
         let Answer { outcome, duration } = self.post(webhook, &request).await;
-        // Decisions use the full answer; encrypted headers are redacted from everything that is stored or shown.
+        // Decisions use the complete response; encrypted headers are redacted from everything that is stored or shown.
         let encrypted = &secrets.encrypted_headers;
         let failure = failure_of(&outcome, encrypted);
         let retry_after = outcome.as_ref().ok().and_then(|received| retry_after(received, self.clock));
@@ -107,8 +107,8 @@ impl Deliverer {
         Delivery { retry_after, ..row(task, request, failure, duration, response) }
     }
 
-    /// Posts the request. Retries once, immediately and over a new connection, when the connection failed fast and before any byte of an
-    /// answer: a server that restarts, or that closed an idle connection as we used it.
+    /// Posts the request. Retries once, immediately and over a new connection, if the connection failed fast and before any byte of a
+    /// response: the server restarted, or closed an idle connection while it was reused.
     async fn post(&self, webhook: &Webhook, request: &SentRequest) -> Answer {
         let url = webhook.spec.url.as_url();
         if let Err(refused) = self.own_hosts.check(url) {
@@ -133,11 +133,11 @@ impl Deliverer {
     pub fn skip_disabled(&self, webhook: &Webhook, task: &DeliveryTask) -> Delivery {
         let mut request = self.request(webhook, &Secrets::default(), task);
         request.headers.extend(redact::omitted(webhook.encrypted_header_names()));
-        let message = "not sent: the webhook was disabled before this delivery's turn came".to_owned();
+        let message = "not sent: the webhook was disabled before this attempt".to_owned();
         row(task, request, Some((FailureKind::Disabled, message)), Duration::ZERO, None)
     }
 
-    /// Builds the request as it is sent, with encrypted headers in plaintext: the body in the form the webhook asks for, our headers, then the
+    /// Builds the request as sent, with encrypted headers in plaintext: the body in the webhook's format, Anzol's headers, then the
     /// webhook's custom headers.
     fn request(&self, webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> SentRequest {
         let body = task.event.outgoing(webhook.spec.cloud_events);
@@ -164,8 +164,8 @@ impl Deliverer {
     }
 }
 
-/// Returns the trace headers, with this attempt as the parent. Custom headers of a webhook have precedence: `tracestate` has no meaning
-/// beside another `traceparent`.
+/// Returns the trace headers, with this attempt as the parent. Custom headers of a webhook take precedence: without Anzol's `traceparent`,
+/// its `tracestate` has no meaning and is not sent.
 fn trace_headers(webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> Vec<(String, String)> {
     let own = |name: &str| {
         let plain = webhook.spec.headers.iter().map(|(name, _)| name);
@@ -211,7 +211,7 @@ fn failure_of(
     }
 }
 
-/// Returns how long the receiver asks us to wait: the first valid `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
+/// Returns the wait that the receiver requests: the first valid `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after(received: &Received, clock: impl Fn() -> OffsetDateTime) -> Option<Duration> {
     if !WITH_RETRY_AFTER.contains(&received.kept.status_code) {
         return None;
@@ -219,7 +219,7 @@ fn retry_after(received: &Received, clock: impl Fn() -> OffsetDateTime) -> Optio
     let read = |value: &HeaderValue| {
         let value = value.to_str().ok()?.trim();
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            // Saturates where the number is too large for the type.
+            // A number that is too large for the type becomes the type's maximum.
             return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         let date: OffsetDateTime = httpdate::parse_http_date(value).ok()?.into();

@@ -17,17 +17,17 @@ use time::OffsetDateTime;
 
 use crate::match_log::{MatchLog, PendingRecords};
 
-/// Bytes of webhooks cached between calls: enough for thousands of ordinary tenants, or a dozen at their limits.
+/// Maximum memory of cached webhooks, in bytes: enough for thousands of ordinary tenants, or a dozen at their limits.
 const CACHED: u64 = 32 * 1024 * 1024;
-/// Expected number of cached tenants. The cache also remembers the keys of half as many evicted ones, so that a tenant which returns soon
-/// is kept longer than those that do not.
+/// Expected number of cached tenants. The cache also remembers the keys of half as many evicted tenants, and keeps a tenant longer if it
+/// returns soon.
 const CACHED_TENANTS: usize = 20_000;
-/// Bytes of matched events held before they are queued: a large event that matches a hundred webhooks must not fill the memory.
+/// Maximum size of matched events before they are queued, in bytes: a large event that matches a hundred webhooks must not fill the memory.
 const IN_HAND: usize = 4 * 1024 * 1024;
 /// Concurrent lookups of tenants.
 const LOOKUPS: usize = 8;
 
-/// Why events were not dispatched. The producer, or the queue, has to send them again.
+/// Why events were not dispatched. Except for [`DispatchError::Refused`], the producer or the queue must send them again.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
     /// The webhooks could not be read.
@@ -36,22 +36,22 @@ pub enum DispatchError {
     /// Not all deliveries could be queued.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The queue will never accept these events, by their indexes; all others are queued.
+    /// The queue permanently refused the events with these indexes, each with the code of its error. All others are queued.
     #[error("the queue refused events permanently, by their indexes: {0:?}")]
     Refused(BTreeMap<usize, String>),
 }
 
-/// When and in which trace events were accepted.
+/// The time and the trace of accepted events.
 #[derive(Debug, Clone)]
 pub struct Accepted {
-    /// When they were accepted from their producer. Latencies count from then.
+    /// When the events were accepted from their producer. Latencies are measured from this time.
     pub at: OffsetDateTime,
-    /// The trace of their request or message. An event that names its own trace belongs to that one instead.
+    /// The trace of the request or message. An event that names a trace uses that trace instead.
     pub trace: TraceContext,
 }
 
 impl Accepted {
-    /// Events accepted now, in this trace or in a new one.
+    /// Returns the acceptance at `now`, in this trace or in a new one.
     #[must_use]
     pub fn new(now: OffsetDateTime, trace: Option<TraceContext>) -> Self {
         Self { at: now, trace: trace.unwrap_or_else(|| TraceContext::begin(now)) }
@@ -66,18 +66,18 @@ pub struct Dispatcher {
     /// Records received events and mismatches.
     match_log: MatchLog,
     clock: Clock,
-    /// Snapshots by tenant. Each is checked against the tenant's revision before it is used, so none is stale.
+    /// Snapshots by tenant. Each is checked against the tenant's revision before use, so none is stale.
     snapshots: Snapshots,
 }
 
 type Snapshots = Cache<TenantId, Arc<Snapshot>, Footprint>;
 
-/// All webhooks of a tenant, as they were at a revision or shortly after.
+/// All webhooks of a tenant, at a revision or shortly after.
 #[derive(Debug)]
 struct Snapshot {
-    /// The tenant's revision before the webhooks were read. While it is current, so is the snapshot.
+    /// The tenant's revision before the webhooks were read. The snapshot is current while this revision is.
     revision: u64,
-    /// Oldest first. Not a vector, which may reserve four times the memory for a single webhook.
+    /// The webhooks, oldest first. Not a vector, which can reserve four times the memory for a single webhook.
     webhooks: Box<[Webhook]>,
 }
 
@@ -103,14 +103,14 @@ impl Dispatcher {
         Self { webhooks, queues, match_log, clock, snapshots }
     }
 
-    /// Queues one task for each webhook that matches one of the events. Returns how many.
+    /// Queues one task for each event and webhook that match. Returns the number of tasks.
     ///
-    /// Events without a tenant match no webhook; callers refuse them first. For tenants with webhooks, received events and mismatches by level
-    /// or filter are recorded at the same time, which never fails an event.
+    /// Events without a tenant match no webhook; callers reject them first. For tenants with webhooks, received events and mismatches by
+    /// level or filter are recorded at the same time. A failure to record them is only logged.
     ///
     /// # Errors
-    /// Dispatching again can succeed, and queues some deliveries twice, unless it is [`DispatchError::Refused`]: these events will never be
-    /// accepted, the others are queued and must not be dispatched again.
+    /// After [`DispatchError::Refused`], the caller must not dispatch any of the events again: the refused events will never be accepted,
+    /// and the others are queued. After any other error, dispatching again can succeed, and queues some deliveries twice.
     pub async fn dispatch(&self, events: &[Event], accepted: &Accepted) -> Result<usize, DispatchError> {
         let snapshots = self.snapshots(events).await?;
         let mut pending = Pending::default();
@@ -182,13 +182,13 @@ impl Dispatcher {
         OutgoingDelivery { task, lane: webhook.health.lane, delay: Duration::ZERO }
     }
 
-    /// Returns the tenant's current webhooks. Costs one small read when they have not changed since the last call.
+    /// Returns the tenant's current webhooks. Costs one small read if they have not changed since the last call.
     async fn snapshot(&self, tenant: &TenantId) -> Result<Arc<Snapshot>, StoreError> {
         let revision = self.webhooks.revision(tenant).await?;
         if let Some(snapshot) = self.snapshots.get(tenant).filter(|snapshot| snapshot.revision == revision) {
             return Ok(snapshot);
         }
-        // Read after the revision, so that the snapshot may be newer than its revision, never older.
+        // Read after the revision, so that the snapshot can be newer than its revision, but never older.
         let webhooks = if revision == 0 { Vec::new() } else { self.webhooks.list(tenant).await? };
         let snapshot = Arc::new(Snapshot { revision, webhooks: webhooks.into_boxed_slice() });
         self.snapshots.insert(tenant.clone(), Arc::clone(&snapshot));
@@ -196,17 +196,17 @@ impl Dispatcher {
     }
 }
 
-/// Deliveries that are not queued yet, and the results of those that were sent to the queue.
+/// Deliveries that are not queued yet, and the results of those that are.
 #[derive(Default)]
 struct Pending {
     outgoing: Vec<OutgoingDelivery>,
-    /// Bytes of the events in `outgoing`.
+    /// Size of the events in `outgoing`, in bytes.
     bytes: usize,
     /// The index of each delivery's event.
     indexes: Vec<(DeliveryId, usize)>,
-    /// How many deliveries there are.
+    /// Number of deliveries, queued or not.
     count: usize,
-    /// The events that the queue refused permanently, by index, with the code of its error.
+    /// The events that the queue permanently refused, by index, with the code of the error.
     refused: BTreeMap<usize, String>,
     /// Received events and mismatches.
     records: PendingRecords,
@@ -225,10 +225,10 @@ impl Pending {
         std::mem::take(&mut self.outgoing)
     }
 
-    /// Takes the result of queuing.
+    /// Processes the result of queuing.
     ///
     /// # Errors
-    /// Sending again can succeed for some delivery.
+    /// Sending again can succeed for at least one delivery.
     fn sent(&mut self, queued: Result<(), QueueError>) -> Result<(), QueueError> {
         let Err(mut error) = queued else { return Ok(()) };
         if !error.unsent.is_empty() {
@@ -241,12 +241,12 @@ impl Pending {
     }
 }
 
-/// Estimates the memory of a webhook, in bytes: its tenant's texts, and a fixed part.
+/// Estimates the memory of a webhook, in bytes: its texts and a fixed part.
 fn footprint(webhook: &Webhook) -> usize {
     const ENTRY: usize = 48; // what the allocator and a collection add to a text
-    const NODE: usize = 560; // a node of the tree of headers, which holds at least five of them, except for the root
+    const NODE: usize = 560; // a node of the tree of headers; each node but the root holds at least five headers
     let spec = &webhook.spec;
-    // A parsed filter takes several times its text.
+    // A parsed filter takes several times the memory of its text.
     let filter = spec.filter.as_ref().map_or(0, |filter| filter.to_string().len() * 4);
     let users = [&spec.owner_id, &webhook.created_by, &webhook.updated_by].map(|user| user.as_str().len());
     let texts = [webhook.tenant_id.as_str().len(), spec.name.len(), spec.url.as_str().len(), filter]
@@ -268,7 +268,7 @@ mod tests {
 
     use super::*;
 
-    /// A webhook with everything at about its limit.
+    /// Returns a webhook whose members are all near their limits.
     fn large() -> Webhook {
         let at = OffsetDateTime::UNIX_EPOCH;
         let filter = r#"id eq "0984fec4-aa8c-4253-b1d1-4fd4f9c78000" or "#.repeat(80);
@@ -287,7 +287,7 @@ mod tests {
         Webhook::new(WebhookId::mint(at), tenant, spec, owner, at)
     }
 
-    /// A typical webhook.
+    /// Returns a typical webhook.
     fn usual() -> Webhook {
         let mut webhook = large();
         let owner = UserId::parse("vNRGrDZIypJzauw59BbpvkRhqbmI").unwrap();

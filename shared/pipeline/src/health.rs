@@ -8,13 +8,13 @@ use anzol_domain::{Clock, Delivery, DisableReason, Health, Invalid, Lane, Webhoo
 use anzol_queue::{Queue, SendError};
 use anzol_store::{StoreError, Webhooks};
 
-/// The status of a receiver that is gone permanently.
+/// The status of a receiver that is permanently gone.
 pub const GONE: u16 = 410;
 
-/// Tries of disabling a webhook that is edited at the same time.
+/// Number of tries to disable a webhook that is edited at the same time.
 const TRIES: usize = 4;
 
-/// Tracks the health of webhooks. Writes nothing for one that stays healthy.
+/// Tracks the health of webhooks. Writes nothing while a webhook stays healthy.
 #[derive(Debug, Clone)]
 pub struct HealthTracker {
     webhooks: Webhooks,
@@ -27,13 +27,13 @@ pub struct HealthTracker {
 /// The sum of a batch's attempts to one webhook.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Their outcomes.
+    /// The outcomes of the attempts.
     pub tally: Tally,
     /// Whether the receiver answered 410 Gone.
     pub gone: bool,
 }
 
-/// The changes made by a record, for the metrics.
+/// The changes that a record of health caused, for the metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Webhooks moved to the slow lane.
@@ -52,14 +52,14 @@ impl std::ops::AddAssign for Changes {
     }
 }
 
-/// How the deliveries of a burst may proceed.
+/// How the deliveries of a burst can proceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BurstPermit {
-    /// All are sent: the receiver is known to be fast.
+    /// All are sent, because the receiver is known to be fast.
     Go(Pace),
     /// One is sent first, as a probe.
     Probe,
-    /// None is sent: another sender holds the probe.
+    /// None is sent, because another sender holds the probe.
     Wait,
 }
 
@@ -79,15 +79,15 @@ impl HealthTracker {
         Self { webhooks, events: Arc::new(events), policy, clock }
     }
 
-    /// Returns the health state of a webhook with this record.
+    /// Returns the current health state of a webhook with this health.
     #[must_use]
     pub fn state(&self, health: &Health) -> HealthState {
         health.state(&self.policy, (self.clock)())
     }
 
-    /// Records a batch of attempts to a webhook, as it was read before them. Returns the changes.
+    /// Records a batch of attempts to `webhook`, as read before the attempts. Returns the changes.
     ///
-    /// A record that cannot be written is logged and lost. The next failure writes the next one.
+    /// If the record cannot be written, logs the error and drops the record.
     pub async fn record(&self, webhook: &Webhook, verdict: Verdict) -> Changes {
         let mut changes = Changes::default();
         if let Err(error) = self.try_record(webhook, verdict, &mut changes).await {
@@ -96,7 +96,7 @@ impl HealthTracker {
         changes
     }
 
-    /// Moves a webhook to the slow lane. Returns `false` when it is there already, or cannot be moved.
+    /// Moves a webhook to the slow lane. Returns `false` if it is already there or cannot be moved.
     pub async fn move_to_slow_lane(&self, webhook: &Webhook) -> bool {
         match self.webhooks.set_lane(&webhook.tenant_id, webhook.id, Lane::Slow).await {
             Ok(true) => {
@@ -111,7 +111,7 @@ impl HealthTracker {
         }
     }
 
-    /// Returns how a burst to a webhook may proceed. Only one sender at a time holds the probe.
+    /// Returns how a burst to a webhook can proceed. Only one sender at a time holds the probe. If the store fails, permits a probe.
     pub async fn burst_permit(&self, webhook: &Webhook) -> BurstPermit {
         let (tenant, id, now) = (&webhook.tenant_id, webhook.id, (self.clock)());
         let permit = async {
@@ -129,7 +129,7 @@ impl HealthTracker {
         })
     }
 
-    /// Records that a receiver answered a burst fast, unless `pace` says that this was recorded recently.
+    /// Records that a receiver responded fast to a burst, unless `pace` shows that this was recorded recently.
     pub async fn mark_fast(&self, webhook: &Webhook, pace: Pace) {
         let now = (self.clock)();
         if !pace.wants_confirmation(now) {
@@ -180,8 +180,8 @@ impl HealthTracker {
         Ok(())
     }
 
-    /// Publishes `anzol.webhook.failing` once a webhook's health state is [`HealthState::Warning`], and disables it at the threshold. The state
-    /// [`HealthState::Failing`] comes earlier and publishes nothing: it only says that the last attempt failed.
+    /// Publishes `anzol.webhook.failing` when a webhook's health state becomes [`HealthState::Warning`], and disables the webhook at the
+    /// threshold. The earlier state [`HealthState::Failing`] only means that the last attempt failed, and publishes nothing.
     async fn warn_or_disable(&self, webhook: &Webhook, changes: &mut Changes) -> Result<(), StoreError> {
         let health = &webhook.health;
         match self.state(health) {
@@ -207,7 +207,7 @@ impl HealthTracker {
     ) -> Result<(), StoreError> {
         for _ in 0..TRIES {
             let read = self.webhooks.get(&webhook.tenant_id, webhook.id).await?;
-            // Another writer disabled it first, or gave it another URL, which has not failed yet.
+            // Another writer already disabled the webhook, or changed its URL, which has not failed yet.
             let still = |read: &Webhook| read.spec.enabled && read.spec.url == webhook.spec.url;
             let Some(read) = read.filter(still) else { return Ok(()) };
             let now_disabled = read.clone().disable(reason, (self.clock)());
@@ -236,7 +236,7 @@ impl HealthTracker {
     }
 }
 
-/// Why an operational event is not on the events queue.
+/// Why an operational event was not published.
 #[derive(Debug, thiserror::Error)]
 enum PublishError {
     #[error(transparent)]

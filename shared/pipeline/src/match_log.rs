@@ -1,4 +1,4 @@
-//! Records received events and mismatches, to explain later why a webhook has no deliveries.
+//! Records received events and mismatches, which explain why a webhook has no deliveries.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use anzol_store::MatchRecords;
 use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 
-/// How long a record is not written again.
+/// Minimum time between two writes of the same record.
 const RECORD_INTERVAL: time::Duration = time::Duration::HOUR;
-/// How long a record that could not be written is not tried again.
+/// Minimum time before a failed write of a record is tried again.
 const RETRY_DELAY: time::Duration = time::Duration::MINUTE;
-/// Maximum number of records that an execution environment remembers: a few MB. An evicted record is written again.
+/// Maximum number of records whose last write an execution environment remembers, in a few MB. An evicted record is written again.
 const CACHE_CAPACITY: usize = 20_000;
 /// Maximum number of records that are written with one batch of events. The next batch writes the rest.
 const MAX_RECORDS_PER_CALL: usize = 100;
@@ -28,18 +28,18 @@ enum RecordKey {
     Mismatch(WebhookId, u64, Mismatch),
 }
 
-/// Writes records, each at most once an hour and execution environment.
+/// Writes each record at most once an hour per execution environment.
 ///
-/// Cost: a record takes one write unit ($0.625 per million) and no read; with the longest filter five write units, or 17 beyond ASCII. Per
-/// hour, an environment writes at most one record for each tenant and event type received, and one for each webhook and rule (level,
-/// filter) that rejected an event, for any number of events. Example: twenty environments receive 10 events per second of eight types, and
-/// twenty webhooks of the tenant reject some. That is (8 + 20) × 20 = 560 records for 36,000 events, $0.01 per million events; at 100 events
-/// per second a tenth of that. The maximum is one record for each event, if every event is the only one of its hour: $0.63 per million
-/// events, and the same for each webhook that rejects them.
+/// Cost: a record takes one write unit ($0.625 per million) and no read; with the longest filter, five write units, or 17 if the filter is
+/// not ASCII. In an hour, an environment writes at most one record for each tenant and received event type, and one for each webhook and
+/// rule (level, filter) that rejected an event, for any number of events. Example: twenty environments receive 10 events per second of
+/// eight types, and twenty webhooks of the tenant reject some. They write (8 + 20) × 20 = 560 records for 36,000 events, $0.01 per million
+/// events; at 100 events per second a tenth of that. The maximum is one record for each event, if each event is the only one of its hour:
+/// $0.63 per million events, and the same for each webhook that rejects them.
 #[derive(Debug)]
 pub(crate) struct MatchLog {
     records: MatchRecords,
-    /// Until when a record is not written again.
+    /// The time until which each record is not written again.
     until: Cache<RecordKey, OffsetDateTime>,
     clock: Clock,
 }
@@ -72,7 +72,8 @@ impl MatchLog {
         Self { records, until: Cache::new(CACHE_CAPACITY), clock }
     }
 
-    /// Writes the records that were not written within the hour. A failure is only logged, because events matter more than diagnostics.
+    /// Writes the records that were not written within the last hour. A failure is only logged, because events matter more than
+    /// diagnostics.
     pub(crate) async fn write(&self, PendingRecords(pending): PendingRecords) {
         let now = (self.clock)();
         let due = pending.into_iter().filter(|(key, _)| self.until.get(key).is_none_or(|until| until <= now));

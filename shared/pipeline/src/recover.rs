@@ -1,4 +1,4 @@
-//! Recoveries: sends the events again whose deliveries failed permanently since a given time.
+//! Runs recoveries: sends events again whose deliveries failed permanently since a given time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -21,18 +21,19 @@ use time::OffsetDateTime;
 use crate::attempt::{Deadline, WebhooksByKey};
 use crate::sent_payload::SentPayload;
 
-/// Failures read in one step. A request runs one step, so it has to be fast.
+/// Maximum number of failures read in one step. A request runs the first step, so a step must be fast.
 pub const PAGE: usize = 100;
-/// Concurrent reads and writes.
+/// Maximum number of concurrent reads and writes.
 const CONCURRENCY: usize = 16;
-/// How late an attempt may be before it counts as lost. A busy slow lane delays attempts by minutes.
+/// How late an attempt can be before it counts as lost. A busy slow lane delays attempts by minutes.
 const OVERDUE: time::Duration = time::Duration::HOUR;
-/// Most attempts followed from one to the next: more than any retry schedule has.
+/// Maximum number of attempts that are followed from one to the next: more than any retry schedule has.
 const MOST_ATTEMPTS: usize = 32;
-/// Messages in a call to the queue (SQS's limit), and bytes of their events, well below its limit.
+/// Maximum number of messages in a call to the queue (the limit of SQS), and maximum size of their events in bytes (well below the limit of
+/// SQS).
 const BATCH: usize = 10;
 const BATCH_BYTES: usize = 128 * 1024;
-/// Delay of the first step's message: the caller runs the first step in the meantime.
+/// Delay of the first message, so that the caller can run the first step before the sender does.
 const HEAD_START: Duration = Duration::from_secs(5);
 
 /// Why a recovery step failed. Running it again is safe.
@@ -55,18 +56,19 @@ pub enum RecoverError {
 /// A recovery step to run, with the id of its message.
 #[derive(Debug)]
 pub struct RecoveryStep {
-    /// Identifies the message when it has to be received again.
+    /// Identifies the message if it must be received again.
     pub message_id: String,
     /// The recovery.
     pub task: RecoveryTask,
 }
 
-/// Sends events again whose deliveries failed permanently.
+/// Runs recoveries, step by step.
 ///
-/// A recovery goes from the oldest failure to the newest, [`PAGE`] failures per step, and an event has the place of its first failure. So events
-/// are queued in the order in which they first failed, and receivers that keep the last write end with the newest state. Only the order of
-/// queuing is defined: standard queues preserve order roughly, several senders receive ten messages each and send them concurrently, and
-/// delays of whole seconds would slow down a recovery without a stronger guarantee. Receivers that depend on order compare the event's `time`.
+/// A recovery goes from the oldest failure to the newest, [`PAGE`] failures per step, and an event has the place of its first failure.
+/// Events are therefore queued in the order in which they first failed, so that receivers that keep the last write end with the newest
+/// state. Only the order of queuing is defined: standard queues preserve the order only roughly, several senders receive ten messages each
+/// and send them concurrently, and delays of whole seconds would slow down a recovery without a stronger guarantee. Receivers that depend
+/// on order must compare the event's `time`.
 ///
 /// A step reads failures, claims their events, queues them, records its progress, and queues the next step. If it is interrupted, its message
 /// is still on its queue and the step runs again: it claims the same events under the same delivery ids, which the sender does not send twice.
@@ -74,9 +76,9 @@ pub struct RecoveryStep {
 /// Only one recovery of a webhook runs at a time. One without a step for [`STALLED_AFTER`] no longer blocks another; if it continues after all,
 /// both run, and each queues an event at most once.
 ///
-/// Limits: a message received twice at the same moment is sent twice, under one `webhook-id`. A failure that is recorded after its turn (its
-/// message waited long, or the index lagged) is left to the next recovery. A step that ends in the dead-letter queue keeps the events it
-/// claimed until it is redriven.
+/// Limits: a message that is received twice at the same moment is sent twice, with the same `webhook-id`. A failure that is recorded after
+/// its page was read (its message waited long, or the index lagged) is left to the next recovery. A step in the dead-letter queue keeps the
+/// events that it claimed until it is redriven.
 #[derive(Debug, Clone)]
 pub struct Recoverer {
     deliveries: Deliveries,
@@ -101,7 +103,7 @@ impl Recoverer {
         if let Some(running) = self.deliveries.start_recovery(&started, now).await? {
             return Err(RecoverError::Running(Box::new(running)));
         }
-        // Before the first step: from then on the sender continues the recovery, even if this process stops.
+        // Queued before the first step, so that the sender continues the recovery even if this process stops.
         if let Err(error) = self.queues.send_recovery(&started.task(), HEAD_START).await {
             let stopped = started.clone().finished(RecoveryStatus::Stopped, now);
             self.deliveries.advance_recovery(&started, &stopped).await?;
@@ -117,7 +119,7 @@ impl Recoverer {
         }
     }
 
-    /// Runs the next step of a recovery, and queues the one after it. `webhook` is the current one, or `None` when it is deleted.
+    /// Runs the next step of a recovery, and queues the one after it. `webhook` is the current webhook, or `None` if it is deleted.
     pub async fn resume(&self, task: &RecoveryTask, webhook: Option<&Webhook>) -> Result<(), RecoverError> {
         let Some(webhook) = webhook else { return Ok(()) };
         let RecoveryTask { tenant_id, webhook_id, recovery_id } = task;
@@ -137,7 +139,7 @@ impl Recoverer {
         Ok(())
     }
 
-    /// Runs recovery steps one after the other, as far as `deadline` allows. Returns the ids of the messages that have to be received again.
+    /// Runs recovery steps one after the other, as far as `deadline` allows. Returns the ids of the messages that must be received again.
     pub async fn resume_all(
         &self,
         steps: Vec<RecoveryStep>,
@@ -188,16 +190,17 @@ impl Recoverer {
         if page.next.is_none() {
             next = next.finished(RecoveryStatus::Done, (self.clock)());
         } else if !webhook.spec.enabled {
-            // Only after the step: if it ran before and was interrupted, no other step would send the events it claimed.
+            // Stops only after the step: if an earlier run of this step was interrupted, no other step would send the events that it
+            // claimed.
             next = next.finished(RecoveryStatus::Stopped, (self.clock)());
         }
         self.deliveries.advance_recovery(recovery, &next).await?;
         Ok(next)
     }
 
-    /// Counts the failures of a page that are final, and claims the events that are sent again.
+    /// Counts the final failures of a page, and claims the events that must be sent again.
     async fn weigh_all(&self, recovery: &Recovery, rows: Vec<Delivery>) -> Result<Weighed, StoreError> {
-        // The failures of one event are weighed in sequence, events concurrently.
+        // The failures of one event are examined in sequence, different events concurrently.
         let (mut events, mut others) = (HashMap::<String, Vec<Candidate>>::new(), Vec::new());
         for row in rows {
             match self.candidate(&row) {
@@ -224,15 +227,15 @@ impl Recoverer {
         Ok(sum)
     }
 
-    /// Queues events in order. Returns how many are queued.
+    /// Queues events in order. Returns the number of queued events.
     async fn requeue(&self, recovery: &Recovery, mut outgoing: Vec<Outgoing>) -> Result<u32, RecoverError> {
         let mut requeued = count(outgoing.len());
-        // Failures of the same millisecond, as those of one request, are in the order of their events' time.
+        // Failures of the same millisecond, such as those of one request, are in the order of the times of their events.
         outgoing.sort_by_key(|outgoing| (outgoing.place.time(), outgoing.happened_at, outgoing.place));
         let deliveries = outgoing.into_iter().map(|outgoing| outgoing.delivery).collect();
         for batch in in_order(deliveries) {
             match self.queues.send(batch).await {
-                // Permanently refused deliveries are skipped: running the step again would not help, and would block all others.
+                // Permanently refused deliveries are skipped, because running the step again would not help and would block all others.
                 Err(error) if error.unsent.is_empty() => {
                     tracing::error!(%error, recovery.id = %recovery.id, "the queue refused deliveries permanently");
                     requeued -= count(error.refused.len());
@@ -243,10 +246,11 @@ impl Recoverer {
         Ok(requeued)
     }
 
-    /// Weighs the failures of one event, oldest first: claims the event if it is to be sent again, and counts its final failures. `handled` is
-    /// what an earlier step, recovery or resend recorded of the event.
+    /// Examines the failures of one event, oldest first: claims the event if it must be sent again, and counts its final failures.
+    /// `handled` is the event's record of an earlier step, recovery or resend.
     ///
-    /// Once claimed, an event has its place, and further failures are only counted. A step that runs again reads the place it chose before.
+    /// After the claim, the event has its place, and further failures are only counted. A step that runs again reads the place that it
+    /// chose before.
     async fn weigh(
         &self,
         recovery: &Recovery,
@@ -256,7 +260,7 @@ impl Recoverer {
     ) -> Result<Weighed, StoreError> {
         let (mut taken, mut resent, mut arrived) = (None, None, None);
         match handled {
-            // By another page, or by an earlier run of this step.
+            // Claimed on another page, or by an earlier run of this step.
             Some(own) if own.recovery_id == Some(recovery.id) => {
                 let failed = own.handled_delivery;
                 taken = Some(Taken { place: own.taken_for.unwrap_or(failed), failed });
@@ -266,15 +270,16 @@ impl Recoverer {
         }
         let mut sum = Weighed::default();
         for Candidate { row, event } in rows {
-            // A retry after the arrival follows a failure before it.
+            // A retry after the successful delivery belongs to a failure before it.
             let arrived = arrived.is_some_and(|arrived| row.id < arrived || row.trigger == Trigger::Retry);
             if taken.is_none() && !arrived {
                 let last = match resent.filter(|resent| *resent > row.id) {
-                    // It was sent again in place of this failure: the outcome of that delivery counts.
+                    // The event was sent again for this failure, so the outcome of that delivery counts.
                     Some(resent) => self.end_after(recovery, resent).await?,
                     None => self.end_of(&row).await?,
                 };
-                // Only failures before the recovery started: so of two concurrent recoveries, neither claims an event it already sent.
+                // Only failures before the start of the recovery count, so that neither of two concurrent recoveries claims an event that
+                // it already sent.
                 if let Some(failed) = last.filter(|failed| *failed < recovery.end()) {
                     let sent_as = sent_as(recovery, failed);
                     let taking = Taking { message_id, place: row.id, failed, sent_as };
@@ -282,7 +287,7 @@ impl Recoverer {
                     taken = is_free.then_some(Taken { place: row.id, failed });
                 }
             }
-            // The last attempt is counted with the event's place; every other final failure is counted separately.
+            // The last attempt is counted at the event's place; every other final failure is counted separately.
             if taken.is_none_or(|taken| taken.failed != row.id) && self.has_ended(&row).await? {
                 sum.found += 1;
             }
@@ -296,15 +301,15 @@ impl Recoverer {
         Ok(sum)
     }
 
-    /// Returns whether no further attempt follows a failed one: there is none planned, or its message is lost, in the dead-letter queue for
-    /// example.
+    /// Returns whether no further attempt follows a failed one, because none is planned or its message is lost, for example in the
+    /// dead-letter queue.
     async fn has_ended(&self, failed: &Delivery) -> Result<bool, StoreError> {
         let Some(next) = failed.next_attempt else { return Ok(true) };
         let overdue = (self.clock)() - next.at > OVERDUE;
         Ok(overdue && !self.deliveries.has(&failed.tenant_id, failed.webhook_id, next.id).await?)
     }
 
-    /// Returns the last of the attempts that follow a failed one, which may be that one; `None` while more may follow, or when one succeeded.
+    /// Returns the last attempt of the chain that starts with a failed one. Returns `None` if more attempts can follow or one succeeded.
     async fn end_of(&self, failed: &Delivery) -> Result<Option<DeliveryId>, StoreError> {
         let (tenant, webhook, now) = (&failed.tenant_id, failed.webhook_id, (self.clock)());
         let (mut last, mut next) = (failed.id, failed.next_attempt);
@@ -322,7 +327,7 @@ impl Recoverer {
         Ok(None)
     }
 
-    /// Returns the same for a delivery that may not have been attempted yet.
+    /// Returns the last attempt of the chain that starts with `first`, which may not have been attempted yet. See [`Self::end_of`].
     async fn end_after(
         &self,
         recovery: &Recovery,
@@ -342,16 +347,16 @@ impl Recoverer {
     }
 }
 
-/// A failed delivery, and its event.
+/// A failed delivery and its event.
 struct Candidate {
     row: Delivery,
     event: Event,
 }
 
-/// The result of weighing failures.
+/// The result of examining failures.
 #[derive(Default)]
 struct Weighed {
-    /// How many are final.
+    /// Number of final failures.
     found: u32,
     /// The events that are sent again.
     outgoing: Vec<Outgoing>,
@@ -359,7 +364,7 @@ struct Weighed {
 
 /// An event that is sent again.
 struct Outgoing {
-    /// The failed delivery whose place it has.
+    /// The failed delivery whose place the event has.
     place: DeliveryId,
     /// When the event happened.
     happened_at: Option<OffsetDateTime>,
@@ -371,16 +376,16 @@ struct Outgoing {
 struct Taken {
     /// The failed delivery whose place the event has.
     place: DeliveryId,
-    /// The last attempt that followed it.
+    /// The last attempt that followed `place`.
     failed: DeliveryId,
 }
 
-/// Returns the id of the delivery that sends an event again: always the same for the same failure.
+/// Returns the id of the delivery that sends an event again. Deterministic for a recovery and a failure.
 fn sent_as(recovery: &Recovery, failed: DeliveryId) -> DeliveryId {
     failed.following("recover", recovery.until)
 }
 
-/// Returns a first attempt, as if the event had happened when the recovery started.
+/// Returns a first attempt for an event, due when the recovery started.
 fn first_attempt(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> OutgoingDelivery {
     let task = DeliveryTask {
         tenant_id: recovery.tenant_id.clone(),
@@ -388,14 +393,14 @@ fn first_attempt(recovery: &Recovery, delivery_id: DeliveryId, event: Event) -> 
         delivery_id,
         attempt: 1,
         trigger: Trigger::Recover,
-        accepted_at: None, // its latency would measure the outage
+        accepted_at: None, // the latency would include the outage
         trace: None,
         event,
     };
     OutgoingDelivery { task, lane: Lane::Slow, delay: Duration::ZERO }
 }
 
-/// Splits deliveries into batches of one call each. They are sent one after the other, so that no call overtakes another.
+/// Splits deliveries into batches of one call each. The calls are made one after the other, so that none overtakes another.
 fn in_order(outgoing: Vec<OutgoingDelivery>) -> Vec<Vec<OutgoingDelivery>> {
     let mut batches = Vec::<Vec<OutgoingDelivery>>::new();
     let mut bytes = 0;

@@ -1,4 +1,4 @@
-//! Removes the values of encrypted headers from the history: from the request, and from responses that echo them.
+//! Removes the values of encrypted headers from requests, and from responses that echo them, before they are stored.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -15,10 +15,10 @@ mod views;
 /// Replaces a value (contract section 2.3).
 const OMITTED: &str = "**OMITTED**";
 
-/// How many nested encodings are decoded.
+/// Maximum number of nested encodings that are decoded.
 const DEEPEST: usize = 3;
 
-/// Bytes of decoded views per byte of text. A text that needs more counts as one that contains a value.
+/// Maximum number of bytes of decoded views per byte of text. A text that needs more is treated as if it contained a value.
 const MOST_VIEWS: usize = 48;
 
 /// Removes the values from the headers of a request.
@@ -35,8 +35,8 @@ pub(crate) fn omitted<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator
     names.map(|name| (name.to_owned(), OMITTED.to_owned()))
 }
 
-/// Removes from a response what may contain a part of a value in any common encoding. Replaces a body or header as a whole, because the rest
-/// of it may contain more of the value.
+/// Redacts a response: replaces the body and each header that may contain a part of a value in any common encoding. Replaces them
+/// completely, because the rest may contain more of the value.
 pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHeaders) {
     if encrypted.is_empty() {
         return;
@@ -50,26 +50,26 @@ pub(crate) fn response(response: &mut ReceivedResponse, encrypted: &EncryptedHea
             OMITTED.clone_into(value);
         }
     }
-    // Any body may have been cut, at its maximum length or by the receiver, so its end may hold the start of a value.
+    // A body can be cut, at its maximum length or by the receiver, so its end can be the start of a value.
     if found_or_started(&response.body, &needles) {
         OMITTED.clone_into(&mut response.body);
     }
 }
 
-/// Does the same for a failure message. Only the part in quotation marks can be from the response.
+/// Redacts a failure message. Only the part in quotation marks can come from the response.
 pub(crate) fn message(message: &mut String, encrypted: &EncryptedHeaders) {
     if encrypted.is_empty() {
         return;
     }
     let Some((before, rest)) = message.split_once('"') else { return };
-    // Up to the last quotation mark: the quote may contain others.
+    // The quote ends at the last quotation mark, because it can contain others.
     let (quote, after) = rest.rsplit_once('"').unwrap_or((rest, ""));
     if found(quote, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
         *message = format!("{before}\"{OMITTED}\"{after}");
     }
 }
 
-/// Does the same for one value of a response.
+/// Redacts a single value of a response.
 pub(crate) fn value(value: &mut String, encrypted: &EncryptedHeaders) {
     if !encrypted.is_empty() && found(value, &Needles::new(encrypted.expose().map(|(_, value)| value))) {
         OMITTED.clone_into(value);
@@ -85,7 +85,7 @@ fn found_or_started(text: &str, needles: &Needles) -> bool {
     needles.is_part(text) || any_view(text, matches)
 }
 
-/// Returns whether a text, or any of its decoded views, meets a condition, or whether there are too many views to decide.
+/// Returns whether a text or any of its decoded views meets a condition. Returns `true` if there are too many views to decide.
 fn any_view(text: &str, matches: impl Fn(&[u8]) -> bool) -> bool {
     if matches(text.as_bytes()) {
         return true;

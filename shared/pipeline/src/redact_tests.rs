@@ -1,4 +1,4 @@
-//! Redaction of responses to webhooks with encrypted headers: no part of a value is kept in any common encoding, and other text is kept.
+//! Tests that redaction keeps no part of an encrypted header's value in any common encoding, and keeps other text.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Returns the body as it is stored.
+/// Returns the body as stored.
 fn kept(body: &str, values: &EncryptedHeaders) -> String {
     let mut received = ReceivedResponse {
         status_code: 200,
@@ -33,7 +33,7 @@ fn kept(body: &str, values: &EncryptedHeaders) -> String {
     received.body
 }
 
-/// Returns the header as it is stored.
+/// Returns the header as stored.
 fn kept_header(name: &str, value: &str, values: &EncryptedHeaders) -> (String, String) {
     let headers = pairs(&[(name, value)]);
     let mut received = ReceivedResponse {
@@ -214,7 +214,7 @@ fn m2_echo_in_other_headers_is_omitted() {
 }
 
 #[test]
-fn m2_part_of_a_token_from_eight_characters_is_omitted() {
+fn m2_part_of_a_token_of_eight_characters_is_omitted() {
     let values = encrypted(&[("X-Key", "AKfycbx-93kdLQ2mvT77")]);
     for said in ["AKfycbx-...", "…LQ2mvT77", "key kdLQ2mvT (part)", "AKfycbx93k", "%41Kfycbx-9"] {
         assert_gone(said, &values);
@@ -279,7 +279,7 @@ fn m2_ordinary_responses_are_kept_whole() {
     }
 }
 
-/// The same random-looking text in every run.
+/// Returns random-looking text that is the same in every run.
 fn noise(alphabet: &str, length: usize) -> String {
     let alphabet: Vec<char> = alphabet.chars().collect();
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -326,7 +326,7 @@ fn m2_hostile_bodies_take_bounded_time() {
 }
 
 #[test]
-fn m2_failure_messages_quote_nothing_of_a_value() {
+fn m2_failure_messages_quote_no_part_of_a_value() {
     let values = encrypted(&[("X-Key", TOKEN)]);
     for (said, left) in [
         (
@@ -346,7 +346,7 @@ fn m2_failure_messages_quote_nothing_of_a_value() {
 }
 
 proptest! {
-    /// For any value, in up to two nested encodings, at any position.
+    /// Covers any value, in up to two nested encodings, at any position.
     #[test]
     fn m2_no_encoding_of_any_value_is_left(
         value in "[!-~]{8,60}|[!-~]{8,30} [!-~]{8,30}",

@@ -12,17 +12,17 @@ use time::format_description::well_known::Rfc3339;
 pub struct Attempt {
     /// The task.
     pub task: DeliveryTask,
-    /// Its history row.
+    /// The history row.
     pub delivery: Delivery,
-    /// The lane it waited in; `None` for a resend or test event, which does not wait.
+    /// The lane that the delivery waited in; `None` for a resend or test event, which does not wait.
     pub lane: Option<Lane>,
-    /// When it was over.
+    /// When the attempt finished.
     pub ended_at: OffsetDateTime,
 }
 
 impl Attempt {
-    /// Returns how long the event took from its producer to the receiver; `None` when it did not arrive, or when its time of acceptance is
-    /// unknown.
+    /// Returns the time from the acceptance of the event to its successful delivery. Returns `None` if the attempt failed or the time of
+    /// acceptance is unknown.
     #[must_use]
     pub fn end_to_end(&self) -> Option<Duration> {
         let arrived = self.delivery.status == Status::Success;
@@ -30,7 +30,7 @@ impl Attempt {
         Some(Duration::try_from(self.ended_at - accepted_at).unwrap_or_default())
     }
 
-    /// Returns its log line, to be written once it is recorded.
+    /// Returns the log line of the attempt, to be written after the attempt is recorded.
     #[must_use]
     pub fn report(&self) -> Report {
         let Self { task, delivery, lane, .. } = self;
@@ -73,7 +73,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Writes the line. `recorded` says whether the outcome and the next attempt are recorded; if not, the attempt is made again.
+    /// Writes the line. `recorded` is whether the outcome and the next attempt are recorded; if not, the attempt is made again.
     pub fn log(&self, recorded: bool) {
         let next_attempt =
             self.next_attempt.filter(|_| recorded).and_then(|next| next.at.format(&Rfc3339).ok());

@@ -1,7 +1,7 @@
-//! The event of a delivery in the history.
+//! Restores the event of a delivery from the history.
 //!
-//! A row stores the body that was sent, not the event: with both it would not fit one write unit. Resends and recoveries read the event back
-//! from that body, in whichever form the webhook had asked for.
+//! A row stores the body that was sent, not the event, because a row with both would not fit into one write unit. Resends and recoveries
+//! parse the event from the body, in either form.
 
 use anzol_domain::{Delivery, Event};
 use time::OffsetDateTime;
@@ -11,14 +11,14 @@ use time::OffsetDateTime;
 pub struct SentPayload<'a>(&'a Delivery);
 
 impl<'a> SentPayload<'a> {
-    /// The body of this delivery.
+    /// Returns the body of this delivery.
     #[must_use]
     pub fn of(delivery: &'a Delivery) -> Self {
         Self(delivery)
     }
 
-    /// Reads the event back, as it was before it was sent: the body counts one hop more. Returns `None`, and logs why, when the body is not an
-    /// event.
+    /// Parses the event as it was before it was sent: the body counts one more hop. If the body is not an event, logs the error and returns
+    /// `None`.
     #[must_use]
     pub fn event(self, now: OffsetDateTime) -> Option<Event> {
         let Self(Delivery { id, webhook_id, request, .. }) = self;

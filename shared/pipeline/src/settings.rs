@@ -13,7 +13,7 @@ use crate::deliver::{Deliverer, DeliveryHeaders};
 pub struct DeliverySettings {
     /// Timeouts.
     pub egress: Settings,
-    /// The headers that the deployment names.
+    /// The headers that the deployment configures.
     pub headers: DeliveryHeaders,
     /// The deployment's host names, which webhooks cannot use.
     pub own_hosts: OwnHosts,

@@ -30,9 +30,9 @@ pub struct Settler {
 pub struct Settled {
     /// The history rows of all attempts.
     pub rows: Vec<Delivery>,
-    /// Deliveries whose row is not written, or whose retry is not queued.
+    /// Deliveries whose row was not written, or whose retry was not queued.
     pub unsettled: BTreeSet<DeliveryId>,
-    /// Retries queued.
+    /// Number of queued retries.
     pub retries: usize,
 }
 
@@ -45,8 +45,8 @@ impl Settler {
 
     /// Records all outcomes, then queues a retry for each failure that is worth one, then logs every attempt.
     ///
-    /// In that order, so that the history already explains a retry when it arrives. The messages of unsettled deliveries have to be received
-    /// again, which sends them again under the same `webhook-id`.
+    /// This order ensures that the history explains a retry when it arrives. The messages of unsettled deliveries must be received again,
+    /// and the deliveries are sent again with the same `webhook-id`.
     pub async fn settle(&self, attempts: Vec<Attempt>) -> Settled {
         let Plan { mut rows, mut reports, mut retries } = self.plan(attempts);
         let mut unsettled: BTreeSet<_> = self.deliveries.put_all(&rows).await.into_iter().collect();
@@ -75,7 +75,8 @@ impl Settler {
             let mut report = attempt.report();
             let Attempt { task, mut delivery, .. } = attempt;
             if let Some(wait) = self.wait_before_retry(&task, &delivery) {
-                // Derived from when this attempt was due, not from now: a message received twice leads to one retry, not to two.
+                // Derived from the time when this attempt was due, not from now, so that a message that is received twice leads to one
+                // retry.
                 let due = task.delivery_id.time() + wait;
                 let id = task.delivery_id.following("retry", due);
                 let next_attempt = NextAttempt { id, at: now + wait };
@@ -97,8 +98,8 @@ impl Settler {
         plan
     }
 
-    /// Records that no attempt follows those whose retry the queue will never accept. Their messages are not received again for that: each
-    /// time would send the delivery again and end the same way. A recovery finds such a failure like any other final one.
+    /// Records that no attempt follows the failures whose retry the queue permanently refused. Their messages are not received again,
+    /// because that would send the delivery again with the same result. A recovery finds such a failure like any other final one.
     async fn give_up(&self, rows: &mut [Delivery], reports: &mut [Report], error: &QueueError) {
         let is_lost =
             |next: Option<NextAttempt>| next.is_some_and(|next| error.refused.contains_key(&next.id));
@@ -111,23 +112,23 @@ impl Settler {
             last.push(row.clone());
         }
         if !last.is_empty() {
-            // If this fails, which is logged, the row names an attempt that never happens. A recovery treats it as lost after an hour.
+            // If this write fails, the row names an attempt that never happens. A recovery treats that attempt as lost after an hour.
             self.deliveries.put_all(&last).await;
         }
     }
 
-    /// Notes that an event arrived by a resend, so that no recovery sends it again because of the failure before. If the note cannot be
-    /// written, the receiver may get the event again.
+    /// Records that a resend delivered an event, so that no recovery sends it again because of an earlier failure. If this write fails, the
+    /// receiver may get the event again.
     pub async fn note_arrival(&self, delivery: &Delivery, message_id: &str) {
         if let Err(error) = self.deliveries.note_arrival(delivery, message_id).await {
-            tracing::warn!(%error, delivery.id = %delivery.id, "could not note that an event arrived");
+            tracing::warn!(%error, delivery.id = %delivery.id, "could not record that a resend delivered an event");
         }
     }
 
-    /// Returns whether the task has already been processed, so that processing it would only send it again. A failed attempt with a next one
-    /// has not: its retry may not be queued yet.
+    /// Returns whether the task was already processed, so that processing it would only send it again. A failed attempt with a next attempt
+    /// does not count as processed, because the retry may not be queued yet.
     ///
-    /// Costs a read, so it is for tasks that are regularly queued twice.
+    /// Costs a read, so this is only for tasks that are regularly queued twice.
     pub async fn has_settled(&self, task: &DeliveryTask) -> Result<bool, StoreError> {
         let now = (self.clock)();
         let row = self.deliveries.get(&task.tenant_id, task.webhook_id, task.delivery_id, now).await?;
@@ -139,13 +140,13 @@ impl Settler {
         self.put(tasks, Lane::Slow, Duration::ZERO).await
     }
 
-    /// Puts tasks back on the fast lane until it is known how fast their receiver is. Returns those that could not be put back.
+    /// Queues tasks on the fast lane again while another batch probes their receiver. Returns those that could not be queued.
     pub async fn defer(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
         self.put(tasks, Lane::Fast, BURST_SLOW_AFTER).await
     }
 
-    /// Puts tasks whose webhooks' secrets cannot be opened on the slow lane for a while. Nothing was sent, so nothing is recorded, and the
-    /// attempt stays the same however often this happens. Returns those that could not be put there.
+    /// Queues tasks on the slow lane with a delay, because their webhooks' secrets cannot be opened. Nothing was sent, so nothing is
+    /// recorded, and the number of the attempt does not change. Returns those that could not be queued.
     pub async fn defer_sealed(&self, tasks: Vec<DeliveryTask>) -> BTreeSet<DeliveryId> {
         self.put(tasks, Lane::Slow, SEALED_WAIT).await
     }
@@ -154,11 +155,11 @@ impl Settler {
         let outgoing = tasks.into_iter().map(|task| OutgoingDelivery { task, lane, delay });
         let Err(error) = self.queues.send(outgoing.collect()).await else { return BTreeSet::new() };
         tracing::error!(%error, ?lane, "could not move deliveries");
-        // Refused ones count too: they were not sent yet, and their queue moves them to its DLQ in the end.
+        // Includes refused tasks: they were not sent yet, and the source queue eventually moves them to its DLQ.
         error.unsent.into_iter().chain(error.refused.into_keys()).collect()
     }
 
-    /// Returns how long to wait before the next attempt, or `None` when there is none.
+    /// Returns the wait before the next attempt, or `None` if there is none.
     fn wait_before_retry(&self, task: &DeliveryTask, delivery: &Delivery) -> Option<Duration> {
         let response = delivery.response.as_ref();
         let gone = response.is_some_and(|response| response.status_code == GONE);
@@ -170,7 +171,8 @@ impl Settler {
     }
 }
 
-/// The writes of [`Settler::settle`]: a row and a log line for each attempt, and the retries, each with the delivery it follows.
+/// The writes of [`Settler::settle`]: a row and a log line for each attempt, and the retries, each with the id of the delivery that it
+/// follows.
 struct Plan {
     rows: Vec<Delivery>,
     reports: Vec<Report>,

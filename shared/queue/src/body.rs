@@ -1,21 +1,21 @@
-//! The text of a message, in the characters that SQS and the scheduler accept.
+//! Encodes the text of messages in the characters that SQS and the scheduler accept.
 
 use std::fmt::Write as _;
 
 use serde::de::IgnoredAny;
 
-/// Bytes of a message, its attributes included: SQS's limit since 2025.
+/// Maximum size of a message with its attributes, in bytes: the limit of SQS since 2025.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>
 pub(crate) const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// The text of a message. [`Body::new`] is its only constructor, so every message that is sent is valid.
+/// The text of a message. [`Body::new`] is the only constructor, so every message that is sent is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Body(String);
 
 impl Body {
     /// Returns the text in characters that SQS accepts. In JSON, refused characters can only be in strings and names, where they are
-    /// escaped, so the value stays the same. In other text they are replaced by U+FFFD. An empty text becomes a space, because a message must
-    /// not be empty.
+    /// escaped, so the value does not change. In other text they are replaced with U+FFFD. An empty text becomes a space, because a message
+    /// must not be empty.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         if text.is_empty() {
@@ -24,7 +24,7 @@ impl Body {
         if text.bytes().all(is_harmless) || text.chars().all(is_allowed) {
             return Self(text);
         }
-        // A refused character after a backslash is not valid JSON, so escaping it would not be lossless.
+        // Only valid JSON is escaped. In other text, a refused character can follow a backslash, where the escape would change the meaning.
         let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
         Self(if is_json { escaped(&text) } else { replaced(&text) })
     }
@@ -51,7 +51,7 @@ impl From<Body> for String {
     }
 }
 
-/// Returns a value for a message attribute of the type `String`, which has the same rules, in at most `most` bytes.
+/// Returns a value of at most `most` bytes for a message attribute of type `String`, which must follow the same rules.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html>
 pub(crate) fn attribute(value: &str, most: usize) -> String {
     let mut value = replaced(value);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn k4_text_with_ffff_that_is_no_json_is_replaced() {
+    fn k4_ffff_in_text_that_is_not_json_is_replaced() {
         for (text, queued) in [
             ("", " "),
             ("\u{ffff}", "\u{fffd}"),
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(attribute("a\u{ffff}b", 3), "a");
     }
 
-    /// Pieces that form valid JSON often enough, and invalid JSON too.
+    /// Pieces that form valid and invalid JSON often enough.
     const PIECES: [&str; 22] = [
         "{",
         "}",
@@ -166,13 +166,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn k4_any_text_is_accepted_and_json_means_the_same(picks in proptest::collection::vec(0..PIECES.len(), 0..14)) {
+        fn k4_any_text_is_accepted_and_json_keeps_its_value(picks in proptest::collection::vec(0..PIECES.len(), 0..14)) {
             let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
             check(&text)?;
         }
 
         #[test]
-        fn k4_any_string_is_accepted_and_means_the_same(text in any::<String>(), name in "[\u{fffd}-\u{ffff}\\\\\"a\u{0}-\u{1f}]{0,8}") {
+        fn k4_any_string_is_accepted_and_keeps_its_value(text in any::<String>(), name in "[\u{fffd}-\u{ffff}\\\\\"a\u{0}-\u{1f}]{0,8}") {
             check(&text)?;
             let json = serde_json::json!({ &name: [&text, &name], "x": { &name: 1 } });
             check(&json.to_string())?;

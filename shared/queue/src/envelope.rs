@@ -9,7 +9,7 @@ use crate::body::Body;
 /// A message with its addressing.
 #[derive(Debug)]
 pub(crate) struct Envelope {
-    /// The delivery it asks for. Names the message in errors, and its schedule.
+    /// The delivery of the message. Identifies the message in errors and names its schedule.
     pub(crate) id: DeliveryId,
     /// The text of the message.
     pub(crate) body: Body,
@@ -17,6 +17,6 @@ pub(crate) struct Envelope {
     /// group: both have up to 128 characters, and a tenant id consists of alphanumeric characters and punctuation.
     /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#SQS-SendMessage-request-MessageGroupId>
     pub(crate) group: String,
-    /// How long until it is due.
+    /// The time until the message is due.
     pub(crate) delay: Duration,
 }

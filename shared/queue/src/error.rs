@@ -1,4 +1,4 @@
-//! Why messages are not on their queue.
+//! Errors of sending messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,14 +40,14 @@ impl From<BuildError> for SendError {
     }
 }
 
-/// Deliveries that are not on their queue.
+/// An error of sending deliveries: some are not on their queue.
 #[derive(Debug, Default, thiserror::Error)]
 #[error("{} messages were not queued, {} of them permanently: {reason}", .unsent.len() + .refused.len(), .refused.len())]
 pub struct QueueError {
-    /// The deliveries that are, or may be, missing from their queue. Sending them again can succeed.
+    /// Deliveries that are not, or may not be, on their queue. Sending them again can succeed.
     pub unsent: BTreeSet<DeliveryId>,
-    /// The deliveries that the queue will never accept, with the code of its error. Not expected: messages are encoded in what SQS accepts
-    /// (see [`crate::encode`]), and larger events are refused when they are published.
+    /// Deliveries that the queue permanently refused, with the code of the error. Not expected: messages are encoded in characters that SQS
+    /// accepts (see [`crate::encode`]), and events that are too large are rejected when they are published.
     pub refused: BTreeMap<DeliveryId, String>,
     /// The error of one of them, for the log.
     pub reason: String,
@@ -69,12 +69,12 @@ impl QueueError {
     }
 }
 
-/// Codes of the errors by which SQS refuses a call because of its content, so that it will refuse it again. The older protocol spells them
-/// `AWS.SimpleQueueService.…`.
+/// Codes of errors with which SQS permanently refuses a call because of its content. In the older protocol, the codes start with
+/// `AWS.SimpleQueueService.`.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#API_SendMessage_Errors>
 const PERMANENT: [&str; 3] = ["InvalidMessageContents", "BatchRequestTooLong", "InvalidParameterValue"];
 
-/// Returns the code of a permanent error, or `None` when the same call may succeed later.
+/// Returns the code of a permanent error, or `None` if the same call can succeed later.
 pub(crate) fn permanent<E: ProvideErrorMetadata>(error: &E) -> Option<&'static str> {
     let code = error.code()?.rsplit(['.', '#']).next()?;
     PERMANENT.into_iter().find(|known| *known == code)

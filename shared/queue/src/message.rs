@@ -11,7 +11,8 @@ use anzol_domain::recovery::RecoveryTask;
 
 use crate::body::Body;
 
-/// The version written. A reader refuses others, so that a message of a newer release waits in the queue instead of being misread.
+/// The version of written messages. A reader rejects other versions, so that a message of a newer release stays in the queue, and later in
+/// the dead-letter queue, instead of being misread.
 const VERSION: u8 = 1;
 
 #[derive(Serialize)]
@@ -76,10 +77,10 @@ fn body(what: WireBody<'_>) -> Body {
 /// Why a message cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Another release wrote it. It has to wait for one that reads it.
+    /// Another release wrote the message. It must wait for a release that can read it.
     #[error("a delivery message of version {0}, this release reads {VERSION}")]
     Version(u8),
-    /// No release can read it.
+    /// No release can read the message.
     #[error("not a delivery message: {0}")]
     Malformed(String),
 }

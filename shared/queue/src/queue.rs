@@ -1,4 +1,4 @@
-//! Sends messages to queues, in batches, and retries the ones SQS refuses temporarily.
+//! Sends messages to queues in batches, and retries those that SQS temporarily refuses.
 
 use std::time::Duration;
 
@@ -16,23 +16,24 @@ use crate::error::{QueueError, SendError, permanent};
 use crate::message;
 use crate::scheduler::Scheduler;
 
-/// Messages in one call: SQS's limit.
+/// Maximum number of messages in one call: the limit of SQS.
 const BATCH: usize = 10;
-/// Bytes in one call. SQS accepts 1 MiB since 2025; other implementations of its API still accept 256 KiB.
+/// Maximum size of the messages in one call, in bytes. SQS accepts 1 MiB since 2025; other implementations of its API still accept only 256
+/// KiB.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Concurrent calls.
+/// Maximum number of concurrent calls.
 const CONCURRENT_CALLS: usize = 8;
-/// Longest delay of a message: SQS's limit.
+/// Maximum delay of a message: the limit of SQS.
 pub const MAX_DELAY: Duration = Duration::from_mins(15);
-/// Tries of entries that SQS refuses within a batch, as it does when it throttles.
+/// Number of tries of entries that SQS refuses within a batch, for example when it throttles.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 
-/// Longest `reason` attribute of a message in the dead-letter queue, in bytes. Our choice: each invalid field adds to it, and there may be
-/// hundreds.
+/// Maximum length of the attribute `reason` of a message in the dead-letter queue, in bytes. Our choice: each invalid field adds to it, and
+/// there can be hundreds.
 const MAX_REASON: usize = 4 * 1024;
 
-/// One queue.
+/// A queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Lazy<Client>,
@@ -44,13 +45,13 @@ pub struct Queue {
 pub struct OutgoingDelivery {
     /// The task.
     pub task: DeliveryTask,
-    /// The queue it goes to.
+    /// The lane of the queue that receives the delivery.
     pub lane: Lane,
-    /// How long until it is due, rounded up to whole seconds.
+    /// The time until the delivery is due, rounded up to whole seconds.
     pub delay: Duration,
 }
 
-/// The delivery queues, one per lane, and the scheduler for waits longer than a queue allows. A function that only dispatches needs no
+/// The delivery queues, one per lane, and the scheduler for waits that are too long for a queue. A function that only dispatches needs no
 /// scheduler.
 #[derive(Debug, Clone)]
 pub struct DeliveryQueues {
@@ -68,7 +69,7 @@ impl Queue {
     }
 
     /// Sends one message, as a producer of events does. The messages of a tenant form a group, so that a busy tenant does not delay others
-    /// (SQS fair queues). Characters that SQS refuses are escaped where the body is JSON, and replaced elsewhere.
+    /// (SQS fair queues). Characters that SQS refuses are escaped if the body is JSON, and replaced otherwise.
     pub async fn send(&self, tenant: &TenantId, body: impl Into<String>) -> Result<(), SendError> {
         self.send_later(tenant, Body::new(body), Duration::ZERO).await
     }
@@ -85,8 +86,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Sends a message that cannot be used to this dead-letter queue, with the reason as the message attribute `reason`, cut to the space
-    /// that the body leaves.
+    /// Sends an unusable message to this dead-letter queue. The message attribute `reason` contains the reason, cut to the space that the
+    /// body leaves.
     pub async fn send_to_dlq(&self, body: &str, reason: &str) -> Result<(), SendError> {
         const NAME: &str = "reason";
         const TYPE: &str = "String";
@@ -98,7 +99,7 @@ impl Queue {
             let text = MessageAttributeValue::builder().data_type(TYPE).string_value(reason).build();
             match request.clone().message_attributes(NAME, text?).send().await {
                 Ok(_) => return Ok(()),
-                // Another implementation may have a lower limit. A message without its reason, which is in the log, is better than none.
+                // Another implementation can have a lower limit. A message without a reason is better than none; the reason is in the log.
                 Err(error) if permanent(&error).is_some() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -107,7 +108,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Sends all messages, and returns an error that names those not on the queue; an empty one when all are.
+    /// Sends all messages. Returns an error that names those that are not on the queue; it is empty if all are.
     async fn send_all(&self, messages: Vec<Envelope>) -> QueueError {
         let (fitting, larger): (Vec<_>, Vec<_>) =
             messages.into_iter().partition(|message| message.body.len() <= MAX_MESSAGE);
@@ -154,7 +155,7 @@ impl Queue {
             if let Some(first) = failed.first() {
                 outcome.reason = format!("{} {}", first.code, first.message.as_deref().unwrap_or_default());
             }
-            // A faulty message stays faulty; a failure of the queue may pass.
+            // A faulty message stays faulty; a failure of the queue can be temporary.
             let (ours, theirs): (Vec<_>, Vec<_>) = failed.into_iter().partition(|f| f.sender_fault);
             outcome
                 .refused
@@ -168,8 +169,8 @@ impl Queue {
         outcome
     }
 
-    /// Sends all entries in one call, and returns those not accepted. When SQS refuses the call because of its content, sends each entry in a
-    /// separate call, so that one faulty message does not fail the others.
+    /// Sends all entries in one call. Returns those that were not accepted. If SQS refuses the call because of its content, sends each
+    /// entry in a separate call, so that one faulty message does not fail the others.
     async fn call(
         &self,
         entries: &[SendMessageBatchRequestEntry],
@@ -191,7 +192,7 @@ impl Queue {
         for (index, entry) in entries.iter().enumerate() {
             match Box::pin(self.call(std::slice::from_ref(entry))).await {
                 Ok(refused) => failed.extend(refused),
-                // The entries before this one are on the queue: only the rest is retried.
+                // The entries before this one were processed, so only the rest is retried.
                 Err(error) => {
                     let reason = error.to_string();
                     let rest = entries.iter().skip(index).map(|entry| {
@@ -251,13 +252,13 @@ impl DeliveryQueues {
         Self { fast: slow.clone(), slow, scheduler: None }
     }
 
-    /// Uses `scheduler` for waits longer than a queue allows.
+    /// Returns the queues with `scheduler` for waits that are too long for a queue.
     #[must_use]
     pub fn with_scheduler(self, scheduler: Scheduler) -> Self {
         Self { scheduler: Some(scheduler), ..self }
     }
 
-    /// Creates the fast lane's client now: dispatching needs it with the first event.
+    /// Creates the fast lane's client now, because the first event needs it.
     pub fn prepare(&self) {
         self.fast.client.prepare();
     }
@@ -265,16 +266,16 @@ impl DeliveryQueues {
     /// Sends the next step of a recovery to the slow lane, due after `delay`.
     ///
     /// # Errors
-    /// The message may be on the queue nevertheless. Running a step twice is safe.
+    /// The message may still be on the queue. Running a step twice is safe.
     pub async fn send_recovery(&self, task: &RecoveryTask, delay: Duration) -> Result<(), SendError> {
         self.slow.send_later(&task.tenant_id, message::body_of_recovery(task), delay).await
     }
 
-    /// Sends all deliveries to their lanes, or to the scheduler. One that the scheduler will never accept goes to the slow lane with the
-    /// longest delay a queue allows: an early attempt is better than none.
+    /// Sends all deliveries to their lanes or to the scheduler. A delivery that the scheduler permanently refuses goes to the slow lane
+    /// with the maximum delay of a queue, because an early attempt is better than none.
     ///
     /// # Errors
-    /// Names the deliveries that are, or may be, missing. Sending those again delivers some twice, under the same `webhook-id`.
+    /// Names the deliveries that are not, or may not be, queued. Sending these again can deliver some twice, with the same `webhook-id`.
     pub async fn send(&self, deliveries: Vec<OutgoingDelivery>) -> Result<(), QueueError> {
         let (mut fast, mut slow, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for OutgoingDelivery { task, lane, delay } in deliveries {

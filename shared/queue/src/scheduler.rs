@@ -1,6 +1,6 @@
-//! Waits longer than a queue's delay: one-time schedules that send the message to the slow lane when it is due.
+//! Schedules messages whose wait is too long for a queue's delay: one-time schedules send them to the slow lane when they are due.
 //!
-//! A queue's delay has a second drawback: delayed messages count as in flight, which would make the tenant look noisy to fair queues.
+//! A queue's delay has another drawback: delayed messages count as in flight, so the tenant would look noisy to fair queues.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -24,17 +24,17 @@ use crate::envelope::Envelope;
 const AT: &[BorrowedFormatItem<'_>] =
     format_description!("at([year]-[month]-[day]T[hour]:[minute]:[second])");
 
-/// Bytes of a schedule's input: 256 KB, the size of the message it becomes. Our reading: the scheduler's documentation names no limit, and
-/// says that a target gets what its service accepts.
+/// Maximum size of a schedule's input, in bytes: 256 KB, a message size that every implementation of SQS accepts. Our interpretation: the
+/// scheduler's documentation states no limit, but says that the limit of the target's service applies.
 const MAX_INPUT: usize = 256 * 1000;
 
-/// Why a message has no schedule.
+/// Why a message could not be scheduled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScheduleError {
-    /// It is larger than a schedule may be.
+    /// The message is too large for a schedule.
     #[error("the scheduler accepts at most {MAX_INPUT} bytes")]
     TooLarge,
-    /// The scheduler refused it, or could not be reached.
+    /// The scheduler refused the message or could not be reached.
     #[error("{}", DisplayErrorContext(.0))]
     Create(Box<SdkError<CreateScheduleError>>),
 }
@@ -63,7 +63,7 @@ pub struct Scheduler {
 pub struct SchedulerSettings {
     /// Name of the schedule group.
     pub group: String,
-    /// ARN of the role that may send messages to the slow lane.
+    /// ARN of the role with which schedules send messages to the slow lane.
     pub role_arn: String,
     /// ARN of the slow lane's queue.
     pub queue_arn: String,
@@ -72,7 +72,7 @@ pub struct SchedulerSettings {
 }
 
 impl Scheduler {
-    /// Returns a scheduler for waits longer than `longest_queue_delay`; shorter ones are left to the queue.
+    /// Returns a scheduler for waits longer than `longest_queue_delay`; shorter waits use the queue's delay.
     #[must_use]
     pub fn new(
         config: &aws_types::SdkConfig,
@@ -84,16 +84,16 @@ impl Scheduler {
         Self { client: Lazy::new(move || Client::new(&config)), settings, clock, longest_queue_delay }
     }
 
-    /// Schedules the message for the slow lane, in its tenant's message group, when its delay is over. The schedule is named after the
-    /// delivery, so scheduling twice has the effect of once, and it is deleted once it has fired.
+    /// Schedules the message for the slow lane, in its tenant's message group, at the end of its delay. The schedule has the name of the
+    /// delivery, so scheduling a message twice has no further effect. It is deleted after it fired.
     pub(crate) async fn schedule(&self, message: &Envelope) -> Result<(), ScheduleError> {
         let input = literal(message.body.as_str());
         if input.len() > MAX_INPUT {
             return Err(ScheduleError::TooLarge);
         }
         match self.create(message, &input, Some(&message.group)).await {
-            // Message groups on standard queues (fair queues) are newer than the scheduler, whose documentation names FIFO queues only.
-            // Where it insists on FIFO queues, a message on time is worth more than a fair one.
+            // Message groups on standard queues (fair queues) are newer than the scheduler, whose documentation mentions FIFO queues only.
+            // If it rejects the group, the message is scheduled without one: being on time is more important than fairness.
             Err(error) if error.code() == Some("ValidationException") => {
                 self.create(message, &input, None).await
             }
@@ -137,9 +137,9 @@ impl Scheduler {
     }
 }
 
-/// Escapes the scheduler's context attributes (`<aws.scheduler.…>`) in a JSON text: it would replace one that an event contains. In JSON, `<`
-/// occurs only in strings, where the escape means the same. Any other `<` stays, because a page of HTML in an event would grow beyond the
-/// scheduler's limit.
+/// Escapes the scheduler's context attributes (`<aws.scheduler.…>`) in a JSON text, because the scheduler would replace any that an event
+/// contains. In JSON, `<` occurs only in strings, where the escape has the same meaning. Any other `<` is not escaped, because an event
+/// with a page of HTML would grow beyond the scheduler's limit.
 /// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
 fn literal(json: &str) -> Cow<'_, str> {
     let mut out = String::new();

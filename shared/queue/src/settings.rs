@@ -1,4 +1,4 @@
-//! The deployment's queues and scheduler, from the environment.
+//! The settings of the deployment's queues and scheduler, from the environment.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl SchedulerSettings {
     }
 }
 
-/// Returns the longest wait that is left to a queue, from the variable `LONGEST_QUEUE_DELAY` (seconds). Longer waits are schedules.
+/// Returns the longest wait that uses a queue's delay, from the variable `LONGEST_QUEUE_DELAY` (seconds). Longer waits are scheduled.
 pub fn longest_queue_delay_from_env(env: &mut Env) -> Duration {
     let max = MAX_DELAY.as_secs();
     Duration::from_secs(env.within("LONGEST_QUEUE_DELAY", max, &(1..=max)))

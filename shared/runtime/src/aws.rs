@@ -18,13 +18,14 @@ use crate::config::optional;
 /// Returns the configuration. Makes no network call.
 ///
 /// Does not use `aws-config`: on Lambda, the environment contains everything that its provider chain would find, and its code and the SDK's
-/// HTTP client take a sixth of each package. Uses `AWS_ENDPOINT_URL`, also by service (`AWS_ENDPOINT_URL_SQS`), for local stacks and tests.
+/// HTTP client would take a sixth of each package. For local stacks and tests, reads `AWS_ENDPOINT_URL`, also by service
+/// (`AWS_ENDPOINT_URL_SQS`).
 ///
 /// # Errors
 /// TLS cannot be set up.
 pub fn config() -> Result<SdkConfig, rustls::Error> {
-    // Three calls of at most 9 s, or two calls and a POST of 10 s, fit into a function's 30 s. These timeouts also end a stalled attempt, so
-    // stalled stream protection is disabled.
+    // Three calls of at most 9 s, or two calls and a POST of 10 s, fit into a function's 30 s. These timeouts also stop a stalled attempt,
+    // so stalled stream protection is disabled.
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(4))
         .operation_timeout(Duration::from_secs(9))
@@ -42,8 +43,8 @@ pub fn config() -> Result<SdkConfig, rustls::Error> {
     Ok(config.build())
 }
 
-/// Returns the credentials of the role, which Lambda puts into the environment. They outlive the environment. Without credentials, every call
-/// fails with a clear error.
+/// Returns the credentials of the role from environment variables that Lambda sets. They are valid longer than the execution environment
+/// exists. Without credentials, every call fails with a clear error.
 fn credentials() -> Option<SharedCredentialsProvider> {
     let credentials = Credentials::builder()
         .provider_name("environment")

@@ -1,6 +1,6 @@
 //! The HTTP client of the AWS SDK: HTTP/1.1 with hyper, TLS with rustls. The SDK adds retries, timeouts and signatures.
 //!
-//! The SDK's HTTP client also supports HTTP/2, which none of these services uses, and would be compiled once for each SDK in a package.
+//! The SDK's own HTTP client also supports HTTP/2, which none of these services uses, and would be compiled once for each SDK in a package.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::optional;
 
-/// The root certificates of all AWS endpoints outside China (<https://www.amazontrust.com/repository>). Reading the system's roots, a hundred
-/// or more files, would take longer than the rest of a cold start; parsing these five from PEM would take a tenth of it.
-/// `openssl x509 -inform der -text -noout -in FILE` shows one.
+/// The root certificates of all AWS endpoints outside China (<https://www.amazontrust.com/repository>), as DER. Reading the system's roots,
+/// a hundred or more files, would take longer than the rest of a cold start; parsing these five from PEM would take a tenth of a cold
+/// start. `openssl x509 -inform der -text -noout -in FILE` shows a certificate.
 const AMAZON_ROOTS: [&[u8]; 5] = [
     include_bytes!("amazon-roots/amazon-root-ca-1.der"),
     include_bytes!("amazon-roots/amazon-root-ca-2.der"),

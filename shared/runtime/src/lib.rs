@@ -16,7 +16,7 @@ pub fn now() -> time::OffsetDateTime {
     now.truncate_to_millisecond()
 }
 
-/// Returns how far the clock is set ahead or behind: the seconds in `ANZOL_CLOCK_AHEAD`, for the fault suite. Not in deployed packages.
+/// Returns the offset of the clock: the seconds in `ANZOL_CLOCK_AHEAD`, which the fault suite sets. Not in deployed packages.
 #[cfg(feature = "local")]
 fn ahead() -> time::Duration {
     static AHEAD: std::sync::OnceLock<time::Duration> = std::sync::OnceLock::new();

@@ -1,7 +1,7 @@
-//! Metrics: counts and durations, written as one line of `CloudWatch`'s embedded metric format for each invocation and label.
+//! Writes metrics, counts and durations, as one line of `CloudWatch`'s embedded metric format for each invocation and label.
 //!
-//! `CloudWatch` extracts metrics from these lines, so they need no call. Each combination of name and label is a billed metric, so labels are
-//! from short lists, and never a tenant or a webhook. The log has those (see [`crate::telemetry`]).
+//! `CloudWatch` extracts metrics from these lines, so they need no call. Each combination of name and label is a billed metric, so labels
+//! come from short lists and never name a tenant or a webhook. The log contains those (see [`crate::telemetry`]).
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>)
 
 use std::io::Write as _;
@@ -32,7 +32,7 @@ fn pair(label: Label) -> [(&'static str, &'static str); 1] {
     }
 }
 
-/// Sets up metrics for the process; counts before that are lost. [`crate::telemetry::init`] calls it.
+/// Sets up metrics for the process. Earlier counts are lost. Called by [`crate::telemetry::init`].
 pub(crate) fn init() {
     let stack = optional("STACK_NAME").unwrap_or_else(|| "anzol".to_owned());
     if let Err(error) = collect(Builder::new(), stack) {
@@ -61,7 +61,7 @@ pub fn count(metric: Metric, label: Label, amount: usize) {
     }
 }
 
-/// Records a duration. At most 100 for each metric and label are kept between two calls of [`flush`], which is `CloudWatch`'s limit.
+/// Records a duration. Between two calls of [`flush`], at most 100 durations are kept for each metric and label, the limit of `CloudWatch`.
 pub fn time(metric: Metric, label: Label, took: Duration) {
     // Rounded to milliseconds: more digits add cost, but no information.
     let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
@@ -72,7 +72,7 @@ pub fn time(metric: Metric, label: Label, took: Duration) {
 pub fn flush() {
     let Some(collector) = COLLECTOR.get() else { return };
     let mut lines = Vec::new();
-    // In one write, so that no other line interrupts it.
+    // A single write, so that no other line interrupts the metrics.
     let written = collector.flush(&mut lines).and_then(|()| std::io::stdout().lock().write_all(&lines));
     if let Err(error) = written {
         tracing::error!(%error, "failed to write metrics");

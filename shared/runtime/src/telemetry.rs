@@ -1,7 +1,7 @@
 //! Logging: one JSON object per line on standard output, which Lambda passes to `CloudWatch` unchanged.
 //!
-//! A line has `level`, `message`, the fields below where they apply, and `span.requestId`, the invocation. Bodies, header values, URL queries,
-//! tokens and secrets are never logged, at any level.
+//! A line has `level`, `message`, `span.requestId` (the invocation), and those of the fields below that apply. Bodies, header values, URL
+//! queries, tokens and secrets are never logged, at any level.
 //!
 //! | field | meaning |
 //! |---|---|
@@ -14,10 +14,11 @@
 //! | `status_code`, `duration_ms`, `end_to_end_ms` | the response status; the duration of the attempt; the time since the event was accepted |
 //! | `next_attempt` | when the next attempt is due, if any |
 //! | `recorded` | `false` if the history row could not be written, so that the attempt is repeated |
-//! | `error`, `problem`, `reason` | what went wrong |
+//! | `error`, `problem`, `reason` | the cause of a failure |
 //! | `what`, `took_us` | the warm-up in a cold start, and its duration in microseconds |
 //!
-//! Every attempt writes a line with the message `delivery attempt`. Every call of ingest and every batch of fanout writes one with `events taken`.
+//! Every attempt writes a line with the message `delivery attempt`. Every dispatched request of ingest and message of fanout writes one
+//! with `events taken`.
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -31,7 +32,7 @@ use crate::config::optional;
 /// `info`. Other crates log at most warnings and errors, because below that level the AWS SDK logs requests and responses, and the Lambda
 /// runtime logs events.
 pub fn init() {
-    // RUST_LOG first, because the template's LogLevel sets it, while Lambda sets the other by itself.
+    // RUST_LOG takes precedence, because the template's LogLevel sets it; Lambda itself sets the other variable.
     let level = optional("RUST_LOG").or_else(|| optional("AWS_LAMBDA_LOG_LEVEL"));
     let level = level.and_then(|text| text.parse().ok()).unwrap_or(Level::INFO);
     subscriber(level, std::io::stdout).init();
@@ -43,7 +44,7 @@ pub fn subscriber<W>(level: Level, writer: W) -> impl tracing::Subscriber + Send
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // Without a time, because CloudWatch records it.
+    // Lines have no time, because CloudWatch records it.
     let lines = fmt::layer().json().flatten_event(true).without_time().with_target(false);
     let lines = lines.with_current_span(true).with_span_list(false).with_writer(writer);
     tracing_subscriber::registry().with(filter(level)).with(lines)
@@ -53,7 +54,7 @@ fn filter(level: Level) -> Targets {
     let ours = LevelFilter::from_level(level);
     Targets::new()
         .with_default(ours.min(LevelFilter::WARN))
-        // The runtime's span with the request id.
+        // The runtime's span contains the request id.
         .with_target("lambda_runtime::layers", LevelFilter::INFO)
         .with_target("anzol", ours)
 }

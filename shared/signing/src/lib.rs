@@ -24,7 +24,7 @@ pub fn qlik_signature(secret: &Secret, body: &[u8]) -> String {
 }
 
 /// Returns `webhook-signature`: for each secret `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`, separated by spaces (Standard
-/// Webhooks 1.0.0). A receiver that knows one of the secrets can verify it, so secrets can change without a gap.
+/// Webhooks 1.0.0). A receiver that knows one of the secrets can verify the signature, so secrets can be rotated without a gap.
 ///
 /// The key is the secret's UTF-8 bytes, as in [`qlik_signature`]. For verifiers that require the `whsec_` form, encode these bytes in base64.
 pub fn standard_signature<'a>(

@@ -6,7 +6,7 @@ use std::time::Duration;
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const MAX_WAIT: Duration = Duration::from_millis(800);
 
-/// Waits before a try; not before the first, round 0. Half of the wait is random, so that colliding writers separate.
+/// Waits before a try, except before the first (round 0). Up to half of the wait is random, so that colliding writers separate.
 pub(crate) async fn pause(round: u32) {
     if round > 0 {
         let full = MAX_WAIT.min(FIRST_WAIT.saturating_mul(1 << (round - 1).min(16)));

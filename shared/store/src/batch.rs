@@ -1,4 +1,4 @@
-//! Batch reads and writes. Retries the items that the database leaves unprocessed when it throttles.
+//! Reads and writes items in batches. Retries the items that the database leaves unprocessed when it throttles.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, WriteRequest};
@@ -11,13 +11,13 @@ use crate::keys::{Item, Key};
 pub(crate) const MAX_WRITES: usize = 25;
 /// Maximum number of items read in one call, the database's limit.
 const MAX_READS: usize = 100;
-/// Tries for the same items. With the waits between them, about 1 s in total.
+/// Number of tries for the same items. The waits between them add up to at most 0.6 s.
 const TRIES: u32 = 6;
 
 /// Writes up to [`MAX_WRITES`] items.
 ///
 /// # Errors
-/// [`StoreError::Busy`] if not all items were written. Some may have been.
+/// [`StoreError::Busy`] if not all items were written. Some may have been written.
 pub(crate) async fn put(
     client: &Client,
     table: &str,

@@ -18,8 +18,8 @@ use crate::{batch, delivery_item, keys};
 /// Maximum number of database pages (1 MB each) read for one page of results. A longer search continues from its cursor.
 const MAX_READS: usize = 8;
 
-/// Maximum number of bytes of bodies on a page of results. A page of large rows ends early, so that the response, as JSON inside JSON, stays
-/// below Lambda's limit of 6 MB.
+/// Maximum size of all bodies on a page of results, in bytes. A page of large rows ends early, so that the response, as JSON inside JSON,
+/// stays below Lambda's limit of 6 MB.
 const MAX_PAGE: usize = 1_500_000;
 
 /// The deliveries table.
@@ -70,7 +70,7 @@ impl Deliveries {
         Self { client: Lazy::new(move || Client::new(&config)), table: table.into() }
     }
 
-    /// Writes rows, up to 25 in a call. Idempotent: a row replaces the one with the same id.
+    /// Writes rows, up to 25 in a call. Idempotent, because a row replaces the row with the same id.
     ///
     /// Returns the ids that were not written, or may not have been.
     pub async fn put_all(&self, deliveries: &[Delivery]) -> Vec<DeliveryId> {
@@ -155,7 +155,7 @@ impl Deliveries {
             Position::After(seen) | Position::Before(seen) => (oldest, Some(seen)),
         };
 
-        // The cursor is older than the oldest row that is shown.
+        // The row of the cursor has expired.
         if to.is_some_and(|to| to < from) {
             return Ok(DeliveryPage { items: Vec::new(), next: None, prev: None });
         }
@@ -173,7 +173,7 @@ impl Deliveries {
                 answer.set_limit(rows).send().await.map_err(|error| StoreError::from_sdk(&error))?;
             let mut items = answer.items.take().unwrap_or_default();
             if filter.status == Some(Status::Fail) {
-                // A page of the index has many entries. Read only the rows that are shown.
+                // A page of the index has many entries, but only the rows that are shown are read.
                 let wanted = limit + 2 - found.len();
                 if items.len() > wanted {
                     items.truncate(wanted);
@@ -199,7 +199,7 @@ impl Deliveries {
         let room = limit.min(fitting(&found));
         let more = found.len() > room;
         found.truncate(room);
-        // The next search continues after the last row shown or, if the limit of reads was reached, after the last row read.
+        // The next page continues after the last row shown or, if the maximum number of reads was reached, after the last row read.
         let on = if more { found.last().map(|delivery| delivery.id) } else { scanned };
         if backward {
             found.reverse();

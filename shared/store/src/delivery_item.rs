@@ -1,6 +1,6 @@
-//! A delivery as an item of the deliveries table, small enough for one write unit.
+//! Converts deliveries to and from items of the deliveries table, most of which fit into one write unit.
 //!
-//! Members that no query uses are one compressed attribute. The compression dictionary is a typical delivery (`history.dict`), so header
+//! Members that no query uses share one compressed attribute. The compression dictionary is a typical delivery (`history.dict`), so header
 //! names, attribute names and the structure of an event take almost no space.
 
 use std::borrow::Cow;
@@ -36,7 +36,7 @@ static ENCODER: LazyLock<EncoderDictionary<'static>> =
 static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
 
 thread_local! {
-    /// Reused, because its tables are larger than a row. Made for the first row.
+    /// Created for the first row and then reused, because its tables are larger than a row.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -64,7 +64,7 @@ struct DeliveryItem {
     failed_of: Option<String>,
 }
 
-/// Name of the compressed attribute.
+/// The name of the compressed attribute.
 const DETAILS: &str = "z";
 
 #[derive(Serialize, Deserialize)]
@@ -73,10 +73,10 @@ struct Details<'a> {
     attempt: u32,
     trigger: Trigger,
     duration_ms: u32,
-    /// The failure for release 0.1.0, which does not know [`FailureKind::Protocol`].
+    /// The failure as release 0.1.0 can read it, which does not know [`FailureKind::Protocol`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<FailureKind>,
-    /// The failure, if release 0.1.0 does not know it.
+    /// The actual failure, if release 0.1.0 does not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newer_failure: Option<FailureKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +120,7 @@ pub(crate) fn write(delivery: &Delivery) -> Result<HashMap<String, AttributeValu
     Ok(item)
 }
 
-/// Returns the size of a delivery's row in bytes, as the database counts names and values. The database bills each started KB.
+/// Returns the size of a delivery's row in bytes: names and values, as the database counts them. The database bills each started KB.
 ///
 /// # Errors
 /// The row cannot be written.

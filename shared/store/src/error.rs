@@ -1,4 +1,4 @@
-//! Errors of the store, by what a caller can do about them.
+//! Errors of the store, grouped by how a caller can handle them.
 
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
@@ -14,7 +14,7 @@ pub enum StoreError {
     /// There were too many concurrent calls for the tenant or the table. Nothing was written. A later call can succeed.
     #[error("too many concurrent calls: {0}")]
     Throttled(String),
-    /// There was no response, or not in time. The call may have been executed. A later call can succeed.
+    /// There was no response in time. The call may have been executed. A later call can succeed.
     #[error("the database is busy: {0}")]
     Busy(String),
     /// The database rejected the call.

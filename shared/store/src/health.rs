@@ -1,4 +1,4 @@
-//! The health of webhooks: written when attempts fail, when they succeed after failures, and when the lane changes.
+//! Writes the health of webhooks: failed attempts, successes after failures, and changes of the lane.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -14,7 +14,7 @@ use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, WARNED}
 use crate::webhooks::{Webhooks, update_item};
 use crate::{keys, webhook_item};
 
-/// Tries of an update that collides with a transaction on the same webhook.
+/// Maximum number of repetitions of an update that collides with a transaction on the same webhook.
 const TRIES: u32 = 6;
 
 impl Webhooks {
@@ -37,8 +37,8 @@ impl Webhooks {
         self.updated(request).await
     }
 
-    /// Resets failed attempts after a success. Returns the webhook before the update, or `None` if it does not exist. Of concurrent callers,
-    /// only one sees the failures.
+    /// Resets the failed attempts after a success. Returns the webhook before the update, or `None` if it does not exist. Only one of
+    /// several concurrent callers sees the failures.
     pub async fn clear_failures(
         &self,
         tenant: &TenantId,
@@ -48,7 +48,8 @@ impl Webhooks {
         self.updated(self.update(tenant, id, update).return_values(ReturnValue::AllOld)).await
     }
 
-    /// Records that `anzol.webhook.failing` is published. Returns whether the caller publishes it: of concurrent callers, only one does.
+    /// Records that `anzol.webhook.failing` is published. Returns whether the caller must publish it: `true` for only one of several
+    /// concurrent callers.
     pub async fn set_warned(&self, tenant: &TenantId, id: WebhookId) -> Result<bool, StoreError> {
         let request = self
             .update(tenant, id, format!("SET {WARNED} = :true"))
@@ -80,7 +81,7 @@ impl Webhooks {
     }
 
     /// Moves a webhook to another lane and increments the tenant's revision, so that the next event is dispatched there. Returns whether
-    /// the webhook moved: of concurrent callers, only one moves it.
+    /// this call moved the webhook: only one of several concurrent calls does.
     pub async fn set_lane(&self, tenant: &TenantId, id: WebhookId, lane: Lane) -> Result<bool, StoreError> {
         let update = Update::builder()
             .table_name(&self.table)

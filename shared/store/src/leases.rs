@@ -1,8 +1,8 @@
-//! Leases, which limit the concurrent tests and resends of a tenant. One item of the webhooks table for each tenant that uses them.
+//! Leases, which limit the concurrent tests and resends of a tenant. Each tenant that uses them has one item in the webhooks table.
 //!
-//! Each lease is an attribute with a unique name, its user and its expiry. To take a lease, a caller reads the item and adds an attribute on
-//! the condition that `version` has not changed. Only taking changes `version`, so between the read and the write leases can be released, but
-//! not taken, and the limits always hold. To release a lease, its attribute is removed.
+//! Each lease is an attribute with a unique name, its user and its expiry. To take a lease, a caller reads the item and adds an attribute
+//! on the condition that `version` has not changed. Only taking a lease changes `version`. Between the read and the write, leases can
+//! therefore be released but not taken, so the limits always hold. Releasing a lease removes its attribute.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,15 +18,14 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::webhooks::Webhooks;
 
-/// Maximum number of leases of a tenant. With the longest attempt, 15 s, that is less than one waiting call per second.
+/// Maximum number of leases of a tenant. With attempts of 15 s, the longest timeout, a tenant makes less than one call per second.
 pub const TENANT_LEASES: usize = 10;
 /// Maximum number of leases of one user, so that one user cannot block the others of the tenant.
 pub const USER_LEASES: usize = 5;
-/// Lifetime of a lease. Longer than an invocation of `api` (30 s in the template), and so than an attempt with its recording: only a
-/// caller that was killed reaches it.
+/// Lifetime of a lease. Longer than an invocation of `api` (30 s in the template), so a lease expires only if its caller was killed.
 pub const LEASE_TIME: Duration = Duration::from_secs(35);
 
-/// Tries while other callers take leases of the tenant.
+/// Number of tries to take a lease while other callers take leases of the tenant.
 const TRIES: u32 = 9;
 
 const LEASE: &str = "lease";
@@ -140,8 +139,8 @@ impl Webhooks {
     }
 }
 
-/// Returns whether a lease has expired. A lease that cannot be read, or that expires later than any lease taken by now, counts as expired, so
-/// that it does not block the tenant.
+/// Returns whether a lease has expired. A lease that cannot be read, or that ends implausibly late, counts as expired, so that it does not
+/// block the tenant.
 fn has_expired(lease: &AttributeValue, now: OffsetDateTime) -> bool {
     let end = lease.as_m().ok().and_then(|lease| lease.get(END)?.as_n().ok()?.parse::<i64>().ok());
     let latest = keys::unix_millis(now + LEASE_TIME * 2);

@@ -1,5 +1,5 @@
 //! The match log in the deliveries table: records of received events by tenant and type, and of mismatches by webhook and rule. A record
-//! replaces the one before.
+//! replaces the previous one.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
@@ -84,7 +84,7 @@ impl MatchRecords {
         })
     }
 
-    /// Reads a whole partition: a record for each event type, or for each rule. Both fit one page of the database many times.
+    /// Reads a whole partition: one record for each event type, or for each rule. Both are much smaller than one page of the database.
     async fn all<T: DeserializeOwned>(&self, pk: String) -> Result<Vec<T>, StoreError> {
         let query = self
             .client

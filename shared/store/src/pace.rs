@@ -1,4 +1,4 @@
-//! How fast receivers respond to bursts: a small item beside each webhook that gets bursts.
+//! Stores how fast receivers respond to bursts, in a small item for each webhook that gets bursts.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -29,8 +29,8 @@ impl Webhooks {
         Ok(Pace { fast_until: moment(FAST_UNTIL), probed_until: moment(PROBED_UNTIL) })
     }
 
-    /// Acquires the probe of a receiver from `now` until `until`. Returns whether it was free: of concurrent callers, only one acquires it. A
-    /// probe that ends after [`latest_probe`] counts as free.
+    /// Acquires the probe of a receiver from `now` until `until`. Returns whether the probe was free: only one of several concurrent
+    /// callers acquires it. A probe that ends after [`latest_probe`] counts as free.
     pub async fn acquire_probe(
         &self,
         tenant: &TenantId,

@@ -1,11 +1,11 @@
 //! Recoveries in the deliveries table: their progress, the failures that they cover, and the events that were sent again.
 //!
-//! A webhook has one running recovery at a time. The item `RUNNING` names the newest one, and its row contains its status. The end of a
-//! recovery therefore changes only its row, in every release, and the next one can start.
+//! A webhook has one running recovery at a time. The item `RUNNING` names the newest recovery, whose row contains its status. In every
+//! release, ending a recovery changes only its row, so the next one can start.
 //!
-//! The item of an event that was sent again has `handledDelivery`, the last failed delivery that this settles, and `recoveryId`, the recovery.
-//! Older releases do not write the others: `takenFor`, the failed delivery that was sent again; `sentAs`, the new delivery; and
-//! `handledUntil`, the id from which on a failure counts as new.
+//! The item of an event that was sent again has `handledDelivery`, the last failed delivery that this settles, and `recoveryId`, the
+//! recovery. Older releases do not write the other attributes: `takenFor`, the failed delivery that was sent again; `sentAs`, the new
+//! delivery; and `handledUntil`: failures from this id on count as new.
 
 use std::collections::HashMap;
 
@@ -90,9 +90,9 @@ pub struct Handled {
 pub struct Taking<'a> {
     /// The `webhook-id` header.
     pub message_id: &'a str,
-    /// The failed delivery to send again: the event's first that the recovery found.
+    /// The failed delivery to send again: the event's first failure that the recovery found.
     pub place: DeliveryId,
-    /// The last failed attempt that followed from it.
+    /// The last failed attempt that followed `place`.
     pub failed: DeliveryId,
     /// The new delivery.
     pub sent_as: DeliveryId,
@@ -105,13 +105,13 @@ struct Newest {
     recovery_id: RecoveryId,
 }
 
-/// Tries to start a recovery while other callers start one.
+/// Number of tries to start a recovery while other callers start one too.
 const TRIES: u32 = 6;
 
 impl Deliveries {
-    /// Starts a recovery at `now`. If one of the webhook is running, returns that one instead.
+    /// Starts a recovery at `now`. If another recovery of the webhook is running, returns that recovery instead.
     ///
-    /// Of concurrent callers, only one starts a recovery. Does not see a recovery that an older release started without `RUNNING`.
+    /// Only one of several concurrent callers starts a recovery. Does not see a recovery that an older release started without `RUNNING`.
     ///
     /// # Errors
     /// [`StoreError::Throttled`] if other callers collided with every try.
@@ -167,7 +167,7 @@ impl Deliveries {
         Err(StoreError::Throttled("too many recoveries of the webhook start at once".to_owned()))
     }
 
-    /// Writes the progress of a recovery since it was read.
+    /// Writes the progress of a recovery that was read as `read`.
     ///
     /// # Errors
     /// [`StoreError::Changed`] if another writer advanced it.
@@ -249,7 +249,8 @@ impl Deliveries {
         if from >= to {
             return Ok(FailurePage { rows: Vec::new(), next: None });
         }
-        // The range includes its ends: the lower may be processed, and the upper is out of range. One more entry shows whether more follow.
+        // The query includes both ends of the range, although the lower may be processed and the upper is outside. One more entry shows
+        // whether more follow.
         let entries = i32::try_from(limit + 2).unwrap_or(i32::MAX);
         let query = self.query(tenant, webhook, &filter, (from, Some(to)), true).limit(entries);
         let answer = query.send().await.map_err(|error| StoreError::from_sdk(&error))?;
@@ -264,7 +265,7 @@ impl Deliveries {
             let whole = entries.iter().take_while(|(id, _)| id.time() < cut.time()).count();
             entries.truncate(if whole == 0 { limit } else { whole });
         }
-        // From the index, because some of the rows may no longer exist.
+        // Taken from the index, because some of the rows may no longer exist.
         let next = entries.last().map(|(id, _)| *id).filter(|_| more);
         let rows = self.whole(entries.into_iter().map(|(_, entry)| entry).collect()).await?.into_iter();
         let rows = rows.filter(|item| keys::is_kept(item, now));
@@ -272,9 +273,9 @@ impl Deliveries {
         Ok(FailurePage { rows, next })
     }
 
-    /// Claims an event for `recovery`, which sends it again. Returns whether the event was free: of concurrent recoveries, only one claims it.
-    /// A failure after the start of that recovery frees the event again. The same recovery can claim the event again for the same failure, so
-    /// that an interrupted step can be repeated.
+    /// Claims an event for `recovery`, which sends it again. Returns whether the event was free: only one of several concurrent recoveries
+    /// claims it. A failure after the start of that recovery frees the event again. The same recovery can claim the event again for the
+    /// same failure, so that an interrupted step can be repeated.
     pub async fn take_event(&self, recovery: &Recovery, taking: Taking<'_>) -> Result<bool, StoreError> {
         let Taking { message_id, place, failed, sent_as } = taking;
         let later = format!(

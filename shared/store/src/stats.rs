@@ -12,7 +12,7 @@ use crate::deliveries::{Deliveries, DeliveryFilter};
 use crate::error::StoreError;
 use crate::keys;
 
-/// Number of days counted: today and the six days before, in UTC. The history also has a part of an eighth day, which does not count.
+/// Number of days counted: today and the six days before, in UTC. The history also contains part of an eighth day, which is not counted.
 const DAYS: usize = 7;
 /// Maximum number of database pages (1 MB each, about 1,000 rows of 1 KB) read for one result, and again of the failure index if these
 /// are not enough: at most 2,048 read units, $0.26 for a thousand incomplete results.
@@ -41,13 +41,14 @@ pub struct LastDelivery {
 /// Statistics of a webhook's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
-    /// By day, oldest first.
+    /// Counts by day, oldest first.
     pub days: [(Date, Counts); DAYS],
-    /// The last 24 hours.
+    /// Counts of the last 24 hours.
     pub last_24_hours: Counts,
     /// The newest delivery of the last 7 days.
     pub last: Option<LastDelivery>,
-    /// Whether every row was counted. If not, successes are lower bounds, and so are failures if there are thousands of them.
+    /// Whether every row was counted. If not, the counts of successes are lower bounds, and so are those of failures if there are thousands
+    /// of them.
     pub complete: bool,
 }
 
@@ -81,12 +82,12 @@ impl Stats {
     }
 }
 
-/// The members of a row that count.
+/// The attributes of a row that statistics use.
 struct Row {
     id: DeliveryId,
     status: Status,
     event_type: Option<String>,
-    /// Not expired.
+    /// Whether the row has not expired.
     kept: bool,
 }
 
@@ -117,7 +118,7 @@ impl Deliveries {
             stats.complete = false;
             let older =
                 self.newest_first(history, Some(Status::Fail), (first, Some(cut)), first, now, |row| {
-                    // The range includes its end, which is counted already.
+                    // The range includes its end, which was already counted.
                     if row.kept && row.id < cut {
                         stats.count(row.id.time(), row.status, now);
                     }

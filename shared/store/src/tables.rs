@@ -12,7 +12,7 @@ pub struct TableNames {
 }
 
 impl TableNames {
-    /// Returns the deployment's tables, from the variables `WEBHOOKS_TABLE` and `DELIVERIES_TABLE`.
+    /// Returns the names of the deployment's tables, from the variables `WEBHOOKS_TABLE` and `DELIVERIES_TABLE`.
     pub fn from_env(env: &mut Env) -> Self {
         Self { webhooks: env.required("WEBHOOKS_TABLE"), deliveries: env.required("DELIVERIES_TABLE") }
     }

@@ -1,7 +1,7 @@
-//! A webhook as an item of the webhooks table.
+//! Converts webhooks to and from items of the webhooks table.
 //!
-//! The configuration is one attribute, `webhook`, which changes only together with `version` and `sealed`. It is JSON in a string, because
-//! the SDK takes several times as long to read a map, and every list, event and delivery reads webhooks. Health has separate attributes,
+//! The configuration is one attribute, `webhook`, which changes only together with `version` and `sealed`. It is JSON in a string: the SDK
+//! takes several times as long to parse a map, and every list, event and delivery reads webhooks. Health has separate attributes, which are
 //! absent while the webhook is healthy, so that writes of senders do not conflict with edits.
 
 use std::collections::HashMap;
@@ -59,7 +59,7 @@ struct WebhookDocument {
     event_types: Vec<String>,
     level: Level,
     owner_id: UserId,
-    /// Present in items whose `webhook` is a map, as written before the first release.
+    /// Present only in items from before the first release, whose `webhook` is a map.
     #[serde(default, skip_serializing)]
     sealed: Option<SealedItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! The webhooks table: creates webhooks within the cap, reads, replaces and deletes them. Every write increments the tenant's revision.
+//! The webhooks table: creates webhooks up to the cap, and reads, replaces and deletes them. Every write increments the tenant's revision.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use crate::keys::Key;
 use crate::webhook_item::{FAILING_SINCE, FAILURES, FAST_SUCCESSES, LANE, SEALED, VERSION, WARNED, WEBHOOK};
 use crate::{batch, keys, webhook_item};
 
-/// Tries of a transaction that collides with other writers of the tenant. With the waits between them, about 4 s in total.
+/// Number of tries of a transaction that collides with other writers of the tenant. The waits between them add up to at most 2.9 s.
 const TRIES: u32 = 9;
 
 /// The webhooks table.
@@ -45,7 +45,7 @@ impl Webhooks {
         request.send().await.map(drop).map_err(|error| StoreError::from_sdk(&error))
     }
 
-    /// Creates a webhook, unless the tenant has `cap` webhooks.
+    /// Creates a webhook, unless the tenant already has `cap` webhooks.
     ///
     /// One transaction writes the webhook and counts it, so the cap holds for concurrent calls.
     ///
@@ -63,8 +63,8 @@ impl Webhooks {
         self.transact(put_item(put)?, count, [StoreError::Changed, StoreError::CapReached(cap)]).await
     }
 
-    /// Replaces a webhook, given as it was read and as it is to be. Does not write its health, which senders update; resets it if the two
-    /// differ in health.
+    /// Replaces `read`, a webhook as it was read, with `webhook`. Keeps the stored health, which senders update, or resets it if the health
+    /// of the two differs.
     ///
     /// # Errors
     /// [`StoreError::Changed`] if another writer changed or deleted the webhook after it was read.
@@ -100,7 +100,7 @@ impl Webhooks {
     /// Deletes a webhook.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if it does not exist.
+    /// [`StoreError::Changed`] if the webhook does not exist.
     pub async fn delete(&self, tenant: &TenantId, id: WebhookId) -> Result<(), StoreError> {
         let delete = Delete::builder()
             .table_name(&self.table)
@@ -126,7 +126,7 @@ impl Webhooks {
         answer.item.map(webhook_item::read).transpose()
     }
 
-    /// Returns the webhooks with these ids, as far as they exist. At most 100 ids, the limit of one call.
+    /// Returns the existing webhooks among these ids.
     ///
     /// A stored webhook that cannot be read is an error of that webhook only, because the webhooks belong to different tenants.
     pub async fn get_many(
@@ -188,7 +188,8 @@ impl Webhooks {
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
     }
 
-    /// Writes a webhook and its tenant's quota item in one transaction. `failed` has the errors for a failed condition of either.
+    /// Writes a webhook and its tenant's quota item in one transaction. `failed` contains the errors for a failed condition of the webhook
+    /// and of the quota item.
     pub(crate) async fn transact(
         &self,
         webhook: TransactWriteItem,
@@ -198,7 +199,7 @@ impl Webhooks {
         let quota = quota.build().map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let quota = TransactWriteItem::builder().update(quota).build();
         let [webhook_failed, quota_failed] = failed;
-        // The same token for all rounds: a round that succeeded without a response is not repeated, and not mistaken for another writer's.
+        // All rounds use the same token: a round that succeeded without a response is neither repeated nor mistaken for another writer's.
         let token = format!("{:032x}", fastrand::u128(..));
         for round in 0..TRIES {
             pause(round).await;

@@ -9,7 +9,7 @@ pub enum VaultError {
     #[error("KMS is busy: {0}")]
     Unavailable(String),
     /// KMS rejects the call: the function lacks the permission, the key is disabled or scheduled for deletion, or the secrets were sealed
-    /// for another tenant or webhook. Lasts until an operator intervenes.
+    /// for another tenant or webhook. Persists until an operator intervenes.
     #[error("KMS rejected the call: {0}")]
     Refused(String),
     /// The opened data has an unknown format or does not fit the webhook.

@@ -21,16 +21,18 @@ pub use error::VaultError;
 /// Maximum number of bytes that KMS encrypts in one call (KMS API reference, Encrypt).
 pub const MAX_PLAINTEXT: usize = 4096;
 
-/// Maximum size of secrets, in bytes: [`anzol_domain::headers::MAX_APART`] encrypted headers and the signing secrets, each of maximum size.
+/// Maximum size of a webhook's secrets, in bytes: [`anzol_domain::headers::MAX_APART`] encrypted headers and the signing secrets, each of
+/// maximum size.
 const LARGEST: usize = 5 * MAX_PLAINTEXT;
 
-/// Prefix of a sealed form with several ciphertexts, each after its length in two bytes. No ciphertext of KMS starts like this.
+/// Prefix of a sealed form with several ciphertexts, each preceded by its length in two bytes. No ciphertext of KMS starts with this
+/// prefix.
 const PARTS: &[u8] = b"anzol parts 1\n";
 
 /// Maximum number of webhooks whose opened secrets are cached: at most about 20 MB, usually less than 1 MB.
 const CACHE_CAPACITY: usize = 1000;
 
-/// Timeouts of a try and of a call with all its tries. They leave a sender enough time to send.
+/// Timeouts of one try and of a call with all its tries. They leave a sender enough time to send.
 const ATTEMPT: Duration = Duration::from_secs(3);
 const CALL: Duration = Duration::from_secs(6);
 
@@ -48,7 +50,7 @@ pub struct Vault {
 
 type Key = (TenantId, WebhookId, Vec<u8>);
 
-/// A webhook with its opened secrets. Only [`Vault::open`] makes one, so nothing is sent without the secrets.
+/// A webhook with its opened secrets. Only [`Vault::open`] creates this type, so nothing is sent without the secrets.
 #[derive(Debug, Clone)]
 pub struct Opened<'a> {
     webhook: &'a Webhook,
@@ -190,7 +192,8 @@ fn parts(sealed: &[u8]) -> Result<Vec<&[u8]>, VaultError> {
     if rest.is_empty() { Ok(parts) } else { Err(VaultError::Corrupt("a part is missing")) }
 }
 
-/// Returns the encryption context, which must be the same when a ciphertext is opened. The key policy in `infra/template.yaml` has its names.
+/// Returns the encryption context, which must be the same when a ciphertext is opened. The key policy in `infra/template.yaml` contains its
+/// names.
 fn context(tenant: &TenantId, webhook: WebhookId) -> HashMap<String, String> {
     HashMap::from([
         ("tenant".to_owned(), tenant.as_str().to_owned()),

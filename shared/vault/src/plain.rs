@@ -1,7 +1,7 @@
-//! The plaintext format of sealed secrets. It fits one call of KMS, except for encrypted headers that were added one by one.
+//! The plaintext format of sealed secrets. The plaintext fits into one call of KMS, unless encrypted headers were added one by one.
 //!
-//! It does not contain the names of headers: clients can see them, so they are stored beside the ciphertext, and a thousand short names
-//! would not fit.
+//! The format does not contain the names of headers. Clients can see them, so they are stored beside the ciphertext, and a thousand short
+//! names would not fit.
 
 use anzol_domain::{EncryptedHeaders, RetiredSecret, Secret, Secrets};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::error::VaultError;
 
-/// The first byte. A reader of another format rejects it.
+/// The first byte of the plaintext. A reader of another format rejects it.
 const FORMAT: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -17,15 +17,15 @@ struct Plain<'a> {
     format: u8,
     #[serde(borrow)]
     secret: Option<&'a str>,
-    /// Each with the Unix time, in seconds, until when it still signs.
+    /// Replaced secrets, each with the Unix time in seconds until when it still signs.
     #[serde(borrow)]
     retired: Vec<(&'a str, i64)>,
-    /// In the order of the names.
+    /// The values of encrypted headers, in the order of their names.
     #[serde(borrow)]
     header_values: Vec<&'a str>,
 }
 
-/// Writes secrets to `buffer`. Returns the part that they use.
+/// Writes secrets to `buffer`. Returns the used part.
 pub(crate) fn write<'b>(secrets: &Secrets, buffer: &'b mut [u8]) -> Result<&'b mut [u8], VaultError> {
     let retired = secrets.retired.iter();
     let plain = Plain {
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{LARGEST, MAX_PLAINTEXT};
 
-    /// The maximum number of secrets, each of maximum length.
+    /// Returns the maximum number of secrets, each of maximum length.
     fn largest_secrets() -> Secrets {
         let longest = |letter: &str| Secret::parse(letter.repeat(*SECRET_CHARS.end())).unwrap();
         let until = OffsetDateTime::from_unix_timestamp(253_402_300_799).unwrap();
@@ -90,7 +90,7 @@ mod tests {
         EncryptedHeaders::parse(pairs.into_iter().collect()).unwrap()
     }
 
-    /// Short names that differ in more than case, as many as fit into `MAX_HEADERS` bytes.
+    /// Returns short names that differ in more than case, as many as fit into `MAX_HEADERS` bytes.
     fn short_names() -> Vec<String> {
         let letters = "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~";
         let ones = letters.chars().map(|one| one.to_string());

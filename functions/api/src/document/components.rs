@@ -1,4 +1,4 @@
-//! Parameters and error responses of the document, by their component names.
+//! The parameters and error responses of the document, by component name.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! Schemas of the request bodies that no type describes: a new webhook, its replacement, a JSON Patch, events, and client credentials.
+//! Schemas of request bodies that no type describes: a new webhook, a replacement, a JSON Patch, events, and client credentials.
 
 use serde_json::{Map, Value, json};
 
@@ -33,7 +33,7 @@ pub(super) fn replacement(webhook: &Value) -> Value {
     )
 }
 
-/// Adds the rules that concern more than one member. `disabled` matches the requests for a disabled webhook.
+/// Adds the rules that concern more than one member. `disabled` is a schema that matches requests for a disabled webhook.
 fn webhook_with(webhook: &Value, disabled: &Value, description: &str) -> Value {
     let mut schema = webhook.clone();
     schema["description"] = json!(description);
@@ -56,7 +56,7 @@ fn webhook_with(webhook: &Value, disabled: &Value, description: &str) -> Value {
     schema
 }
 
-/// Returns the schema of a JSON Patch of the members that can be patched in this version, each with the schema of its values.
+/// Returns the schema of a JSON Patch in this version: the members that can be patched, each with the schema of its values.
 pub(super) fn json_patch(version: Version, webhook: &Value) -> Value {
     let required = |name: &str| webhook["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
     let set = |path: Value, value: &Value| {
@@ -177,7 +177,7 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
     [("CloudEvent", cloud_event), ("LegacyEvent", legacy_event), ("Events", events)]
 }
 
-/// Returns the schema of an event in the legacy form. Common members are described as in `CloudEvent`.
+/// Returns the schema of an event in the legacy form. Common members have the same schemas as in `CloudEvent`.
 fn legacy_event(cloud_event: &Value) -> Value {
     let common = &cloud_event["properties"];
     let described = |description: &str| {

@@ -1,4 +1,4 @@
-//! Delivery statistics in responses, and why a webhook has no deliveries. An Anzol extension.
+//! Delivery statistics in responses, and the reasons why a webhook has no deliveries. An Anzol extension.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Webhooks in responses. In requests, a webhook is the domain's unchecked form, [`anzol_domain::webhook::WebhookInput`].
+//! Webhooks in responses. Requests contain the domain's unchecked type, [`anzol_domain::webhook::WebhookInput`].
 
 use std::collections::BTreeMap;
 

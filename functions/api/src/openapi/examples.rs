@@ -1,10 +1,10 @@
-//! Example request bodies of the document. Tests send them to the API.
+//! The document's example request bodies. Tests send them to the API.
 
 use serde_json::{Value, json};
 
 use anzol_domain::{Level, Origin};
 
-/// Webhooks to create or to replace another with. Only a new webhook can have an `origin`.
+/// Returns webhooks for creation or replacement. Only a new webhook can have an `origin`.
 pub(crate) fn webhooks(origin: bool) -> Value {
     let mut full = json!({
         "name": "Failed reloads",
@@ -32,7 +32,7 @@ pub(crate) fn webhooks(origin: bool) -> Value {
     })
 }
 
-/// JSON Patches of a webhook.
+/// Returns JSON Patches of a webhook.
 pub(crate) fn patches() -> Value {
     json!({
         "disable": { "summary": "Disable the webhook", "value": [{ "op": "replace", "path": "/enabled", "value": false }] },
@@ -43,17 +43,17 @@ pub(crate) fn patches() -> Value {
     })
 }
 
-/// A request for a test event.
+/// Returns a request for a test event.
 pub(crate) fn test() -> Value {
     json!({ "type": { "summary": "A specific event type", "value": { "eventType": "com.qlik.v1.app.created" } } })
 }
 
-/// A request for a recovery.
+/// Returns a request for a recovery.
 pub(crate) fn recovery() -> Value {
     json!({ "since": { "summary": "Since a given time", "value": { "since": "2026-11-24T10:00:00Z" } } })
 }
 
-/// Events in both forms.
+/// Returns events in both forms.
 pub(crate) fn events() -> Value {
     json!({
         "cloudEvent": {
@@ -73,7 +73,7 @@ pub(crate) fn events() -> Value {
     })
 }
 
-/// The credentials of a client.
+/// Returns the credentials of a client.
 pub(crate) fn client_credentials() -> Value {
     json!({ "client": {
         "summary": "A publisher",

@@ -1,4 +1,4 @@
-//! The documentation of one route, built beside the route in [`crate::routes`].
+//! Builds the documentation of a route, which [`crate::routes`] defines beside the route.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use super::reference;
 use crate::method::Method;
 use crate::version::{DEPRECATION, SUNSET, Version};
 
-/// The documentation of one route. [`Paths`] adds its method and path.
+/// The documentation of a route. [`Paths`] adds the method and path.
 pub(crate) struct Operation {
     id: &'static str,
     json: Value,
@@ -16,12 +16,12 @@ pub(crate) struct Operation {
     success: Value,
     status: u16,
     schema: Option<fn(&mut SchemaGenerator) -> Schema>,
-    /// Operations that the response leads to, by id, with their parameters.
+    /// The operations that the response links to, by id, with their parameters.
     links: Vec<(&'static str, Value)>,
 }
 
 impl Operation {
-    /// Starts the documentation of a route. The id is the one of v1.
+    /// Starts the documentation of a route. `id` is the operation's id in v1.
     pub(crate) fn new(id: &'static str, tag: &str, summary: &str, description: impl Into<String>) -> Self {
         let description: String = description.into();
         let json = json!({ "tags": [tag], "summary": summary, "description": description, "responses": {} });
@@ -148,7 +148,8 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// Adds an operation, with the path parameters and errors that follow from the rest. Operations of core are named after those of v1.
+    /// Adds an operation, with its path parameters and the errors that follow from the rest. The ids of core operations are derived from
+    /// those of v1.
     pub(crate) fn add(
         &mut self,
         version: Option<Version>,

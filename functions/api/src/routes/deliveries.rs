@@ -1,4 +1,4 @@
-//! The delivery history of a webhook, and the requests that add to it immediately: resends and tests.
+//! The delivery history of a webhook, and the requests that add to it: resends and tests.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::state::{AppState, Shared};
 use crate::version::Version;
 
-/// `Retry-After`, in seconds, at the limit of concurrent tests and resends. Most attempts take less time.
+/// `Retry-After` at the limit of concurrent tests and resends, in seconds. Most attempts take less time.
 const AGAIN_SECONDS: u16 = 5;
 
 /// The sort fields of the list (contract section 2.3).
@@ -86,7 +86,7 @@ pub(crate) async fn get(
 /// Sends the event of a delivery again, with the webhook's current configuration, and returns the outcome: 201 even if the receiver
 /// rejected the event.
 ///
-/// Also sends for a disabled webhook. A failed resend is not retried.
+/// Also sends to a disabled webhook. A failed resend is not retried.
 pub(crate) async fn resend(
     State(state): State<Shared>,
     Verified(caller): Verified,
@@ -162,9 +162,9 @@ async fn send_leased(
     sent
 }
 
-/// Makes an attempt that a user asked for.
+/// Makes an attempt that a user requested.
 ///
-/// A row that could not be written is an error without a reason to try again: the delivery was sent.
+/// If the history row could not be written, returns 500 instead of a status that invites a retry, because the delivery was sent.
 async fn send_now(
     state: &AppState,
     webhook: &Webhook,

@@ -21,15 +21,15 @@ use crate::state::Shared;
 /// The scope that Qlik's clients request to receive all their scopes. Not a scope of the user pool.
 const USER_DEFAULT: &str = "user_default";
 
-/// Identifies this deployment as a cloud deployment. Without it, `@qlik/api` asks again before each call and may treat the server as a
-/// client-managed Qlik Sense (contract section 6.1).
+/// Identifies this deployment as a cloud deployment. Without this response, `@qlik/api` repeats the request before each call and may treat
+/// the server as a client-managed Qlik Sense (contract section 6.1).
 pub(crate) async fn product_info() -> impl IntoResponse {
     ([(CACHE_CONTROL, "public, max-age=300")], Json(ProductInfo::cloud()))
 }
 
 /// Returns a random token of 192 bits in the header `qlik-csrf-token`, for clients that require one before they write.
 ///
-/// The token is not checked: without cookie sessions there is no cross-site request to forge.
+/// The token is not checked, because without cookie sessions no cross-site request can be forged.
 pub(crate) async fn csrf_token() -> Result<impl IntoResponse, ApiError> {
     let mut random = [0; 24];
     getrandom::fill(&mut random).map_err(|error| {

@@ -1,4 +1,4 @@
-//! Recoveries: sending all permanently failed deliveries since a given time again. An Anzol extension.
+//! Recoveries, which send all permanently failed deliveries since a given time again. An Anzol extension.
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -17,8 +17,8 @@ use crate::version::Version;
 
 /// Starts a recovery and returns its progress so far: 202, with its URL in `Location`.
 ///
-/// A disabled webhook is a conflict, because it would receive nothing. So is a webhook whose last recovery is still running; `Location`
-/// is then the URL of that recovery.
+/// A disabled webhook is a conflict, because it would receive nothing. A running recovery of the webhook is a conflict too; `Location` is
+/// then its URL.
 pub(crate) async fn start(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,

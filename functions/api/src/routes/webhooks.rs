@@ -25,7 +25,7 @@ use crate::{patch, read_only};
 /// The fields that the list can be sorted by (contract section 1.1).
 pub(crate) const SORT_FIELDS: [&str; 4] = ["name", "url", "createdAt", "updatedAt"];
 
-/// Attempts to change a webhook while other requests change it concurrently. Each attempt reads the webhook again.
+/// Number of tries to change a webhook that other requests change concurrently. Each try reads the webhook again.
 const TRIES: usize = 4;
 
 /// Creates a webhook. It is enabled unless the request disables it.
@@ -72,7 +72,8 @@ pub(crate) async fn get(
 /// Replaces a webhook. Members that the request omits are reset to their defaults, and the webhook is disabled unless the request
 /// enables it.
 ///
-/// The owner is kept unless the request names another. Our choice: a client that omits it does not mean to give the webhook away.
+/// The owner is kept unless the request names another one. Our choice: a client that omits the owner does not intend to give the webhook
+/// away.
 pub(crate) async fn replace(
     State(state): State<Shared>,
     Extension(version): Extension<Version>,
@@ -86,7 +87,7 @@ pub(crate) async fn replace(
             level: Level::Tenant,
             owner: &webhook.spec.owner_id,
             enabled: false,
-            // In core, omitting it means false; clients of v1 do not know the member (contract section 1.4).
+            // In core, an omitted member means false; clients of v1 do not know the member (contract section 1.4).
             cloud_events: version == Version::V1 && webhook.spec.cloud_events,
             earlier: Earlier { spec: Some(&webhook.spec), headers: patch::before(webhook, &Value::Null) },
         })?;
@@ -137,10 +138,10 @@ pub(crate) async fn delete(
     }
 }
 
-/// Reads a webhook, builds its new spec with `make`, and writes it. Retries when another request changed it in between.
+/// Reads a webhook, builds its new spec with `make`, and writes it. Retries if another request changed the webhook in between.
 ///
-/// `make` also returns the new secrets, or `None` to keep the stored ones. It receives the stored secrets only if `open` is set, and
-/// none otherwise.
+/// `make` also returns the new secrets, or `None` to keep the stored ones. It receives the stored secrets if `open` is true, and empty
+/// secrets otherwise.
 async fn change(
     state: &AppState,
     caller: &Caller,
@@ -174,7 +175,7 @@ async fn change(
     Err(StoreError::Changed.into())
 }
 
-/// Seals the new secrets of a webhook. Opens the old ones only when the old signing secret may have to stay valid for a while.
+/// Seals the new secrets of a webhook. Opens the old secrets only if the old signing secret may have to stay valid for a while.
 async fn reseal(state: &AppState, stored: &Webhook, mut secrets: Secrets) -> Result<Option<Sealed>, Failure> {
     if secrets.secret.is_some() && stored.has_secret() {
         let old = state.vault.open(stored).await?;
@@ -186,10 +187,10 @@ async fn reseal(state: &AppState, stored: &Webhook, mut secrets: Secrets) -> Res
     Ok(state.vault.seal(&stored.tenant_id, stored.id, &secrets).await?)
 }
 
-/// Checks that the caller may give a webhook this spec. `owner` is its current owner.
+/// Checks that the caller may give a webhook this spec. `owner` is the webhook's current owner.
 ///
 /// # Errors
-/// 403.
+/// 403 if the level or the new owner requires a tenant admin.
 fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), Failure> {
     if !caller.may_set_level(spec.level) {
         return Err(ApiError::Forbidden(Rule::AdminRequiredForLevel).into());
@@ -250,7 +251,7 @@ fn sort_key(webhook: &Webhook, field: &str) -> String {
 
 /// The filters of a list of webhooks. A webhook must match all of them.
 struct WebhookQuery {
-    /// In the normalized form that names are compared in.
+    /// A part of the name, in the form in which names are compared.
     name: Option<String>,
     url: Option<String>,
     enabled: Option<bool>,
@@ -263,7 +264,7 @@ struct WebhookQuery {
 }
 
 impl WebhookQuery {
-    /// Reads the filters from the query and adds their problems. An invalid filter matches every webhook.
+    /// Reads the filters from the query parameters and adds their problems. An invalid filter matches every webhook.
     fn read(params: &Params, problems: &mut Problems) -> Self {
         let text = |name: &str| params.get(name).map(str::to_owned);
         let items = |name: &str| params.get(name).into_iter().flat_map(|list| list.split(',')).map(str::trim);
@@ -315,7 +316,7 @@ impl WebhookQuery {
     fn matches(&self, webhook: &Webhook) -> bool {
         let spec = &webhook.spec;
         let part = |wanted: &Option<String>, text: &str, form: fn(&str) -> String| {
-            // Text without a visible character matches no name.
+            // A text without visible characters is empty in this form, and matches no name.
             wanted.as_ref().is_none_or(|part| !part.is_empty() && form(text).contains(part))
         };
         let same =

@@ -23,19 +23,19 @@ pub const SPEC_VERSION: &str = r"^1\.0(?:\..*)?$";
 
 /// A media type, with or without parameters.
 pub const MEDIA_TYPE: &str = r#"^[-A-Za-z0-9!#$&^_.+]+/[-A-Za-z0-9!#$&^_.+]+(?: *; *[-A-Za-z0-9]+=(?:[-A-Za-z0-9!#$&^_.+]+|"[^";]*"))*$"#;
-/// An absolute URI. The server accepts more of them.
+/// An absolute URI. The server accepts more than this pattern.
 pub const URI: &str = r"^[A-Za-z][-A-Za-z0-9+.]*:(?:[-A-Za-z0-9._~:/?#@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$";
 /// Padded base64.
 pub const BASE64: &str =
     "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 
-/// The value of a string attribute of an event.
+/// Returns the pattern of a string attribute of an event.
 #[must_use]
 pub fn no_control() -> String {
     format!("^[^{CONTROL}]*$")
 }
 
-/// The name of a member of an event: an attribute, a member of the legacy form, or one of `more`.
+/// Returns the pattern of a member name of an event: an attribute, a member of the legacy form, or one of `more`.
 #[must_use]
 pub fn event_member(more: &[&str]) -> String {
     let older = LEGACY_NAMES.iter().chain(more).copied().collect::<Vec<_>>().join("|");
@@ -48,26 +48,27 @@ const UNFIT: &str = r"\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff";
 /// rejects text that consists only of the marks of a single script.
 const INVISIBLE: &str = r"\u00ad\u0300-\u036f\u0600-\u0605\u061c\u06dd\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff\u200b-\u200f\u2060-\u206f\u20d0-\u20ff\u2800\u3164\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\uffa0\ufff0-\ufffb";
 
-/// A webhook name: no control characters, no direction overrides, at least one visible character.
+/// Returns the pattern of a webhook name: no control characters, no direction overrides, at least one visible character.
 #[must_use]
 pub fn name() -> String {
     format!("^[^{CONTROL}{UNFIT}]*[^{CONTROL}{UNFIT}{SPACE}{INVISIBLE}][^{CONTROL}{UNFIT}]*$")
 }
 
-/// A description: no control characters except line feeds, no direction overrides.
+/// Returns the pattern of a description: no control characters except line feeds, no direction overrides.
 #[must_use]
 pub fn description() -> String {
     format!(r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f{UNFIT}]*$")
 }
 
-/// A secret, or an empty string.
+/// Returns the pattern of a secret or an empty string.
 #[must_use]
 pub fn secret() -> String {
     let (min, max) = (SECRET_CHARS.start(), SECRET_CHARS.end());
     format!("^(?:[^{CONTROL}]{{{min},{max}}})?$")
 }
 
-/// A webhook URL with an ASCII host name. The server also accepts names in other scripts, in their `xn--` form.
+/// Returns the pattern of a webhook URL with an ASCII host name. The server also accepts names in other scripts, and stores their `xn--`
+/// form.
 #[must_use]
 pub fn url() -> String {
     let scheme = any_case("https");
@@ -79,13 +80,13 @@ pub fn url() -> String {
     )
 }
 
-/// The name of a header that a webhook may set.
+/// Returns the pattern of a header name that a webhook can set.
 #[must_use]
 pub fn header_name() -> String {
     format!("^{}[{TOKEN}~]+$", not_reserved())
 }
 
-/// A JSON Pointer to a header that a webhook may set. RFC 6901 writes `~` as `~0`.
+/// Returns the pattern of a JSON Pointer to a header that a webhook can set. RFC 6901 writes `~` as `~0`.
 #[must_use]
 pub fn header_pointer(member: &str) -> String {
     format!("^/{member}/{}(?:[{TOKEN}]|~0)+$", not_reserved())
@@ -95,7 +96,7 @@ fn not_reserved() -> String {
     format!("(?!(?:{})$)(?!{})", alternatives(RESERVED), alternatives(RESERVED_PREFIXES))
 }
 
-/// A filter, or an empty string: the grammar of [`crate::filter`], which is regular.
+/// Returns the pattern of a filter or an empty string. The grammar of [`crate::filter`] is regular.
 #[must_use]
 pub fn filter() -> String {
     let hex = "[0-9A-Fa-f]";
@@ -117,12 +118,12 @@ pub fn filter() -> String {
     format!("^(?: *{comparison}(?: *(?:{join}) +{comparison})* *|[{SPACE}]*)$")
 }
 
-/// Any of these words, in any case.
+/// Returns a pattern that matches any of these words, in any case.
 fn alternatives(words: impl IntoIterator<Item = &'static str>) -> String {
     words.into_iter().map(any_case).collect::<Vec<_>>().join("|")
 }
 
-/// A word in any case. JSON Schema has no flag for it.
+/// Returns a pattern that matches a word in any case. JSON Schema has no flag for this.
 fn any_case(word: &str) -> String {
     let mut pattern = String::new();
     for c in word.chars() {

@@ -1,4 +1,4 @@
-//! Batches of queued deliveries: many attempts at once, their outcomes settled together.
+//! Processes batches of queued deliveries: makes the attempts concurrently and settles their outcomes together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -15,50 +15,50 @@ use super::pre::BatchState;
 use super::{Attempts, Deadline, Outcome, WebhookKey, WebhooksByKey, key, label};
 use crate::report::Attempt;
 
-/// Concurrent POSTs, over all hosts: a whole batch as the template configures it. A limit per host would have to be lower to have an effect,
-/// and would slow down bursts for healthy receivers; unhealthy ones are in the slow lane.
+/// Maximum number of concurrent POSTs to all hosts: the batch size in the template. A limit per host would have to be lower to have an
+/// effect, and would slow down bursts for healthy receivers; unhealthy ones are in the slow lane.
 const CONCURRENCY: usize = 10;
 
 /// Deliveries received from one queue.
 #[derive(Debug)]
 pub struct Batch {
-    /// The lane they waited in.
+    /// The lane of the queue.
     pub lane: Lane,
     /// The deliveries.
     pub messages: Vec<Message>,
 }
 
-/// A delivery, with the id of its message.
+/// A delivery and the id of its message.
 #[derive(Debug)]
 pub struct Message {
-    /// Identifies the message when it has to be received again.
+    /// Identifies the message if it must be received again.
     pub id: String,
     /// The delivery.
     pub task: DeliveryTask,
 }
 
 impl Message {
-    /// Returns the key of its webhook.
+    /// Returns the key of the delivery's webhook.
     #[must_use]
     pub fn webhook(&self) -> WebhookKey {
         key(&self.task)
     }
 }
 
-/// The outcomes of a batch, by what remains to be done.
+/// The outcomes of a batch, grouped by the next step.
 #[derive(Default)]
 struct Outcomes {
     /// To be recorded.
     attempted: Vec<Attempt>,
     /// To be moved to the slow lane.
     misplaced: Vec<DeliveryTask>,
-    /// To be put back on the fast lane for a moment.
+    /// To wait in the fast lane until the receiver was probed.
     deferred: Vec<DeliveryTask>,
-    /// To wait until the secrets of their webhooks can be opened.
+    /// To wait in the slow lane, because the secrets of their webhooks cannot be opened.
     secrets_unavailable: Vec<DeliveryTask>,
-    /// How many need nothing further.
+    /// Number of messages that need no next step.
     dropped: usize,
-    /// The messages of all but the dropped ones. A message may be received twice in a batch.
+    /// The ids of the messages of all deliveries that were not dropped. A batch can contain a delivery twice.
     message_ids: BTreeMap<DeliveryId, Vec<String>>,
     /// The messages to be received again.
     to_retry: BTreeSet<String>,
@@ -76,7 +76,7 @@ impl Outcomes {
             }
             Outcome::Settled => {
                 self.dropped += 1;
-                tracing::info!(tenant.id = %task.tenant_id, webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: it was sent before");
+                tracing::info!(tenant.id = %task.tenant_id, webhook.id = %task.webhook_id, delivery.id = %task.delivery_id, "dropped: the delivery was sent before");
             }
             Outcome::WrongLane => {
                 self.keep_id(&task, id);
@@ -103,7 +103,7 @@ impl Outcomes {
 }
 
 impl Attempts<'_> {
-    /// Processes a batch before `deadline`. Returns the ids of the messages that have to be received again; all others are done.
+    /// Processes a batch before `deadline`. Returns the ids of the messages that must be received again; all others are done.
     pub async fn process_batch(
         &self,
         batch: Batch,
@@ -125,7 +125,8 @@ impl Attempts<'_> {
         to_retry
     }
 
-    /// Returns the longest that an attempt takes, recording it included. Later than that before the deadline, none is started.
+    /// Returns the maximum duration of an attempt, including its recording. If less time is left before the deadline, no attempt is
+    /// started.
     #[must_use]
     pub fn longest_attempt(&self) -> Duration {
         self.deliverer.timeout() + SETTLE_RESERVE
@@ -157,7 +158,7 @@ impl Attempts<'_> {
             .await
     }
 
-    /// Records and queues what the outcomes ask for. Returns the messages to be received again.
+    /// Records the attempts and queues the other deliveries again. Returns the ids of the messages that must be received again.
     async fn settle_all(&self, outcomes: Outcomes, lane: Lane) -> BTreeSet<String> {
         let Outcomes {
             attempted,

@@ -1,7 +1,7 @@
-//! Bursts in the fast lane: before many deliveries go to a receiver that is not known to be fast, one finds out.
+//! Bursts in the fast lane: before many deliveries are sent to a receiver that is not known to be fast, one of them probes the receiver.
 //!
-//! Without this, a tenant that queues thousands of messages for a slow receiver has a POST waiting in every sender of the lane, and the
-//! messages of all other tenants wait with it.
+//! Without the probe, a tenant that queues thousands of messages for a slow receiver would have a POST waiting in every sender of the lane,
+//! and the messages of all other tenants would wait.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +19,11 @@ pub(super) type Bursts = BTreeMap<WebhookKey, Burst>;
 /// How the deliveries of a burst proceed.
 #[derive(Debug)]
 pub(super) enum Burst {
-    /// All are sent: the receiver is known to be fast.
+    /// All are sent, because the receiver is known to be fast.
     Go(Pace),
     /// The first is sent, and the others wait for its result.
     Probe(Probe),
-    /// All are deferred: another batch is probing the receiver.
+    /// All are deferred, because another batch is probing the receiver.
     Wait,
 }
 
@@ -49,11 +49,11 @@ pub(super) async fn find(messages: &[Message], webhooks: &WebhooksByKey, health:
     futures::future::join_all(bursts).await.into_iter().collect()
 }
 
-/// One delivery that finds out whether a receiver is fast, and others that wait for it.
+/// A probe: one delivery finds out whether the receiver is fast, and the others of the burst wait for the result.
 #[derive(Debug, Default)]
 pub(super) struct Probe {
     acquired: AtomicBool,
-    /// Whether the receiver is fast, once that is known.
+    /// Whether the receiver is fast; `None` until the result is known.
     fast: watch::Sender<Option<bool>>,
 }
 
@@ -63,7 +63,7 @@ impl Probe {
         (!self.acquired.swap(true, Ordering::Relaxed)).then(|| ProbeGuard(self))
     }
 
-    /// Waits for the result.
+    /// Waits for the result. Returns whether the receiver is fast.
     pub(super) async fn is_fast(&self) -> bool {
         let mut fast = self.fast.subscribe();
         fast.wait_for(Option::is_some).await.is_ok_and(|fast| *fast == Some(true))
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn probe_goes_to_one_and_its_first_report_counts() {
+    async fn probe_is_acquired_once_and_first_report_counts() {
         let probe = Probe::default();
         let guard = probe.try_acquire().unwrap();
         assert!(probe.try_acquire().is_none());

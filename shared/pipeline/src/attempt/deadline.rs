@@ -1,4 +1,4 @@
-//! How long a batch may take, and how much of that is reserved for its last steps.
+//! The deadline of a batch, and the time reserved for its last steps.
 
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ pub(super) const SETTLE_RESERVE: Duration = Duration::from_secs(5);
 /// Time reserved for returning the batch response.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(1);
 
-/// Time reserved for a recovery step: a read, some hundred small writes, and ten calls to a queue.
+/// Time reserved for a recovery step: a page of history, a few hundred small reads and writes, and about ten calls to a queue.
 const STEP_RESERVE: Duration = Duration::from_secs(10);
 
-/// When a batch has to be processed. Monotonic, so that no correction of the clock moves it.
+/// The time by which a batch must be processed. Uses the monotonic clock, so corrections of the system clock do not move it.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// A deadline at this moment.
+    /// Returns a deadline at this moment.
     #[must_use]
     pub fn new(at: Instant) -> Self {
         Self(at)
     }
 
-    /// Returns whether work that takes up to `longest` ends in time when it starts now.
+    /// Returns whether work that takes up to `longest` finishes in time if it starts now.
     pub(super) fn allows(self, longest: Duration) -> bool {
         self.left(Instant::now()) >= longest
     }
 
-    /// Returns whether a recovery step ends in time when it starts now.
+    /// Returns whether a recovery step finishes in time if it starts now.
     pub(crate) fn allows_step(self) -> bool {
         self.allows(STEP_RESERVE)
     }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deadline_leaves_the_time_until_it_and_none_after() {
+    fn deadline_leaves_no_time_after_it_passed() {
         let now = Instant::now();
         let deadline = Deadline::new(now + Duration::from_secs(12));
         for (later, left) in [(0, 12), (11, 1), (12, 0), (60, 0)] {

@@ -1,4 +1,4 @@
-//! Post-attempt: history, retries and log lines, then health; and the metrics of all of it.
+//! Post-attempt: records attempts, queues retries, updates health, and reports metrics.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use crate::health::{Changes, Verdict};
 use crate::report::Attempt;
 use crate::settle::Settled;
 
-/// The outcomes of a batch by webhook. Skipped attempts say nothing about the receiver, so they are not among them.
+/// The outcomes of a batch by webhook. Without skipped attempts, which say nothing about the receiver.
 pub(super) type Verdicts = BTreeMap<WebhookKey, Verdict>;
 
 /// Sums up attempts by webhook.
@@ -46,7 +46,7 @@ fn measure(meter: &Meter, attempt: &Attempt) {
 }
 
 impl Attempts<'_> {
-    /// Records attempts that waited in `lane` (or in none), queues their retries, and counts both.
+    /// Records attempts that waited in `lane`, or direct attempts (`None`), queues their retries, and counts both.
     pub(super) async fn settle(&self, attempts: Vec<Attempt>, lane: Option<Lane>) -> Settled {
         for attempt in &attempts {
             measure(&self.meter, attempt);
@@ -63,8 +63,8 @@ impl Attempts<'_> {
         self.meter.count(Metric::WebhooksDisabled, label(lane), changes.disabled);
     }
 
-    /// Updates the health of a batch's webhooks, all at once and only in the time left: a delivery that was sent and recorded must not be
-    /// sent again because a counter could not be written.
+    /// Updates the health of a batch's webhooks concurrently, within the time left. A failure is only logged: a delivery that was sent and
+    /// recorded must not be sent again because a counter could not be written.
     pub(super) async fn record_health(
         &self,
         verdicts: Verdicts,
@@ -78,7 +78,7 @@ impl Attempts<'_> {
                 webhook.to_mut().health.lane = Lane::Slow;
                 verdict.tally.slow = true; // a burst has a lower threshold than the tally
             }
-            // A probe has been noted already, as soon as it was over.
+            // The result of a probe was already recorded when the probe finished.
             let confirmed = match bursts.get(&key) {
                 Some(Burst::Go(pace)) if !verdict.tally.slow => Some(*pace),
                 _ => None,
@@ -124,7 +124,7 @@ mod tests {
         REPORTED.with_borrow_mut(|reported| reported.push((metric, label, value)));
     }
 
-    /// Reports counts, and times in milliseconds.
+    /// Keeps counts, and times in milliseconds, for assertions.
     const METER: Meter = Meter {
         count: |metric, label, amount| report(metric, label, amount.try_into().unwrap()),
         time: |metric, label, duration| report(metric, label, duration.as_millis()),

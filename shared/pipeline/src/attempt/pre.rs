@@ -1,4 +1,4 @@
-//! Pre-attempt: whether a queued delivery may be attempted now.
+//! Pre-attempt: opens secrets and decides whether a queued delivery can be attempted now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use super::{Attempts, Message, Outcome, WebhookKey, WebhooksByKey, key};
 
 /// The state that the deliveries of a batch share.
 pub(super) struct BatchState<'a> {
-    /// The lane they waited in.
+    /// The lane of the queue.
     pub(super) lane: Lane,
     webhooks: &'a WebhooksByKey,
     /// The enabled webhooks whose secrets could be opened.
@@ -23,7 +23,7 @@ pub(super) struct BatchState<'a> {
 }
 
 impl BatchState<'_> {
-    /// Notes that a webhook moves to the slow lane. Returns `false` when another delivery of the batch already moved it.
+    /// Marks a webhook as moved to the slow lane. Returns `false` if another delivery of the batch already moved it.
     pub(super) fn mark_moved(&self, key: WebhookKey) -> bool {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner).insert(key)
     }
@@ -34,13 +34,13 @@ impl BatchState<'_> {
     }
 }
 
-/// A delivery that may be attempted now.
+/// A delivery that can be attempted now.
 pub(super) struct Ready<'s> {
     pub(super) key: WebhookKey,
     pub(super) opened: &'s Opened<'s>,
-    /// How long the receiver may take before its webhook moves to the slow lane.
+    /// Maximum response time before the webhook moves to the slow lane.
     pub(super) slow_after: Duration,
-    /// Held by the delivery of a burst that probes the receiver.
+    /// The guard of the probe, if this delivery probes the receiver.
     pub(super) guard: Option<ProbeGuard<'s>>,
 }
 
@@ -62,7 +62,7 @@ impl Attempts<'_> {
         BatchState { lane, webhooks, opened, bursts, moved: Mutex::default() }
     }
 
-    /// Opens the secrets of the enabled webhooks, once each. Webhooks whose secrets cannot be opened are missing from the result.
+    /// Opens the secrets of each enabled webhook once. Webhooks whose secrets cannot be opened are missing from the result.
     async fn open<'w>(
         &self,
         messages: &[Message],
@@ -81,7 +81,7 @@ impl Attempts<'_> {
         futures::future::join_all(opening).await.into_iter().flatten().collect()
     }
 
-    /// Decides whether a delivery may be attempted now.
+    /// Decides whether a delivery can be attempted now.
     ///
     /// # Errors
     /// The outcome of a delivery that is not attempted.
@@ -110,7 +110,7 @@ impl Attempts<'_> {
         Ok(Ready { key, opened, slow_after, guard })
     }
 
-    /// Checks that a recovered delivery was not sent before: a recovery step that runs twice queues its deliveries twice.
+    /// Checks that a recovered delivery was not sent before, because a recovery step that runs twice queues its deliveries twice.
     async fn check_unsettled(&self, task: &DeliveryTask) -> Result<(), Outcome> {
         match self.settler.has_settled(task).await {
             Ok(false) => Ok(()),
@@ -123,7 +123,7 @@ impl Attempts<'_> {
     }
 }
 
-/// Waits until a delivery of a burst may be sent. Returns the guard of the probe when it is this delivery that probes the receiver.
+/// Waits until a delivery of a burst can be sent. Returns the guard of the probe if this delivery probes the receiver.
 async fn join_burst(burst: &Burst) -> Result<Option<ProbeGuard<'_>>, Outcome> {
     match burst {
         Burst::Go(_) => Ok(None),

@@ -1,20 +1,20 @@
-//! The needles: the parts of secret values, cut into fragments.
+//! The needles that redaction searches for: parts of secret values, cut into fragments.
 
 use zeroize::Zeroizing;
 
 /// Length of a fragment, in characters. Fragments are searched anywhere in a text.
 pub(super) const FRAGMENT: usize = 8;
 
-/// Shortest part that is searched inside other text, as a separate word.
+/// Minimum length of a part that is searched inside other text, as a separate word.
 pub(super) const SHORTEST: usize = 4;
 
-/// Least secret characters in a fragment that also contains a scheme or the name of a parameter.
+/// Minimum number of secret characters in a fragment that also contains a scheme or the name of a parameter.
 const SECRET_IN_FRAGMENT: usize = 6;
 
-/// Longest name of a parameter.
+/// Maximum length of a parameter name.
 const LONGEST_KEY: usize = 24;
 
-/// Longest incomplete escape at the end of a view.
+/// Maximum length of an incomplete escape at the end of a view.
 const LONGEST_REST: usize = 6;
 
 /// First words of header values that are not secret: the schemes of IANA's HTTP authentication registry, and others in use.
@@ -61,13 +61,13 @@ const PLAIN_WORDS: [&str; 14] = [
 
 /// The needles, all in lower case.
 pub(super) struct Needles {
-    /// Whole parts, for values that equal one, and for the end of a text that was cut.
+    /// Whole parts, for texts that equal one, and for the end of a text that was cut.
     parts: Vec<Zeroizing<Vec<u8>>>,
     /// Whole values that start with a part that is not secret.
     values: Vec<Zeroizing<Vec<u8>>>,
-    /// Fragments of parts as they are.
+    /// Unchanged fragments of parts.
     fragments: Set,
-    /// The same without whitespace and control characters.
+    /// Fragments of parts without whitespace and control characters.
     dense: Set,
     /// Fragments of the letters and digits of parts, also in base64.
     bare: Set,
@@ -138,7 +138,7 @@ impl Needles {
         false
     }
 
-    /// Returns whether a view ends with the start of a part, as where a text was cut.
+    /// Returns whether a view ends with the start of a part, because the text may have been cut there.
     pub(super) fn start_at_the_end_of(&self, view: &[u8]) -> bool {
         let tail = view.get(view.len().saturating_sub(FRAGMENT + LONGEST_REST)..).unwrap_or_default();
         let tail = Zeroizing::new(tail.to_ascii_lowercase());
@@ -154,7 +154,7 @@ impl Needles {
     }
 }
 
-/// Returns whether the last characters are one of these words, with no letter or digit that continues it on either side.
+/// Returns whether the last characters are one of these words, without a letter or digit on either side that continues the word.
 fn is_word(words: &Set, length: usize, seen: usize, last: u64, next: Option<&u8>) -> bool {
     let bits = length * 8;
     if seen < length || !words.has(last & !(u64::MAX << bits)) {
@@ -192,7 +192,7 @@ impl Gathered {
             self.cut(value.as_bytes(), &mask);
         }
         let credentials = value.split_once([' ', '\t']).map_or(value, |(_, rest)| rest.trim());
-        // Otherwise it is a list; its items are added below.
+        // Otherwise the value is a list, whose items are added below.
         if secret_mask(credentials).iter().all(|secret| *secret) {
             self.whole(credentials.as_bytes());
         }
@@ -216,7 +216,7 @@ impl Gathered {
         }
     }
 
-    /// Adds a part that is secret as a whole, and its decoded form if it is percent-encoded.
+    /// Adds a part that is completely secret, and its decoded form if it is percent-encoded.
     fn whole(&mut self, part: &[u8]) {
         if part.is_empty() || self.parts.iter().any(|known| known.eq_ignore_ascii_case(part)) {
             return;
@@ -246,7 +246,7 @@ impl Gathered {
         fragments(&dense, &dense_mask, &mut self.dense);
         let (bare, bare_mask) = only(u8::is_ascii_alphanumeric);
         fragments(&bare, &bare_mask, &mut self.bare);
-        // Base64 that was put in lower case or interrupted, so that it cannot be decoded.
+        // Base64 that was lowercased or interrupted cannot be decoded, so its digits are searched.
         let start = mask.iter().position(|secret| *secret).unwrap_or(mask.len());
         let secret = part.get(start..).unwrap_or_default();
         for before in 0..3 {
@@ -264,13 +264,13 @@ fn fragments(text: &[u8], mask: &[bool], into: &mut Vec<u64>) {
     into.extend(
         windows.filter(|(_, flags)| secret(flags) >= SECRET_IN_FRAGMENT).map(|(window, _)| packed(window)),
     );
-    // A short secret after a long scheme has no such fragment: add its end with the characters before it.
+    // A short secret after a long scheme has no such fragment, so its end is added with the characters before it.
     if secret(mask) < SECRET_IN_FRAGMENT && mask.last() == Some(&true) {
         into.extend(text.windows(FRAGMENT).last().map(packed));
     }
 }
 
-/// Returns which characters of a header value are secret: not its scheme, the names of its parameters, or the scheme of a URL.
+/// Returns the characters of a header value that are secret: all except its scheme, the names of its parameters, and the scheme of a URL.
 fn secret_mask(value: &str) -> Vec<bool> {
     let mut mask = vec![true; value.len()];
     let mut open = |from: usize, length: usize| {
@@ -306,12 +306,12 @@ fn is_key(name: &str) -> bool {
 /// Decodes `user:password` from base64.
 fn credentials_in_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let decoded = super::views::base64_decoded(text.as_bytes())?;
-    // In any character set. Without control characters it is unlikely to be a random token.
+    // The text can have any character set. Without control characters, it is unlikely to be a random token.
     let is_text = !decoded.iter().any(u8::is_ascii_control);
     (is_text && decoded.contains(&b':') && !decoded.starts_with(b"{")).then_some(decoded)
 }
 
-/// Returns the digits that a text always has in base64 after this many bytes of a group.
+/// Returns the base64 digits of a text that do not depend on the bytes around it, if `before` bytes of a group precede it.
 fn base64(text: &[u8], before: usize) -> Zeroizing<Vec<u8>> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let padding = std::iter::repeat_n(&0, before);
@@ -335,7 +335,7 @@ fn base64(text: &[u8], before: usize) -> Zeroizing<Vec<u8>> {
 
 // ---------------------------------------------------------------- sets
 
-/// A set of numbers with fast lookups of missing ones, which most are.
+/// A set of numbers, optimized for lookups of missing numbers, the common case.
 struct Set {
     sorted: Zeroizing<Vec<u64>>,
     /// One bit per hash of a number.

@@ -1,20 +1,20 @@
-//! Decoded views of a text: escapes, entities, base64, hex. Each takes one pass over the text.
+//! Decodes a text into views: escapes, entities, base64, hex. Each view takes one pass over the text.
 
 use zeroize::Zeroizing;
 
-/// One reading of a text. ASCII is exact; any other character is one byte that is neither a letter nor a digit.
+/// A decoded text. ASCII is exact; any other character is one byte that is neither a letter nor a digit.
 pub(super) type View = Zeroizing<Vec<u8>>;
 
-/// Replaces every character outside ASCII, of which header values have none.
+/// Replaces every character outside ASCII; header values have none.
 const OTHER: u8 = 0x80;
 
-/// Longest HTML tag that is removed from a text.
+/// Maximum length of an HTML tag that is removed from a text.
 const LONGEST_TAG: usize = 80;
 
-/// Fewest characters that a run of base64 or hex digits has to decode to.
+/// Minimum number of characters that a run of base64 or hex digits must decode to.
 const SHORTEST_RUN: usize = 4;
 
-/// Returns every reading of a text that differs from it.
+/// Returns every view of a text that differs from the text.
 pub(super) fn of(text: &[u8]) -> Vec<View> {
     let mut views = Vec::new();
     for step in [percent, entity, escape, quoted_printable, joined] {
@@ -26,7 +26,7 @@ pub(super) fn of(text: &[u8]) -> Vec<View> {
     views
 }
 
-/// Decodes the start of a text: the character (`None` joins what is around it), and the length of its encoding.
+/// Decodes the start of a text. Returns the character (`None` joins the text around it) and the length of its encoding.
 type Step = fn(&[u8]) -> Option<(Option<u8>, usize)>;
 
 fn rewritten(text: &[u8], step: Step) -> Option<View> {
@@ -45,7 +45,7 @@ fn rewritten(text: &[u8], step: Step) -> Option<View> {
     changed.then_some(view)
 }
 
-/// `%41`, `%u0041`, and `+` for a space.
+/// Decodes `%41`, `%u0041`, and `+` for a space.
 fn percent(text: &[u8]) -> Option<(Option<u8>, usize)> {
     match text {
         [b'+', ..] => Some((Some(b' '), 1)),
@@ -57,7 +57,7 @@ fn percent(text: &[u8]) -> Option<(Option<u8>, usize)> {
     }
 }
 
-/// `&amp;`, `&#65;`, `&#x41;`; tags such as `<br>` are removed.
+/// Decodes `&amp;`, `&#65;` and `&#x41;`, and removes tags such as `<br>`.
 fn entity(text: &[u8]) -> Option<(Option<u8>, usize)> {
     let (byte, length) = match text {
         [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'/', rest @ ..] => {
@@ -126,7 +126,7 @@ const ENTITIES: [(&str, u8); 42] = [
     ("rbrace;", b'}'),
 ];
 
-/// Backslash escapes of JSON, C and similar languages.
+/// Decodes backslash escapes of JSON, C and similar languages.
 fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
     let [b'\\', after @ ..] = text else { return None };
     let (byte, length) = match after {
@@ -135,7 +135,7 @@ fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
             (byte, length + 3)
         }
         [b'U', digits @ ..] => {
-            // Eight digits, or four where the whole text was put in upper case.
+            // Eight digits, or four if the whole text was uppercased.
             let (byte, length) = code(digits, 16, 8, 8).or_else(|| code(digits, 16, 4, 4))?;
             (byte, length + 1)
         }
@@ -151,7 +151,7 @@ fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
     Some((Some(byte), length + 1))
 }
 
-/// `=41`, and soft line breaks.
+/// Decodes `=41`, and removes soft line breaks.
 fn quoted_printable(text: &[u8]) -> Option<(Option<u8>, usize)> {
     match text {
         [b'=', b'\r', b'\n', ..] => Some((None, 3)),
@@ -161,7 +161,7 @@ fn quoted_printable(text: &[u8]) -> Option<(Option<u8>, usize)> {
     }
 }
 
-/// Folded lines with the indentation that follows, and UTF-16 read as another encoding.
+/// Joins folded lines, including the indentation that follows, and UTF-16 that was read as another encoding.
 fn joined(text: &[u8]) -> Option<(Option<u8>, usize)> {
     match text {
         [0, ..] => Some((None, 1)),
@@ -173,7 +173,7 @@ fn joined(text: &[u8]) -> Option<(Option<u8>, usize)> {
     }
 }
 
-/// Decodes a number with this many digits to its character. Returns the number of digits too.
+/// Decodes a number of `least` to `most` digits to its character. Also returns the number of digits.
 fn code(text: &[u8], base: u32, least: usize, most: usize) -> Option<(u8, usize)> {
     let digits = text.iter().take(most).map_while(|byte| char::from(*byte).to_digit(base));
     let (mut number, mut length) = (0_u32, 0);
@@ -185,8 +185,8 @@ fn code(text: &[u8], base: u32, least: usize, most: usize) -> Option<(u8, usize)
     (length >= least).then_some((byte, length))
 }
 
-/// Decodes the base64 in a text, in both alphabets, with lines joined. Returns four views: each of four consecutive digits may be the first
-/// of a group, because the text before may look like digits too.
+/// Decodes the base64 in a text, in both alphabets, with lines joined. Returns four views: each of four consecutive digits can be the first
+/// of a group, because the text before can look like digits too.
 fn base64(text: &[u8]) -> Vec<View> {
     let views = runs(text, |rest| match rest {
         [b' ' | b'\t' | b'\r' | b'\n', ..] => Some((None, 1)),
@@ -220,7 +220,7 @@ fn hex(text: &[u8]) -> Vec<View> {
     (0..2).filter_map(|skipped| decoded(&views, skipped, 4, SHORTEST_RUN * 2)).collect()
 }
 
-/// Returns the digits of a text: `Some` is a digit, `None` the end of a run.
+/// Returns the digits of a text: `Some` is a digit, `None` is the end of a run.
 fn runs(text: &[u8], digit: impl Fn(&[u8]) -> Option<(Option<u8>, usize)>) -> Zeroizing<Vec<Option<u8>>> {
     let mut digits = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text;
@@ -260,7 +260,7 @@ fn decoded(digits: &[Option<u8>], skipped: usize, bits: u32, shortest: usize) ->
                 view.push(byte);
                 continue;
             }
-            // Bytes that are not text were not base64: keep only stretches that are long enough.
+            // Bytes that are not text were not encoded text: keep only stretches that are long enough.
             if view.len() < readable + SHORTEST_RUN {
                 view.truncate(readable);
             }
@@ -301,7 +301,7 @@ fn without_brackets(word: &[u8]) -> &[u8] {
     word.get(..end).unwrap_or_default()
 }
 
-/// Decodes a percent-encoded text; `None` if it is not one.
+/// Decodes a percent-encoded text. Returns `None` if the text contains no `%`.
 pub(super) fn percent_decoded(text: &[u8]) -> Option<View> {
     text.contains(&b'%').then(|| rewritten(text, percent)).flatten()
 }
