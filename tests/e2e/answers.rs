@@ -72,7 +72,7 @@ fn k2_l7_answer_that_is_not_http_is_a_protocol_failure() {
     let ssh = Behavior::raw("SSH-2.0-OpenSSH_9.2p1\r\n", End::Open);
     let (_hook, _, row, posts) = answered("k2-ssh", &ssh);
     assert_eq!((&row["failure"], posts), (&json!("protocol"), 1), "{row:#}");
-    assert!(message(&row).contains("the answer is not http/1.1"), "{row:#}");
+    assert!(message(&row).contains("the response is not http/1.1"), "{row:#}");
     assert!(row["nextAttemptAt"].is_string(), "retried by the schedule, not at once: {row:#}");
 }
 

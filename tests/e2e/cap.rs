@@ -90,7 +90,7 @@ fn two_hundred_parallel_creates_make_exactly_100_webhooks() {
     let unreported = CAP - created.len();
     assert!(unreported <= retries, "{unreported} listed but not created, with {retries} retries");
 
-    assert_refused(&create(CALLERS), 403, "100");
+    assert_refused(&create(CALLERS), 403, "webhook_cap_reached");
     context().globex_admin.delete(&format!("{WEBHOOKS}/{}", listed[0])).unwrap().expect_status(204).unwrap();
     create(CALLERS).expect_status(201).unwrap();
     assert_refused(&create(CALLERS), 403, "webhook_cap_reached");

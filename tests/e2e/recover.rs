@@ -76,7 +76,7 @@ fn recovery_redelivers_failed_events_once() {
         assert_eq!(hook.received(id).len(), 2);
     }
     let theirs = context().globex_admin.get(&location).unwrap();
-    assert_refused(&theirs, 404, "no webhook");
+    assert_refused(&theirs, 404, "not_found");
 }
 
 #[test]
