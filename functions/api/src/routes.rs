@@ -203,7 +203,7 @@ fn extension_rows(table: &mut impl Table) {
             "recoverDeliveries",
             HISTORY,
             "Recover failed deliveries",
-            "Queues every event again whose delivery failed permanently after the time in `since`, each event once, oldest first. Skips \
+            "Queues every event again whose delivery has failed permanently since the given time, each event once, oldest first. Skips \
              deliveries that are still being retried. Repeating the request does not send an event twice. Large recoveries continue in \
              the background. A webhook can have one running recovery at a time: a second request returns a conflict, with the URL of the \
              running recovery in `Location`. A disabled webhook must be enabled first.",

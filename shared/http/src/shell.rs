@@ -23,7 +23,7 @@ pub struct ErrorBody {
     /// The errors of the request.
     #[schemars(length(min = 1))]
     errors: Vec<ErrorItem>,
-    /// The ID of the request. Include it when you report a problem to the operator, who can find the request by it in the logs.
+    /// The ID of the request in the operator's logs. Include it when you report a problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
 }
