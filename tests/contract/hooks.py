@@ -176,8 +176,8 @@ INEXPRESSIBLE = [
     (WRITES, HEADERS, "header_duplicate"),
     (WRITES, ("encryptedHeaders",), "header_in_both"),
     (WRITES, HEADERS, "headers_max_bytes"),
-    (WRITES, ("url",), "max_bytes"),
-    (WRITES, ("filter",), "max_length"),
+    (WRITES, ("url",), "url_max_bytes"),
+    (WRITES, ("filter",), "filter_max_length"),
     # Whether the filter fits the event types of the webhook.
     (WRITES, ("filter",), "filter_status_only"),
     # Depends on the current time.

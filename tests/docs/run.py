@@ -11,7 +11,7 @@ on the line before a block has instructions that readers do not need to see:
 
 The local cloud that the README's first block starts replaces AWS, so no account is needed. `AWS_ENDPOINT_URL` and credentials
 are set as for any program on this machine. Commands in running text must say on their line what they need; infra/xtask/src/main.rs checks
-those of `cargo xtask`. Links, and files that are named in code style, must exist.
+those of `cargo xtask`. Links, and paths and source files that are named in code style, must exist.
 """
 
 import json
@@ -27,6 +27,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,8 @@ PROSE = ["text", "query", "json"]
 PROGRAMS = ["aws", "cargo", "curl", "docker", "node", "npm", "pip", "python3", "rustup", "sam"]
 # Placeholders for the reader's values, and the values to use here.
 PLACEHOLDERS = {"receiver.example.com": "hooks.receiver.test"}
+# Files that documents name and that are not in the repository: the deployment serves them, or `up` writes them.
+GENERATED = ["config.json", "stack.json"]
 # Seconds that a command may take, and that the output of `eventually` may take to appear.
 TIMEOUT = 600
 EVENTUALLY = 60
@@ -110,8 +113,16 @@ def anchors(path):
     return {slug(line.lstrip("#").strip()) for _, line in blocks(path)[1] if line.startswith("#")}
 
 
+def files_near(path):
+    """Returns the files that a document can name without their directory: those beside and below a README, otherwise all."""
+    place = path.parent if path.name == "README.md" else ROOT
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    return subprocess.run(listed, cwd=place, check=True, capture_output=True, text=True).stdout.split("\n")
+
+
 def dead_references(path, text):
-    """Yields each relative link without a target, and each file of the repository that is named in code style and does not exist."""
+    """Yields each relative link without a target, and each path and source file that is named in code style and does not exist."""
+    near = files_near(path)
     for number, line in text:
         for target in re.findall(r"\]\(([^)\s]+)\)", line):
             if re.match("[a-z]+:", target):
@@ -123,6 +134,10 @@ def dead_references(path, text):
         for name in re.findall(r"`((?:functions|shared|infra|tests)/[\w./*-]+)`", line):
             if not any(ROOT.glob(name.rstrip("/"))):
                 yield f"{path.relative_to(ROOT)}:{number}: there is no {name}"
+        for name in re.findall(r"`([\w.*-]+(?:/[\w.*-]+)*\.(?:css|js|json|md|py|rs|toml|txt|yaml))`", line):
+            generated = name in GENERATED or name.startswith("target/")
+            if not generated and not (ROOT / name).exists() and not any(fnmatch(f"/{file}", f"*/{name}") for file in near):
+                yield f"{path.relative_to(ROOT)}:{number}: there is no file {name} near this document"
 
 
 def problems():

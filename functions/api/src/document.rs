@@ -73,7 +73,8 @@ pub fn document() -> Value {
         "security": [{ "bearer": [] }],
         "tags": [
             { "name": "Webhooks", "description": "Manage the webhooks of a tenant. The paths under `/api/v1/webhooks` are deprecated in \
-                favor of `/api/core/webhooks`; the headers of their responses say so." },
+                favor of `/api/core/webhooks`; their responses have the headers `Deprecation`, \
+                `Sunset` and `Link`." },
             { "name": "Delivery history", "description": "Inspect deliveries, send tests, and resend or recover events." },
             { "name": "Events", "description": "Publish events." },
             { "name": "Platform", "description": "Requests that clients make before they have an access token." },
@@ -81,7 +82,7 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": component_schemas(schemas),
-            "parameters": components::parameters().into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>(),
+            "parameters": components::parameters().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>(),
             "responses": components::responses(),
             "securitySchemes": {
                 "bearer": {
@@ -123,7 +124,7 @@ fn component_schemas(mut responses: SchemaGenerator) -> Map<String, Value> {
         "description": "An error that the gateway reports.",
         "type": "object",
         "required": ["message"],
-        "properties": { "message": { "description": "What is wrong.", "type": "string" } },
+        "properties": { "message": { "description": "A description of the error.", "type": "string" } },
     });
     let more = [
         ("WebhookCreation", requests::creation(&webhook)),

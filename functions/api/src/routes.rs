@@ -32,12 +32,14 @@ const PLATFORM: &str = "Platform";
 
 /// Adds the routes below the base path of a version: the ten operations of contract section 1, and the Anzol extensions.
 pub(crate) fn webhook_routes(table: &mut impl Table, version: Version) {
+    collection_rows(table);
     webhook_rows(table, version);
     delivery_rows(table);
     extension_rows(table);
 }
 
-fn webhook_rows(table: &mut impl Table, version: Version) {
+/// Adds the rows of the list of webhooks and of the event types.
+fn collection_rows(table: &mut impl Table) {
     table.route(Get, "", webhooks::list, || {
         Operation::new(
             "listWebhookEntries",
@@ -79,6 +81,10 @@ fn webhook_rows(table: &mut impl Table, version: Version) {
         )
         .returns::<EventTypes>(200, "All event types.")
     });
+}
+
+/// Adds the rows of one webhook.
+fn webhook_rows(table: &mut impl Table, version: Version) {
     table.route(Get, "/{id}", webhooks::get, || {
         Operation::new(
             "getWebhook",
@@ -197,10 +203,10 @@ fn extension_rows(table: &mut impl Table) {
             "recoverDeliveries",
             HISTORY,
             "Recover failed deliveries",
-            "Queues the events of all permanently failed deliveries since a given time again, once each and oldest first. Deliveries that \
-             are still being retried are not included. Repeating the request does not send an event twice. Large recoveries continue in \
-             the background. A webhook can have one running recovery: another request is a conflict, and `Location` is the URL of the \
-             running one. A disabled webhook must be enabled first.",
+            "Queues every event again whose delivery has failed permanently since the given time, each event once, oldest first. Skips \
+             deliveries that are still being retried. Repeating the request does not send an event twice. Large recoveries continue in \
+             the background. A webhook can have one running recovery at a time: a second request returns a conflict, with the URL of the \
+             running recovery in `Location`. A disabled webhook must be enabled first.",
         )
         .body(JSON, "RecoveryRequest", &examples::recovery())
         .returns::<RecoveryOut>(202, "The recovery and its progress so far.")
@@ -225,13 +231,17 @@ fn extension_rows(table: &mut impl Table) {
 
 /// Adds the routes that Qlik's clients use besides those of webhooks. They require no access token.
 pub(crate) fn platform_routes(table: &mut impl Table) {
-    let caching = |operation: Operation| {
-        operation.header(
-            "Cache-Control",
-            "How long the response can be cached.",
-            &json!({ "type": "string" }),
-        )
-    };
+    deployment_rows(table);
+    token_rows(table);
+}
+
+/// Adds the header that permits caching to the response.
+fn caching(operation: Operation) -> Operation {
+    operation.header("Cache-Control", "How long the response can be cached.", &json!({ "type": "string" }))
+}
+
+/// Adds the rows that describe the deployment.
+fn deployment_rows(table: &mut impl Table) {
     table.route(Get, "/api/openapi.json", openapi::serve, || {
         caching(
             Operation::new(
@@ -256,13 +266,18 @@ pub(crate) fn platform_routes(table: &mut impl Table) {
         )
         .security(json!([]))
     });
+}
+
+/// Adds the rows that return tokens.
+fn token_rows(table: &mut impl Table) {
     table.route(Get, "/api/v1/csrf-token", platform::csrf_token, || {
         caching(
             Operation::new(
                 "getCsrfToken",
                 PLATFORM,
                 "Get a CSRF token",
-                "For clients that require a token before they write. The token is not checked: there are no cookie sessions.",
+                "Returns a token for clients that require one before they send changes. The API does not check the token, because it has no \
+                 cookie sessions.",
             )
             .returns_nothing(204, "The token is in the header.")
             .header(

@@ -137,6 +137,7 @@ export const texts = {
   "status.failures.other": "The last {count} attempts failed",
   "status.failingSince.one": "Last attempt failed {when}",
   "status.failingSince.other": "Failing for {duration} ({count} attempts in a row)",
+  "reason.FAILURE_THRESHOLD": "The endpoint kept failing until it reached the disable threshold.",
   "reason.GONE": "The endpoint returned 410 Gone, so we stopped sending.",
 
   "menu.of": "Actions for {name}",
@@ -200,7 +201,7 @@ export const texts = {
   "form.changedMeanwhile": "Someone else changed this while you were editing. Save again to overwrite.",
   "form.notSaved": "Your changes haven't been saved yet.",
   "format.hybrid": "Compatible",
-  "format.hybridText": "CloudEvents 1.0 plus the legacy fields. Works with both old and new receivers.",
+  "format.hybridText": "CloudEvents 1.0 plus the legacy fields. Works with both old and new endpoints.",
   "format.cloudEvents": "CloudEvents 1.0",
   "format.cloudEventsText": "CloudEvents 1.0 only. This can't be changed back.",
   "format.fixed": "CloudEvents 1.0 only. This can't be changed back.",
@@ -399,7 +400,7 @@ export const texts = {
   "verify.step.twice": "Remember each webhook-id for 7 days, and respond to duplicates with 200 right away.",
   "verify.step.answer": "Respond with a 2xx status within 10 seconds. Do longer work afterwards.",
   "verify.legacy":
-    "Receivers that only support Qlik-Signature compute the HMAC-SHA256 of the body alone and compare the hex value.",
+    "Endpoints that only support Qlik-Signature compute the HMAC-SHA256 of the body alone and compare the hex value.",
   "verify.codeTitle": "Code",
   "verify.codeText": "Keep the secret in an environment variable or a secret store, never in your code.",
   "verify.languages": "Programming languages",

@@ -11,12 +11,7 @@ const labelOf = (category) => (has(`category.${category}`) ? t(`category.${categ
 export function eventPicker(chosen) {
   const picked = new Set(chosen);
   const problem = problemLine("eventTypes-problem");
-  const search = h("input", {
-    type: "search",
-    placeholder: t("events.search"),
-    "aria-label": t("events.search"),
-    autocomplete: "off",
-  });
+  const search = searchBox(render);
   const count = h("span", { class: "hint", "aria-live": "polite" });
   const list = h("div", { class: "events", role: "group", "aria-label": t("column.types"), tabindex: "0" });
   /** @type {EventType[]} */
@@ -43,12 +38,6 @@ export function eventPicker(chosen) {
     list.replaceChildren(...(shown.length ? categories.map(group) : [empty]));
     renderCount();
   }
-  search.addEventListener("input", (event) => {
-    event.stopPropagation();
-    render();
-  });
-  // Enter in the search must not submit the form.
-  search.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
   render();
   const tools = h("div", { class: "with-buttons" }, search, count);
   return {
@@ -74,6 +63,23 @@ export function eventPicker(chosen) {
     },
     focus: () => search.focus(),
   };
+}
+
+/** Builds the search, which calls `render` when its text changes. */
+function searchBox(render) {
+  const search = h("input", {
+    type: "search",
+    placeholder: t("events.search"),
+    "aria-label": t("events.search"),
+    autocomplete: "off",
+  });
+  search.addEventListener("input", (event) => {
+    event.stopPropagation();
+    render();
+  });
+  // Enter in the search must not submit the form.
+  search.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+  return search;
 }
 
 function matches({ name, title, description, category }, wanted) {

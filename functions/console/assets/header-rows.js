@@ -15,19 +15,62 @@ const MAX_BYTES = 2048;
  * @param {{ id: string, label: string, hint: string, values?: Record<string, string>, names?: string[] }} options
  */
 export function headerRows({ id, label, hint, values = {}, names }) {
+  const problem = problemLine(`${id}-problem`);
+  const notice = h("p", { class: "notice warn", hidden: true }, icon("alert"), t("encrypted.again"));
+  const list = rowList(() => problem.say(""));
+  const { rows, addButton } = list;
+  for (const [name, value] of Object.entries(values)) list.add(name, value);
+  for (const name of names ?? []) list.add(name, "", true);
+
+  const node = h(
+    "fieldset",
+    { class: "field" },
+    h("legend", {}, label, optionalMark()),
+    notice,
+    list.node,
+    h("div", { class: "with-buttons" }, addButton, list.size),
+    problem.node,
+    h("p", { class: "hint" }, hint),
+  );
+  return {
+    node,
+    value: () => readRows(rows, list.isNeeded()),
+    problems: () => problemsOf(rows, list.isNeeded(), Boolean(names)),
+    /** Asks for the kept values again, because they were meant for another URL. */
+    needValues(now) {
+      notice.hidden = !(now && rows.some(({ kept }) => kept));
+      list.need(now);
+    },
+    say(text, name) {
+      if (!text) for (const row of rows) row.say("");
+      const row = name !== undefined && text && rows.find((each) => each.name().toLowerCase() === name.toLowerCase());
+      if (row) row.say(text);
+      else problem.say(text);
+    },
+    focus() {
+      const wrong = rows.find((row) => row.hasProblem());
+      (wrong ? wrong.editable() : addButton).focus();
+    },
+  };
+}
+
+/** Builds the rows, the button that adds one, and their total size. Calls `edited` after each input. */
+function rowList(edited) {
   /** @type {HeaderRow[]} */
   const rows = [];
   let needed = false;
-  const list = h("div", { class: "rows" });
+  const node = h("div", { class: "rows" });
   const size = h("span", { class: "hint" });
-  const problem = problemLine(`${id}-problem`);
-  const notice = h("p", { class: "notice warn", hidden: true }, icon("alert"), t("encrypted.again"));
-  const changed = () => list.dispatchEvent(new Event("change", { bubbles: true }));
+  const changed = () => node.dispatchEvent(new Event("change", { bubbles: true }));
+  const addButton = button("quiet", { text: t("header.add"), glyph: "add" }, () => {
+    add().nameInput.focus();
+    changed();
+  });
   const actions = {
     changed,
     isNeeded: () => needed,
     edited() {
-      problem.say("");
+      edited();
       measure();
     },
     remove(row) {
@@ -42,7 +85,7 @@ export function headerRows({ id, label, hint, values = {}, names }) {
   function add(name = "", value = "", kept = false) {
     const row = headerRow({ name, value, kept }, actions);
     rows.push(row);
-    list.append(row.node);
+    node.append(row.node);
     measure();
     return row;
   }
@@ -53,46 +96,15 @@ export function headerRows({ id, label, hint, values = {}, names }) {
     size.classList.toggle("over", bytes > MAX_BYTES);
   }
 
-  const addButton = button("quiet", { text: t("header.add"), glyph: "add" }, () => {
-    add().nameInput.focus();
-    changed();
-  });
-  for (const [name, value] of Object.entries(values)) add(name, value);
-  for (const name of names ?? []) add(name, "", true);
+  /** Shows or hides the inputs of kept values. */
+  function need(now) {
+    // Built again only when it changes: a button must not disappear while it is being pressed.
+    if (needed === now) return;
+    needed = now;
+    for (const row of rows) if (row.kept) row.arrange();
+  }
 
-  const node = h(
-    "fieldset",
-    { class: "field" },
-    h("legend", {}, label, optionalMark()),
-    notice,
-    list,
-    h("div", { class: "with-buttons" }, addButton, size),
-    problem.node,
-    h("p", { class: "hint" }, hint),
-  );
-  return {
-    node,
-    value: () => readRows(rows, needed),
-    problems: () => problemsOf(rows, needed, Boolean(names)),
-    /** Asks for the kept values again, because they were meant for another URL. */
-    needValues(now) {
-      notice.hidden = !(now && rows.some(({ kept }) => kept));
-      // Built again only when it changes: a button must not disappear while it is being pressed.
-      if (needed === now) return;
-      needed = now;
-      for (const row of rows) if (row.kept) row.arrange();
-    },
-    say(text, name) {
-      if (!text) for (const row of rows) row.say("");
-      const row = name !== undefined && text && rows.find((each) => each.name().toLowerCase() === name.toLowerCase());
-      if (row) row.say(text);
-      else problem.say(text);
-    },
-    focus() {
-      const wrong = rows.find((row) => row.hasProblem());
-      (wrong ? wrong.editable() : addButton).focus();
-    },
-  };
+  return { node, rows, size, addButton, add, need, isNeeded: actions.isNeeded };
 }
 
 function headerRow({ name, value, kept }, actions) {

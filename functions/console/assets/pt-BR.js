@@ -63,6 +63,8 @@ export const texts = {
   "rule.incomplete": "Está incompleto.",
   "rule.max_length": "Use no máximo {max} caracteres.",
   "rule.max_bytes": "Use no máximo {max} bytes.",
+  "rule.url_max_bytes": "Use no máximo {max} bytes, incluindo as sequências de escape.",
+  "rule.filter_max_length": "Use no máximo {max} caracteres, incluindo os espaços.",
   "rule.length": "Use de {min} a {max} caracteres.",
   "rule.string": "Deve ser um texto.",
   "rule.object": "Deve ser um objeto JSON.",
@@ -130,7 +132,7 @@ export const texts = {
   "rule.token_tenant_invalid": "O valor de {claim} no token não é uma organização válida.",
   "rule.admin_required_for_level": "Só administradores podem usar o nível Locatário.",
   "rule.admin_required_for_owner": "Só administradores podem atribuir um webhook a outro usuário.",
-  "rule.cannot_be_turned_off": "Não é possível desativar esta opção depois.",
+  "rule.cannot_be_turned_off": "Depois de ativada, esta opção não pode ser desativada.",
   "rule.webhook_cap_reached": "Você atingiu o limite de {max} webhooks. Exclua um para adicionar outro.",
   "rule.webhook_cap_for_users_reached":
     "Sua organização tem {max} de {cap} webhooks. Os últimos {reserved} são reservados para administradores.",
@@ -204,7 +206,7 @@ export const texts = {
   "status.failures.other": "As últimas {count} tentativas falharam",
   "status.failingSince.one": "A última tentativa falhou {when}",
   "status.failingSince.other": "Falhando há {duration} ({count} tentativas seguidas)",
-  "reason.FAILURE_THRESHOLD": "O endpoint falhou por tempo demais, então paramos de enviar.",
+  "reason.FAILURE_THRESHOLD": "O endpoint continuou falhando até atingir o limite para desabilitar o webhook.",
   "reason.GONE": "O endpoint respondeu 410 Gone, então paramos de enviar.",
 
   "menu.of": "Ações de {name}",
@@ -268,7 +270,7 @@ export const texts = {
   "form.changedMeanwhile": "Outra pessoa alterou isto enquanto você editava. Salve novamente para substituir.",
   "form.notSaved": "Suas alterações ainda não foram salvas.",
   "format.hybrid": "Compatível",
-  "format.hybridText": "CloudEvents 1.0 mais os campos legados. Funciona com receptores antigos e novos.",
+  "format.hybridText": "CloudEvents 1.0 mais os campos legados. Funciona com endpoints antigos e novos.",
   "format.cloudEvents": "CloudEvents 1.0",
   "format.cloudEventsText": "Somente CloudEvents 1.0. Esta escolha não pode ser desfeita.",
   "format.fixed": "Somente CloudEvents 1.0. Esta escolha não pode ser desfeita.",
@@ -481,7 +483,7 @@ export const texts = {
   "verify.step.twice": "Guarde cada webhook-id por 7 dias e responda imediatamente com 200 às duplicatas.",
   "verify.step.answer": "Responda com um status 2xx em até 10 segundos. Deixe o processamento demorado para depois.",
   "verify.legacy":
-    "Receptores que só usam Qlik-Signature calculam o HMAC-SHA256 apenas do corpo e comparam o valor hexadecimal.",
+    "Endpoints que só usam Qlik-Signature calculam o HMAC-SHA256 apenas do corpo e comparam o valor hexadecimal.",
   "verify.codeTitle": "Código",
   "verify.codeText": "Guarde o segredo em uma variável de ambiente ou em um cofre de segredos, nunca no código.",
   "verify.languages": "Linguagens de programação",
@@ -531,7 +533,7 @@ export const types = {
   ],
   "anzol.webhook.disabled": [
     "Webhook desabilitado",
-    "Um webhook foi desabilitado automaticamente porque o endpoint falhou por tempo demais ou respondeu 410 Gone.",
+    "Um webhook foi desabilitado automaticamente porque atingiu o limite de falhas ou o endpoint respondeu 410 Gone.",
   ],
   "anzol.webhook.recovered": ["Webhook recuperado", "Um webhook com falhas voltou a funcionar."],
 };

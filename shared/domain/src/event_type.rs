@@ -166,7 +166,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: WEBHOOK_FAILING,
         title: "Webhook failing",
-        description: "The webhook's health state became `warning`: it has reached half of its disable threshold.",
+        description: "A webhook is halfway to being disabled automatically.",
         category: ANZOL,
         levels: BOTH,
         aliases: &[],
@@ -174,7 +174,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: WEBHOOK_DISABLED,
         title: "Webhook disabled",
-        description: "The webhook was disabled because it reached its disable threshold or its receiver answered 410 Gone.",
+        description: "A webhook was disabled automatically because it reached its disable threshold or its endpoint answered 410 Gone.",
         category: ANZOL,
         levels: BOTH,
         aliases: &[],
@@ -182,7 +182,7 @@ pub const EVENT_TYPES: &[EventType] = &[
     EventType {
         name: WEBHOOK_RECOVERED,
         title: "Webhook recovered",
-        description: "The webhook's health state was `warning`, and a delivery succeeded.",
+        description: "A webhook that was halfway to being disabled works again.",
         category: ANZOL,
         levels: BOTH,
         aliases: &[],

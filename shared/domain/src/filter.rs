@@ -84,7 +84,7 @@ impl Filter {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let bounded = |text: &str| {
             if text.chars().count() > MAX_FILTER {
-                return Err(Invalid::one("filter", Rule::MaxLength { max: MAX_FILTER }));
+                return Err(Invalid::one("filter", Rule::FilterTooLong { max: MAX_FILTER }));
             }
             Ok(())
         };
@@ -239,7 +239,7 @@ mod tests {
         Filter::parse(filter).unwrap().matches(&event(more))
     }
 
-    const TOO_LONG: Rule = Rule::MaxLength { max: 4096 };
+    const TOO_LONG: Rule = Rule::FilterTooLong { max: 4096 };
 
     fn rule(filter: &str) -> Rule {
         Filter::parse(filter).unwrap_err().0.remove(0).rule

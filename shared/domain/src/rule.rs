@@ -301,6 +301,7 @@ rules! {
     "domain_characters" DomainCharacters "must have a domain name of letters, digits and inner hyphens";
     "domain_not_public" DomainNotPublic "must have a public domain name";
     "domain_not_qualified" DomainNotQualified "must have a fully qualified domain name";
+    "url_max_bytes" UrlTooLong { max: usize } "must have at most {max} bytes, including escapes";
     "own_host" OwnHost "must not point to this deployment's own API";
     "domain_names" NotDomainNames "must be domain names separated by commas";
 
@@ -315,10 +316,11 @@ rules! {
     "header_value_required" HeaderValueRequired "must be given again, or removed, in the patch that changes `url`";
     "headers_max_bytes" HeadersTooLarge { max: usize } "must have at most {max} bytes of names and values in total";
     "headers_max_count" TooManyHeaders { max: usize } "must have at most {max} headers, unless one request gives all of them";
-    "header_not_sendable" HeaderNotSendable "is not a header that can be sent";
+    "header_not_sendable" HeaderNotSendable "cannot be sent: its name or value is not valid, or its name is reserved or given twice";
 
     // Filters.
     "filter_syntax" FilterSyntax { position: usize, expected: Names } "cannot be read at character {position}: expected {expected}";
+    "filter_max_length" FilterTooLong { max: usize } "must have at most {max} characters, including spaces";
     "filter_status_only" FilterStatusOnly { name: &'static str } "may use data.status only if {name} is the only event type";
     "filter_status_value" FilterStatusValue { values: Names } "must compare data.status with one of {values}";
 
@@ -385,12 +387,12 @@ rules! {
 
     // 403.
     "token_without_tenant" TokenWithoutTenant "the token names no tenant";
-    "token_tenant_invalid" InvalidTokenTenant { claim: Shown } "the token's {claim} cannot be a tenant";
+    "token_tenant_invalid" InvalidTokenTenant { claim: Shown } "the claim {claim} of the token is not a valid tenant id";
     "publish_role_required" PublishRoleRequired "publishing requires the role Publisher or TenantAdmin, or a publish scope";
     "other_tenant" OtherTenant { index: usize } "event [{index}] belongs to a tenant that the caller may not publish for";
     "admin_required_for_level" AdminRequiredForLevel "a webhook of level `tenant` requires a tenant admin; use level `user`";
     "admin_required_for_owner" AdminRequiredForOwner "only a tenant admin can give a webhook to another user";
-    "cannot_be_turned_off" CannotBeTurnedOff "cannot be turned off again";
+    "cannot_be_turned_off" CannotBeTurnedOff "cannot be set to false after it was true";
     "webhook_cap_reached" WebhookCapReached { max: u32 } "the tenant already has {max} webhooks, the maximum";
     "webhook_cap_for_users_reached" WebhookCapForUsersReached { max: u32, reserved: u32, cap: u32 } "the tenant already has {max} webhooks; the last {reserved} of its {cap} are reserved for tenant admins";
 

@@ -72,7 +72,7 @@ impl WebhookUrl {
 }
 
 /// The rule for the URL as written and for the normalized URL.
-const TOO_LONG: Rule = Rule::MaxBytes { max: MAX_URL };
+const TOO_LONG: Rule = Rule::UrlTooLong { max: MAX_URL };
 
 /// Checks a URL: when a webhook is written, and again before each attempt.
 ///

@@ -57,26 +57,26 @@ pub enum ApiError {
     NotImplemented(Rule),
 }
 
-/// One error.
+/// An error of a request.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct ErrorItem {
-    /// `HTTP-` and the status.
+    /// The HTTP status of the error, such as `HTTP-404`.
     #[schemars(regex(pattern = "^HTTP-[45][0-9]{2}$"))]
     code: String,
-    /// The meaning of the status.
+    /// A short description of the HTTP status.
     title: String,
-    /// The problem with this request, for people: the field in backquotes, if there is one, and the rule that it breaks.
+    /// An explanation of the error for people. Its wording can change; use `rule` in programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// The field that breaks the rule, as the request spells it, like `url`, `headers.X-Key` or `eventTypes[1]`; absent when the error
-    /// is not about a field.
+    /// The field that caused the error, as the request spells it, such as `url`, `headers.X-Key` or `eventTypes[1]`. Absent if no single
+    /// field caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     field: Option<String>,
-    /// The broken rule, for programs. Codes are stable.
+    /// A stable code that identifies the rule that the request breaks. Use it to handle errors in programs.
     #[schemars(schema_with = "rule_schema")]
     rule: &'static str,
-    /// The numbers and names of the rule, like `max`; absent when it has none.
+    /// The values that the rule depends on, such as `max`. Absent if there are none.
     #[serde(skip_serializing_if = "Params::is_empty")]
     #[schemars(schema_with = "params_schema")]
     params: Params,

@@ -15,15 +15,15 @@ use serde::Serialize;
 
 use crate::error::{ApiError, ErrorItem, Errors};
 
-/// All errors of a request.
+/// The body of an error response.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Errors")]
 pub struct ErrorBody {
-    /// At least one.
+    /// The errors of the request.
     #[schemars(length(min = 1))]
     errors: Vec<ErrorItem>,
-    /// Finds the request in our logs.
+    /// The ID of the request in the operator's logs. Include it when you report a problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
 }

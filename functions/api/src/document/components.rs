@@ -9,36 +9,35 @@ use anzol_domain::schema::patterns;
 use crate::openapi::{ERRORS, reference};
 use crate::routes;
 
+/// A parameter with its component name.
+type Parameter = (&'static str, Value);
+
 /// Returns the parameters.
-pub(super) fn parameters() -> [(&'static str, Value); 20] {
+pub(super) fn parameters() -> impl Iterator<Item = Parameter> {
+    path_parameters().into_iter().chain(page_parameters()).chain(webhook_filters()).chain(delivery_filters())
+}
+
+fn path_parameters() -> [Parameter; 3] {
     let path = |name: &str, text: &str| {
         let schema = json!({ "type": "string", "format": "uuid", "pattern": patterns::ID });
         json!({ "name": name, "in": "path", "required": true, "description": text, "schema": schema })
     };
-    let query = |name: &str, text: &str, schema: Value| {
-        // An empty parameter counts as absent.
-        json!({ "name": name, "in": "query", "allowEmptyValue": true, "description": text, "schema": schema })
-    };
-    let text = || json!({ "type": "string" });
-    let sort = |fields: &[&str], default: &str| {
-        let all = fields.iter().flat_map(|field| ["", "+", "-"].map(|order| format!("{order}{field}")));
-        json!({ "type": "string", "enum": all.collect::<Vec<_>>(), "default": default })
-    };
-    let list = |name: &str, text: &str, items: Value| {
-        let mut parameter = query(name, text, json!({ "type": "array", "items": items }));
-        parameter["style"] = json!("form");
-        parameter["explode"] = json!(false);
-        parameter
-    };
-    let event_types = || reference("EventTypeName");
-    let sorting = "The field to sort by. Prefix it with `-` for descending order.";
-    let cursor = "A cursor from a link of this list. The order must be the same; the limit may differ.";
-    let mut alias = list("eventType", "A deprecated alias of `eventTypes`.", event_types());
-    alias["deprecated"] = json!(true);
     [
         ("WebhookId", path("id", "The ID of the webhook.")),
         ("DeliveryId", path("deliveryId", "The ID of a delivery of the webhook.")),
         ("RecoveryId", path("recoveryId", "The ID of a recovery of the webhook.")),
+    ]
+}
+
+/// Returns the parameters that select and order the items of a page.
+fn page_parameters() -> [Parameter; 5] {
+    let sort = |fields: &[&str], default: &str| {
+        let all = fields.iter().flat_map(|field| ["", "+", "-"].map(|order| format!("{order}{field}")));
+        json!({ "type": "string", "enum": all.collect::<Vec<_>>(), "default": default })
+    };
+    let sorting = "The field to sort by. Prefix it with `-` for descending order.";
+    let cursor = "A cursor from a link of this list. The order must be the same; the limit may differ.";
+    [
         (
             "Limit",
             query(
@@ -53,6 +52,14 @@ pub(super) fn parameters() -> [(&'static str, Value); 20] {
         ("Prev", query("prev", &format!("{cursor} Cannot be combined with `next`."), text())),
         ("WebhookSort", query("sort", sorting, sort(&routes::webhooks::SORT_FIELDS, "-createdAt"))),
         ("DeliverySort", query("sort", sorting, sort(&routes::deliveries::SORT_FIELDS, "-triggeredAt"))),
+    ]
+}
+
+fn webhook_filters() -> [Parameter; 10] {
+    let event_types = || reference("EventTypeName");
+    let mut alias = list("eventType", "A deprecated alias of `eventTypes`.", event_types());
+    alias["deprecated"] = json!(true);
+    [
         ("NamePart", query("name", "Returns webhooks whose name contains this text, ignoring case.", text())),
         ("UrlPart", query("url", "Returns webhooks whose URL contains this text, ignoring case.", text())),
         (
@@ -69,6 +76,11 @@ pub(super) fn parameters() -> [(&'static str, Value); 20] {
         ("CreatedByUserId", query("createdByUserId", "Returns webhooks created by this user.", text())),
         ("UpdatedByUserId", query("updatedByUserId", "Returns webhooks last changed by this user.", text())),
         ("OwnerId", query("ownerId", "Returns webhooks owned by this user.", text())),
+    ]
+}
+
+fn delivery_filters() -> [Parameter; 2] {
+    [
         (
             "StatusIs",
             query(
@@ -86,6 +98,23 @@ pub(super) fn parameters() -> [(&'static str, Value); 20] {
             ),
         ),
     ]
+}
+
+/// Returns a query parameter. An empty one counts as absent.
+fn query(name: &str, text: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "query", "allowEmptyValue": true, "description": text, "schema": schema })
+}
+
+/// Returns a query parameter whose value is a comma-separated list.
+fn list(name: &str, text: &str, items: Value) -> Value {
+    let mut parameter = query(name, text, json!({ "type": "array", "items": items }));
+    parameter["style"] = json!("form");
+    parameter["explode"] = json!(false);
+    parameter
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
 }
 
 /// Returns the error responses.

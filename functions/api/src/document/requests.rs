@@ -106,68 +106,11 @@ pub(super) fn json_patch(version: Version, webhook: &Value) -> Value {
 
 /// Returns the schemas of an event, in either form, and of the body of a publish request.
 pub(super) fn events() -> [(&'static str, Value); 3] {
-    let no_control = patterns::no_control();
-    let text = |description: &str| json!({ "description": description, "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE, "pattern": no_control });
-    let tenant = json!({
-        "description": "The tenant of the event. Defaults to the tenant of the caller.",
-        "type": ["string", "null"], "minLength": 1, "maxLength": MAX_OUTSIDE_ID, "pattern": patterns::OUTSIDE_ID,
-    });
-    let time = json!({
-        "description": "When the event occurred. Defaults to the current time.", "type": ["string", "null"], "format": "date-time",
-    });
-    let attribute = json!({
-        "type": ["string", "integer", "boolean", "null"], "pattern": no_control, "minimum": i32::MIN, "maximum": i32::MAX,
-    });
-    let described = |description: &str| {
-        let mut attribute = attribute.clone();
-        attribute["description"] = json!(description);
-        attribute
-    };
-    let optional = |description: &str, pattern: &str| json!({ "description": description, "type": ["string", "null"], "pattern": pattern });
-    let media_type = optional("The media type of `data`.", patterns::MEDIA_TYPE);
-    let schema = optional("The schema of `data`.", patterns::URI);
-    let base64 = optional("Binary event data. Cannot be combined with `data`.", patterns::BASE64);
-    let hops = json!({
-        "description": "How often a deployment delivered the event and a receiver published it again.",
-        "anyOf": [{ "type": "integer", "minimum": 0, "maximum": MAX_HOPS }, { "type": "string", "pattern": "^0*[0-3]$" }, { "type": "null" }],
-    });
-    let mark = json!({ "description": "Marks test events. Reserved.", "type": "null" });
-    let reserved = json!([OPERATIONAL_SOURCE, TEST_SOURCE]);
-    let mut source = text("The system that the event comes from. At most 1024 bytes.");
-    source["not"] = json!({ "enum": reserved });
-    let user = "Webhooks of level `user` that this user owns receive the event.";
-    let cloud_event = json!({
-        "description": "An event in the JSON format of CloudEvents 1.0. Extension attributes are delivered unchanged. A null attribute counts as absent.",
-        "type": "object",
-        "required": ["specversion", "id", "source", "type"],
-        "properties": {
-            "specversion": { "description": "The version of the specification.", "type": "string", "pattern": patterns::SPEC_VERSION },
-            "id": text("The ID of the event, unique together with `source`. At most 1024 bytes."),
-            "source": source,
-            "type": text("The type of the event. Webhooks receive events of the types they subscribe to."),
-            "time": time,
-            "subject": { "description": "The subject of the event.", "type": ["string", "null"], "minLength": 1, "pattern": no_control },
-            "datacontenttype": media_type,
-            "dataschema": schema,
-            "tenantid": tenant,
-            "userid": described(&format!("The user who caused the event. {user}")),
-            "ownerid": described(&format!("The user who owns the resource. {user}")),
-            "spaceid": described("The space of the resource, for filters."),
-            "toplevelresourceid": described("The top-level resource that the resource belongs to, for filters."),
-            "anzolhop": hops,
-            "anzoltest": mark,
-            "extensions": { "description": "The `extensions` member of Qlik's events. Must agree with the attributes.", "type": ["object", "null"] },
-            "data": { "description": "The event data: any JSON value, nested at most 64 levels deep." },
-            "data_base64": base64,
-        },
-        "propertyNames": { "pattern": patterns::event_member(&[]) },
-        "additionalProperties": attribute,
-        "not": { "required": ["data", "data_base64"], "properties": { "data_base64": { "type": "string" } } },
-    });
+    let cloud_event = cloud_event();
     let legacy_event = legacy_event(&cloud_event);
     let either = json!({ "anyOf": [reference("CloudEvent"), reference("LegacyEvent")] });
     let events = json!({
-        "description": "An event, or an array of events that is accepted as a whole or not at all. An event can have up to 64 KiB, unless the deployment configures another limit (at most 240 KiB); a request can have up to 1 MiB.",
+        "description": "An event, or an array of events that is accepted as a whole or not at all. The maximum size of an event is 64 KiB, unless the deployment configures another limit (at most 240 KiB). The maximum size of a request is 1 MiB.",
         "anyOf": [
             reference("CloudEvent"),
             reference("LegacyEvent"),
@@ -177,14 +120,83 @@ pub(super) fn events() -> [(&'static str, Value); 3] {
     [("CloudEvent", cloud_event), ("LegacyEvent", legacy_event), ("Events", events)]
 }
 
+/// Returns the schema of an attribute that any event can have.
+fn attribute() -> Value {
+    json!({
+        "type": ["string", "integer", "boolean", "null"], "pattern": patterns::no_control(), "minimum": i32::MIN, "maximum": i32::MAX,
+    })
+}
+
+fn described(description: &str) -> Value {
+    let mut attribute = attribute();
+    attribute["description"] = json!(description);
+    attribute
+}
+
+fn required_text(description: &str) -> Value {
+    json!({ "description": description, "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE, "pattern": patterns::no_control() })
+}
+
+fn optional_text(description: &str, pattern: &str) -> Value {
+    json!({ "description": description, "type": ["string", "null"], "pattern": pattern })
+}
+
+/// Returns the schema of the hop count.
+fn hops() -> Value {
+    json!({
+        "description": "The hop count: how many times the event was delivered and then published again. Keep it when you publish a delivery again.",
+        "anyOf": [{ "type": "integer", "minimum": 0, "maximum": MAX_HOPS }, { "type": "string", "pattern": "^0*[0-3]$" }, { "type": "null" }],
+    })
+}
+
+/// Returns the schema of an event in the JSON format of `CloudEvents` 1.0.
+fn cloud_event() -> Value {
+    let tenant = json!({
+        "description": "The tenant of the event. Defaults to the tenant of the caller.",
+        "type": ["string", "null"], "minLength": 1, "maxLength": MAX_OUTSIDE_ID, "pattern": patterns::OUTSIDE_ID,
+    });
+    let time = json!({
+        "description": "When the event occurred. Defaults to the current time.", "type": ["string", "null"], "format": "date-time",
+    });
+    let mut source = required_text("The system that the event comes from. At most 1024 bytes.");
+    source["not"] = json!({ "enum": [OPERATIONAL_SOURCE, TEST_SOURCE] });
+    let subject = json!({
+        "description": "The subject of the event.", "type": ["string", "null"], "minLength": 1, "pattern": patterns::no_control(),
+    });
+    let user = "Webhooks of level `user` that this user owns receive the event.";
+    json!({
+        "description": "An event in the JSON format of CloudEvents 1.0. Extension attributes are delivered unchanged. A null attribute counts as absent.",
+        "type": "object",
+        "required": ["specversion", "id", "source", "type"],
+        "properties": {
+            "specversion": { "description": "The version of the specification.", "type": "string", "pattern": patterns::SPEC_VERSION },
+            "id": required_text("The ID of the event, unique together with `source`. At most 1024 bytes."),
+            "source": source,
+            "type": required_text("The type of the event. Webhooks receive events of the types they subscribe to."),
+            "time": time,
+            "subject": subject,
+            "datacontenttype": optional_text("The media type of `data`.", patterns::MEDIA_TYPE),
+            "dataschema": optional_text("The schema of `data`.", patterns::URI),
+            "tenantid": tenant,
+            "userid": described(&format!("The user who caused the event. {user}")),
+            "ownerid": described(&format!("The user who owns the resource. {user}")),
+            "spaceid": described("The space of the resource, for filters."),
+            "toplevelresourceid": described("The top-level resource that the resource belongs to, for filters."),
+            "anzolhop": hops(),
+            "anzoltest": { "description": "Marks test events. Reserved.", "type": "null" },
+            "extensions": { "description": "The `extensions` member of Qlik's events. Must agree with the attributes.", "type": ["object", "null"] },
+            "data": { "description": "The event data: any JSON value, nested at most 64 levels deep." },
+            "data_base64": optional_text("Binary event data. Cannot be combined with `data`.", patterns::BASE64),
+        },
+        "propertyNames": { "pattern": patterns::event_member(&[]) },
+        "additionalProperties": attribute(),
+        "not": { "required": ["data", "data_base64"], "properties": { "data_base64": { "type": "string" } } },
+    })
+}
+
 /// Returns the schema of an event in the legacy form. Common members have the same schemas as in `CloudEvent`.
 fn legacy_event(cloud_event: &Value) -> Value {
     let common = &cloud_event["properties"];
-    let described = |description: &str| {
-        let mut attribute = cloud_event["additionalProperties"].clone();
-        attribute["description"] = json!(description);
-        attribute
-    };
     // Only scalars become attributes; any other value stays in `extensions` and does not name the tenant.
     let legacy_tenant = json!({ "anyOf": [common["tenantid"], { "type": ["array", "object"] }] });
     json!({

@@ -31,7 +31,7 @@ pub(crate) struct HealthOut {
 enum HealthStateOut {
     /// The last attempt succeeded, or there was none.
     Healthy,
-    /// The last attempt failed.
+    /// At least one attempt has failed since the last success.
     Failing,
     /// The webhook has reached half of the disable threshold, both in failures and in time. The event `anzol.webhook.failing` announces
     /// this state. A webhook that reaches the whole threshold is disabled; see `enabled` and `disabledReasonCode`.

@@ -131,7 +131,7 @@ impl Operation {
             .header("Sunset", "When v1 may be removed (RFC 8594).", &schema(SUNSET))
             .header(
                 "Link",
-                "The same resource in core.",
+                "The same resource under `/api/core/webhooks`, with the relation `successor-version`.",
                 &schema("</api/core/webhooks>; rel=\"successor-version\""),
             )
     }
