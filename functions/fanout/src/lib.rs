@@ -13,7 +13,7 @@ use futures::stream::StreamExt as _;
 
 use anzol_domain::error::Problems;
 use anzol_domain::event::parse_one_or_many;
-use anzol_domain::published::{Way, check_reserved};
+use anzol_domain::published::{PublishedVia, check_reserved};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::{Clock, Event, Invalid, Rule, TraceContext};
 use anzol_pipeline::{Accepted, DispatchError, Dispatcher};
@@ -153,7 +153,7 @@ impl Fanout {
             problems.add("tenantid", Rule::Required);
         }
         for event in &events {
-            problems.take(check_reserved(event, Way::Queue));
+            problems.take(check_reserved(event, PublishedVia::Queue));
         }
         problems.finish(Some(events))
     }
