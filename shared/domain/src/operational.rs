@@ -41,6 +41,7 @@ impl OperationalEvent {
     }
 
     /// Returns the webhook's health state when this event is published, the event's `data.healthState`: `disabled` for a disabled webhook.
+    /// The API shows a disabled webhook's state by its failures instead, as for any other webhook.
     #[must_use]
     pub fn health_state(self) -> &'static str {
         match self {
