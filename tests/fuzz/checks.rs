@@ -203,13 +203,13 @@ pub fn url(data: &[u8]) {
 pub fn cursor(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     in_time(|| {
-        let key = CursorKey::new([7; 32]);
+        let key = CursorKey::new([7; 32].into());
         let list = "webhooks of acme by name Ascending";
         if let Some(position) = key.open::<(String, String)>(list, text) {
             assert_eq!(key.seal(list, &position), text);
         }
         assert_eq!(key.open::<(String, String)>("webhooks of acme by name Descending", text), None);
-        assert_eq!(CursorKey::new([8; 32]).open::<(String, String)>(list, text), None);
+        assert_eq!(CursorKey::new([8; 32].into()).open::<(String, String)>(list, text), None);
         let position = (text.to_owned(), "0192".to_owned());
         let sealed = key.seal(list, &position);
         assert_eq!(key.open(list, &sealed), (sealed.len() <= 4_096).then_some(position));

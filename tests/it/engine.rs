@@ -686,7 +686,7 @@ async fn attempt_starts_only_if_it_ends_before_the_deadline() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("fine").await;
     let bodies = [anzol_queue::encode(&task(&hook))];
-    let longest = engine.sender.attempts().longest_attempt();
+    let longest = engine.sender.attempt_runner().longest_attempt();
     let too_soon = Instant::now() + longest;
     assert_eq!(failed(engine.sender.handle(batch_from(&bodies, "fast"), too_soon).await), ["m0"]);
     assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (0, 0));

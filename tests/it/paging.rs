@@ -81,7 +81,7 @@ async fn cursor_is_valid_only_for_its_list() {
     let mut altered = next.clone().into_bytes();
     altered[3] ^= 1;
     let altered = String::from_utf8(altered).unwrap();
-    let forged = CursorKey::new([0; 32]).seal("webhooks of acme by name Ascending", &("a", "x"));
+    let forged = CursorKey::new([0; 32].into()).seal("webhooks of acme by name Ascending", &("a", "x"));
     for (who, query) in [
         (&foreign, format!("sort=name&next={next}")),
         (&admin, format!("sort=-name&next={next}")),
@@ -103,7 +103,7 @@ async fn environments_share_one_cursor_key() {
     let context = TestContext::start().await;
     let keys = (0..8).map(|n: u8| {
         let webhooks = context.webhooks.clone();
-        tokio::spawn(async move { webhooks.cursor_key([n; 32]).await.unwrap() })
+        tokio::spawn(async move { webhooks.cursor_key([n; 32].into()).await.unwrap() })
     });
     let mut found = Vec::new();
     for key in keys.collect::<Vec<_>>() {

@@ -24,17 +24,17 @@ pub struct CursorKey(Zeroizing<[u8; 32]>);
 impl CursorKey {
     /// Returns the key with these bytes.
     #[must_use]
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self(bytes)
     }
 
     /// Returns the bytes of a fresh random key.
     ///
     /// # Errors
     /// The system's random number generator failed.
-    pub fn random() -> Result<[u8; 32], getrandom::Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
+    pub fn random() -> Result<Zeroizing<[u8; 32]>, getrandom::Error> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(bytes.as_mut_slice())?;
         Ok(bytes)
     }
 
@@ -89,13 +89,13 @@ mod tests {
 
     #[test]
     fn sealed_cursor_opens_and_any_other_is_rejected() {
-        let key = CursorKey::new([7; 32]);
+        let key = CursorKey::new([7; 32].into());
         let cursor = key.seal("webhooks +name", &("näme", 7));
         assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{cursor}");
         let open = |key: &CursorKey, list, cursor: &str| key.open::<(String, u8)>(list, cursor);
         assert_eq!(open(&key, "webhooks +name", &cursor), Some(("näme".to_owned(), 7)));
         assert_eq!(open(&key, "webhooks -name", &cursor), None);
-        assert_eq!(open(&CursorKey::new([8; 32]), "webhooks +name", &cursor), None);
+        assert_eq!(open(&CursorKey::new([8; 32].into()), "webhooks +name", &cursor), None);
         assert_eq!(key.open::<u8>("webhooks +name", &cursor), None);
         for foreign in ["", "!!", "AAAA", &cursor[1..], &format!("{cursor}A")] {
             assert_eq!(open(&key, "webhooks +name", foreign), None, "{foreign}");

@@ -4,7 +4,7 @@ mod config;
 mod cursor;
 pub mod document;
 mod dto;
-mod failure;
+mod handler_error;
 mod method;
 pub mod openapi;
 mod patch;

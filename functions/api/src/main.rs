@@ -1,7 +1,6 @@
 //! Entry point of the `api` function: reads the configuration and builds the router once per cold start.
 
 use anzol_api::{AppState, Config, Cursors, router};
-use anzol_domain::retry::Schedule;
 use anzol_egress::TokenEndpoint;
 use anzol_pipeline::{HealthTracker, Recoverer, Settler};
 use anzol_queue::{DeliveryQueues, Queue};
@@ -27,8 +26,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let state = AppState {
         health: HealthTracker::new(webhooks.clone(), events, config.disable_policy, now),
         recoverer: Recoverer::new(deliveries.clone(), slow_lane.clone(), now),
-        // Attempts that a user requests are not retried, so the schedule does not matter.
-        settler: Settler::new(deliveries.clone(), slow_lane, Schedule::default(), now),
+        settler: Settler::without_retries(deliveries.clone(), slow_lane, now),
         webhooks,
         vault: Vault::new(&aws, config.secrets_key),
         deliveries,

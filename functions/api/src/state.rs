@@ -8,14 +8,14 @@ use tokio::sync::OnceCell;
 use anzol_domain::{Caller, Clock, Rule, TenantId, Webhook, WebhookId};
 use anzol_egress::TokenEndpoint;
 use anzol_http::{ApiError, Claims};
-use anzol_pipeline::{Attempts, Deliverer, HealthTracker, Recoverer, Settler, SlowAfter};
+use anzol_pipeline::{AttemptRunner, Deliverer, HealthTracker, Recoverer, Settler, SlowAfter};
 use anzol_runtime::metrics::METER;
 use anzol_store::{Deliveries, StoreError, Webhooks};
 use anzol_vault::Vault;
 
 use crate::cursor::CursorKey;
 use crate::dto::{HealthOut, WebhookOut};
-use crate::failure::Failure;
+use crate::handler_error::HandlerError;
 
 /// The state of the router.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl AppState {
     ///
     /// # Errors
     /// 404 if the webhook does not exist or the caller may not see it; 403 if the caller has no tenant.
-    pub(crate) async fn visible(&self, caller: &Caller, id: &str) -> Result<Webhook, Failure> {
+    pub(crate) async fn visible(&self, caller: &Caller, id: &str) -> Result<Webhook, HandlerError> {
         let not_found = || ApiError::not_found("webhook", id);
         let tenant = tenant(caller)?;
         let id: WebhookId = id.parse().map_err(|_| not_found())?;
@@ -99,10 +99,10 @@ impl AppState {
     }
 
     /// Returns the parts that make the attempts of resends and tests.
-    pub(crate) fn attempts(&self) -> Attempts<'_> {
+    pub(crate) fn attempt_runner(&self) -> AttemptRunner<'_> {
         let Self { vault, deliverer, settler, health, clock, .. } = self;
         let slow_after = SlowAfter::default();
-        Attempts { vault, deliverer, settler, health, slow_after, clock: *clock, meter: METER }
+        AttemptRunner { vault, deliverer, settler, health, slow_after, clock: *clock, meter: METER }
     }
 
     /// Returns the public form of a webhook, with its current health.

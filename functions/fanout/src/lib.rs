@@ -13,7 +13,7 @@ use futures::stream::StreamExt as _;
 
 use anzol_domain::error::Problems;
 use anzol_domain::event::parse_one_or_many;
-use anzol_domain::published::{Way, check_reserved};
+use anzol_domain::published::{PublishedVia, check_reserved};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::{Clock, Event, Invalid, Rule, TraceContext};
 use anzol_pipeline::{Accepted, DispatchError, Dispatcher};
@@ -153,7 +153,7 @@ impl Fanout {
             problems.add("tenantid", Rule::Required);
         }
         for event in &events {
-            problems.take(check_reserved(event, Way::Queue));
+            problems.take(check_reserved(event, PublishedVia::Queue));
         }
         problems.finish(Some(events))
     }
@@ -165,5 +165,52 @@ impl Fanout {
             tracing::error!(message_id, %error, "failed to send a message to the dead-letter queue");
         }
         sent.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anzol_queue::DeliveryQueues;
+    use anzol_runtime::now;
+    use anzol_store::{MatchRecords, Webhooks};
+
+    use super::*;
+
+    /// Returns the ids that a batch of unreadable messages reports while the dead-letter queue cannot be reached.
+    async fn failures(ids: &[Option<&str>]) -> Vec<String> {
+        // Without credentials, every call fails before it is sent.
+        let mut aws = anzol_runtime::aws::config().unwrap().into_builder();
+        aws.set_credentials_provider(None);
+        let (aws, url) = (aws.build(), "http://127.0.0.1:9/queue");
+        let queues = DeliveryQueues::new(&aws, url, url);
+        let records = MatchRecords::new(&aws, "deliveries");
+        let fanout = Fanout {
+            dispatcher: Dispatcher::new(Webhooks::new(&aws, "webhooks"), queues, records, now),
+            dlq: Queue::new(&aws, url),
+            clock: now,
+            largest_event: 1024,
+        };
+        let mut batch = SqsEvent::default();
+        for id in ids {
+            let mut message = SqsMessage::default();
+            message.message_id = id.map(str::to_owned);
+            message.body = Some("not JSON".to_owned());
+            batch.records.push(message);
+        }
+        let failed = fanout.handle(batch).await.batch_item_failures;
+        let mut failed: Vec<_> = failed.into_iter().map(|failure| failure.item_identifier).collect();
+        failed.sort();
+        failed
+    }
+
+    #[tokio::test]
+    async fn failed_message_is_reported_by_its_id() {
+        assert_eq!(failures(&[Some("b"), Some("a")]).await, ["a", "b"]);
+    }
+
+    /// Lambda retries the whole batch if an id is empty, so the message without an id is not lost.
+    #[tokio::test]
+    async fn failed_message_without_an_id_fails_the_batch() {
+        assert_eq!(failures(&[Some("a"), None]).await, ["", "a"]);
     }
 }

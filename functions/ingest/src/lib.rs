@@ -73,11 +73,11 @@ async fn publish(
     let body = decoded(&headers, body, MAX_BODY)?;
     let events = read(&headers, &body, (state.clock)(), state.largest_event)?;
     let events = authorize(&caller, events).map_err(refused)?;
-    let arrival = Accepted::new((state.clock)(), anzol_http::trace(&headers));
-    let dispatched = state.dispatcher.dispatch(&events, &arrival).await;
+    let accepted = Accepted::new((state.clock)(), anzol_http::trace(&headers));
+    let dispatched = state.dispatcher.dispatch(&events, &accepted).await;
     let deliveries = *dispatched.as_ref().unwrap_or(&0);
     tracing::info!(
-        trace.id = arrival.trace.trace_id(),
+        trace.id = accepted.trace.trace_id(),
         tenant.id = caller.tenant.as_ref().map(TenantId::as_str),
         events = events.len(),
         deliveries,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use anzol_domain::metric::{Label, Metric};
 use anzol_domain::{Clock, DeliveryTask, Lane};
 use anzol_pipeline::{
-    Attempts, Batch, Deadline, Deliverer, HealthTracker, Message, Recoverer, RecoveryStep, Settler,
+    AttemptRunner, Batch, Deadline, Deliverer, HealthTracker, Message, Recoverer, RecoveryStep, Settler,
     SlowAfter, WebhookKey, WebhooksByKey,
 };
 use anzol_queue::{Queue, QueueMessage, Unreadable};
@@ -95,9 +95,17 @@ impl Sender {
 
     /// Returns the parts that make attempts.
     #[must_use]
-    pub fn attempts(&self) -> Attempts<'_> {
+    pub fn attempt_runner(&self) -> AttemptRunner<'_> {
         let Self { vault, deliverer, settler, health, slow_after, clock, .. } = self;
-        Attempts { vault, deliverer, settler, health, slow_after: *slow_after, clock: *clock, meter: METER }
+        AttemptRunner {
+            vault,
+            deliverer,
+            settler,
+            health,
+            slow_after: *slow_after,
+            clock: *clock,
+            meter: METER,
+        }
     }
 
     /// Processes the jobs of a batch. Returns the ids of the messages that must be received again.
@@ -115,9 +123,9 @@ impl Sender {
             }
         };
         let Jobs { lane, deliveries, steps, mut to_retry } = jobs;
-        let (attempts, batch) = (self.attempts(), Batch { lane, messages: deliveries });
+        let (runner, batch) = (self.attempt_runner(), Batch { lane, messages: deliveries });
         let (deliveries, steps) = futures::join!(
-            attempts.process_batch(batch, &webhooks, deadline),
+            runner.process_batch(batch, &webhooks, deadline),
             self.recoverer.resume_all(steps, &webhooks, deadline),
         );
         to_retry.extend(deliveries.into_iter().chain(steps));

@@ -326,7 +326,7 @@ mod tests {
             EncryptedHeaders::parse(BTreeMap::from([(name.to_owned(), value.to_owned())]))
         };
         assert!(parse("Host", "a").is_err());
-        let error = parse("X-Key", "keep\tit").unwrap_err().to_string();
+        let error = parse("X-Key", "keep\tit\nsecret").unwrap_err().to_string();
         assert!(error.starts_with("`encryptedHeaders.X-Key`") && !error.contains("keep"), "{error}");
         let headers = parse("Authorization", "Bearer keep-it-secret").unwrap();
         assert_eq!(format!("{headers:?}"), r#"{"Authorization"}"#);

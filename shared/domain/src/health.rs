@@ -138,16 +138,20 @@ impl Default for DisablePolicy {
     }
 }
 
-/// The health state of a webhook: how close it is to its disable threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How close a webhook is to being disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum HealthState {
     /// The last attempt succeeded, or there was none.
     Healthy,
-    /// The last attempt failed.
+    /// At least one attempt has failed since the last success.
     Failing,
-    /// The webhook has reached half of its disable threshold, in failures and in time. `anzol.webhook.failing` is published.
+    /// The webhook has reached half of the disable threshold, both in failures and in time. The event `anzol.webhook.failing` announces
+    /// this state. A webhook that reaches the whole threshold is disabled; see `enabled` and `disabledReasonCode`.
     Warning,
-    /// The webhook has reached its disable threshold. The API shows `warning` until the webhook is disabled.
+    /// The webhook has reached its disable threshold. The API shows `warning`.
+    #[serde(rename = "warning")]
+    #[schemars(skip)]
     Exhausted,
 }
 

@@ -85,7 +85,7 @@ pub struct NoDeliveryReason {
 impl Webhook {
     /// Returns the value of a rule, or `None` if the webhook has no such rule.
     #[must_use]
-    pub fn rule(&self, mismatch: Mismatch) -> Option<String> {
+    pub fn mismatch_rule(&self, mismatch: Mismatch) -> Option<String> {
         match mismatch {
             Mismatch::Level => (self.spec.level == Level::User).then(|| self.spec.owner_id.to_string()),
             Mismatch::Filter => self.spec.filter.as_ref().map(ToString::to_string),
@@ -120,7 +120,7 @@ pub fn no_delivery_reasons(
         for (mismatch, code) in
             [(Mismatch::Level, NoDeliveryCode::Level), (Mismatch::Filter, NoDeliveryCode::Filter)]
         {
-            let rule = webhook.rule(mismatch);
+            let rule = webhook.mismatch_rule(mismatch);
             let applies = |last: &&LastMismatch| {
                 last.mismatch == mismatch
                     && Some(&last.rule) == rule.as_ref()

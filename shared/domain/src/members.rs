@@ -125,8 +125,8 @@ impl Serialize for Members {
 /// # Errors
 /// The first name that appears twice, or the syntax error of a text that is not JSON.
 pub fn check_unique_members(json: &[u8]) -> Result<(), Rule> {
-    let value = serde_json::from_slice(json).map_err(|error| Rule::from(&error))?;
-    minified(value, usize::MAX).map(drop)
+    let value: &RawValue = serde_json::from_slice(json).map_err(|error| Rule::from(&error))?;
+    for_each_token(value.get(), usize::MAX, |_| ())
 }
 
 /// Returns a JSON value without whitespace between its tokens.
@@ -137,6 +137,19 @@ pub fn check_unique_members(json: &[u8]) -> Result<(), Rule> {
 pub(crate) fn minified(value: Box<RawValue>, max_depth: usize) -> Result<Box<RawValue>, Rule> {
     let text = value.get();
     let mut out = String::with_capacity(text.len());
+    for_each_token(text, max_depth, |token| out.push_str(token))?;
+    if out.len() == text.len() {
+        Ok(value)
+    } else {
+        Ok(RawValue::from_string(out).expect("minified JSON is JSON"))
+    }
+}
+
+/// Passes each token of a JSON text to `write`.
+///
+/// # Errors
+/// See [`minified`].
+fn for_each_token(text: &str, max_depth: usize, mut write: impl FnMut(&str)) -> Result<(), Rule> {
     // The names seen so far in each open object; empty for arrays.
     let mut open: Vec<BTreeSet<Cow<'_, str>>> = Vec::new();
     let mut rest = text;
@@ -161,13 +174,9 @@ pub(crate) fn minified(value: Box<RawValue>, max_depth: usize) -> Result<Box<Raw
             c if SPACES.contains(&c) => continue,
             _ => {}
         }
-        out.push_str(token);
+        write(token);
     }
-    if out.len() == text.len() {
-        Ok(value)
-    } else {
-        Ok(RawValue::from_string(out).expect("minified JSON is JSON"))
-    }
+    Ok(())
 }
 
 /// Whitespace of JSON.

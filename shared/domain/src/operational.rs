@@ -13,7 +13,7 @@ use crate::webhook::Webhook;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationalEvent {
     /// The webhook has reached half of its disable threshold. Published when its health state becomes [`HealthState::Warning`]: the state
-    /// `failing` only means that the last attempt failed, which is not worth an event.
+    /// `failing` needs only one failed attempt since the last success, which is not worth an event.
     Failing,
     /// Anzol disabled the webhook because its receiver fails.
     Disabled,
@@ -22,6 +22,14 @@ pub enum OperationalEvent {
 }
 
 impl OperationalEvent {
+    /// Returns the operational event with this type.
+    #[must_use]
+    pub fn find(event_type: &str) -> Option<Self> {
+        [Self::Failing, Self::Disabled, Self::Recovered]
+            .into_iter()
+            .find(|event| event.event_type() == event_type)
+    }
+
     /// Returns the event type.
     #[must_use]
     pub fn event_type(self) -> &'static str {
@@ -33,6 +41,7 @@ impl OperationalEvent {
     }
 
     /// Returns the webhook's health state when this event is published, the event's `data.healthState`: `disabled` for a disabled webhook.
+    /// The API shows a disabled webhook's state by its failures instead, as for any other webhook.
     #[must_use]
     pub fn health_state(self) -> &'static str {
         match self {

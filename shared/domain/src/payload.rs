@@ -11,10 +11,10 @@ use crate::members::{Members, json_string};
 /// Legacy names whose values repeat an attribute.
 const DERIVED: [&str; 5] = ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventType"];
 
-/// Members that are serialized with another hop count.
-struct Outgoing<'a>(&'a Members, u32);
+/// Members that are serialized with this hop count instead of their own.
+struct WithHops<'a>(&'a Members, u32);
 
-impl Serialize for Outgoing<'_> {
+impl Serialize for WithHops<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(members, hops) = self;
         let (mut map, mut counted) = (serializer.serialize_map(None)?, false);
@@ -44,9 +44,9 @@ impl Event {
     pub fn outgoing(&self, cloud_events: bool) -> String {
         let hops = self.hops().saturating_add(1);
         if cloud_events {
-            json(&Outgoing(&self.attributes, hops))
+            json(&WithHops(&self.attributes, hops))
         } else {
-            json(&Outgoing(&self.hybrid(), hops))
+            json(&WithHops(&self.hybrid(), hops))
         }
     }
 

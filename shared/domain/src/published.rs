@@ -14,7 +14,7 @@ use crate::rule::Rule;
 
 /// How an event is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum PublishedVia {
     /// Through the API.
     Http,
     /// Through the events queue, to which Anzol also sends operational events. Other senders can forge these, but cannot publish a delivery
@@ -38,18 +38,18 @@ pub struct Published {
 ///
 /// # Errors
 /// One problem for each reserved value.
-pub fn check_reserved(event: &Event, way: Way) -> Result<(), Invalid> {
+pub fn check_reserved(event: &Event, via: PublishedVia) -> Result<(), Invalid> {
     let mut problems = Problems::default();
     let our_type = event.event_type().starts_with(OPERATIONAL_PREFIX);
     let our_source = [OPERATIONAL_SOURCE, TEST_SOURCE].contains(&event.source());
     if event.says_test() {
         problems.add(TEST_ATTRIBUTE, Rule::TestAttributeReserved);
     }
-    let operational = way == Way::Queue && our_type && event.source() == OPERATIONAL_SOURCE;
+    let operational = via == PublishedVia::Queue && our_type && event.source() == OPERATIONAL_SOURCE;
     if operational && event.hops() > 0 {
         problems.add(HOPS, Rule::EventDelivered);
     }
-    if our_type && way == Way::Http {
+    if our_type && via == PublishedVia::Http {
         problems.add("type", Rule::EventTypeReserved);
     }
     if our_source && !operational {
@@ -79,7 +79,7 @@ pub fn authorize(caller: &Caller, events: Vec<Event>) -> Result<Vec<Event>, Refu
     let mut problems = Problems::default();
     let mut allowed = Vec::with_capacity(events.len());
     for (index, event) in events.into_iter().enumerate() {
-        let reserved = check_reserved(&event, Way::Http);
+        let reserved = check_reserved(&event, PublishedVia::Http);
         if problems.take(reserved.map_err(|invalid| invalid.within(&format!("[{index}].")))).is_none() {
             continue;
         }

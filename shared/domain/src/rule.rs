@@ -5,10 +5,13 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::text;
+
 /// Longest text of a request that a rule repeats, in bytes.
 pub const MAX_SHOWN: usize = 768;
 
-/// A text that a rule repeats, cut to [`MAX_SHOWN`] bytes, because a client may have written it.
+/// A text that a rule repeats, cut to [`MAX_SHOWN`] bytes, because a client may have written it. For the same reason, sentences show
+/// characters that cannot be seen, or that reorder the text around them, as escapes like `\u{202e}`. Parameters contain the text as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown(String);
 
@@ -41,13 +44,29 @@ impl<I: IntoIterator<Item = T>, T: Into<Cow<'static, str>>> From<I> for Names {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        if !self.0.chars().any(is_escaped) {
+            return f.write_str(&self.0);
+        }
+        let mut text = String::with_capacity(self.0.len());
+        for c in self.0.chars() {
+            if is_escaped(c) {
+                text.extend(c.escape_unicode());
+            } else {
+                text.push(c);
+            }
+        }
+        f.write_str(&cut(text, MAX_SHOWN))
     }
+}
+
+/// Returns whether sentences show a character as its escape. Also covers the direction marks that names can contain.
+fn is_escaped(c: char) -> bool {
+    text::refusal(c).is_some() || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.0)
+        self.0.fmt(f)
     }
 }
 
@@ -515,6 +534,25 @@ mod tests {
         for rule in samples::all(&"é".repeat(5_000)) {
             assert!(rule.to_string().len() <= MAX_RULE, "{}", rule.code());
             assert!(serde_json::to_string(&rule.params()).unwrap().len() <= MAX_RULE, "{}", rule.code());
+        }
+    }
+
+    #[test]
+    fn sentences_escape_control_and_direction_characters() {
+        for (text, expected) in [
+            ("plain `ação` \u{5e9}", "plain `ação` \u{5e9}"),
+            ("a\u{202e}b\u{2066}c", r"a\u{202e}b\u{2066}c"),
+            ("a\nb\u{1b}[31m\u{9b}", r"a\u{a}b\u{1b}[31m\u{9b}"),
+            ("\u{200f}x\u{ffff}", r"\u{200f}x\u{ffff}"),
+        ] {
+            let rule = Rule::UnknownEventType { name: text.into() };
+            assert!(rule.to_string().contains(&format!(": {expected};")), "{rule}");
+            assert_eq!(serde_json::to_value(rule.params()).unwrap()["name"], text);
+            let rule = Rule::Unreadable { reason: Reason::new(text) };
+            assert!(rule.to_string().ends_with(&format!(": {expected}")), "{rule}");
+        }
+        for rule in samples::all(&"\u{202e}".repeat(5_000)) {
+            assert!(rule.to_string().len() <= MAX_RULE, "{}", rule.code());
         }
     }
 

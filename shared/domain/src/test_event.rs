@@ -5,8 +5,9 @@ use time::OffsetDateTime;
 
 use crate::error::Invalid;
 use crate::event::{Event, TEST_ATTRIBUTE, TEST_SOURCE, rfc3339};
-use crate::event_type::{self, OPERATIONAL_PREFIX, RELOAD_FINISHED};
+use crate::event_type::{self, RELOAD_FINISHED};
 use crate::id::DeliveryId;
+use crate::operational::OperationalEvent;
 use crate::rule::Rule;
 use crate::webhook::Webhook;
 
@@ -84,8 +85,13 @@ const EXAMPLES: [Example; 7] = [
 ];
 
 fn data(webhook: &Webhook, event_type: &str) -> Value {
-    if event_type.starts_with(OPERATIONAL_PREFIX) {
-        return json!({ "id": webhook.id, "name": webhook.spec.name, "consecutiveFailures": webhook.health.failures });
+    if let Some(event) = OperationalEvent::find(event_type) {
+        return json!({
+            "id": webhook.id,
+            "name": webhook.spec.name,
+            "healthState": event.health_state(),
+            "consecutiveFailures": webhook.health.failures,
+        });
     }
     let mut data = json!({ "id": "00000000-0000-4000-8000-000000000000" });
     let example = EXAMPLES.iter().find(|example| event_type.starts_with(example.types));
@@ -99,7 +105,7 @@ fn data(webhook: &Webhook, event_type: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_type::EVENT_TYPES;
+    use crate::event_type::{EVENT_TYPES, OPERATIONAL_PREFIX};
     use crate::id::{TenantId, UserId, WebhookId};
     use crate::webhook::{Defaults, WebhookInput};
 
@@ -138,6 +144,18 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn operational_test_event_has_the_members_of_a_real_one() {
+        for known in EVENT_TYPES.iter().filter(|known| known.name.starts_with(OPERATIONAL_PREFIX)) {
+            let webhook = webhook(&[known.name]);
+            let real = OperationalEvent::find(known.name).unwrap().to_event(&webhook, NOW).unwrap();
+            let test = event(&webhook, known.name, DeliveryId::mint(NOW), NOW).unwrap();
+            let data =
+                |event: &Event| serde_json::from_str::<Value>(&event.payload(true)).unwrap()["data"].clone();
+            assert_eq!(data(&test), data(&real), "{}", known.name);
         }
     }
 

@@ -88,7 +88,7 @@ impl TraceContext {
 
     /// Starts a new trace. The trace is marked as not sampled, which leaves the decision to record it to the tracing system.
     #[must_use]
-    pub fn begin(now: OffsetDateTime) -> Self {
+    pub fn start(now: OffsetDateTime) -> Self {
         Self::of(DeliveryId::mint(now))
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::config::Env;
-use crate::error::{Invalid, Problems};
+use crate::error::{FieldProblem, Invalid, Problems};
 use crate::event::Event;
 use crate::event_type::{self, OPERATIONAL_PREFIX};
 use crate::filter::{Filter, MAX_FILTER};
@@ -234,14 +234,6 @@ impl WebhookInput {
     }
 }
 
-impl WebhookSpec {
-    /// Returns whether a change to `new` keeps the format of payloads. Pure CloudEvents cannot be turned off again.
-    #[must_use]
-    pub fn keeps_cloud_events(&self, new: &Self) -> bool {
-        new.cloud_events || !self.cloud_events
-    }
-}
-
 /// Parses `encryptedHeaders`: values by name. Responses contain a list of names instead; a client can only send back the empty list.
 fn encrypted_headers(value: Option<Value>) -> Result<BTreeMap<String, String>, Invalid> {
     let of = "encryptedHeaders";
@@ -435,17 +427,21 @@ impl Webhook {
         }
     }
 
-    /// Returns the webhook with a new configuration and new secrets, changed by `user` at `now`.
+    /// Returns the webhook with a new configuration, changed by `user` at `now`. Its secrets stay.
     ///
     /// Enabling the webhook removes the reason why it was disabled. Enabling it or changing its URL resets its health.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The configuration turns pure `CloudEvents` off. Once turned on, they cannot be turned off.
     pub fn changed(
         mut self,
         spec: WebhookSpec,
-        sealed: Option<Sealed>,
         user: UserId,
         now: OffsetDateTime,
-    ) -> Self {
+    ) -> Result<Self, FieldProblem> {
+        if self.spec.cloud_events && !spec.cloud_events {
+            return Err(FieldProblem::new("enableCloudEventDelivery", Rule::CannotBeTurnedOff));
+        }
         let enabled_again = spec.enabled && !self.spec.enabled;
         if enabled_again || spec.url != self.spec.url {
             self.health = Health::default();
@@ -453,7 +449,7 @@ impl Webhook {
         if spec.enabled {
             self.disabled = None;
         }
-        Self { spec, sealed, updated_at: now, updated_by: user, version: self.version + 1, ..self }
+        Ok(Self { spec, updated_at: now, updated_by: user, version: self.version + 1, ..self })
     }
 
     /// Returns the webhook, disabled by Anzol at `now`.
@@ -515,7 +511,6 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::error::FieldProblem;
     use crate::operational::OperationalEvent;
 
     pub(crate) fn raw() -> WebhookInput {
@@ -780,7 +775,7 @@ pub(crate) mod tests {
             Webhook { health: ill.clone(), disabled: disabled.clone(), ..webhook(spec, now) }
         };
         let change = |from: Webhook, to: WebhookInput| {
-            from.changed(to.check_new().unwrap().0, None, user.clone(), now)
+            from.changed(to.check_new().unwrap().0, user.clone(), now).unwrap()
         };
         let renamed = change(start(true), WebhookInput { name: Some("Other".to_owned()), ..raw() });
         assert_eq!((renamed.health, renamed.disabled), (ill.clone(), None));
@@ -791,6 +786,22 @@ pub(crate) mod tests {
         assert_eq!((enabled.health, enabled.disabled), (Health::default(), None));
         let still = change(start(false), WebhookInput { enabled: Some(false), ..raw() });
         assert_eq!((still.health, still.disabled), (ill, disabled.clone()));
+    }
+
+    #[test]
+    fn change_cannot_turn_pure_cloud_events_off() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let input = |cloud_events| WebhookInput { cloud_events: Some(cloud_events), ..raw() };
+        let change = |from: bool, to: bool| {
+            let before = webhook(input(from), now);
+            let user = before.created_by.clone();
+            before.changed(input(to).check_new().unwrap().0, user, now)
+        };
+        for (from, to) in [(false, false), (false, true), (true, true)] {
+            assert_eq!(change(from, to).unwrap().spec.cloud_events, to, "from {from}");
+        }
+        let refused = FieldProblem::new("enableCloudEventDelivery", Rule::CannotBeTurnedOff);
+        assert_eq!(change(true, false), Err(refused));
     }
 
     #[test]

@@ -87,14 +87,14 @@ impl Settings {
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The response, with any status, or why there is none.
-    pub outcome: Result<Received, Failure>,
+    pub outcome: Result<HttpResponse, Failure>,
     /// The duration of the exchange.
     pub duration: Duration,
 }
 
 /// A response with a complete head. Its status decides the result of the attempt, even if its body is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct HttpResponse {
     /// All headers.
     pub headers: HeaderMap,
     /// The parts that are stored.
@@ -168,7 +168,7 @@ impl Egress {
         headers: &[(String, String)],
         body: String,
         reuse: Reuse,
-    ) -> Result<Received, Failure> {
+    ) -> Result<HttpResponse, Failure> {
         let deadline = tokio::time::Instant::now() + self.timeout;
         // Stored webhooks can be older than the rules. The resolver vets names only, so an address in the URL must be rejected here.
         let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -200,7 +200,7 @@ impl Egress {
         if body.complete {
             self.pool.keep(host, connection);
         }
-        Ok(received(head.status.as_u16(), head.headers, body))
+        Ok(http_response(head.status.as_u16(), head.headers, body))
     }
 
     fn late(&self) -> Failure {
@@ -230,7 +230,7 @@ fn request(
 }
 
 /// Handles a response that hyper rejects: returns it if [`unusual`] can read it, and otherwise a failure.
-async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Result<Received, Failure> {
+async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Result<HttpResponse, Failure> {
     if !connection.seen.has_any() {
         let broken = error::find::<rustls::Error>(error);
         return Err(broken.map_or_else(
@@ -245,10 +245,10 @@ async fn beyond_hyper(connection: &mut Connection, error: &hyper::Error) -> Resu
     let Some(head) = unusual::head(&bytes) else { return Err(unusual::failure(&bytes)) };
     let rest = bytes.get(head.body_at..).unwrap_or_default();
     let body = body::from_bytes(head.status, &head.headers, rest);
-    Ok(received(head.status.as_u16(), head.headers, body))
+    Ok(http_response(head.status.as_u16(), head.headers, body))
 }
 
-fn received(status_code: u16, headers: HeaderMap, body: Kept) -> Received {
+fn http_response(status_code: u16, headers: HeaderMap, body: Kept) -> HttpResponse {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     // Bounded like the body, so that a history row fits into the database.
     let (mut room, mut headers_cut) = (MAX_RESPONSE_HEADERS, false);
@@ -271,5 +271,5 @@ fn received(status_code: u16, headers: HeaderMap, body: Kept) -> Received {
         body_cut: body.cut,
         body_error: body.error,
     };
-    Received { headers, kept }
+    HttpResponse { headers, kept }
 }

@@ -14,7 +14,7 @@ mod tls;
 mod token;
 mod unusual;
 
-pub use client::{Answer, Egress, Received, Reuse, Settings};
+pub use client::{Answer, Egress, HttpResponse, Reuse, Settings};
 pub use error::{Failure, SetupError};
 #[cfg(feature = "local")]
 pub use local::Answers;

@@ -99,16 +99,6 @@ impl Claims {
         }
     }
 
-    /// Returns the claims with the given role names. A role that is `None` keeps its name.
-    #[must_use]
-    pub fn with_roles(self, admin: Option<RoleName>, publisher: Option<RoleName>) -> Self {
-        Self {
-            admin_role: admin.unwrap_or(self.admin_role),
-            publisher_role: publisher.unwrap_or(self.publisher_role),
-            ..self
-        }
-    }
-
     /// Reads the caller from the claims of a request.
     ///
     /// # Errors
@@ -221,13 +211,15 @@ mod tests {
 
     #[test]
     fn l1_role_names_are_configurable() {
-        let role = |text: &str| Some(text.parse().unwrap());
-        let names =
-            Claims::default().with_roles(role("urn:acme:anzol:admin"), role("urn:acme:anzol:publisher"));
+        let role = |text: &str| text.parse().unwrap();
+        let names = Claims {
+            admin_role: role("urn:acme:anzol:admin"),
+            publisher_role: role("urn:acme:anzol:publisher"),
+            ..Claims::default()
+        };
         assert!(roles_of(&names, "[urn:acme:anzol:admin other]").admin);
         assert!(roles_of(&names, "urn:acme:anzol:publisher").publisher);
         assert_eq!(roles_of(&names, "[TenantAdmin Publisher]"), Roles::default());
-        assert_eq!(Claims::default().with_roles(None, None), Claims::default());
     }
 
     #[test]

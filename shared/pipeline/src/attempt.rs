@@ -58,7 +58,7 @@ impl Default for SlowAfter {
 
 /// Makes attempts, using parts that the Lambda function owns.
 #[derive(Debug, Clone, Copy)]
-pub struct Attempts<'a> {
+pub struct AttemptRunner<'a> {
     /// Opens the secrets of webhooks.
     pub vault: &'a Vault,
     /// Sends the POSTs.
@@ -102,7 +102,7 @@ enum Outcome {
     Retry,
 }
 
-impl Attempts<'_> {
+impl AttemptRunner<'_> {
     /// Makes an attempt that a user requested: a resend or a test event.
     ///
     /// The attempt affects the webhook's health like any other, and can disable the webhook. The health of a disabled webhook does not
@@ -118,9 +118,10 @@ impl Attempts<'_> {
         let attempt = Attempt { task, delivery, lane: None, ended_at: (self.clock)() };
         let mut verdict = Verdict::default();
         verdict.count(&attempt.delivery);
+        // The row that is written: no retry follows, so settling does not change it.
+        let delivery = attempt.delivery.clone();
         let settled = self.settle(vec![attempt], None).await;
         let recorded = settled.unsettled.is_empty();
-        let delivery = single(settled.rows);
         if let Some(message_id) = arrived {
             self.settler.note_arrival(&delivery, &message_id).await;
         }
@@ -181,9 +182,4 @@ fn key(task: &DeliveryTask) -> WebhookKey {
 /// Returns the metric label of attempts that waited in `lane`, or of direct attempts.
 fn label(lane: Option<Lane>) -> Label {
     Label::Lane(lane.map_or("direct", Lane::name))
-}
-
-#[expect(clippy::expect_used, reason = "settling one attempt returns its one row")]
-fn single(rows: Vec<Delivery>) -> Delivery {
-    rows.into_iter().next().expect("one attempt has one row")
 }

@@ -7,7 +7,7 @@ use anzol_domain::headers::{HeaderName, HeaderText};
 use anzol_domain::trace::{TRACEPARENT, TRACESTATE};
 use anzol_domain::url::OwnHosts;
 use anzol_domain::{Clock, Delivery, DeliveryTask, EncryptedHeaders, FailureKind, Secrets, Status, Webhook};
-use anzol_egress::{Answer, Egress, Failure, Received, Reuse};
+use anzol_egress::{Answer, Egress, Failure, HttpResponse, Reuse};
 use anzol_signing as signing;
 use anzol_vault::Opened;
 use http::HeaderValue;
@@ -183,7 +183,7 @@ fn trace_headers(webhook: &Webhook, secrets: &Secrets, task: &DeliveryTask) -> V
 /// Returns why an attempt failed, with a message for the history, or `None` for a success: any 2xx status, even if the body cannot be read.
 /// Our choice; the contract does not define success. Messages do not quote `encrypted` headers.
 fn failure_of(
-    outcome: &Result<Received, Failure>,
+    outcome: &Result<HttpResponse, Failure>,
     encrypted: &EncryptedHeaders,
 ) -> Option<(FailureKind, String)> {
     let received = match outcome {
@@ -212,7 +212,7 @@ fn failure_of(
 }
 
 /// Returns the wait that the receiver requests: the first valid `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
-fn retry_after(received: &Received, clock: impl Fn() -> OffsetDateTime) -> Option<Duration> {
+fn retry_after(received: &HttpResponse, clock: impl Fn() -> OffsetDateTime) -> Option<Duration> {
     if !WITH_RETRY_AFTER.contains(&received.kept.status_code) {
         return None;
     }
@@ -261,7 +261,7 @@ mod tests {
 
     use super::*;
 
-    fn received(status_code: u16, headers: &[(&'static str, &str)]) -> Received {
+    fn received(status_code: u16, headers: &[(&'static str, &str)]) -> HttpResponse {
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
@@ -274,7 +274,7 @@ mod tests {
             body_cut: false,
             body_error: None,
         };
-        Received { headers, kept }
+        HttpResponse { headers, kept }
     }
 
     #[test]

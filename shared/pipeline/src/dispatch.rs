@@ -54,7 +54,7 @@ impl Accepted {
     /// Returns the acceptance at `now`, in this trace or in a new one.
     #[must_use]
     pub fn new(now: OffsetDateTime, trace: Option<TraceContext>) -> Self {
-        Self { at: now, trace: trace.unwrap_or_else(|| TraceContext::begin(now)) }
+        Self { at: now, trace: trace.unwrap_or_else(|| TraceContext::start(now)) }
     }
 }
 

@@ -12,7 +12,7 @@ mod sent_payload;
 mod settings;
 pub mod settle;
 
-pub use attempt::{Attempts, Batch, Deadline, Message, Sent, SlowAfter, WebhookKey, WebhooksByKey};
+pub use attempt::{AttemptRunner, Batch, Deadline, Message, Sent, SlowAfter, WebhookKey, WebhooksByKey};
 pub use deliver::{Deliverer, DeliveryHeaders};
 pub use dispatch::{Accepted, DispatchError, Dispatcher};
 pub use health::{Changes, HealthTracker, Verdict};

@@ -59,7 +59,9 @@ impl PendingRecords {
 
     /// Adds an event of a subscribed type that a webhook's rule rejected.
     pub(crate) fn mismatched(&mut self, webhook: &Webhook, mismatch: Mismatch, event: &Event) {
-        if let (Some(known), Some(rule)) = (event_type::find(event.event_type()), webhook.rule(mismatch)) {
+        if let (Some(known), Some(rule)) =
+            (event_type::find(event.event_type()), webhook.mismatch_rule(mismatch))
+        {
             let key = RecordKey::Mismatch(webhook.id, webhook.version, mismatch);
             let (tenant_id, mismatch) = (webhook.tenant_id.clone(), Some((webhook.id, mismatch, rule)));
             self.0.entry(key).or_insert_with(|| MatchRecord { tenant_id, event_type: known.name, mismatch });

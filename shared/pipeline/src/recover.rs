@@ -13,7 +13,7 @@ use anzol_domain::{
 };
 use anzol_queue::{DeliveryQueues, OutgoingDelivery, QueueError, SendError};
 use anzol_signing as signing;
-use anzol_store::{Deliveries, Handled, StoreError, Taking};
+use anzol_store::{Claim, Deliveries, Handled, StoreError};
 use futures::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use time::OffsetDateTime;
@@ -28,7 +28,7 @@ const CONCURRENCY: usize = 16;
 /// How late an attempt can be before it counts as lost. A busy slow lane delays attempts by minutes.
 const OVERDUE: time::Duration = time::Duration::HOUR;
 /// Maximum number of attempts that are followed from one to the next: more than any retry schedule has.
-const MOST_ATTEMPTS: usize = 32;
+const MAX_ATTEMPTS: usize = 32;
 /// Maximum number of messages in a call to the queue (the limit of SQS), and maximum size of their events in bytes (well below the limit of
 /// SQS).
 const BATCH: usize = 10;
@@ -228,7 +228,11 @@ impl Recoverer {
     }
 
     /// Queues events in order. Returns the number of queued events.
-    async fn requeue(&self, recovery: &Recovery, mut outgoing: Vec<Outgoing>) -> Result<u32, RecoverError> {
+    async fn requeue(
+        &self,
+        recovery: &Recovery,
+        mut outgoing: Vec<RequeuedEvent>,
+    ) -> Result<u32, RecoverError> {
         let mut requeued = count(outgoing.len());
         // Failures of the same millisecond, such as those of one request, are in the order of the times of their events.
         outgoing.sort_by_key(|outgoing| (outgoing.place.time(), outgoing.happened_at, outgoing.place));
@@ -258,12 +262,12 @@ impl Recoverer {
         rows: Vec<Candidate>,
         handled: Option<Handled>,
     ) -> Result<Weighed, StoreError> {
-        let (mut taken, mut resent, mut arrived) = (None, None, None);
+        let (mut claimed, mut resent, mut arrived) = (None, None, None);
         match handled {
             // Claimed on another page, or by an earlier run of this step.
             Some(own) if own.recovery_id == Some(recovery.id) => {
                 let failed = own.handled_delivery;
-                taken = Some(Taken { place: own.taken_for.unwrap_or(failed), failed });
+                claimed = Some(Claimed { place: own.claimed_for.unwrap_or(failed), failed });
             }
             Some(other) if other.recovery_id.is_some() => resent = other.sent_as,
             by_hand => arrived = by_hand.map(|by_hand| by_hand.handled_delivery),
@@ -272,7 +276,7 @@ impl Recoverer {
         for Candidate { row, event } in rows {
             // A retry after the successful delivery belongs to a failure before it.
             let arrived = arrived.is_some_and(|arrived| row.id < arrived || row.trigger == Trigger::Retry);
-            if taken.is_none() && !arrived {
+            if claimed.is_none() && !arrived {
                 let last = match resent.filter(|resent| *resent > row.id) {
                     // The event was sent again for this failure, so the outcome of that delivery counts.
                     Some(resent) => self.end_after(recovery, resent).await?,
@@ -282,20 +286,20 @@ impl Recoverer {
                 // it already sent.
                 if let Some(failed) = last.filter(|failed| *failed < recovery.end()) {
                     let sent_as = sent_as(recovery, failed);
-                    let taking = Taking { message_id, place: row.id, failed, sent_as };
-                    let is_free = self.deliveries.take_event(recovery, taking).await?;
-                    taken = is_free.then_some(Taken { place: row.id, failed });
+                    let claim = Claim { message_id, place: row.id, failed, sent_as };
+                    let is_free = self.deliveries.claim_event(recovery, claim).await?;
+                    claimed = is_free.then_some(Claimed { place: row.id, failed });
                 }
             }
             // The last attempt is counted at the event's place; every other final failure is counted separately.
-            if taken.is_none_or(|taken| taken.failed != row.id) && self.has_ended(&row).await? {
+            if claimed.is_none_or(|claimed| claimed.failed != row.id) && self.has_ended(&row).await? {
                 sum.found += 1;
             }
-            if let Some(Taken { place, failed }) = taken.filter(|taken| taken.place == row.id) {
+            if let Some(Claimed { place, failed }) = claimed.filter(|claimed| claimed.place == row.id) {
                 let happened_at = event.happened_at();
                 sum.found += 1;
                 let delivery = first_attempt(recovery, sent_as(recovery, failed), event);
-                sum.outgoing.push(Outgoing { place, happened_at, delivery });
+                sum.outgoing.push(RequeuedEvent { place, happened_at, delivery });
             }
         }
         Ok(sum)
@@ -313,7 +317,7 @@ impl Recoverer {
     async fn end_of(&self, failed: &Delivery) -> Result<Option<DeliveryId>, StoreError> {
         let (tenant, webhook, now) = (&failed.tenant_id, failed.webhook_id, (self.clock)());
         let (mut last, mut next) = (failed.id, failed.next_attempt);
-        for _ in 0..MOST_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(attempt) = next else { return Ok(Some(last)) };
             if attempt.at > now {
                 return Ok(None);
@@ -359,11 +363,11 @@ struct Weighed {
     /// Number of final failures.
     found: u32,
     /// The events that are sent again.
-    outgoing: Vec<Outgoing>,
+    outgoing: Vec<RequeuedEvent>,
 }
 
 /// An event that is sent again.
-struct Outgoing {
+struct RequeuedEvent {
     /// The failed delivery whose place the event has.
     place: DeliveryId,
     /// When the event happened.
@@ -371,9 +375,9 @@ struct Outgoing {
     delivery: OutgoingDelivery,
 }
 
-/// The claim of this recovery on an event.
+/// An event that this recovery has claimed.
 #[derive(Clone, Copy)]
-struct Taken {
+struct Claimed {
     /// The failed delivery whose place the event has.
     place: DeliveryId,
     /// The last attempt that followed `place`.

@@ -19,7 +19,7 @@ const OMITTED: &str = "**OMITTED**";
 const DEEPEST: usize = 3;
 
 /// Maximum number of bytes of decoded views per byte of text. A text that needs more is treated as if it contained a value.
-const MOST_VIEWS: usize = 48;
+const MAX_VIEWS: usize = 48;
 
 /// Removes the values from the headers of a request.
 pub(crate) fn request(request: &mut SentRequest, encrypted: &EncryptedHeaders) {
@@ -91,7 +91,7 @@ fn any_view(text: &str, matches: impl Fn(&[u8]) -> bool) -> bool {
         return true;
     }
     let mut seen = HashSet::from([hash(text.as_bytes())]);
-    let mut left = text.len().saturating_mul(MOST_VIEWS);
+    let mut left = text.len().saturating_mul(MAX_VIEWS);
     let mut texts = vec![Zeroizing::new(text.as_bytes().to_vec())];
     for _ in 1..=DEEPEST {
         let mut next = Vec::new();

@@ -28,8 +28,6 @@ pub struct Settler {
 /// The result of settling.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// The history rows of all attempts.
-    pub rows: Vec<Delivery>,
     /// Deliveries whose row was not written, or whose retry was not queued.
     pub unsettled: BTreeSet<DeliveryId>,
     /// Number of queued retries.
@@ -41,6 +39,12 @@ impl Settler {
     #[must_use]
     pub fn new(deliveries: Deliveries, queues: DeliveryQueues, schedule: Schedule, clock: Clock) -> Self {
         Self { deliveries, queues, schedule, clock }
+    }
+
+    /// Returns a settler for attempts that users request, which are never retried.
+    #[must_use]
+    pub fn without_retries(deliveries: Deliveries, queues: DeliveryQueues, clock: Clock) -> Self {
+        Self::new(deliveries, queues, Schedule::none(), clock)
     }
 
     /// Records all outcomes, then queues a retry for each failure that is worth one, then logs every attempt.
@@ -58,7 +62,7 @@ impl Settler {
             self.give_up(&mut rows, &mut reports, &error).await;
             unsettled.extend(ids.iter().filter(|(_, next)| error.unsent.contains(next)).map(|(id, _)| *id));
         }
-        let mut settled = Settled { rows, unsettled, retries: 0 };
+        let mut settled = Settled { unsettled, retries: 0 };
         for report in reports {
             let is_settled = !settled.unsettled.contains(&report.delivery_id);
             settled.retries += usize::from(is_settled && report.next_attempt.is_some());

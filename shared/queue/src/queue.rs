@@ -27,7 +27,8 @@ const CONCURRENT_CALLS: usize = 8;
 pub const MAX_DELAY: Duration = Duration::from_mins(15);
 /// Number of tries of entries that SQS refuses within a batch, for example when it throttles.
 const TRIES: u32 = 4;
-const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// The wait before the second try. It doubles with each further try.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Maximum length of the attribute `reason` of a message in the dead-letter queue, in bytes. Our choice: each invalid field adds to it, and
 /// there can be hundreds.
@@ -143,7 +144,7 @@ impl Queue {
         };
         for round in 0..TRIES {
             if round > 0 {
-                tokio::time::sleep(FIRST_WAIT.saturating_mul(1 << round)).await;
+                tokio::time::sleep(FIRST_WAIT.saturating_mul(1 << (round - 1))).await;
             }
             let failed = match self.call(&entries).await {
                 Ok(failed) => failed,

@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use zeroize::Zeroizing;
 
 use crate::error::StoreError;
 use crate::keys;
@@ -13,14 +14,14 @@ const KEY: &str = "key";
 
 impl Webhooks {
     /// Returns the deployment's key for page cursors. The first caller stores its `fresh` key, and every later caller gets that key.
-    pub async fn cursor_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+    pub async fn cursor_key(&self, fresh: Zeroizing<[u8; 32]>) -> Result<Zeroizing<[u8; 32]>, StoreError> {
         let key = keys::cursor_key();
         let put = self
             .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(key.clone()))
-            .item(KEY, AttributeValue::B(Blob::new(fresh)))
+            .item(KEY, AttributeValue::B(Blob::new(*fresh)))
             .condition_expression("attribute_not_exists(pk)");
         let read = || {
             self.client.get_item().table_name(&self.table).set_key(Some(key.clone())).consistent_read(true)
@@ -29,7 +30,9 @@ impl Webhooks {
             let answer = read().send().await.map_err(|error| StoreError::from_sdk(&error))?;
             if let Some(item) = answer.item {
                 let bytes = item.get(KEY).and_then(|value| value.as_b().ok()?.as_ref().try_into().ok());
-                return bytes.ok_or_else(|| StoreError::Corrupt("the cursor key".to_owned()));
+                return bytes
+                    .map(Zeroizing::new)
+                    .ok_or_else(|| StoreError::Corrupt("the cursor key".to_owned()));
             }
             if may_write {
                 match put.clone().send().await {

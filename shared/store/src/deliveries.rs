@@ -144,39 +144,46 @@ impl Deliveries {
         query: &DeliveryQuery,
         now: OffsetDateTime,
     ) -> Result<DeliveryPage, StoreError> {
-        let &DeliveryQuery { ref filter, order, position, limit } = query;
-        let oldest = DeliveryId::lowest_at(now - RETENTION);
-        let backward = matches!(position, Position::Before(_));
-        // The direction of the query, which is reversed for a previous page.
-        let ascending = (order == Order::Ascending) != backward;
-        let (from, to) = match position {
-            Position::Start => (oldest, None),
-            Position::After(seen) | Position::Before(seen) if ascending => (seen.max(oldest), None),
-            Position::After(seen) | Position::Before(seen) => (oldest, Some(seen)),
-        };
-
+        let range = Range::of(query, now);
         // The row of the cursor has expired.
-        if to.is_some_and(|to| to < from) {
+        if range.to.is_some_and(|to| to < range.from) {
             return Ok(DeliveryPage { items: Vec::new(), next: None, prev: None });
         }
+        let (found, scanned) = self.find(tenant, webhook, query, range, now).await?;
+        Ok(page(found, scanned, query))
+    }
+
+    /// Returns the first rows of a range that match a query, one more than a page has if there are that many. If the search stopped before
+    /// the end of the range, also returns the last id that it read.
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        webhook: WebhookId,
+        query: &DeliveryQuery,
+        range: Range,
+        now: OffsetDateTime,
+    ) -> Result<(Vec<Delivery>, Option<DeliveryId>), StoreError> {
+        let &DeliveryQuery { ref filter, position, limit, .. } = query;
+        let Range { from, to, ascending } = range;
+        // If the database filters rows, few may match, so its pages are not limited.
+        let all_match = filter.event_types.is_empty() && filter.status != Some(Status::Success);
+        // One more row shows whether there is a next page; another may be the row that the client has seen.
+        let wanted = limit + 2;
         let mut found = Vec::with_capacity(limit + 1);
         let mut scanned: Option<DeliveryId> = None;
         let mut start = None;
         for _ in 0..MAX_READS {
-            let answer =
-                self.query(tenant, webhook, filter, (from, to), ascending).set_exclusive_start_key(start);
-            // One more row shows whether there is a next page; another may be the row that the client has seen. If the database filters
-            // rows, few may match, so its pages are not limited.
-            let all_match = filter.event_types.is_empty() && filter.status != Some(Status::Success);
-            let rows = all_match.then(|| i32::try_from(limit + 2).unwrap_or(i32::MAX));
-            let mut answer =
-                answer.set_limit(rows).send().await.map_err(|error| StoreError::from_sdk(&error))?;
+            let request = self
+                .query(tenant, webhook, filter, (from, to), ascending)
+                .set_exclusive_start_key(start)
+                .set_limit(all_match.then(|| i32::try_from(wanted).unwrap_or(i32::MAX)));
+            let mut answer = request.send().await.map_err(|error| StoreError::from_sdk(&error))?;
             let mut items = answer.items.take().unwrap_or_default();
             if filter.status == Some(Status::Fail) {
                 // A page of the index has many entries, but only the rows that are shown are read.
-                let wanted = limit + 2 - found.len();
-                if items.len() > wanted {
-                    items.truncate(wanted);
+                let missing = wanted - found.len();
+                if items.len() > missing {
+                    items.truncate(missing);
                     answer.last_evaluated_key = items.last().map(failure_key);
                 }
                 items = self.whole(items).await?;
@@ -186,29 +193,13 @@ impl Deliveries {
             }
             // The range includes its ends, but the next page does not include the row that the client has seen.
             found.retain(|delivery: &Delivery| Some(delivery.id) != seen_id(position));
-            scanned = answer
-                .last_evaluated_key
-                .as_ref()
-                .and_then(|key| key.get(keys::SK)?.as_s().ok()?.parse().ok());
             start = answer.last_evaluated_key;
+            scanned = start.as_ref().and_then(|key| key.get(keys::SK)?.as_s().ok()?.parse().ok());
             if found.len() > limit || start.is_none() || fitting(&found) < found.len() {
                 break;
             }
         }
-
-        let room = limit.min(fitting(&found));
-        let more = found.len() > room;
-        found.truncate(room);
-        // The next page continues after the last row shown or, if the maximum number of reads was reached, after the last row read.
-        let on = if more { found.last().map(|delivery| delivery.id) } else { scanned };
-        if backward {
-            found.reverse();
-            let next = found.last().map(|delivery| delivery.id).or(seen_id(position));
-            return Ok(DeliveryPage { items: found, next, prev: on });
-        }
-        let first = found.first().map(|delivery| delivery.id);
-        let prev = seen_id(position).and_then(|seen| first.or(Some(seen)));
-        Ok(DeliveryPage { items: found, next: on, prev })
+        Ok((found, scanned))
     }
 
     /// Returns the rows of entries of the failure index, in their order.
@@ -257,6 +248,53 @@ impl Deliveries {
         }
         if conditions.is_empty() { query } else { query.filter_expression(conditions.join(" AND ")) }
     }
+}
+
+/// The ids that a query for a page reads, both ends included.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    from: DeliveryId,
+    to: Option<DeliveryId>,
+    /// The direction of the query, which is reversed for a previous page.
+    ascending: bool,
+}
+
+impl Range {
+    /// Returns the range of a query, without ids whose rows have expired by `now`.
+    fn of(query: &DeliveryQuery, now: OffsetDateTime) -> Self {
+        let oldest = DeliveryId::lowest_at(now - RETENTION);
+        let ascending = (query.order == Order::Ascending) != is_backward(query.position);
+        let (from, to) = match query.position {
+            Position::Start => (oldest, None),
+            Position::After(seen) | Position::Before(seen) if ascending => (seen.max(oldest), None),
+            Position::After(seen) | Position::Before(seen) => (oldest, Some(seen)),
+        };
+        Self { from, to, ascending }
+    }
+}
+
+/// Returns the page of rows that were found for a query, and the ids where its neighbors start. `scanned` is the last id read if the search
+/// stopped early.
+fn page(mut found: Vec<Delivery>, scanned: Option<DeliveryId>, query: &DeliveryQuery) -> DeliveryPage {
+    let seen = seen_id(query.position);
+    let room = query.limit.min(fitting(&found));
+    let more = found.len() > room;
+    found.truncate(room);
+    // The next page continues after the last row shown or, if the maximum number of reads was reached, after the last row read.
+    let on = if more { found.last().map(|delivery| delivery.id) } else { scanned };
+    if is_backward(query.position) {
+        found.reverse();
+        let next = found.last().map(|delivery| delivery.id).or(seen);
+        return DeliveryPage { items: found, next, prev: on };
+    }
+    let first = found.first().map(|delivery| delivery.id);
+    let prev = seen.and_then(|seen| first.or(Some(seen)));
+    DeliveryPage { items: found, next: on, prev }
+}
+
+/// Returns whether a position is the end of a page, which is read in reverse.
+fn is_backward(position: Position<DeliveryId>) -> bool {
+    matches!(position, Position::Before(_))
 }
 
 /// Returns how many rows fit on a page, at least one.

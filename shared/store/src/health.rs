@@ -15,7 +15,7 @@ use crate::webhooks::{Webhooks, update_item};
 use crate::{keys, webhook_item};
 
 /// Maximum number of repetitions of an update that collides with a transaction on the same webhook.
-const TRIES: u32 = 6;
+const MAX_REPEATS: u32 = 6;
 
 impl Webhooks {
     /// Adds failed attempts, the first of which failed at `at`. Returns the webhook after the update, or `None` if it does not exist.
@@ -122,7 +122,7 @@ impl Webhooks {
             match request.clone().send().await {
                 Ok(answer) => return answer.attributes.map(webhook_item::read).transpose(),
                 Err(error) if error.code() == Some("ConditionalCheckFailedException") => return Ok(None),
-                Err(error) if is_collision(&error) && round < TRIES => round += 1,
+                Err(error) if is_collision(&error) && round < MAX_REPEATS => round += 1,
                 Err(error) => return Err(StoreError::from_sdk(&error)),
             }
         }

@@ -23,7 +23,7 @@ pub use delivery_item::row_size;
 pub use error::StoreError;
 pub use leases::{LEASE_TIME, Lease, LeaseError, TENANT_LEASES, USER_LEASES};
 pub use match_log::MatchRecords;
-pub use recoveries::{FailurePage, Handled, Taking};
+pub use recoveries::{Claim, FailurePage, Handled};
 pub use stats::{Counts, LastDelivery, Stats};
 pub use status_order::{StatusPage, StatusQuery};
 pub use tables::TableNames;

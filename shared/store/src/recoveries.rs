@@ -29,7 +29,7 @@ use crate::{batch, delivery_item, keys};
 const OLDER_THAN: &str = "olderThan";
 const HANDLED: &str = "handledDelivery";
 const BY: &str = "recoveryId";
-const TAKEN_FOR: &str = "takenFor";
+const CLAIMED_FOR: &str = "takenFor";
 const SENT_AS: &str = "sentAs";
 const HANDLED_UNTIL: &str = "handledUntil";
 const NEWER_THAN: &str = "newerThan";
@@ -78,8 +78,8 @@ pub struct Handled {
     #[serde(default)]
     pub recovery_id: Option<RecoveryId>,
     /// The failed delivery that was sent again.
-    #[serde(default)]
-    pub taken_for: Option<DeliveryId>,
+    #[serde(default, rename = "takenFor")]
+    pub claimed_for: Option<DeliveryId>,
     /// The new delivery.
     #[serde(default)]
     pub sent_as: Option<DeliveryId>,
@@ -87,7 +87,7 @@ pub struct Handled {
 
 /// An event that a recovery claims.
 #[derive(Debug, Clone, Copy)]
-pub struct Taking<'a> {
+pub struct Claim<'a> {
     /// The `webhook-id` header.
     pub message_id: &'a str,
     /// The failed delivery to send again: the event's first failure that the recovery found.
@@ -276,21 +276,21 @@ impl Deliveries {
     /// Claims an event for `recovery`, which sends it again. Returns whether the event was free: only one of several concurrent recoveries
     /// claims it. A failure after the start of that recovery frees the event again. The same recovery can claim the event again for the
     /// same failure, so that an interrupted step can be repeated.
-    pub async fn take_event(&self, recovery: &Recovery, taking: Taking<'_>) -> Result<bool, StoreError> {
-        let Taking { message_id, place, failed, sent_as } = taking;
+    pub async fn claim_event(&self, recovery: &Recovery, claim: Claim<'_>) -> Result<bool, StoreError> {
+        let Claim { message_id, place, failed, sent_as } = claim;
         let later = format!(
             "{HANDLED} < :failed AND (attribute_not_exists({HANDLED_UNTIL}) OR {HANDLED_UNTIL} <= :failed)"
         );
         let others = format!("(attribute_not_exists({BY}) OR {BY} <> :recovery)");
         let own = format!("{HANDLED} = :failed AND {BY} = :recovery");
-        let same_place = format!("(attribute_not_exists({TAKEN_FOR}) OR {TAKEN_FOR} = :place)");
+        let same_place = format!("(attribute_not_exists({CLAIMED_FOR}) OR {CLAIMED_FOR} = :place)");
         let free = format!("attribute_not_exists(pk) OR ({later} AND {others}) OR ({own} AND {same_place})");
         let (by, id) =
             (AttributeValue::S(recovery.id.to_string()), |id: DeliveryId| AttributeValue::S(id.to_string()));
         let put = self
             .handled(&recovery.tenant_id, recovery.webhook_id, message_id, failed)
             .item(BY, by.clone())
-            .item(TAKEN_FOR, id(place))
+            .item(CLAIMED_FOR, id(place))
             .item(SENT_AS, id(sent_as))
             .item(HANDLED_UNTIL, id(recovery.end()))
             .condition_expression(free)

@@ -35,6 +35,64 @@ pub struct StatusPage {
     pub prev: Option<(Status, DeliveryId)>,
 }
 
+impl StatusQuery {
+    /// Returns the row that the client has seen.
+    fn seen(&self) -> Option<(Status, DeliveryId)> {
+        match self.position {
+            Position::Start => None,
+            Position::After(seen) | Position::Before(seen) => Some(seen),
+        }
+    }
+
+    /// Returns whether the page ends before the position, and is therefore read in reverse.
+    fn is_backward(&self) -> bool {
+        matches!(self.position, Position::Before(_))
+    }
+
+    /// Returns the statuses of the rows that the page can have, in the order in which they are read.
+    fn statuses(&self) -> Vec<Status> {
+        let second = if self.first == Status::Fail { Status::Success } else { Status::Fail };
+        let wanted = |status: &Status| self.filter.status.is_none_or(|wanted| wanted == *status);
+        let mut statuses: Vec<_> = [self.first, second].into_iter().filter(wanted).collect();
+        if self.is_backward() {
+            statuses.reverse();
+        }
+        if let Some((status, _)) = self.seen() {
+            statuses.retain(|other| *other == status || (self.first == status) != self.is_backward());
+        }
+        statuses
+    }
+
+    /// Returns the query for `limit` rows with one status.
+    fn part(&self, status: Status, limit: usize, now: OffsetDateTime) -> DeliveryQuery {
+        let position = match self.seen() {
+            Some((of, id)) if of == status && self.is_backward() => Position::Before(id),
+            Some((of, id)) if of == status => Position::After(id),
+            // The last rows of a list precede an id that is older than every row.
+            _ if self.is_backward() => Position::Before(DeliveryId::lowest_at(now - RETENTION)),
+            _ => Position::Start,
+        };
+        let filter = DeliveryFilter { status: Some(status), ..self.filter.clone() };
+        DeliveryQuery { filter, order: Order::Descending, position, limit }
+    }
+
+    /// Returns the page of the rows that were found. `cut_short` is the last row read if the search stopped early.
+    fn page(&self, mut items: Vec<Delivery>, cut_short: Option<(Status, DeliveryId)>) -> StatusPage {
+        let key = |delivery: &Delivery| (delivery.status, delivery.id);
+        let more = items.len() > self.limit;
+        if self.is_backward() {
+            items.drain(..items.len().saturating_sub(self.limit));
+            let prev = if more { items.first().map(key) } else { cut_short };
+            let next = items.last().map(key).or(self.seen());
+            return StatusPage { items, next, prev };
+        }
+        items.truncate(self.limit);
+        let next = if more { items.last().map(key) } else { cut_short };
+        let prev = self.seen().map(|seen| items.first().map_or(seen, key));
+        StatusPage { items, next, prev }
+    }
+}
+
 impl Deliveries {
     /// Returns a page of a webhook's history, sorted by status, without rows that have expired by `now`.
     pub async fn list_by_status(
@@ -44,38 +102,14 @@ impl Deliveries {
         query: &StatusQuery,
         now: OffsetDateTime,
     ) -> Result<StatusPage, StoreError> {
-        let second = if query.first == Status::Fail { Status::Success } else { Status::Fail };
-        let wanted = |status: &Status| query.filter.status.is_none_or(|wanted| wanted == *status);
-        let mut statuses: Vec<_> = [query.first, second].into_iter().filter(wanted).collect();
-        let (seen, backward) = match query.position {
-            Position::Start => (None, false),
-            Position::After(seen) => (Some(seen), false),
-            Position::Before(seen) => (Some(seen), true),
-        };
-        if backward {
-            statuses.reverse();
-        }
-        if let Some((status, _)) = seen {
-            statuses.retain(|other| *other == status || (query.first == status) != backward);
-        }
-
-        // One more row than requested shows whether there is another page.
         let mut items: Vec<Delivery> = Vec::new();
         let mut cut_short = None;
-        for status in statuses {
-            let room = query.limit + 1 - items.len();
-            let position = match seen {
-                Some((of, id)) if of == status && backward => Position::Before(id),
-                Some((of, id)) if of == status => Position::After(id),
-                // The last rows of a list precede an id that is older than every row.
-                _ if backward => Position::Before(DeliveryId::lowest_at(now - RETENTION)),
-                _ => Position::Start,
-            };
-            let filter = DeliveryFilter { status: Some(status), ..query.filter.clone() };
-            let part = DeliveryQuery { filter, order: Order::Descending, position, limit: room };
+        for status in query.statuses() {
+            // One more row than requested shows whether there is another page.
+            let part = query.part(status, query.limit + 1 - items.len(), now);
             let DeliveryPage { items: mut found, next, prev } =
                 self.list(tenant, webhook, &part, now).await?;
-            if backward {
+            if query.is_backward() {
                 found.append(&mut items);
                 items = found;
                 cut_short = prev.map(|id| (status, id));
@@ -88,19 +122,6 @@ impl Deliveries {
                 break;
             }
         }
-
-        let key = |delivery: &Delivery| (delivery.status, delivery.id);
-        if backward {
-            let more = items.len() > query.limit;
-            items.drain(..items.len().saturating_sub(query.limit));
-            let prev = if more { items.first().map(key) } else { cut_short };
-            let next = items.last().map(key).or(seen);
-            return Ok(StatusPage { items, next, prev });
-        }
-        let more = items.len() > query.limit;
-        items.truncate(query.limit);
-        let next = if more { items.last().map(key) } else { cut_short };
-        let prev = seen.map(|seen| items.first().map_or(seen, key));
-        Ok(StatusPage { items, next, prev })
+        Ok(query.page(items, cut_short))
     }
 }

@@ -13,7 +13,7 @@ use anzol_domain::{Health, Lane, schema};
 #[schemars(rename = "Health")]
 pub(crate) struct HealthOut {
     /// How close the webhook is to being disabled.
-    state: HealthStateOut,
+    state: HealthState,
     /// The queue that the webhook's deliveries wait in.
     lane: Lane,
     /// The number of failed attempts since the last successful one.
@@ -24,28 +24,9 @@ pub(crate) struct HealthOut {
     failing_since: Option<OffsetDateTime>,
 }
 
-/// How close a webhook is to being disabled.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "HealthState")]
-enum HealthStateOut {
-    /// The last attempt succeeded, or there was none.
-    Healthy,
-    /// At least one attempt has failed since the last success.
-    Failing,
-    /// The webhook has reached half of the disable threshold, both in failures and in time. The event `anzol.webhook.failing` announces
-    /// this state. A webhook that reaches the whole threshold is disabled; see `enabled` and `disabledReasonCode`.
-    Warning,
-}
-
 impl HealthOut {
     /// Returns the public form of a webhook's health.
     pub(crate) fn new(health: &Health, state: HealthState) -> Self {
-        let state = match state {
-            HealthState::Healthy => HealthStateOut::Healthy,
-            HealthState::Failing => HealthStateOut::Failing,
-            HealthState::Warning | HealthState::Exhausted => HealthStateOut::Warning,
-        };
         Self {
             state,
             lane: health.lane,

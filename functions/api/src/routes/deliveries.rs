@@ -15,7 +15,7 @@ use anzol_runtime::metrics;
 use anzol_store::{DeliveryFilter, DeliveryQuery, LeaseError, StatusQuery, TENANT_LEASES, USER_LEASES};
 
 use crate::dto::{self, DeliveryOut, PageOut, TestRequest};
-use crate::failure::Failure;
+use crate::handler_error::HandlerError;
 use crate::state::{AppState, Shared};
 use crate::version::Version;
 
@@ -33,7 +33,7 @@ pub(crate) async fn list(
     PublicBase(base): PublicBase,
     Path(id): Path<String>,
     params: Params,
-) -> Result<axum::Json<PageOut<DeliveryOut>>, Failure> {
+) -> Result<axum::Json<PageOut<DeliveryOut>>, HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     let mut problems = Problems::default();
     let sort = problems.take(page::sort(params.get("sort").unwrap_or("-triggeredAt"), &SORT_FIELDS));
@@ -77,7 +77,7 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path((id, delivery_id)): Path<(String, String)>,
-) -> Result<axum::Json<DeliveryOut>, Failure> {
+) -> Result<axum::Json<DeliveryOut>, HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     let delivery = find(&state, &webhook, &delivery_id).await?;
     Ok(axum::Json(delivery.into()))
@@ -92,7 +92,7 @@ pub(crate) async fn resend(
     Verified(caller): Verified,
     Path((id, delivery_id)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     let original = find(&state, &webhook, &delivery_id).await?;
     let now = (state.clock)();
@@ -108,7 +108,7 @@ pub(crate) async fn test(
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Option<Json>,
-) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     let input = body.map(|Json(body)| dto::read::<TestRequest>(&body)).transpose()?.unwrap_or_default();
     let event_type = test_event::choose(&webhook, input.event_type.as_deref())?;
@@ -146,14 +146,14 @@ async fn send_leased(
     user: &UserId,
     webhook: &Webhook,
     task: DeliveryTask,
-) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), HandlerError> {
     let seconds = AGAIN_SECONDS.into();
     let too_many = |rule| ApiError::TooMany(rule, AGAIN_SECONDS).into();
     let lease = state.webhooks.lease(&webhook.tenant_id, user, (state.clock)()).await;
     let lease = lease.map_err(|error| match error {
         LeaseError::TenantFull => too_many(Rule::TooManyOfTenant { max: TENANT_LEASES, seconds }),
         LeaseError::UserFull => too_many(Rule::TooManyOfUser { max: USER_LEASES, seconds }),
-        LeaseError::Store(error) => Failure::from(error),
+        LeaseError::Store(error) => HandlerError::from(error),
     })?;
     let sent = send_now(state, webhook, task).await;
     if let Err(error) = state.webhooks.release(&lease).await {
@@ -169,8 +169,8 @@ async fn send_now(
     state: &AppState,
     webhook: &Webhook,
     task: DeliveryTask,
-) -> Result<(StatusCode, axum::Json<DeliveryOut>), Failure> {
-    let sent = state.attempts().send_now(webhook, task).await?;
+) -> Result<(StatusCode, axum::Json<DeliveryOut>), HandlerError> {
+    let sent = state.attempt_runner().send_now(webhook, task).await?;
     metrics::flush();
     if !sent.recorded {
         return Err(ApiError::Internal.into());
@@ -178,7 +178,7 @@ async fn send_now(
     Ok((StatusCode::CREATED, axum::Json(sent.delivery.into())))
 }
 
-async fn find(state: &AppState, webhook: &Webhook, id: &str) -> Result<anzol_domain::Delivery, Failure> {
+async fn find(state: &AppState, webhook: &Webhook, id: &str) -> Result<anzol_domain::Delivery, HandlerError> {
     let not_found = || ApiError::not_found("delivery", id);
     let id = id.parse().map_err(|_| not_found())?;
     let found = state.deliveries.get(&webhook.tenant_id, webhook.id, id, (state.clock)()).await?;

@@ -11,7 +11,7 @@ use anzol_http::{ApiError, Json, PublicBase, Verified};
 use anzol_pipeline::RecoverError;
 
 use crate::dto::{self, RecoveryOut, RecoveryRequest};
-use crate::failure::Failure;
+use crate::handler_error::HandlerError;
 use crate::state::Shared;
 use crate::version::Version;
 
@@ -26,7 +26,7 @@ pub(crate) async fn start(
     PublicBase(base): PublicBase,
     Path(id): Path<String>,
     Json(body): Json,
-) -> Result<Response, Failure> {
+) -> Result<Response, HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     let since = dto::read::<RecoveryRequest>(&body)?.check((state.clock)())?;
     if !webhook.spec.enabled {
@@ -43,7 +43,7 @@ pub(crate) async fn start(
         }
         Err(RecoverError::Running(running)) => {
             let location = location(&running);
-            Ok((location, Failure::from(RecoverError::Running(running))).into_response())
+            Ok((location, HandlerError::from(RecoverError::Running(running))).into_response())
         }
         Err(error) => Err(error.into()),
     }
@@ -54,7 +54,7 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path((id, recovery_id)): Path<(String, String)>,
-) -> Result<axum::Json<RecoveryOut>, Failure> {
+) -> Result<axum::Json<RecoveryOut>, HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     let not_found = || ApiError::not_found("recovery", &recovery_id);
     let parsed = recovery_id.parse().map_err(|_| not_found())?;

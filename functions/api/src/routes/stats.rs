@@ -6,7 +6,7 @@ use anzol_domain::match_log;
 use anzol_http::Verified;
 
 use crate::dto::{NoDeliveryOut, StatsOut};
-use crate::failure::Failure;
+use crate::handler_error::HandlerError;
 use crate::state::Shared;
 
 /// Returns the numbers of a webhook's deliveries by day and, if there are none, the reasons.
@@ -14,7 +14,7 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
-) -> Result<axum::Json<StatsOut>, Failure> {
+) -> Result<axum::Json<StatsOut>, HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     let now = (state.clock)();
     let found = state.deliveries.stats(&webhook.tenant_id, webhook.id, now).await?;

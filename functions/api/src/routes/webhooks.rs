@@ -17,7 +17,7 @@ use anzol_http::{ApiError, Json, Params, PublicBase, Verified};
 use anzol_store::StoreError;
 
 use crate::dto::{self, PageOut, WebhookOut};
-use crate::failure::Failure;
+use crate::handler_error::HandlerError;
 use crate::state::{AppState, Shared, tenant};
 use crate::version::Version;
 use crate::{patch, read_only};
@@ -33,7 +33,7 @@ pub(crate) async fn create(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Json(body): Json,
-) -> Result<(StatusCode, axum::Json<WebhookOut>), Failure> {
+) -> Result<(StatusCode, axum::Json<WebhookOut>), HandlerError> {
     let tenant_id = tenant(&caller)?.clone();
     let input: WebhookInput = dto::read(&body)?;
     let origin = input.origin.unwrap_or_default();
@@ -48,7 +48,7 @@ pub(crate) async fn create(
     state.webhooks.create(&webhook, cap).await.map_err(|error| match error {
         StoreError::CapReached(cap) if cap < state.cap => {
             let reserved = state.cap - cap;
-            Failure(ApiError::Forbidden(Rule::WebhookCapForUsersReached {
+            HandlerError(ApiError::Forbidden(Rule::WebhookCapForUsersReached {
                 max: cap,
                 reserved,
                 cap: state.cap,
@@ -64,7 +64,7 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
-) -> Result<axum::Json<WebhookOut>, Failure> {
+) -> Result<axum::Json<WebhookOut>, HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     Ok(axum::Json(state.show(webhook)))
 }
@@ -80,7 +80,7 @@ pub(crate) async fn replace(
     Verified(caller): Verified,
     Path(id): Path<String>,
     Json(body): Json,
-) -> Result<axum::Json<WebhookOut>, Failure> {
+) -> Result<axum::Json<WebhookOut>, HandlerError> {
     let webhook = change(&state, &caller, &id, false, |webhook, _| {
         let input: WebhookInput = dto::read(&body)?;
         let (spec, secrets) = input.check(&Defaults {
@@ -112,7 +112,7 @@ pub(crate) async fn patch(
     Verified(caller): Verified,
     Path(id): Path<String>,
     Json(body): Json,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     if patch::is_empty(&body) {
         state.visible(&caller, &id).await?;
         return Ok(StatusCode::NO_CONTENT);
@@ -130,11 +130,11 @@ pub(crate) async fn delete(
     State(state): State<Shared>,
     Verified(caller): Verified,
     Path(id): Path<String>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, HandlerError> {
     let webhook = state.visible(&caller, &id).await?;
     match state.webhooks.delete(&webhook.tenant_id, webhook.id).await {
         Err(StoreError::Changed) => Err(ApiError::not_found("webhook", &id).into()),
-        done => done.map(|()| StatusCode::NO_CONTENT).map_err(Failure::from),
+        done => done.map(|()| StatusCode::NO_CONTENT).map_err(HandlerError::from),
     }
 }
 
@@ -147,8 +147,8 @@ async fn change(
     caller: &Caller,
     id: &str,
     open: bool,
-    make: impl Fn(&Webhook, &Secrets) -> Result<(WebhookSpec, Option<Secrets>), Failure>,
-) -> Result<Webhook, Failure> {
+    make: impl Fn(&Webhook, &Secrets) -> Result<(WebhookSpec, Option<Secrets>), HandlerError>,
+) -> Result<Webhook, HandlerError> {
     for _ in 0..TRIES {
         let stored = state.visible(caller, id).await?;
         let (spec, secrets) = if open {
@@ -158,25 +158,25 @@ async fn change(
         };
         authorize(caller, &spec, &stored.spec.owner_id)?;
         state.deliverer.own_hosts().check(spec.url.as_url())?;
-        if !stored.spec.keeps_cloud_events(&spec) {
-            let problem = FieldProblem::new("enableCloudEventDelivery", Rule::CannotBeTurnedOff);
-            return Err(ApiError::ForbiddenField(problem).into());
+        let changed = stored.clone().changed(spec, caller.user.clone(), (state.clock)());
+        let mut changed = changed.map_err(ApiError::ForbiddenField)?;
+        if let Some(secrets) = secrets {
+            changed.sealed = reseal(state, &stored, secrets).await?;
         }
-        let sealed = match secrets {
-            None => stored.sealed.clone(),
-            Some(secrets) => reseal(state, &stored, secrets).await?,
-        };
-        let changed = stored.clone().changed(spec, sealed, caller.user.clone(), (state.clock)());
         match state.webhooks.replace(&stored, &changed).await {
             Err(StoreError::Changed) => {}
-            done => return done.map(|()| changed).map_err(Failure::from),
+            done => return done.map(|()| changed).map_err(HandlerError::from),
         }
     }
     Err(StoreError::Changed.into())
 }
 
 /// Seals the new secrets of a webhook. Opens the old secrets only if the old signing secret may have to stay valid for a while.
-async fn reseal(state: &AppState, stored: &Webhook, mut secrets: Secrets) -> Result<Option<Sealed>, Failure> {
+async fn reseal(
+    state: &AppState,
+    stored: &Webhook,
+    mut secrets: Secrets,
+) -> Result<Option<Sealed>, HandlerError> {
     if secrets.secret.is_some() && stored.has_secret() {
         let old = state.vault.open(stored).await?;
         secrets = secrets.replacing(old.secrets(), (state.clock)());
@@ -191,7 +191,7 @@ async fn reseal(state: &AppState, stored: &Webhook, mut secrets: Secrets) -> Res
 ///
 /// # Errors
 /// 403 if the level or the new owner requires a tenant admin.
-fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), Failure> {
+fn authorize(caller: &Caller, spec: &WebhookSpec, owner: &UserId) -> Result<(), HandlerError> {
     if !caller.may_set_level(spec.level) {
         return Err(ApiError::Forbidden(Rule::AdminRequiredForLevel).into());
     }
@@ -208,7 +208,7 @@ pub(crate) async fn list(
     Verified(caller): Verified,
     PublicBase(base): PublicBase,
     params: Params,
-) -> Result<axum::Json<PageOut<WebhookOut>>, Failure> {
+) -> Result<axum::Json<PageOut<WebhookOut>>, HandlerError> {
     let tenant = tenant(&caller)?;
     let mut problems = Problems::default();
     let query = WebhookQuery::read(&params, &mut problems);

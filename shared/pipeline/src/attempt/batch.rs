@@ -12,7 +12,7 @@ use futures::stream::StreamExt as _;
 use super::deadline::SETTLE_RESERVE;
 use super::post::verdicts;
 use super::pre::BatchState;
-use super::{Attempts, Deadline, Outcome, WebhookKey, WebhooksByKey, key, label};
+use super::{AttemptRunner, Deadline, Outcome, WebhookKey, WebhooksByKey, key, label};
 use crate::report::Attempt;
 
 /// Maximum number of concurrent POSTs to all hosts: the batch size in the template. A limit per host would have to be lower to have an
@@ -102,7 +102,7 @@ impl Outcomes {
     }
 }
 
-impl Attempts<'_> {
+impl AttemptRunner<'_> {
     /// Processes a batch before `deadline`. Returns the ids of the messages that must be received again; all others are done.
     pub async fn process_batch(
         &self,

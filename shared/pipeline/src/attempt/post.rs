@@ -8,7 +8,7 @@ use anzol_domain::metric::{Meter, Metric};
 use anzol_domain::{FailureKind, Lane};
 
 use super::burst::{Burst, Bursts};
-use super::{Attempts, Deadline, WebhookKey, WebhooksByKey, key, label};
+use super::{AttemptRunner, Deadline, WebhookKey, WebhooksByKey, key, label};
 use crate::health::{Changes, Verdict};
 use crate::report::Attempt;
 use crate::settle::Settled;
@@ -45,7 +45,7 @@ fn measure(meter: &Meter, attempt: &Attempt) {
     }
 }
 
-impl Attempts<'_> {
+impl AttemptRunner<'_> {
     /// Records attempts that waited in `lane`, or direct attempts (`None`), queues their retries, and counts both.
     pub(super) async fn settle(&self, attempts: Vec<Attempt>, lane: Option<Lane>) -> Settled {
         for attempt in &attempts {

@@ -8,7 +8,7 @@ use anzol_domain::{DeliveryTask, Lane, Trigger};
 use anzol_vault::Opened;
 
 use super::burst::{self, Burst, Bursts, ProbeGuard};
-use super::{Attempts, Message, Outcome, WebhookKey, WebhooksByKey, key};
+use super::{AttemptRunner, Message, Outcome, WebhookKey, WebhooksByKey, key};
 
 /// The state that the deliveries of a batch share.
 pub(super) struct BatchState<'a> {
@@ -44,7 +44,7 @@ pub(super) struct Ready<'s> {
     pub(super) guard: Option<ProbeGuard<'s>>,
 }
 
-impl Attempts<'_> {
+impl AttemptRunner<'_> {
     /// Prepares the state that the deliveries of a batch share: opens secrets and finds bursts.
     pub(super) async fn prepare<'w>(
         &self,

@@ -10,27 +10,27 @@ use anzol_vault::VaultError;
 
 /// An API error. Every error of a handler converts to it.
 #[derive(Debug)]
-pub(crate) struct Failure(pub(crate) ApiError);
+pub(crate) struct HandlerError(pub(crate) ApiError);
 
-impl IntoResponse for Failure {
+impl IntoResponse for HandlerError {
     fn into_response(self) -> Response {
         self.0.into_response()
     }
 }
 
-impl From<ApiError> for Failure {
+impl From<ApiError> for HandlerError {
     fn from(error: ApiError) -> Self {
         Self(error)
     }
 }
 
-impl From<Invalid> for Failure {
+impl From<Invalid> for HandlerError {
     fn from(invalid: Invalid) -> Self {
         Self(invalid.into())
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for HandlerError {
     fn from(error: StoreError) -> Self {
         Self(match error {
             StoreError::CapReached(max) => ApiError::Forbidden(Rule::WebhookCapReached { max }),
@@ -51,7 +51,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<VaultError> for Failure {
+impl From<VaultError> for HandlerError {
     /// Converts to 503: nothing was changed, and the request is not the cause.
     fn from(error: VaultError) -> Self {
         tracing::error!(%error, "the vault failed");
@@ -59,7 +59,7 @@ impl From<VaultError> for Failure {
     }
 }
 
-impl From<RecoverError> for Failure {
+impl From<RecoverError> for HandlerError {
     fn from(error: RecoverError) -> Self {
         match error {
             RecoverError::Store(error) => error.into(),
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     async fn response(error: fn() -> StoreError) -> (u16, String, Value) {
-        let handler = get(move || async move { Failure::from(error()) });
+        let handler = get(move || async move { HandlerError::from(error()) });
         let router = anzol_http::shell(Router::new().route("/", handler));
         let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
         let status = response.status().as_u16();
