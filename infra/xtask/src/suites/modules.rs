@@ -68,11 +68,11 @@ fn uses(files: &[Source]) -> Uses {
     let mut uses = Uses::new();
     for file in files {
         let Some(module) = file.module.first() else { continue };
-        let used = names(&tokens(&file.text), file.module.len()).into_iter().filter_map(|name| {
-            let used = if modules.contains(name.as_str()) { name } else { exported.get(&name)?.clone() };
-            (used != *module && modules.contains(used.as_str())).then_some(used)
+        let others = names(&tokens(&file.text), file.module.len()).into_iter().filter_map(|name| {
+            let other = if modules.contains(name.as_str()) { name } else { exported.get(&name)?.clone() };
+            (other != *module && modules.contains(other.as_str())).then_some(other)
         });
-        uses.entry(module.clone()).or_default().extend(used);
+        uses.entry(module.clone()).or_default().extend(others);
     }
     uses
 }
@@ -150,7 +150,7 @@ fn exports(tokens: &[String]) -> BTreeMap<String, String> {
 
 /// Returns the words, the `::` and the punctuation of the code, without comments, literals and items under `#[cfg(test)]`.
 fn tokens(text: &str) -> Vec<String> {
-    without_tests(lex(text))
+    without_tests(&lex(text))
 }
 
 fn lex(text: &str) -> Vec<String> {
@@ -232,10 +232,10 @@ fn literal(text: &str) -> Option<usize> {
 }
 
 /// Removes items under `#[cfg(test)]`: up to the end of their block, or to their semicolon.
-fn without_tests(tokens: Vec<String>) -> Vec<String> {
+fn without_tests(tokens: &[String]) -> Vec<String> {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
-    let mut rest = tokens.as_slice();
+    let mut rest = tokens;
     while let Some((first, others)) = rest.split_first() {
         if rest.len() >= MARK.len() && rest.iter().zip(MARK).all(|(token, mark)| token == mark) {
             let item = rest.get(MARK.len()..).unwrap_or_default();
