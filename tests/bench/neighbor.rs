@@ -171,12 +171,12 @@ impl<'a> NeighborBench<'a> {
     /// Publishes at a constant rate, independent of response times.
     fn publish_quietly(&self, lasting: Duration) -> Result<Published> {
         let gap = Duration::from_secs(1) / RATE;
-        let begin = Instant::now();
+        let start = Instant::now();
         scope(|scope| {
             let mut calls = Vec::new();
             let mut due = Duration::ZERO;
             while due < lasting {
-                sleep(due.saturating_sub(begin.elapsed()));
+                sleep(due.saturating_sub(start.elapsed()));
                 calls.push(scope.spawn(|| self.publish_one()));
                 due += gap;
             }
@@ -186,7 +186,7 @@ impl<'a> NeighborBench<'a> {
 
     /// Publishes the flood and returns its duration.
     fn publish_flood(&self) -> Result<Duration> {
-        let begin = Instant::now();
+        let start = Instant::now();
         let calls = FLOOD / FLOOD_CALL;
         scope(|scope| {
             let publishers: Vec<_> = (0..FLOOD_PUBLISHERS)
@@ -204,7 +204,7 @@ impl<'a> NeighborBench<'a> {
                 .collect();
             publishers.into_iter().try_for_each(joined)
         })?;
-        Ok(begin.elapsed())
+        Ok(start.elapsed())
     }
 
     /// Returns an event of about 600 bytes with a unique id, and that id.

@@ -72,7 +72,7 @@ async function arrive(
 
 const pending = { state: 'mine', verifier: 'verifier', hash: '#/webhooks?q=kept' };
 
-test('l5_error text from outside is not shown and keeps the sign-in', async () => {
+test('l5_error text from outside is not shown, sign-in is kept', async () => {
   for (const state of ['x', '', 'mine2', 'MINE']) {
     const { error, asked } = await arrive(
       `?state=${state}&error=1&error_description=Your+account+is+locked.+Call+555-0100`,

@@ -83,7 +83,11 @@ fn user_creates_and_sees_only_own_user_webhooks() {
         request
     };
     for level in [Some("tenant"), None] {
-        assert_refused(&context().user.post(WEBHOOKS, &request(level)).unwrap(), 403, "admin_required_for_level");
+        assert_refused(
+            &context().user.post(WEBHOOKS, &request(level)).unwrap(),
+            403,
+            "admin_required_for_level",
+        );
     }
     let raised = context()
         .user

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anzol_tests::client::{Answer, Api};
-pub(crate) use anzol_tests::context::{SECRET, TestContext};
+pub(crate) use anzol_tests::context::{SECRET, StackContext};
 use anzol_tests::receiver::{Behavior, End, Received};
 pub(crate) use anzol_tests::signatures::{qlik_signature, standard_signature};
 use serde_json::{Value, json};
@@ -44,8 +44,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// Time to wait for an unexpected request, after the expected ones have arrived.
 const GRACE_PERIOD: Duration = Duration::from_millis(1500);
 
-static CONTEXT: LazyLock<TestContext> = LazyLock::new(|| {
-    TestContext::load().unwrap_or_else(|error| {
+static CONTEXT: LazyLock<StackContext> = LazyLock::new(|| {
+    StackContext::load().unwrap_or_else(|error| {
         // One line for all tests together, written directly to stderr, because the harness holds back the tests' output.
         writeln!(io::stderr(), "\ne2e: {error:#}").ok();
         process::exit(2)
@@ -53,7 +53,7 @@ static CONTEXT: LazyLock<TestContext> = LazyLock::new(|| {
 });
 
 /// Returns the stack under test and its callers.
-pub(crate) fn context() -> &'static TestContext {
+pub(crate) fn context() -> &'static StackContext {
     &CONTEXT
 }
 

@@ -54,7 +54,7 @@ fn run() -> Result<bool> {
     let harness = FaultHarness::new(port.parse()?, seed)?;
     println!("seed {seed}\n");
     println!("{}", heading());
-    let (began, mut lines) = (Instant::now(), Vec::new());
+    let (started, mut lines) = (Instant::now(), Vec::new());
     for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| is_picked(name)) {
         let mut trial = Trial::new(&harness, name);
         let outcome = scenario(&mut trial);
@@ -68,10 +68,10 @@ fn run() -> Result<bool> {
         }
         lines.push(line);
     }
-    let total = total(&lines, began.elapsed().as_secs_f64());
+    let total = total(&lines, started.elapsed().as_secs_f64());
     println!("{}", row(&total));
     for line in &lines {
-        let faults = line.faults.iter().map(|(what, count)| format!("{what} ×{count}"));
+        let faults = line.faults.iter().map(|(fault, count)| format!("{fault} ×{count}"));
         let said: Vec<_> = line.notes.iter().cloned().chain(faults).collect();
         println!("  {:<24} {}", line.name, said.join("; "));
     }

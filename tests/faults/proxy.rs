@@ -24,7 +24,7 @@ use crate::process::Peer;
 
 /// The effect of a fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum What {
+pub(crate) enum FaultKind {
     /// The call is answered with this status and error code, and not forwarded.
     Answer(u16, &'static str),
     /// The connection is closed before the call reaches the cloud.
@@ -49,7 +49,7 @@ pub(crate) enum What {
 pub(crate) struct Fault {
     /// `dynamodb.GetItem`; or `dynamodb.` for every operation of the service.
     operation: &'static str,
-    what: What,
+    kind: FaultKind,
     /// The calling function, such as `sender`.
     by: Option<&'static str>,
     /// Text that the call's body contains.
@@ -60,8 +60,8 @@ pub(crate) struct Fault {
 
 impl Fault {
     /// Returns a fault for every call of the operation.
-    pub(crate) fn on(operation: &'static str, what: What) -> Self {
-        Self { operation, what, by: None, containing: None, chance: 1.0, left: None }
+    pub(crate) fn on(operation: &'static str, kind: FaultKind) -> Self {
+        Self { operation, kind, by: None, containing: None, chance: 1.0, left: None }
     }
 
     /// Restricts the fault to calls by this function.
@@ -98,7 +98,7 @@ struct Shared {
 struct State {
     faults: Vec<Fault>,
     /// Number of affected calls by operation and effect.
-    struck: BTreeMap<String, u64>,
+    hits: BTreeMap<String, u64>,
     rng: fastrand::Rng,
 }
 
@@ -110,8 +110,7 @@ impl Proxy {
     /// Listens on a local port and forwards to the endpoint of `aws`. The seed decides which calls a random fault affects.
     pub(crate) fn start(port: u16, aws: Aws, functions: BTreeMap<String, String>, seed: u64) -> Result<Self> {
         let upstream = aws.port().context("the endpoint has no port")?;
-        let state =
-            State { faults: Vec::new(), struck: BTreeMap::new(), rng: fastrand::Rng::with_seed(seed) };
+        let state = State { faults: Vec::new(), hits: BTreeMap::new(), rng: fastrand::Rng::with_seed(seed) };
         let shared = Arc::new(Shared {
             upstream: (Ipv4Addr::LOCALHOST, upstream).into(),
             aws,
@@ -148,12 +147,12 @@ impl Proxy {
     pub(crate) fn heal(&self) -> BTreeMap<String, u64> {
         let mut state = self.0.state();
         state.faults.clear();
-        std::mem::take(&mut state.struck)
+        std::mem::take(&mut state.hits)
     }
 
     /// Returns the number of calls that faults have affected since the last [`Self::heal`].
-    pub(crate) fn struck(&self) -> u64 {
-        self.0.state().struck.values().sum()
+    pub(crate) fn hits(&self) -> u64 {
+        self.0.state().hits.values().sum()
     }
 }
 
@@ -222,30 +221,30 @@ impl Caller {
         let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let operation = operation(target, head.method.as_str(), head.uri.path());
         let request = Request::from_parts(head, Full::new(body.clone()));
-        let Some(what) = self.strikes(&operation, &body) else {
+        let Some(kind) = self.hit(&operation, &body) else {
             return self.forward(request).await;
         };
-        match what {
-            What::Answer(status, code) => answer(status, code),
-            What::Drop => bail!("dropped"),
-            What::DropAnswer => {
+        match kind {
+            FaultKind::Answer(status, code) => answer(status, code),
+            FaultKind::Drop => bail!("dropped"),
+            FaultKind::DropAnswer => {
                 self.forward(request).await?;
                 bail!("dropped")
             }
-            What::Hold(time) => {
+            FaultKind::Hold(time) => {
                 tokio::time::sleep(time).await;
                 self.forward(request).await
             }
-            What::Refuse(share) => self.refuse(&operation, &body, share).await,
-            What::Twice => {
+            FaultKind::Refuse(share) => self.refuse(&operation, &body, share).await,
+            FaultKind::Twice => {
                 self.forward(request.clone()).await?;
                 self.forward(request).await
             }
-            What::KillBefore => {
+            FaultKind::KillBefore => {
                 self.peer.kill()?;
                 bail!("killed")
             }
-            What::KillAfter => {
+            FaultKind::KillAfter => {
                 self.forward(request).await?;
                 self.peer.kill()?;
                 bail!("killed")
@@ -253,12 +252,12 @@ impl Caller {
         }
     }
 
-    fn strikes(&self, operation: &str, body: &[u8]) -> Option<What> {
+    fn hit(&self, operation: &str, body: &[u8]) -> Option<FaultKind> {
         let mut state = self.shared.state();
         if state.faults.is_empty() {
             return None;
         }
-        let State { faults, struck, rng } = &mut *state;
+        let State { faults, hits, rng } = &mut *state;
         let fault = faults.iter_mut().find(|fault| {
             let meant = operation == fault.operation
                 || fault.operation.ends_with('.') && operation.starts_with(fault.operation);
@@ -272,8 +271,8 @@ impl Caller {
         if let Some(left) = &mut fault.left {
             *left -= 1;
         }
-        *struck.entry(format!("{operation} {}", fault.what)).or_default() += 1;
-        Some(fault.what)
+        *hits.entry(format!("{operation} {}", fault.kind)).or_default() += 1;
+        Some(fault.kind)
     }
 
     /// Returns the caller's role, such as `sender`.
@@ -371,7 +370,7 @@ fn answer(status: u16, code: &str) -> Result<Answer> {
     Ok(response.body(Full::new(body.to_string().into()))?)
 }
 
-impl std::fmt::Display for What {
+impl std::fmt::Display for FaultKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Answer(status, code) => write!(f, "{status} {code}"),

@@ -11,7 +11,7 @@ use anzol_tests::receiver::{Behavior, Mode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::proxy::{Fault, What};
+use crate::proxy::{Fault, FaultKind};
 use crate::trial::{CALL, SECRET, Trial, id_of, publish_calls};
 
 type Scenario = fn(&mut Trial<'_>) -> Result<()>;
@@ -87,25 +87,25 @@ fn burst(trial: &mut Trial<'_>) -> Result<()> {
 
 /// Kills senders after their POSTs, before they write the history.
 fn kill_before_write(trial: &mut Trial<'_>) -> Result<()> {
-    kill(trial, What::KillBefore)
+    kill(trial, FaultKind::KillBefore)
 }
 
 /// Kills senders after they write the history, before their messages are deleted.
 fn kill_after_write(trial: &mut Trial<'_>) -> Result<()> {
-    kill(trial, What::KillAfter)
+    kill(trial, FaultKind::KillAfter)
 }
 
-fn kill(trial: &mut Trial<'_>, what: What) -> Result<()> {
+fn kill(trial: &mut Trial<'_>, kind: FaultKind) -> Result<()> {
     const KILLS: u64 = 10;
     trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
     trial.publish(hook, 500)?;
     // A repeated attempt overwrites its row, so the history has one row for each event.
     trial.one_row_each = true;
-    trial.inject(Fault::on("dynamodb.BatchWriteItem", what).by("sender").chance(0.1).times(KILLS));
+    trial.inject(Fault::on("dynamodb.BatchWriteItem", kind).by("sender").chance(0.1).times(KILLS));
     trial.publish(hook, 4_000)?;
     trial.settle(LONG)?;
-    trial.expect_struck(KILLS);
+    trial.expect_hits(KILLS);
     Ok(())
 }
 
@@ -114,11 +114,11 @@ fn received_twice(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(60)?;
     let hook = trial.hook("acme")?;
     // The SDK retries a call whose answer is lost.
-    trial.inject(Fault::on("sqs.SendMessageBatch", What::DropAnswer).by("ingest").chance(0.2));
-    trial.inject(Fault::on("sqs.SendMessageBatch", What::Twice).by("ingest").chance(0.2));
+    trial.inject(Fault::on("sqs.SendMessageBatch", FaultKind::DropAnswer).by("ingest").chance(0.2));
+    trial.inject(Fault::on("sqs.SendMessageBatch", FaultKind::Twice).by("ingest").chance(0.2));
     trial.publish(hook, 2_500)?;
     trial.settle(LONG)?;
-    trial.expect_struck(40);
+    trial.expect_hits(40);
 
     let twice = |trial: &Trial<'_>| trial.arrived.values().filter(|times| **times > 1).count();
     let before = twice(trial);
@@ -200,15 +200,15 @@ fn task(tenant: &str, webhook: WebhookId) -> Result<String> {
 fn table_throttled(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
-    let throttled = What::Answer(400, "ProvisionedThroughputExceededException");
-    let condition = What::Answer(400, "ConditionalCheckFailedException");
+    let throttled = FaultKind::Answer(400, "ProvisionedThroughputExceededException");
+    let condition = FaultKind::Answer(400, "ConditionalCheckFailedException");
     trial.inject(Fault::on("dynamodb.UpdateItem", condition).by("sender").chance(0.3));
-    trial.inject(Fault::on("dynamodb.BatchWriteItem", What::Refuse(0.4)).chance(0.4));
+    trial.inject(Fault::on("dynamodb.BatchWriteItem", FaultKind::Refuse(0.4)).chance(0.4));
     trial.inject(Fault::on("dynamodb.", throttled).chance(0.2));
-    trial.inject(Fault::on("dynamodb.", What::Answer(500, "InternalServerError")).chance(0.05));
+    trial.inject(Fault::on("dynamodb.", FaultKind::Answer(500, "InternalServerError")).chance(0.05));
     trial.publish(hook, 6_000)?;
     trial.settle(LONG)?;
-    trial.expect_struck(300);
+    trial.expect_hits(300);
     Ok(())
 }
 
@@ -218,9 +218,9 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
     const CREATES: usize = 30;
     trial.harness.set_visibility_timeout(30)?;
     let hook = trial.hook("acme")?;
-    let conflict = What::Answer(400, "TransactionCanceledException");
+    let conflict = FaultKind::Answer(400, "TransactionCanceledException");
     trial.inject(Fault::on("dynamodb.TransactWriteItems", conflict).by("api").chance(0.4));
-    trial.inject(Fault::on("dynamodb.TransactWriteItems", What::DropAnswer).by("api").chance(0.3));
+    trial.inject(Fault::on("dynamodb.TransactWriteItems", FaultKind::DropAnswer).by("api").chance(0.3));
     let globex = trial.harness.context.api("globex.admin")?;
     let create = |number: usize| -> Result<u16> {
         let url = format!("https://{}-{number}.receiver.test/cap", "cap");
@@ -247,7 +247,7 @@ fn cap_in_conflict(trial: &mut Trial<'_>) -> Result<()> {
         }
         Ok(all)
     })?;
-    trial.expect_struck(5);
+    trial.expect_hits(5);
     trial.settle(LONG)?;
     trial.heal(); // the checks and the cleanup below run without faults
     let count = |status: u16| statuses.iter().filter(|one| **one == status).count();
@@ -272,14 +272,14 @@ fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(15)?;
     let hook = trial.hook("acme")?;
     for service in ["dynamodb.", "sqs."] {
-        trial.inject(Fault::on(service, What::Drop).chance(0.05));
-        trial.inject(Fault::on(service, What::DropAnswer).chance(0.05));
-        trial.inject(Fault::on(service, What::Answer(503, "ServiceUnavailable")).chance(0.05));
-        trial.inject(Fault::on(service, What::Hold(Duration::from_secs(5))).chance(0.005));
+        trial.inject(Fault::on(service, FaultKind::Drop).chance(0.05));
+        trial.inject(Fault::on(service, FaultKind::DropAnswer).chance(0.05));
+        trial.inject(Fault::on(service, FaultKind::Answer(503, "ServiceUnavailable")).chance(0.05));
+        trial.inject(Fault::on(service, FaultKind::Hold(Duration::from_secs(5))).chance(0.005));
     }
     trial.publish(hook, 3_500)?;
     trial.settle(LONG)?;
-    trial.expect_struck(100);
+    trial.expect_hits(100);
     Ok(())
 }
 
@@ -287,17 +287,17 @@ fn cloud_unreachable(trial: &mut Trial<'_>) -> Result<()> {
 fn queue_refuses(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(10)?;
     let hook = trial.hook("acme")?;
-    trial.inject(Fault::on("sqs.SendMessageBatch", What::Refuse(0.4)).chance(0.4));
-    trial.inject(Fault::on("sqs.SendMessageBatch", What::Answer(503, "ServiceUnavailable")).chance(0.1));
+    trial.inject(Fault::on("sqs.SendMessageBatch", FaultKind::Refuse(0.4)).chance(0.4));
+    trial.inject(Fault::on("sqs.SendMessageBatch", FaultKind::Answer(503, "ServiceUnavailable")).chance(0.1));
     // Some messages are refused so often that the function gives up, and the producer or the queue has to retry.
-    trial.inject(Fault::on("sqs.SendMessageBatch", What::Refuse(1.0)).chance(0.1));
+    trial.inject(Fault::on("sqs.SendMessageBatch", FaultKind::Refuse(1.0)).chance(0.1));
     trial.behave(hook, &answering(503))?;
     trial.publish(hook, 500)?;
     trial.await_refused(500, SOON)?;
     trial.behave(hook, &answering(200))?;
     trial.publish(hook, 5_500)?;
     trial.settle(LONG)?;
-    trial.expect_struck(200);
+    trial.expect_hits(200);
     Ok(())
 }
 
@@ -306,12 +306,12 @@ fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(5)?;
     let hook = trial.hook("acme")?;
     trial.behave(hook, &answering(500))?;
-    trial.inject(Fault::on("scheduler.CreateSchedule", What::Answer(503, "InternalServerException")));
+    trial.inject(Fault::on("scheduler.CreateSchedule", FaultKind::Answer(503, "InternalServerException")));
     trial.publish(hook, 300)?;
     // Three attempts: the queue holds the first two retries, two seconds each; the retry of the third attempt needs the scheduler.
     trial.await_refused(3 * 300, SOON)?;
     sleep(Duration::from_secs(2));
-    trial.expect_struck(100);
+    trial.expect_hits(100);
     trial.heal();
     trial.await_schedules(SOON)?;
     trial.behave(hook, &answering(200))?;
@@ -322,9 +322,9 @@ fn scheduler_down(trial: &mut Trial<'_>) -> Result<()> {
 fn keys_unreachable(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_visibility_timeout(15)?;
     let hook = trial.hook("acme")?;
-    trial.inject(Fault::on("kms.Decrypt", What::Answer(500, "KMSInternalException")).by("sender"));
+    trial.inject(Fault::on("kms.Decrypt", FaultKind::Answer(500, "KMSInternalException")).by("sender"));
     trial.publish(hook, 500)?;
-    trial.await_struck(10, SOON)?;
+    trial.await_hits(10, SOON)?;
     trial.check_arrivals();
     ensure!(trial.arrived.is_empty(), "{} events arrived without a secret", trial.arrived.len());
     trial.heal();
@@ -470,9 +470,11 @@ fn clocks_apart(trial: &mut Trial<'_>) -> Result<()> {
     trial.harness.set_clock("sender", OFF)?;
     let other = trial.hook("acme")?;
     // Kills each sender after its probe found the receiver fast and before it records that, so its probe lease remains.
-    trial.inject(Fault::on("dynamodb.UpdateItem", What::KillBefore).by("sender").containing("quickUntil"));
+    trial.inject(
+        Fault::on("dynamodb.UpdateItem", FaultKind::KillBefore).by("sender").containing("quickUntil"),
+    );
     trial.publish(other, 100)?;
-    trial.await_struck(1, SOON)?;
+    trial.await_hits(1, SOON)?;
     trial.harness.set_clock("sender", 0)?;
     trial.heal();
     trial.publish(other, 200)?;
@@ -511,7 +513,9 @@ fn dlq(trial: &mut Trial<'_>) -> Result<()> {
     await_dead(unreadable)?;
     harness.set_visibility_timeout(1)?;
     // The SDK does not retry this error. With another one, invocations would still be retrying after the fault is removed.
-    trial.inject(Fault::on("dynamodb.BatchGetItem", What::Answer(400, "AccessDeniedException")).by("sender"));
+    trial.inject(
+        Fault::on("dynamodb.BatchGetItem", FaultKind::Answer(400, "AccessDeniedException")).by("sender"),
+    );
     trial.publish(hook, 100)?;
     let all = u64::try_from(trial.published.len())? + unreadable;
     await_dead(all)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use anzol_tests::client::{Api, Control};
-use anzol_tests::context::TestContext;
+use anzol_tests::context::StackContext;
 use anzol_tests::receiver::{Behavior, Received};
 use anzol_tests::signatures::{qlik_signature, standard_signature};
 use base64::Engine as _;
@@ -40,7 +40,7 @@ const TYPES: [&str; 6] = [
 
 /// The stack under test with the proxy in front of its cloud, and the receiver's requests.
 pub(crate) struct FaultHarness {
-    pub(crate) context: TestContext,
+    pub(crate) context: StackContext,
     pub(crate) proxy: Proxy,
     mailbox: Arc<Mutex<Mailbox>>,
 }
@@ -55,7 +55,7 @@ struct Mailbox {
 
 impl FaultHarness {
     pub(crate) fn new(port: u16, seed: u64) -> Result<Self> {
-        let context = TestContext::load()?;
+        let context = StackContext::load()?;
         let roles = context.stack.functions.iter().map(|(role, name)| (name.clone(), role.clone())).collect();
         let proxy = Proxy::start(port, context.aws.clone(), roles, seed)?;
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
@@ -200,7 +200,7 @@ pub(crate) struct Line {
 pub(crate) struct Trial<'a> {
     pub(crate) harness: &'a FaultHarness,
     pub(crate) name: &'static str,
-    began: Instant,
+    started: Instant,
     pub(crate) hooks: Vec<Hook>,
     /// Index of the webhook by event id.
     pub(crate) published: BTreeMap<String, usize>,
@@ -232,7 +232,7 @@ impl<'a> Trial<'a> {
         Self {
             harness,
             name,
-            began: Instant::now(),
+            started: Instant::now(),
             hooks: Vec::new(),
             published: BTreeMap::new(),
             arrived: BTreeMap::new(),
@@ -273,8 +273,8 @@ impl<'a> Trial<'a> {
 
     /// Removes all faults.
     pub(crate) fn heal(&mut self) {
-        for (what, count) in self.harness.proxy.heal() {
-            *self.faults.entry(what).or_default() += count;
+        for (fault, count) in self.harness.proxy.heal() {
+            *self.faults.entry(fault).or_default() += count;
         }
     }
 
@@ -287,8 +287,8 @@ impl<'a> Trial<'a> {
     /// Returns new events for a webhook.
     pub(crate) fn events(&mut self, hook: usize, count: usize) -> Vec<Value> {
         let Hook { tenant, path, event_type, .. } = &self.hooks[hook];
-        let begin = self.published.len();
-        let events: Vec<_> = (begin..begin + count)
+        let start = self.published.len();
+        let events: Vec<_> = (start..start + count)
             .map(|number| {
                 let id = format!("{}-{number}", self.name);
                 json!({
@@ -406,8 +406,8 @@ impl<'a> Trial<'a> {
     }
 
     /// Waits until faults have affected this many calls.
-    pub(crate) fn await_struck(&mut self, times: u64, limit: Duration) -> Result<()> {
-        self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.harness.proxy.struck() >= times))
+    pub(crate) fn await_hits(&mut self, times: u64, limit: Duration) -> Result<()> {
+        self.await_until(&format!("{times} faults"), limit, |trial| Ok(trial.harness.proxy.hits() >= times))
     }
 
     /// Waits until there is a schedule.
@@ -416,10 +416,10 @@ impl<'a> Trial<'a> {
     }
 
     /// Records a problem when faults have affected fewer calls than this: without faults, the scenario tests nothing.
-    pub(crate) fn expect_struck(&mut self, least: u64) {
-        let struck = self.harness.proxy.struck();
-        if struck < least {
-            self.problems.push(format!("faults struck only {struck} times, not {least}"));
+    pub(crate) fn expect_hits(&mut self, least: u64) {
+        let hits = self.harness.proxy.hits();
+        if hits < least {
+            self.problems.push(format!("only {hits} calls were hit by faults, not {least}"));
         }
     }
 
@@ -458,7 +458,7 @@ impl<'a> Trial<'a> {
 
     /// Deletes the webhooks and returns the scenario's result.
     pub(crate) fn end(mut self) -> Result<Line> {
-        let seconds = self.began.elapsed().as_secs_f64();
+        let seconds = self.started.elapsed().as_secs_f64();
         self.heal();
         for index in 0..self.hooks.len() {
             let hook = &self.hooks[index];

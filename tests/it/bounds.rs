@@ -103,25 +103,25 @@ async fn h3_leases_never_exceed_their_limits() {
 #[tokio::test]
 async fn h3_leases_expire_and_only_holders_release_them() {
     let context = TestContext::start().await;
-    let begin = now();
+    let start = now();
     let take = |who: &'static str, at| {
         let context = &context;
         async move { context.webhooks.lease(&acme(), &user(who), at).await }
     };
     let mut first = Vec::new();
     for _ in 0..USER_LEASES {
-        first.push(take("ann", begin).await.unwrap());
+        first.push(take("ann", start).await.unwrap());
     }
-    assert!(matches!(take("ann", begin).await, Err(LeaseError::UserFull)));
+    assert!(matches!(take("ann", start).await, Err(LeaseError::UserFull)));
     for _ in USER_LEASES..TENANT_LEASES {
-        take("bob", begin).await.unwrap();
+        take("bob", start).await.unwrap();
     }
-    assert!(matches!(take("root", begin).await, Err(LeaseError::TenantFull)));
+    assert!(matches!(take("root", start).await, Err(LeaseError::TenantFull)));
     // Another tenant has its own leases.
-    context.webhooks.lease(&TenantId::parse("globex").unwrap(), &user("ann"), begin).await.unwrap();
-    let before = begin + LEASE_TIME - Duration::from_millis(1);
+    context.webhooks.lease(&TenantId::parse("globex").unwrap(), &user("ann"), start).await.unwrap();
+    let before = start + LEASE_TIME - Duration::from_millis(1);
     assert!(matches!(take("ann", before).await, Err(LeaseError::TenantFull)));
-    let after = begin + LEASE_TIME;
+    let after = start + LEASE_TIME;
     for _ in 0..USER_LEASES {
         take("ann", after).await.unwrap();
     }
@@ -133,12 +133,12 @@ async fn h3_leases_expire_and_only_holders_release_them() {
     assert_eq!(held(&leases(&context, "acme").await), USER_LEASES);
     assert_eq!(context.webhooks.revision(&acme()).await.unwrap(), 0, "leases do not change the revision");
     // A lease that ends later than any valid one does not count.
-    take("root", begin + Duration::from_hours(1)).await.unwrap();
-    take("ann", begin).await.unwrap();
+    take("root", start + Duration::from_hours(1)).await.unwrap();
+    take("ann", start).await.unwrap();
     // Releasing a lease does not recreate a deleted item.
     context.webhooks.release(&first[0]).await.unwrap();
     let gone = TenantId::parse("gone").unwrap();
-    let lease = context.webhooks.lease(&gone, &user("ann"), begin).await.unwrap();
+    let lease = context.webhooks.lease(&gone, &user("ann"), start).await.unwrap();
     context.dynamodb("DeleteItem", leases_key(&context, "gone")).await;
     context.webhooks.release(&lease).await.unwrap();
     assert_eq!(leases(&context, "gone").await, Value::Null);

@@ -96,6 +96,8 @@ async fn failures_have_distinct_kinds() {
         ("https://bad.receiver.test/in", FailureKind::Tls),
         ("https://no-such-name.invalid/", FailureKind::Dns),
         ("https://10-0-0-1.address.test/", FailureKind::Blocked),
+        ("https://[::1]/", FailureKind::Blocked),
+        ("https://1.1.1.1/", FailureKind::Blocked),
     ] {
         let answer = post(&egress, url).await;
         assert_eq!(kind(&answer), expected, "{url}: {answer:?}");

@@ -9,10 +9,10 @@ use anzol_domain::delivery::BodyError;
 use anzol_domain::event::{EVENT_KIB, MAX_EVENT};
 use anzol_domain::health::{DisablePolicy, FAST_SUCCESSES, Pace};
 use anzol_domain::{
-    DeliveryId, DeliveryTask, FailureKind, Health, Lane, Status, Trigger, Webhook, WebhookUrl,
+    DeliveryId, DeliveryTask, FailureKind, Health, Lane, Rule, Status, Trigger, Webhook, WebhookUrl,
 };
 use anzol_fanout::Fanout;
-use anzol_pipeline::{Accepted, Deliverer};
+use anzol_pipeline::{Accepted, Deliverer, SlowAfter};
 use anzol_runtime::now;
 use anzol_tests::receiver::{Behavior, Mode};
 use serde_json::{Value, json};
@@ -302,6 +302,8 @@ async fn connection_reset_is_retried_once_immediately() {
 #[tokio::test]
 async fn slow_answer_moves_its_webhook_before_it_arrives() {
     let mut engine = Engine::start(DisablePolicy::default()).await;
+    let default = SlowAfter { single: Duration::from_secs(2), burst: Duration::from_secs(1) };
+    assert_eq!((engine.sender.slow_after, SlowAfter::default()), (default, default));
     engine.sender.slow_after.single = Duration::from_millis(200);
     let hook = engine.create("slow").await;
     engine.behaves("slow", Behavior { delay_ms: 2_500, ..Behavior::default() }).await;
@@ -665,7 +667,9 @@ async fn largest_configurable_event_is_delivered_and_retried() {
     assert_eq!(fanout.handle(batch_from(&[fits, too_large], EVENTS)).await.batch_item_failures.len(), 0);
 
     let [refused] = &engine.queues.on(DEAD)[..] else { panic!("not exactly one message in the DLQ") };
-    assert!(refused.attributes.to_string().contains("245760"), "{}", refused.attributes);
+    let sentence = Rule::EventTooLarge { max: 245_760 }.to_string();
+    assert!(sentence.contains("at most 245760 bytes"), "{sentence}");
+    assert!(refused.attributes.to_string().contains(&sentence), "{}", refused.attributes);
     let [message] = &engine.queues.on(FAST)[..] else { panic!("not exactly one message in the fast lane") };
     assert!(message.body.len() < 256 * 1024 - 1024, "{} bytes, and attributes", message.body.len());
     engine.answers("large", 500).await;
@@ -686,11 +690,13 @@ async fn attempt_starts_only_if_it_ends_before_the_deadline() {
     let engine = Engine::start(DisablePolicy::default()).await;
     let hook = engine.create("fine").await;
     let bodies = [anzol_queue::encode(&task(&hook))];
-    let longest = engine.sender.attempt_runner().longest_attempt();
+    // The timeout, a second for another try, and five seconds to record the attempt.
+    let longest = Duration::from_secs(5 + 1 + 5);
+    assert_eq!(engine.sender.attempt_runner().longest_attempt(), longest);
     let too_soon = Instant::now() + longest;
     assert_eq!(failed(engine.sender.handle(batch_from(&bodies, "fast"), too_soon).await), ["m0"]);
     assert_eq!((engine.received("fine").await, engine.history(&hook).await.len()), (0, 0));
-    let in_time = Instant::now() + longest + Duration::from_secs(20);
+    let in_time = Instant::now() + longest + Duration::from_secs(2);
     assert!(failed(engine.sender.handle(batch_from(&bodies, "fast"), in_time).await).is_empty());
     assert_eq!(engine.received("fine").await, 1);
 }

@@ -149,7 +149,7 @@ fn run(target: &str) {
 
     let number = |name: &str| optional(name).map(|text| text.parse::<u64>().unwrap());
     let (seed, seconds) = (number("ANZOL_FUZZ_SEED").unwrap_or(1), number("ANZOL_FUZZ_SECONDS").unwrap_or(0));
-    let (began, mutants, mut rounds) = (Instant::now(), mutants(seeds), 0);
+    let (started, mutants, mut rounds) = (Instant::now(), mutants(seeds), 0);
     loop {
         let round = seed.wrapping_add(rounds);
         println!("{target}: seed {round}, {CASES} mutants");
@@ -166,7 +166,7 @@ fn run(target: &str) {
         });
         held.unwrap_or_else(|error| panic!("{target}: seed {round}: {error}"));
         rounds += 1;
-        if began.elapsed() >= Duration::from_secs(seconds) {
+        if started.elapsed() >= Duration::from_secs(seconds) {
             return println!("{target}: {} mutants held", rounds * u64::from(CASES));
         }
     }

@@ -26,9 +26,9 @@ fn request(method: &str, path: &str, body: &[u8]) -> Value {
 }
 
 async fn post(api: &Api, path: &str, body: &[u8]) -> Answer {
-    let began = Instant::now();
+    let started = Instant::now();
     let answer = api.invoke(&request("POST", path, body)).await.unwrap();
-    assert!(began.elapsed() < TIMEOUT, "{} bytes took {:?}", body.len(), began.elapsed());
+    assert!(started.elapsed() < TIMEOUT, "{} bytes took {:?}", body.len(), started.elapsed());
     assert!(
         answer.body.to_string().len() < MAX_ANSWER,
         "an answer of {} bytes",

@@ -31,6 +31,7 @@ mod paging;
 mod platform;
 mod recover;
 mod roles;
+mod snapshots;
 mod stats;
 mod store;
 mod template;

@@ -245,11 +245,11 @@ async fn unusable_user_pool_response_is_503_without_redirect() {
     for path in
         ["/broken", "/busy", "/page", "/refusing-page", "/elsewhere", "/slow", "/oversized", "/nowhere"]
     {
-        let began = Instant::now();
+        let started = Instant::now();
         let answer = ask(&platform.at(path), &json!({})).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{path}: {}", answer.text);
         assert_eq!(answer.json()["errors"][0]["code"], "HTTP-503", "{path}");
-        assert!(began.elapsed() < TOKEN_TIMEOUT * 5, "{path} took {:?}", began.elapsed());
+        assert!(started.elapsed() < TOKEN_TIMEOUT * 5, "{path} took {:?}", started.elapsed());
     }
     assert!(platform.seen.lock().unwrap().is_empty(), "the redirect was followed");
     let endpoint = TokenEndpoint::new("http://127.0.0.1:1/").unwrap();

@@ -23,13 +23,13 @@ use crate::kit::{Answer, Api, As, Engine, delivery, webhook};
 const BASE: &str = "/api/v1/webhooks";
 
 /// An engine with one webhook, and the API that starts recoveries for it.
-struct Recovering {
+struct RecoveryTest {
     engine: Engine,
     api: Api,
     hook: Webhook,
 }
 
-impl Recovering {
+impl RecoveryTest {
     async fn start() -> Self {
         let engine = Box::pin(Engine::start(DisablePolicy::default())).await;
         let hook = engine.create("in").await;
@@ -160,7 +160,7 @@ fn followed_by(next: &Delivery, at: OffsetDateTime) -> NextAttempt {
 
 #[tokio::test]
 async fn lost_attempt_ends_the_retries() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let of = |event: &str, hours| failed(&it.hook, Duration::hours(hours), event);
     let lost = of("lost", 1);
     let mut rows = [of("made", 5), of("made", 3), of("lost in between", 4), of("late", 2)];
@@ -174,7 +174,7 @@ async fn lost_attempt_ends_the_retries() {
 }
 
 /// Stores rows of every kind. Three of the events failed permanently.
-async fn put_every_kind(it: &Recovering) {
+async fn put_every_kind(it: &RecoveryTest) {
     let minutes = Duration::minutes;
     let of = |event: &str, ago| failed(&it.hook, minutes(ago), event);
     let mut tried = of("still tried", 9);
@@ -198,7 +198,7 @@ async fn put_every_kind(it: &Recovering) {
 
 #[tokio::test]
 async fn recovery_counts_permanent_failures_and_adds_no_history() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     put_every_kind(&it).await;
     let before = it.engine.history(&it.hook).await;
     let answer = it.post(json!({ "since": rfc3339(now() - HOUR) })).await;
@@ -217,7 +217,7 @@ async fn recovery_counts_permanent_failures_and_adds_no_history() {
 
 #[tokio::test]
 async fn recovery_queues_first_attempts_oldest_first() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     put_every_kind(&it).await;
     let recovery = it.recover(HOUR).await;
     let (deliveries, steps) = it.queued();
@@ -233,7 +233,7 @@ async fn recovery_queues_first_attempts_oldest_first() {
 
 #[tokio::test]
 async fn recovered_events_arrive_once() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     put_every_kind(&it).await;
     let before = it.engine.history(&it.hook).await.len();
     it.recover(HOUR).await;
@@ -257,7 +257,7 @@ async fn recovered_events_arrive_once() {
 
 #[tokio::test]
 async fn second_recovery_sends_only_new_failures() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 7)).await;
     let first = it.recover(HOUR).await;
     assert_eq!(counts(&first), (7, 7, 0));
@@ -287,7 +287,7 @@ async fn second_recovery_sends_only_new_failures() {
 
 #[tokio::test]
 async fn event_that_arrived_by_a_resend_is_skipped() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let rows = many(&it.hook, 3);
     it.put(&rows).await;
     for (row, status, expected) in [(&rows[0], 200, "success"), (&rows[1], 500, "fail")] {
@@ -303,7 +303,7 @@ async fn event_that_arrived_by_a_resend_is_skipped() {
 
 #[tokio::test]
 async fn event_resent_between_its_retries_is_skipped() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let of = |minutes| failed(&it.hook, Duration::minutes(minutes), "e");
     let mut rows = [of(50), Delivery { trigger: Trigger::Retry, attempt: 2, ..of(20) }];
     rows[0].next_attempt = Some(followed_by(&rows[1], now() - Duration::minutes(20)));
@@ -325,7 +325,7 @@ async fn event_resent_between_its_retries_is_skipped() {
 
 #[tokio::test]
 async fn long_recovery_continues_page_by_page_in_the_sender() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let mut rows = many(&it.hook, 250);
     // An event with failures on two pages is queued at the older one.
     rows.push(failed(&it.hook, Duration::minutes(30), "e7"));
@@ -350,7 +350,7 @@ async fn long_recovery_continues_page_by_page_in_the_sender() {
 
 #[tokio::test]
 async fn concurrent_steps_send_no_event_twice() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 230)).await;
     // Two recoveries run concurrently, as when one is considered lost, and each step is received three times at once.
     let one = it.recover(HOUR).await;
@@ -394,7 +394,7 @@ async fn concurrent_steps_send_no_event_twice() {
 
 #[tokio::test]
 async fn recovery_window_goes_from_since_to_its_start() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let since = now() - HOUR;
     let since = since.replace_nanosecond(since.nanosecond() / 1_000_000 * 1_000_000).unwrap();
     let at = |at: OffsetDateTime, event: &str| failed(&it.hook, now() - at, event);
@@ -415,7 +415,7 @@ async fn recovery_window_goes_from_since_to_its_start() {
 
 #[tokio::test]
 async fn invalid_recovery_is_refused_with_field_and_rule() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 1)).await;
     for (body, problem) in [
         (json!({}), ("since", "required")),
@@ -459,7 +459,7 @@ async fn invalid_recovery_is_refused_with_field_and_rule() {
 
 #[tokio::test]
 async fn recovery_stops_when_its_webhook_is_disabled_or_deleted() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 250)).await;
     let started = it.recover(HOUR).await;
     let mut disabled = it.hook.clone();
@@ -502,7 +502,7 @@ async fn recovery_stops_when_its_webhook_is_disabled_or_deleted() {
 
 #[tokio::test]
 async fn failing_queue_loses_no_recovered_event() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 3)).await;
     // With an unreachable queue a recovery claims no event, so another recovery can claim all of them.
     let state = it.engine.context.state(&it.engine.egress);
@@ -531,7 +531,7 @@ async fn failing_queue_loses_no_recovered_event() {
 
 #[tokio::test]
 async fn m1_recovery_skips_permanently_refused_deliveries() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 3)).await;
     it.engine.queues.refuse_permanently(r#""id":"e1""#);
     let done = it.recover(HOUR).await;
@@ -541,7 +541,7 @@ async fn m1_recovery_skips_permanently_refused_deliveries() {
 
 #[tokio::test]
 async fn recovery_expires_with_the_history() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let (tenant, id) = (&it.hook.tenant_id, it.hook.id);
     let old = now() - RETENTION - Duration::MINUTE;
     let gone = Recovery::new(tenant.clone(), id, old - HOUR, old);
@@ -564,7 +564,7 @@ async fn recovery_expires_with_the_history() {
 
 #[tokio::test]
 async fn step_run_twice_is_counted_once() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let deliveries = &it.engine.context.deliveries;
     let read = Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR, now());
     assert_eq!(deliveries.start_recovery(&read, now()).await.unwrap(), None);
@@ -588,7 +588,7 @@ fn numbers(count: usize, last: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn k9_recovery_queues_the_oldest_first() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 230)).await;
     let started = it.recover(HOUR).await;
     assert_eq!(it.events(), numbers(230, 130));
@@ -603,7 +603,7 @@ async fn k9_recovery_queues_the_oldest_first() {
 
 #[tokio::test]
 async fn k9_event_has_the_place_of_its_first_failure() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
     // The event `first` was attempted three times, the last time after `second` failed; then its resend failed.
     let mut rows = [of("first", 50), of("first", 40), of("first", 20), of("second", 30), of("third", 10)];
@@ -619,7 +619,7 @@ async fn k9_event_has_the_place_of_its_first_failure() {
 
 #[tokio::test]
 async fn k9_event_keeps_its_place_after_a_failed_recovery() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
     it.put(&[of("first", 50), of("second", 30)]).await;
     it.recover(HOUR).await;
@@ -633,7 +633,7 @@ async fn k9_event_keeps_its_place_after_a_failed_recovery() {
 
 #[tokio::test]
 async fn k9_events_of_one_request_are_ordered_by_their_time() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let at = now() - Duration::MINUTE;
     let rows: Vec<_> = (0..20_u8)
         .map(|n| {
@@ -670,7 +670,7 @@ fn of_one_moment(hook: &Webhook, ago: Duration, count: u8) -> Vec<Delivery> {
 
 #[tokio::test]
 async fn k9_events_of_one_request_stay_on_one_page() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     // A page boundary would separate the events of that moment.
     it.put(&many(&it.hook, 210)[150..]).await;
     it.put(&of_one_moment(&it.hook, Duration::seconds(30), 80)).await;
@@ -687,7 +687,7 @@ async fn k9_events_of_one_request_stay_on_one_page() {
 
 #[tokio::test]
 async fn k9_moment_larger_than_a_page_is_recovered_whole() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&of_one_moment(&it.hook, Duration::seconds(30), 230)).await;
     let done = it.recover_all(HOUR).await;
     assert_eq!((done["status"].as_str(), counts(&done)), (Some("done"), (230, 230, 0)), "{done}");
@@ -696,7 +696,7 @@ async fn k9_moment_larger_than_a_page_is_recovered_whole() {
 
 #[tokio::test]
 async fn k9_pages_with_only_tests_do_not_end_a_recovery() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let test =
         test_event::event(&it.hook, "com.qlik.v1.app.created", DeliveryId::mint(now()), now()).unwrap();
     let mut rows = many(&it.hook, 230);
@@ -711,7 +711,7 @@ async fn k9_pages_with_only_tests_do_not_end_a_recovery() {
 
 #[tokio::test]
 async fn k9_repeated_step_queues_and_counts_the_same() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let of = |event: &str, minutes| failed(&it.hook, Duration::minutes(minutes), event);
     // One event that an earlier recovery failed to send, one attempted twice, one with a failed resend, and one that the queue refuses.
     it.put(&[of("before", 50)]).await;
@@ -742,7 +742,7 @@ async fn k9_repeated_step_queues_and_counts_the_same() {
 
 #[tokio::test]
 async fn k9_expired_rows_are_not_recovered() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 3)).await;
     // The oldest row has expired, but DynamoDB has not removed it or its index entry yet.
     let rows = it.engine.history(&it.hook).await;
@@ -760,7 +760,7 @@ async fn k9_expired_rows_are_not_recovered() {
 
 #[tokio::test]
 async fn k9_recovery_of_the_previous_release_continues() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let rows = many(&it.hook, 230);
     it.put(&rows).await;
     // Recoveries of that release went from the newest failure to the oldest. This one has finished a page. Its row has that release's form.
@@ -786,7 +786,7 @@ async fn k9_recovery_of_the_previous_release_continues() {
 
 #[tokio::test]
 async fn h3_only_one_of_forty_concurrent_recoveries_starts() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 120)).await;
     let since = json!({ "since": rfc3339(now() - HOUR) });
     let answers = futures::future::join_all((0..40).map(|_| it.post(since.clone()))).await;
@@ -809,7 +809,7 @@ async fn h3_only_one_of_forty_concurrent_recoveries_starts() {
 
 #[tokio::test]
 async fn h3_lost_recovery_blocks_others_for_an_hour() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     let deliveries = &it.engine.context.deliveries;
     let at =
         |ago: Duration| Recovery::new(it.hook.tenant_id.clone(), it.hook.id, now() - HOUR * 5, now() - ago);
@@ -832,7 +832,7 @@ async fn h3_lost_recovery_blocks_others_for_an_hour() {
 
 #[tokio::test]
 async fn h3_concurrent_recoveries_queue_an_event_once_each() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     // The failure of this event is on the first page, the failure of its resend on the second.
     it.put(&[failed(&it.hook, Duration::minutes(30), "twice")]).await;
     it.put(&many(&it.hook, 120)).await;
@@ -853,7 +853,7 @@ async fn h3_concurrent_recoveries_queue_an_event_once_each() {
 
 #[tokio::test]
 async fn h3_recoveries_of_other_webhooks_run_concurrently() {
-    let it = Recovering::start().await;
+    let it = RecoveryTest::start().await;
     it.put(&many(&it.hook, 120)).await;
     assert_eq!(it.recover(HOUR).await["status"], "running");
     let other = it.engine.create("other").await;

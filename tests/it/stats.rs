@@ -282,11 +282,11 @@ async fn each_mismatch_has_its_reason() {
 async fn reasons_have_the_times_of_events_and_webhook() {
     let engine = engine().await;
     let all = Candidates::create(&engine).await;
-    let began = now();
+    let started = now();
     engine.dispatch(event("acme", CREATED, "bob", "app-1")).await;
     for webhook in [&all.of_ann, &all.filtered, &all.new] {
         let at = time(&engine.no_delivery_reasons(webhook).await[0]["lastEventAt"]);
-        assert!(at >= began - Duration::milliseconds(1) && at <= now(), "{at}");
+        assert!(at >= started - Duration::milliseconds(1) && at <= now(), "{at}");
     }
     let [no_events] = engine.no_delivery_reasons(&all.other_type).await.try_into().unwrap();
     let since = now() - time(&no_events["since"]);
@@ -418,7 +418,7 @@ async fn failing_match_log_does_not_fail_or_delay_events() {
         MatchRecords::new(&engine.context.config, "no-such-table"),
     ];
     for (index, records) in broken.into_iter().enumerate() {
-        let began = Instant::now();
+        let started = Instant::now();
         let dispatcher = engine.dispatcher_recording(records, clock);
         for _ in 0..3 {
             assert_eq!(
@@ -429,7 +429,11 @@ async fn failing_match_log_does_not_fail_or_delay_events() {
                 1
             );
         }
-        assert!(began.elapsed().as_millis() < 2900, "only the first dispatch waits: {:?}", began.elapsed());
+        assert!(
+            started.elapsed().as_millis() < 2900,
+            "only the first dispatch waits: {:?}",
+            started.elapsed()
+        );
         assert_eq!(engine.queues.on(FAST).len(), 3 * (index + 1));
     }
     assert!(engine.queues.on(FAST).iter().all(|sent| sent.task().webhook_id == hook.id));

@@ -16,7 +16,7 @@ LIST = HERE / "banned.txt"
 MAX_TEST_NAME = 60
 START = "¶"  # marks where a paragraph, comment or string starts
 
-TEXTS = {".rs", ".js", ".mjs", ".py", ".md", ".yaml", ".yml", ".toml", ".html", ".css", ".in", ".txt", ".sh", ""}
+TEXTS = {".rs", ".js", ".mjs", ".ts", ".py", ".md", ".yaml", ".yml", ".toml", ".html", ".css", ".in", ".txt", ".sh", ""}
 # Words of others (licenses, locks, seeds of the fuzzer). JSON is left out too: recorded events, locks and generated files.
 SKIPPED = re.compile(
     r"(^|/)(LICENSE|\.gitignore)$|(^|/)(target|node_modules|\.git|__pycache__|\.venv|venv[^/]*)(/|$)"
@@ -27,6 +27,7 @@ COMMENT = {
     ".rs": r"//[/!]?",
     ".js": r"//|/\*\*?|\*/|\*(?=\s)",
     ".mjs": r"//|/\*\*?|\*/|\*(?=\s)",
+    ".ts": r"//|/\*\*?|\*/|\*(?=\s)",
     ".css": r"/\*|\*/|\*(?=\s)",
     ".html": r"<!--|-->",
     ".md": r"(?:[>#|*-]|\d+\.)+(?=\s)",
@@ -149,17 +150,33 @@ def find(path: str, text: str, rules: list[Rule]) -> list[Hit]:
 
 RUST_TEST = re.compile(r"#\[(?:\w+::)?test\b[^\n]*\]\s*(?:(?:#\[[^\n]*\]|//[^\n]*)\s*)*(?:pub(?:\([^)]*\))? )?(?:async )?fn (\w+)")
 PYTHON_TEST = re.compile(r"^\s*(?:async )?def (test_\w+)", re.MULTILINE)
+STRING = r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`"""
+# The first argument of `test(…)` or `uiTest(…)`: a title, or an expression that chooses one.
+JAVASCRIPT_TEST = re.compile(rf"""(?<![\w.])(?:test|uiTest)(?:\.\w+)?\(((?:[^'"`,;(){{}}]*(?:{STRING}))+)""")
+JAVASCRIPT = {".js", ".mjs", ".ts"}
+
+
+def test_names(path: str, text: str) -> list[tuple[int, str]]:
+    """Returns the names of tests in Rust and Python and the titles of tests in JavaScript, each with its position."""
+    suffix = pathlib.PurePosixPath(path).suffix
+    if suffix in JAVASCRIPT:
+        return [
+            (match.start(1) + string.start(), string.group()[1:-1])
+            for match in JAVASCRIPT_TEST.finditer(text)
+            for string in re.finditer(STRING, match.group(1))
+        ]
+    pattern = {".rs": RUST_TEST, ".py": PYTHON_TEST}.get(suffix)
+    return [(match.start(1), match.group(1)) for match in pattern.finditer(text)] if pattern else []
 
 
 def long_test_names(path: str, text: str) -> list[Hit]:
-    """Returns the Rust and Python tests whose names are longer than 60 characters."""
-    pattern = {".rs": RUST_TEST, ".py": PYTHON_TEST}.get(pathlib.PurePosixPath(path).suffix)
-    found = pattern.finditer(text) if pattern else ()
-    return [
-        Hit(path, text.count("\n", 0, match.start(1)) + 1, match.group(1), f"{len(match.group(1))} characters, at most {MAX_TEST_NAME}")
-        for match in found
-        if len(match.group(1)) > MAX_TEST_NAME
-    ]
+    """Returns the tests whose names are longer than 60 characters; values that a title inserts do not count."""
+    hits = []
+    for position, name in test_names(path, text):
+        length = len(re.sub(r"\$\{[^}]*\}", "", name))
+        if length > MAX_TEST_NAME:
+            hits.append(Hit(path, text.count("\n", 0, position) + 1, name, f"{length} characters, at most {MAX_TEST_NAME}"))
+    return hits
 
 
 def is_text(path: str) -> bool:

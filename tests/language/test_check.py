@@ -45,6 +45,21 @@ class Finds(unittest.TestCase):
             self.assertEqual(phrases("tests/it/a.rs", text)[0][1], name)
         self.assertEqual(len(phrases("tests/a.py", f"    def test_{name}(self):\n")), 1)
 
+    def test_long_titles_of_javascript_tests(self):
+        title = "a " * 30 + "b"
+        for text in (
+            f"test('{title}', async () => {{",
+            f'test.skip("{title}", () => {{',
+            f"  uiTest(\n    `{title}${{theme}}`,\n    {{}},",
+            f"test(base === V1 ? 'short' : '{title}', run);",
+            f"test('{title[:-3]}it\\'s', run);",
+        ):
+            for path in ("tests/a.js", "tests/a.mjs", "tests/a.ts"):
+                hits = phrases(path, f"\n{text}")
+                self.assertEqual(len(hits), 1, text)
+                self.assertIn(title[:-3], hits[0][1])
+        self.assertEqual(phrases("tests/a.js", f"\nuiTest(\n  '{title}',")[0][0], 3)
+
     def test_british_spelling(self):
         self.assertEqual(phrases("infra/a.md", "organisations behaviour licence"), [(1, "organisations"), (1, "behaviour"), (1, "licence")])
 
@@ -66,6 +81,8 @@ class Ignores(unittest.TestCase):
             ("infra/a.md", "The dead-letter queue. See https://example.com/behaviour/anew\n"),
             ("infra/a.yaml", "DeadLetterQueue: x\ndeadLetterTargetArn: y\n"),
             ("tests/it/a.rs", f"#[test]\nfn {'a' * 60}() {{}}\nfn {'b' * 70}() {{}}\n"),
+            ("tests/a.js", f"test('{'a' * 60}', run);\ntest(`{'a' * 40}${{locale.replace('_', '-').toUpperCase()}}`, run);"),
+            ("tests/a.js", f"/x/.test('{'a' * 61}');\ntest(name, '{'a' * 61}');\nlatest('{'a' * 61}');"),
             ("tests/it/a.rs", "async fn retry_after_429_waits_as_told() {"),
             ("tests/it/a.rs", 'assert_eq!(stats["silence"], 1);'),
             ("tests/src/a.rs", 'post("/behaviours/x")'),
@@ -79,6 +96,7 @@ class Ignores(unittest.TestCase):
             "README.md",
             "infra/local/requirements.in",
             "functions/console/assets/en.js",
+            "tests/console/types.d.ts",
             "infra/template.yaml",
             ".ci/run",
             ".deny.toml",

@@ -11,7 +11,7 @@ pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A deployed stack and the clients to use it.
 #[derive(Debug, Clone)]
-pub struct TestContext {
+pub struct StackContext {
     /// The stack's description.
     pub stack: Stack,
     /// A client of AWS or of the local cloud.
@@ -36,7 +36,7 @@ pub struct TestContext {
     pub anonymous: Api,
 }
 
-impl TestContext {
+impl StackContext {
     /// Loads the description of the stack and its callers' tokens.
     ///
     /// # Errors

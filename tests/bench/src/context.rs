@@ -1,4 +1,4 @@
-//! The environment of all parts: the emulated cloud, a receiver, and the functions, which are called only as Lambda calls them.
+//! The environment of all parts: emulated AWS, a receiver, and the functions, which are called only as Lambda calls them.
 
 use std::collections::BTreeMap;
 use std::io::{Seek as _, SeekFrom};
@@ -11,7 +11,7 @@ use anzol_tests::receiver::{Options, Receiver};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::cloud::{self, Cloud};
+use crate::emulated_aws::{self, EmulatedAws};
 use crate::lambda::Function;
 
 /// Number of events in one call of `ingest`, the API's maximum.
@@ -34,17 +34,17 @@ pub(crate) struct Paths {
     pub(crate) out: PathBuf,
 }
 
-/// A running emulated cloud and receiver.
+/// A running emulator of AWS and receiver.
 pub(crate) struct BenchContext {
     pub(crate) paths: Paths,
-    pub(crate) cloud: Cloud,
+    pub(crate) aws: EmulatedAws,
     pub(crate) receiver: Control,
     pub(crate) receiver_address: String,
     authority: PathBuf,
 }
 
 impl BenchContext {
-    /// Starts the cloud and the receiver.
+    /// Starts the emulator and the receiver.
     pub(crate) async fn start(paths: &Paths) -> Result<Self> {
         let receiver = Receiver::start(Options { kept_requests: 100, ..Options::default() }).await?;
         let authority = std::path::absolute(paths.out.join("receiver-ca.pem"))?;
@@ -53,7 +53,7 @@ impl BenchContext {
         tokio::spawn(receiver.run());
         Ok(Self {
             paths: paths.clone(),
-            cloud: Cloud::start().await?,
+            aws: EmulatedAws::start().await?,
             receiver: Control::new(&state.control_url),
             receiver_address: state.address,
             authority,
@@ -80,15 +80,15 @@ impl BenchContext {
     #[must_use]
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let mut all: BTreeMap<String, String> = [
-            ("WEBHOOKS_TABLE", cloud::WEBHOOKS),
-            ("DELIVERIES_TABLE", cloud::DELIVERIES),
-            ("DELIVERIES_QUEUE_URL", cloud::FAST),
-            ("SLOW_LANE_QUEUE_URL", cloud::SLOW),
-            ("SLOW_LANE_QUEUE_ARN", cloud::SLOW_ARN),
+            ("WEBHOOKS_TABLE", emulated_aws::WEBHOOKS),
+            ("DELIVERIES_TABLE", emulated_aws::DELIVERIES),
+            ("DELIVERIES_QUEUE_URL", emulated_aws::FAST),
+            ("SLOW_LANE_QUEUE_URL", emulated_aws::SLOW),
+            ("SLOW_LANE_QUEUE_ARN", emulated_aws::SLOW_ARN),
             ("SLOW_LANE_DLQ_ARN", "arn:aws:sqs:us-east-1:1:slow-dead"),
-            ("EVENTS_QUEUE_URL", cloud::EVENTS),
-            ("EVENTS_DLQ_URL", cloud::DEAD),
-            ("DELIVERIES_DLQ_URL", cloud::DEAD),
+            ("EVENTS_QUEUE_URL", emulated_aws::EVENTS),
+            ("EVENTS_DLQ_URL", emulated_aws::DEAD),
+            ("DELIVERIES_DLQ_URL", emulated_aws::DEAD),
             ("SCHEDULE_GROUP", "retries"),
             ("SCHEDULER_ROLE_ARN", "arn:aws:iam::1:role/scheduler"),
             ("RETRY_SCHEDULE", "5,30,120,600,1800,7200,21600,43200"),
@@ -114,7 +114,7 @@ impl BenchContext {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-        all.insert("AWS_ENDPOINT_URL".to_owned(), self.cloud.endpoint().to_owned());
+        all.insert("AWS_ENDPOINT_URL".to_owned(), self.aws.endpoint().to_owned());
         all.insert("ANZOL_RECEIVER_ADDRESS".to_owned(), self.receiver_address.clone());
         all.insert("ANZOL_RECEIVER_CA_FILE".to_owned(), self.authority.display().to_string());
         all
@@ -191,7 +191,7 @@ impl BenchContext {
         events: usize,
         a_call: usize,
     ) -> Result<Vec<String>> {
-        drop(self.cloud.take_messages());
+        drop(self.aws.take_messages());
         let mut left = events;
         while left > 0 {
             let now = left.min(a_call);
@@ -201,7 +201,7 @@ impl BenchContext {
             ensure!(answer.status == 202, "not published: {answer:?}");
             left -= now;
         }
-        Ok(self.cloud.take_messages())
+        Ok(self.aws.take_messages())
     }
 }
 

@@ -4,8 +4,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the rules on clock and environment are for deployed code")]
 
-mod cloud;
 mod context;
+mod emulated_aws;
 mod lambda;
 mod meter;
 mod parts;

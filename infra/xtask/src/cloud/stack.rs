@@ -212,7 +212,7 @@ impl Stack {
         binaries: &Binaries,
         parameters: &[&str],
     ) -> Result<(Self, Description)> {
-        let (mut stack, receiver) = Self::begin(home, binaries)?;
+        let (mut stack, receiver) = Self::start_receiver(home, binaries)?;
         let Ports { cloud: port, proxy } = ports.into();
         let cloud = LocalCloud { python, root, directory: &home.0, port };
         step(&format!("the local cloud on {}", cloud.endpoint()), || {
@@ -240,7 +240,7 @@ impl Stack {
         binaries: &Binaries,
         parameters: &[&str],
     ) -> Result<(Self, Description)> {
-        let (mut stack, receiver) = Self::begin(home, binaries)?;
+        let (mut stack, receiver) = Self::start_receiver(home, binaries)?;
         let resources = Resources::new(root, python, &home.0);
         resources.remove_leftovers()?;
         let resources = stack.resources.insert(resources);
@@ -261,7 +261,7 @@ impl Stack {
     }
 
     /// Removes leftovers of an earlier stack and starts the receiver.
-    fn begin(home: &Home, binaries: &Binaries) -> Result<(Self, ReceiverState)> {
+    fn start_receiver(home: &Home, binaries: &Binaries) -> Result<(Self, ReceiverState)> {
         if let Some(recorded) = home.recorded() {
             home.clean(&recorded);
         }

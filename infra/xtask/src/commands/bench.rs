@@ -2,6 +2,8 @@
 //!
 //! `tests/bench` measures and compares; this module builds its programs and the functions.
 
+pub(crate) mod instructions;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,12 +12,12 @@ use clap::ValueEnum;
 
 use super::up;
 use crate::cloud::stack::{Home, Stack};
-use crate::suites::instructions::instructions;
 use crate::tools::cargo::{build, build_deployable, build_measuring, build_release, cargo, executables};
 use crate::tools::ports::choose_port;
 use crate::tools::process::run_well;
 use crate::tools::progress::say;
 use crate::tools::{interrupt, name_of};
+use instructions::instructions;
 
 /// First port to try; `up` and `test` may be running on their own.
 const FIRST_PORT: u16 = 4700;

@@ -1,15 +1,17 @@
-//! The suite `dependencies`: checks which of our crates depend on each other, and the bans, licenses and sources of `.deny.toml`.
+//! The suite `dependencies`: checks which of our crates depend on each other, that their modules form no cycles, and the bans, licenses and
+//! sources of `.deny.toml`.
 //!
 //! If cargo-deny is installed, it checks `.deny.toml`. Otherwise this module checks the part of the policy that the file uses.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use spdx::{Expression, ParseMode};
 
+use super::modules;
 use crate::tools::cargo::cargo;
 use crate::tools::progress::say;
 use crate::tools::{deny, process};
@@ -82,6 +84,8 @@ struct Package {
     name: String,
     license: Option<String>,
     source: Option<String>,
+    #[serde(default)]
+    manifest_path: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +106,10 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let policy: Policy = toml::from_str(&text).with_context(|| format!("cannot parse {}", file.display()))?;
     let metadata = metadata(root)?;
     let mut found = wrong_edges(&metadata);
+    for package in metadata.packages.iter().filter(|p| metadata.workspace_members.contains(&p.id)) {
+        let directory = package.manifest_path.parent().context("cargo printed no path of a manifest")?;
+        found.extend(modules::cycles(&package.name, directory)?);
+    }
     let installed = deny::is_installed();
     if installed {
         say("cargo-deny checks .deny.toml");

@@ -2,9 +2,9 @@
 
 mod dependencies;
 mod env;
-pub(crate) mod instructions;
 pub(crate) mod language;
 mod lint;
+mod modules;
 
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +17,7 @@ use clap::ValueEnum;
 use crate::cloud::endpoint::{self, Moto, Resources};
 use crate::cloud::stack::Home;
 use crate::commands::bench::Driver;
+use crate::commands::bench::instructions::{instructions, valgrind};
 use crate::commands::{deploy, package, up};
 use crate::tools::cargo::{LOCAL, build_deployable, cargo};
 use crate::tools::node::Node;
@@ -26,7 +27,6 @@ use crate::tools::progress::{say, seconds};
 use crate::tools::python::Environment;
 use crate::tools::{browser, interrupt, name_of};
 use env::{StackTarget, TestEnv};
-use instructions::{instructions, valgrind};
 
 /// First port to try; `up` may be running on its own.
 const FIRST_PORT: u16 = 4600;
@@ -41,7 +41,7 @@ pub(crate) enum Suite {
     Lint,
     /// Clippy, warnings as errors
     Clippy,
-    /// Dependency rules: between our crates, and bans, licenses and sources of .deny.toml
+    /// Dependency rules: between our crates, no cycles of modules, and bans, licenses and sources of .deny.toml
     Dependencies,
     /// Documentation, warnings as errors
     Doc,

@@ -13,7 +13,8 @@ pub(crate) mod python;
 
 use clap::ValueEnum;
 
-/// The Rust release that CI uses. Instruction counts depend on the compiler, so baselines exist for this release.
+/// The Rust release that CI uses, and the oldest one whose baselines of instruction counts are maintained. The counts depend on the
+/// compiler. The workspace also builds with an older one (`rust-version`), for which nothing is compared.
 ///
 /// rust-toolchain.toml names the channel `stable` instead: rustup treats `stable` and `1.95.0` as two toolchains and would download the
 /// second on a machine that has the same release under the first name, or fail without a network.

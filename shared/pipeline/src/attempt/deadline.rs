@@ -64,10 +64,13 @@ mod tests {
     #[test]
     fn deadline_reserves_time_for_steps_and_the_response() {
         let before = Instant::now();
-        let near = Deadline::new(before + STEP_RESERVE);
-        assert!(!near.allows(STEP_RESERVE + Duration::from_nanos(1)));
-        assert!(near.left_before_response() <= STEP_RESERVE.saturating_sub(RESPONSE_MARGIN));
-        assert!(Deadline::new(before + STEP_RESERVE * 100).allows_step());
+        let [step, settle, response] = [10, 5, 1].map(Duration::from_secs);
+        assert_eq!([STEP_RESERVE, SETTLE_RESERVE, RESPONSE_MARGIN], [step, settle, response]);
+        let near = Deadline::new(before + step);
+        assert!(!near.allows(step + Duration::from_nanos(1)));
+        assert!(near.left_before_response() <= step.saturating_sub(response));
+        assert!(!Deadline::new(before + step.saturating_sub(Duration::from_nanos(1))).allows_step());
+        assert!(Deadline::new(before + step * 2).allows_step());
         let passed = Deadline::new(before);
         assert!(!passed.allows_step() && passed.left_before_response().is_zero());
     }

@@ -16,7 +16,7 @@ struct Starts {
     alone: Vec<f64>,
     /// Durations until the first byte to AWS, including the creation of the SDK's client and a signed request.
     to_aws: Vec<f64>,
-    /// Durations with the warm-up, against a cloud on this machine.
+    /// Durations with the warm-up, against an emulator on this machine.
     all: Vec<f64>,
     cpu: Vec<f64>,
 }
@@ -34,9 +34,9 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
             hello.cpu.push(millis(start.ready.cpu));
         }
         for (name, starts) in &mut functions {
-            context.cloud.take_first_call();
+            context.aws.take_first_call();
             let (start, warm_up) = context.deployed_with_warm_up(name).await?;
-            let first = context.cloud.take_first_call();
+            let first = context.aws.take_first_call();
             ensure!(
                 first.is_some() == warm_up.is_some(),
                 "{name} calls AWS without logging its duration, or the reverse"

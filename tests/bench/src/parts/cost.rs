@@ -8,8 +8,8 @@ use anzol_tests::receiver::Behavior;
 
 use super::count;
 use super::sender::send_all;
-use crate::cloud::{FAST_ARN, SLOW_ARN};
 use crate::context::{BATCH, BenchContext, Paths, batch, send};
+use crate::emulated_aws::{FAST_ARN, SLOW_ARN};
 use crate::lambda::Function;
 use crate::meter::{Meter, approximate};
 use crate::prices;
@@ -121,11 +121,11 @@ async fn accept(
     a_call: usize,
     milliseconds: f64,
 ) -> Result<(Meter, Vec<String>)> {
-    drop(context.cloud.take_meter());
+    drop(context.aws.take_meter());
     let logged = context.logged("ingest")?;
     let messages = context.publish(ingest, "cost", DELIVERIES, a_call).await?;
     ensure!(messages.len() == DELIVERIES, "{} messages", messages.len());
-    let mut meter = context.cloud.take_meter();
+    let mut meter = context.aws.take_meter();
     meter.log_bytes = context.logged("ingest")? - logged;
     for _ in 0..DELIVERIES / a_call {
         meter.http_calls += 1;
@@ -141,12 +141,12 @@ async fn deliver(
     queue_arn: &str,
     messages: &[String],
 ) -> Result<Meter> {
-    drop(context.cloud.take_meter());
+    drop(context.aws.take_meter());
     let logged = context.logged("sender")?;
     for bodies in messages.chunks(BATCH) {
         send(sender, batch(queue_arn, bodies)).await?;
     }
-    let mut meter = context.cloud.take_meter();
+    let mut meter = context.aws.take_meter();
     meter.log_bytes = context.logged("sender")? - logged;
     for bodies in messages.chunks(BATCH) {
         meter.poll(bodies.iter().map(String::len).sum());

@@ -13,7 +13,7 @@ use crate::lambda::Function;
 pub(super) struct Warm {
     /// CPU, in milliseconds.
     pub(super) cpu: f64,
-    /// Median latency in milliseconds, without the time in the emulated cloud.
+    /// Median latency in milliseconds, without the time in the emulator.
     pub(super) latency: f64,
     /// 99th percentile of the latency.
     pub(super) p99: f64,
@@ -34,10 +34,10 @@ pub(super) async fn warm(
     let mut took = Vec::with_capacity(times);
     for _ in 0..times {
         let event = event();
-        context.cloud.take_busy();
+        context.aws.take_busy();
         let started = Instant::now();
         let answer = function.invoke(event).await?;
-        let elapsed = started.elapsed().saturating_sub(context.cloud.take_busy());
+        let elapsed = started.elapsed().saturating_sub(context.aws.take_busy());
         took.push(millis(elapsed));
         let answer: serde_json::Value = serde_json::from_slice(&answer)?;
         ensure!(answer.get("statusCode").and_then(serde_json::Value::as_u64) == Some(expected), "{answer}");

@@ -24,9 +24,9 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
     let many = || http_call("ingest", "POST", path, Some(&some_events("ingest", EVENTS_A_CALL)));
     let baseline = warm(&context, &hello, CALLS, 202, single).await?;
     let sdk = warm(&context, &sdk, CALLS, 202, single).await?;
-    drop(context.cloud.take_messages());
+    drop(context.aws.take_messages());
     let Warm { cpu, latency, p99 } = warm(&context, &ingest, CALLS, 202, single).await?;
-    ensure!(context.cloud.take_messages().len() >= CALLS, "an event without a message");
+    ensure!(context.aws.take_messages().len() >= CALLS, "an event without a message");
     let batches = warm(&context, &ingest, BATCHES, 202, many).await?;
     let per_event = batches.cpu / count(EVENTS_A_CALL);
     Ok(vec![

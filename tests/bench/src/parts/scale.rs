@@ -68,13 +68,13 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
         fresh.invoke(publish(&format!("many-{tenant}"))).await?;
         if tenant == SOME_TENANTS {
             let seen = std::cell::Cell::new(0);
-            drop(context.cloud.take_meter());
+            drop(context.aws.take_meter());
             let again = warm(&context, &fresh, CALLS, 202, || {
                 seen.set(seen.get() + 1);
                 publish(&format!("many-{}", seen.get() * 7 % SOME_TENANTS + 1))
             });
             let again = again.await?;
-            let queries = context.cloud.take_meter().dynamo_calls.remove("Query").unwrap_or_default();
+            let queries = context.aws.take_meter().dynamo_calls.remove("Query").unwrap_or_default();
             let name = format!("ingest: a warm call, {SOME_TENANTS} tenants in turns, median");
             figures.push(Figure::new(name, again.latency, "ms").baseline(one.latency));
             let name = format!("ingest: lists read again in {CALLS} of these calls");
@@ -82,7 +82,7 @@ pub(super) async fn measure(paths: &Paths) -> Result<Vec<Figure>> {
                 Figure::new(name, crate::meter::approximate(queries), "").threshold(Threshold::AtMost(0.0)),
             );
         }
-        drop(context.cloud.take_messages());
+        drop(context.aws.take_messages());
     }
     let memory = megabytes(fresh.usage().memory()?);
     let figure = Figure::new(format!("ingest: memory after {TENANTS} tenants"), memory, "MB").baseline(full);

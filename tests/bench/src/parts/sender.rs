@@ -10,8 +10,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::{count, median, millis};
-use crate::cloud::FAST_ARN;
 use crate::context::{BATCH, BenchContext, EVENTS_A_CALL, Paths, batch, send};
+use crate::emulated_aws::FAST_ARN;
 use crate::lambda::Function;
 use crate::report::{Figure, Threshold};
 use crate::usage::Usage;

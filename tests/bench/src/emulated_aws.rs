@@ -38,7 +38,7 @@ const SEALED: &[u8] = b"sealed:";
 
 /// A running emulator.
 #[derive(Debug, Clone)]
-pub(crate) struct Cloud {
+pub(crate) struct EmulatedAws {
     shared: Arc<Shared>,
     endpoint: String,
 }
@@ -63,7 +63,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-impl Cloud {
+impl EmulatedAws {
     /// Creates empty tables and listens on loopback.
     pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

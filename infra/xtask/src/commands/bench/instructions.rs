@@ -76,7 +76,7 @@ pub(crate) fn instructions(root: &Path, save: bool) -> Result<()> {
     if !baselines.contains_key(&compiler) {
         ensure!(
             !needs_baseline(&compiler),
-            "no baseline for {compiler}, which is supported; after a comparison with the last release: {SAVE}"
+            "no baseline for {compiler}, which must have one; after a comparison with the last release: {SAVE}"
         );
         say(format!("NOT CHECKED: {compiler} has no baseline and needs none; to store one: {SAVE}"));
     }
@@ -124,7 +124,7 @@ fn count(valgrind: &Path, program: &Path, name: &str, times: u64) -> Result<u64>
     collected.with_context(|| format!("valgrind printed no count for {name}:\n{log}"))
 }
 
-/// Returns whether a missing baseline is an error: on the supported processor, for the supported Rust release and newer ones.
+/// Returns whether a missing baseline is an error: on [`PROCESSOR`], for [`RUST`] and newer releases.
 fn needs_baseline(compiler: &str) -> bool {
     let numbers = |version: &str| -> Vec<u32> {
         version.split(['.', '-']).map_while(|part| part.parse().ok()).collect()
@@ -155,11 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn supported_compilers_need_a_baseline() {
-        for supported in
+    fn maintained_compilers_need_a_baseline() {
+        for maintained in
             [&format!("{PROCESSOR} rustc {RUST}"), "x86_64 rustc 1.96.0-beta.1", "x86_64 rustc 2.0.0"]
         {
-            assert!(needs_baseline(supported), "{supported}");
+            assert!(needs_baseline(maintained), "{maintained}");
         }
         for other in ["x86_64 rustc 1.94.1", "aarch64 rustc 1.95.0", "x86_64 clang 99.0.0"] {
             assert!(!needs_baseline(other), "{other}");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn supported_compiler_has_a_baseline() {
+    fn oldest_maintained_compiler_has_a_baseline() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let file = std::fs::read(root.join("tests/bench/instructions.json")).unwrap();
         let baselines: Baselines = serde_json::from_slice(&file).unwrap();
