@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod attributes;
+mod characters;
 pub mod config;
 pub mod delivery;
 pub mod error;

@@ -11,7 +11,7 @@ use crate::members::{Members, json_string};
 /// Legacy names whose values repeat an attribute.
 const DERIVED: [&str; 5] = ["cloudEventsVersion", "contentType", "eventId", "eventTime", "eventType"];
 
-/// Members that are serialized with this hop count instead of their own.
+/// Members that are serialized with this hop count in place of the one they contain.
 struct WithHops<'a>(&'a Members, u32);
 
 impl Serialize for WithHops<'_> {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::text;
+use crate::characters::{is_noncharacter, overrides_direction};
 
 /// Longest text of a request that a rule repeats, in bytes.
 pub const MAX_SHOWN: usize = 768;
@@ -61,7 +61,10 @@ impl fmt::Display for Shown {
 
 /// Returns whether sentences show a character as its escape. Also covers the direction marks that names can contain.
 fn is_escaped(c: char) -> bool {
-    text::refusal(c).is_some() || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+    c.is_control()
+        || overrides_direction(c)
+        || is_noncharacter(c)
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
 }
 
 impl fmt::Display for Reason {

@@ -4,6 +4,7 @@ use icu_normalizer::uts46::Uts46MapperBorrowed;
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
 
+use crate::characters::{is_noncharacter, overrides_direction};
 use crate::rule::Rule;
 
 /// Returns the form by which names are compared and sorted: equal for spellings that differ in case, in their Unicode form (NFC, NFD, and
@@ -38,13 +39,9 @@ pub fn search_form(text: &str) -> String {
 pub(crate) fn refusal(c: char) -> Option<Rule> {
     match c {
         c if c.is_control() => Some(Rule::ControlCharacters),
-        // These characters reverse the text next to them, even outside the name (UAX #9, section 2; Unicode security considerations,
-        // section 2.10). The marks U+200E, U+200F and U+061C are allowed: they act like invisible letters, and names in two scripts need
-        // them.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(Rule::DirectionOverrides),
-        // Not for interchange (The Unicode Standard, section 23.7).
-        '\u{fdd0}'..='\u{fdef}' => Some(Rule::Noncharacters),
-        c if u32::from(c) & 0xfffe == 0xfffe => Some(Rule::Noncharacters),
+        // The marks U+200E, U+200F and U+061C are allowed, because names in two scripts need them.
+        c if overrides_direction(c) => Some(Rule::DirectionOverrides),
+        c if is_noncharacter(c) => Some(Rule::Noncharacters),
         _ => None,
     }
 }
