@@ -526,7 +526,7 @@ fn dlq(trial: &mut Trial<'_>) -> Result<()> {
 
     let said = redrive(&["--dry-run"])?;
     ensure!(
-        dead()? == all && said.contains(&format!("{all} in all")),
+        dead()? == all && said.contains(&format!("{all} messages in total")),
         "a dry run moved something, or did not report {all}: {said}"
     );
     redrive(&[])?;
