@@ -20,7 +20,7 @@ pub(crate) use errors::ERRORS;
 pub(crate) use operation::{Operation, Paths};
 
 /// The document that the API serves.
-pub const OPENAPI: &str = include_str!("../../../infra/openapi.json");
+pub const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 
 /// Serves the document.
 pub(crate) async fn serve() -> impl IntoResponse {
